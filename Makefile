@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+# One command each: demo, test, lint, bench, fuzz. Every target installs what it needs.
+SHELL := /bin/bash
+VENV := .venv
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+PY := $(VENV)/bin/python
+SECONDS ?= 60
+
+.PHONY: all deps venv build lint format test test-c test-py demo bench fuzz images clean
+
+all: build
+
+# Debian packages; quiet and without root when everything is there already.
+deps:
+	@tools/install-deps
+
+venv: $(VENV)/.stamp
+$(VENV)/.stamp: pyproject.toml
+	@echo "== python environment"
+	@test -x $(PY) || python3 -m venv $(VENV)
+	@$(VENV)/bin/pip install -q --upgrade 'pip>=25.1'
+	@$(VENV)/bin/pip install -q --group build --group dev
+	@$(PY) tools/project_dependencies.py | xargs -d '\n' $(VENV)/bin/pip install -q
+	@touch $@
+
+build: deps venv
+	@$(VENV)/bin/pip install -q --no-deps --no-build-isolation -Cbuild-dir=build/meson --force-reinstall .
+
+format: venv
+	@$(VENV)/bin/ruff format -q . && $(VENV)/bin/ruff check -q --fix-only .
+	@git ls-files '*.c' '*.h' | xargs -r clang-format -i
+
+lint: deps venv
+	@$(VENV)/bin/ruff format --check . && $(VENV)/bin/ruff check . && $(VENV)/bin/mypy
+	@git ls-files '*.c' '*.h' | xargs -r clang-format --dry-run --Werror
+
+# C unit tests under ASan and UBSan.
+test-c: deps venv
+	@tools/test-c
+
+test-py: build
+	@$(VENV)/bin/pytest
+
+test: lint test-c test-py
+
+clean:
+	rm -rf build

@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * vmm_keystore device ABI: what a guest driver and the device exchange on a virtqueue, and the ioctls of
+ * /dev/keystoreN.
+ *
+ * One header for the kernel module, the guest library, the device's data plane and, through cffi, the host's Python.
+ * All integers little-endian, every structure without implicit padding. The rules that go with the layouts are the
+ * numbered MUSTs of SPECIFICATION.md next to this file; this header knows nothing of vrings, policy or storage.
+ *
+ * A request is a virtio-crypto data request (virtio 1.2, 5.9.7.2) of a private service:
+ *   device-readable: struct vks_request_head, then parameter, associated data, input, each as long as the head says
+ *   device-writable: output area, struct vks_result, and the status as the very last byte
+ */
+#ifndef VMM_KEYSTORE_H
+#define VMM_KEYSTORE_H
+
+#ifdef __KERNEL__
+#include <linux/ioctl.h>
+#include <linux/types.h>
+#else
+#include <stdint.h>
+#include <sys/ioctl.h>
+#include <linux/types.h>
+#endif
+
+/* Version of this ABI, in every head; a device serves VKS_ABI_VERSION_MIN to VKS_ABI_VERSION. */
+enum vks_abi {
+    VKS_ABI_VERSION_MIN = 1,
+    VKS_ABI_VERSION = 1,
+    VKS_VIRTIO_ID = 20,     /* virtio-crypto: the one id every carrier accepts */
+    VKS_SERVICE = 0x766b73, /* "vks", upper 24 bits of the opcode */
+    VKS_HEAD_BYTES = 72,
+    VKS_RESULT_BYTES = 24,
+    VKS_KEY_ID_BYTES = 16,
+    VKS_LABEL_BYTES = 64, /* NUL-padded UTF-8, at most 63 bytes of text */
+};
+
+#define VKS_OPCODE(op) (((__u32)VKS_SERVICE << 8) | (__u32)(op))
+
+enum vks_limit {
+    VKS_INPUT_BYTES_MAX = 1048576,  /* input of one request */
+    VKS_OUTPUT_BYTES_MAX = 1052672, /* output area of one request: input plus nonce, tag and room for a page */
+    VKS_AAD_BYTES_MAX = 65536,
+    VKS_PARAMETER_BYTES_MAX = 4096,
+    VKS_RANDOM_BYTES_MAX = 65536,
+    VKS_DESCRIPTORS_MAX = 1024, /* descriptors of one chain, indirect ones included */
+    VKS_LIST_ENTRIES_MAX = 256, /* entries of one answer to list */
+};
+
+enum vks_op {
+    VKS_OP_INFO = 1,       /* input: struct vks_info_request; output: struct vks_info */
+    VKS_OP_LIST = 2,       /* input: struct vks_list_request; output: struct vks_list_head, then entries */
+    VKS_OP_PUBLIC = 3,     /* output: SubjectPublicKeyInfo, DER */
+    VKS_OP_SIGN = 4,       /* input: message, or digest with VKS_REQUEST_F_DIGEST; output: signature */
+    VKS_OP_VERIFY = 5,     /* parameter: signature; input: message or digest */
+    VKS_OP_ENCRYPT = 6,    /* input: plaintext; output: nonce or IV (none for OAEP), ciphertext, tag (AEAD only) */
+    VKS_OP_DECRYPT = 7,    /* input: what encrypt gave; output: plaintext */
+    VKS_OP_MAC = 8,        /* input: message; output: tag */
+    VKS_OP_MAC_VERIFY = 9, /* parameter: tag, full length; input: message */
+    VKS_OP_RANDOM = 10,    /* output area filled with random bytes; key id and version zero */
+    VKS_OP_COUNT = 11,
+};
+
+/* Bit numbers of the mechanism masks. Signatures are raw: r || s, each as long as the curve order, or RSA's integer. */
+enum vks_mechanism {
+    VKS_MECHANISM_DEFAULT = 0, /* the first mechanism the key type lists, see the specification */
+    VKS_MECHANISM_ECDSA_SHA256 = 1,
+    VKS_MECHANISM_ECDSA_SHA384 = 2,
+    VKS_MECHANISM_ECDSA_SHA512 = 3,
+    VKS_MECHANISM_ED25519 = 4,
+    VKS_MECHANISM_RSA_PKCS1_SHA256 = 5,
+    VKS_MECHANISM_RSA_PKCS1_SHA384 = 6,
+    VKS_MECHANISM_RSA_PKCS1_SHA512 = 7,
+    VKS_MECHANISM_RSA_PSS_SHA256 = 8, /* MGF1 with the same hash, salt as long as the digest */
+    VKS_MECHANISM_RSA_PSS_SHA384 = 9,
+    VKS_MECHANISM_RSA_PSS_SHA512 = 10,
+    VKS_MECHANISM_RSA_OAEP_SHA1 = 11, /* MGF1 with the same hash; parameter: label, may be empty */
+    VKS_MECHANISM_RSA_OAEP_SHA256 = 12,
+    VKS_MECHANISM_RSA_OAEP_SHA384 = 13,
+    VKS_MECHANISM_RSA_OAEP_SHA512 = 14,
+    VKS_MECHANISM_AES_GCM = 15,           /* nonce 12 bytes, made by the device, in front; tag 16 bytes, behind */
+    VKS_MECHANISM_AES_GCM_OWN_NONCE = 16, /* encrypt: parameter is the caller's 12-byte nonce; same output layout */
+    VKS_MECHANISM_AES_CBC = 17,           /* no padding; IV 16 bytes, made by the device, in front */
+    VKS_MECHANISM_AES_CTR = 18,           /* initial counter block 16 bytes, made by the device, in front */
+    VKS_MECHANISM_HMAC_SHA256 = 19,
+    VKS_MECHANISM_HMAC_SHA384 = 20,
+    VKS_MECHANISM_HMAC_SHA512 = 21,
+    VKS_MECHANISM_COUNT = 22,
+};
+
+enum vks_key_type {
+    VKS_KEY_TYPE_EC_P256 = 1,
+    VKS_KEY_TYPE_EC_P384 = 2,
+    VKS_KEY_TYPE_ED25519 = 3,
+    VKS_KEY_TYPE_RSA_2048 = 4,
+    VKS_KEY_TYPE_RSA_3072 = 5,
+    VKS_KEY_TYPE_RSA_4096 = 6,
+    VKS_KEY_TYPE_AES_128 = 7,
+    VKS_KEY_TYPE_AES_256 = 8,
+    VKS_KEY_TYPE_HMAC_SHA256 = 9,
+    VKS_KEY_TYPE_HMAC_SHA384 = 10,
+    VKS_KEY_TYPE_HMAC_SHA512 = 11,
+    VKS_KEY_TYPE_COUNT = 12,
+};
+
+/* NIST SP 800-57 part 1, 7: states of a key version. */
+enum vks_key_state {
+    VKS_KEY_STATE_PRE_ACTIVATION = 0,
+    VKS_KEY_STATE_ACTIVE = 1,      /* protects and processes */
+    VKS_KEY_STATE_SUSPENDED = 2,   /* nothing */
+    VKS_KEY_STATE_DEACTIVATED = 3, /* processes (decrypt, verify) */
+    VKS_KEY_STATE_COMPROMISED = 4, /* processes */
+    VKS_KEY_STATE_DESTROYED = 5,   /* nothing; never shown to a guest */
+    VKS_KEY_STATE_COUNT = 6,
+};
+
+/* The last device-writable byte. 0 to 7 are virtio-crypto's own; ours start at 0x80. */
+enum vks_status {
+    VKS_STATUS_OK = 0,
+    VKS_STATUS_FOREIGN_NOTSUPP = 3, /* what a virtio-crypto device that is none of ours answers */
+    VKS_STATUS_MALFORMED = 0x80,    /* lengths, reserved fields or descriptors break the specification */
+    VKS_STATUS_VERSION = 0x81,      /* ABI version not served; the result's abi_version says which is */
+    VKS_STATUS_UNSUPPORTED = 0x82,  /* operation or mechanism unknown, or not for this key type */
+    VKS_STATUS_NO_KEY = 0x83,       /* no such key, or not granted to this guest: the same answer */
+    VKS_STATUS_DENIED = 0x84,       /* the grant does not allow this operation, mechanism, size, uid or time */
+    VKS_STATUS_KEY_STATE = 0x85,    /* this version's state does not allow it */
+    VKS_STATUS_LIMIT = 0x86,        /* a budget or a mechanism's bound is used up */
+    VKS_STATUS_AUTH_FAILED = 0x87,  /* signature, tag or padding did not verify */
+    VKS_STATUS_INPUT_SIZE = 0x88,   /* input, parameter or associated data of a size the mechanism does not take */
+    VKS_STATUS_OUTPUT_SIZE = 0x89,  /* output area too small; the result's output_bytes says what is needed */
+    VKS_STATUS_INTERNAL = 0x8a,     /* the device failed; nothing the guest did */
+    VKS_STATUS_END = 0x8b,
+};
+
+enum vks_request_flag {
+    VKS_REQUEST_F_DIGEST = 0x1, /* sign, verify: input is the digest of the mechanism's hash */
+    VKS_REQUEST_F_UID = 0x2,    /* uid is the opener's, stamped by the guest's kernel */
+    VKS_REQUEST_FLAGS_MASK = 0x3,
+};
+
+/* Head of every request. Offsets 0-23 are struct virtio_crypto_op_header. */
+struct vks_request_head {
+    __le32 opcode;          /* VKS_OPCODE(op) */
+    __le32 mechanism;       /* enum vks_mechanism; 0 where the operation has none */
+    __le64 cookie;          /* the driver's own, not looked at */
+    __le32 flags;           /* VKS_REQUEST_F_* */
+    __le32 uid;             /* with VKS_REQUEST_F_UID; else 0 */
+    __u8 key_id[16];        /* zero for info, list, random */
+    __le32 key_version;     /* 0: the current one */
+    __le32 parameter_bytes; /* signature, tag, label or nonce; follows the head */
+    __le32 aad_bytes;       /* follows the parameter */
+    __le32 input_bytes;     /* follows the associated data */
+    __le32 output_bytes;    /* size of the output area */
+    __le16 abi_version;     /* VKS_ABI_VERSION */
+    __le16 reserved0;       /* 0 */
+    __le64 reserved1;       /* 0 */
+};
+
+/* Between output area and status. Bytes of the output area behind output_bytes are zero. */
+struct vks_result {
+    __le32 output_bytes; /* written; with VKS_STATUS_OUTPUT_SIZE needed */
+    __le32 key_version;  /* the version that was used; 0 if none */
+    __le64 sequence;     /* the request's number in the audit log */
+    __le16 abi_version;  /* the newest the device serves */
+    __le16 reserved0;    /* 0 */
+    __le32 reserved1;    /* 0 */
+};
+
+/* Input of info, the first request of a driver. */
+struct vks_info_request {
+    __le16 abi_version_min;
+    __le16 abi_version_max;
+    __le32 driver_version;  /* major << 16 | minor << 8 | patch */
+    __le64 driver_features; /* virtio feature bits really negotiated; the carrier may not tell the device */
+};
+
+struct vks_info {
+    __le16 abi_version_min;
+    __le16 abi_version_max;
+    __le32 device_version;
+    __le32 input_bytes_max;
+    __le32 output_bytes_max;
+    __le32 aad_bytes_max;
+    __le32 parameter_bytes_max;
+    __le32 random_bytes_max;
+    __le32 descriptors_max;
+    __le64 op_mask;        /* bit numbers enum vks_op */
+    __le64 mechanism_mask; /* bit numbers enum vks_mechanism */
+    __le32 key_count;      /* keys granted to this guest */
+    __le32 reserved;
+    __u8 guest_name[64]; /* NUL-padded */
+};
+
+/* List is paged: entries come in the order of their key ids, then versions; start behind (after_key_id, after_version).
+ */
+struct vks_list_request {
+    __u8 after_key_id[16]; /* zero, with after_version 0: from the start */
+    __le32 after_version;
+    __le32 reserved;
+};
+
+struct vks_list_head {
+    __le32 entry_count;
+    __le32 more; /* 1: entries remain behind the last */
+};
+
+struct vks_key_entry {
+    __u8 key_id[16];
+    __le32 version;
+    __le32 type;           /* enum vks_key_type */
+    __le32 state;          /* enum vks_key_state */
+    __le32 current;        /* 1: the version that key_version 0 means */
+    __le64 op_mask;        /* granted operations, bit numbers enum vks_op */
+    __le64 mechanism_mask; /* granted mechanisms that fit the type, bit numbers enum vks_mechanism */
+    __u8 label[64];        /* NUL-padded UTF-8 */
+};
+
+/*
+ * /dev/keystoreN. One request and its buffers; the driver fills opcode's service, uid, VKS_REQUEST_F_UID and cookie of
+ * the head itself, result and status after the device answered. The ioctl fails (errno) only where no answer came.
+ */
+struct vks_ioc_request {
+    struct vks_request_head head; /* lengths are those of the buffers below */
+    __u64 parameter_ptr;
+    __u64 aad_ptr;
+    __u64 input_ptr;
+    __u64 output_ptr;
+    struct vks_result result;
+    __u64 user_data; /* asynchronous requests: given back unchanged */
+    __u32 status;    /* enum vks_status */
+    __s32 error;     /* batch and reap: 0, or the negative errno of this request */
+};
+
+struct vks_ioc_batch {
+    __u64 requests_ptr; /* array of struct vks_ioc_request */
+    __u32 count;
+    __u32 done; /* out: how many of them carry an answer */
+};
+
+#define VKS_IOC_SUBMIT       _IOWR('K', 0x01, struct vks_ioc_request) /* one, waits for the answer */
+#define VKS_IOC_SUBMIT_BATCH _IOWR('K', 0x02, struct vks_ioc_batch)   /* many at once, waits for all answers */
+#define VKS_IOC_ENQUEUE      _IOW('K', 0x03, struct vks_ioc_request)  /* does not wait; poll, then reap */
+#define VKS_IOC_REAP         _IOWR('K', 0x04, struct vks_ioc_batch)   /* takes finished requests, does not wait */
+
+enum vks_ioc_limit {
+    VKS_IOC_BATCH_MAX = 256,
+    VKS_IOC_PENDING_MAX = 256, /* asynchronous requests of one open file */
+};
+
+#endif

@@ -15,6 +15,7 @@ HEADERS = [
     ROOT / "guest_driver/include/vmm_keystore.h",
     ROOT / "cext/shared/audit.h",
     ROOT / "cext/shared/ipc.h",
+    ROOT / "cext/shared/policy.h",
     ROOT / "cext/shared/snapshot.h",
     ROOT / "cext/shared/state.h",
 ]

@@ -1,1 +1,210 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Messages between our own processes: AF_UNIX SOCK_SEQPACKET, one message a packet, descriptors by SCM_RIGHTS.
+ *
+ * Every message is struct vks_ipc_head, the fixed structure of its type, then bytes where the structure announces some.
+ * A reply repeats type and tag of its request with VKS_IPC_REPLY set and carries an error (0 or a negative errno).
+ * The receiver checks the size against the type before it reads a field and closes descriptors nobody asked for;
+ * a message that breaks this ends the connection. Tag 0 marks an event nobody asked for.
+ */
+#ifndef VKS_IPC_H
+#define VKS_IPC_H
+
+#include <stdint.h>
+
+enum vks_ipc_limit {
+    VKS_IPC_BYTES_MAX = 65536,
+    VKS_IPC_FDS_MAX = 32,
+    VKS_IPC_REGIONS_MAX = 32,
+    VKS_IPC_REPLY = 0x8000,
+};
+
+enum vks_ipc_type {
+    /* keystored to worker; all answered */
+    VKS_WORKER_MEM_TABLE = 0x101,  /* vks_worker_mem_table, one fd a region; replaces the table */
+    VKS_WORKER_RING_START = 0x102, /* vks_worker_ring_start; fds: kick, then call, then err as flagged */
+    VKS_WORKER_RING_STOP = 0x103,  /* vks_worker_ring; reply vks_worker_ring_stopped */
+    VKS_WORKER_RING_CALL = 0x104,  /* vks_worker_ring, one fd or none; signalled once if it replaced one */
+    VKS_WORKER_RING_KICK = 0x105,  /* vks_worker_ring, one fd */
+    VKS_WORKER_RING_ERR = 0x106,   /* vks_worker_ring, one fd or none */
+    VKS_WORKER_SNAPSHOT = 0x107, /* vks_worker_snapshot, the sealed memfd; reply: it is in force, lost keys are wiped */
+    VKS_WORKER_DRAINED = 0x108,  /* empty: the audit ring has room again */
+    /* worker to keystored, tag 0 */
+    VKS_WORKER_READY = 0x181,       /* vks_worker_ready, the first message */
+    VKS_WORKER_RING_BROKEN = 0x182, /* vks_worker_ring_broken: this queue stopped, its err fd was signalled */
+    VKS_WORKER_KEYS_LOADED = 0x183, /* vks_worker_keys_loaded: a load by the custodian is usable, or failed */
+
+    /* custodian to worker on the key channel */
+    VKS_KEYS = 0x201, /* vks_keys, the secret memory fd with struct vks_key_slot entries; not answered here */
+
+    /* keystored to custodian; all answered */
+    VKS_CUSTODIAN_STATUS = 0x301,    /* empty; reply vks_custodian_status */
+    VKS_CUSTODIAN_ROOT_OPEN = 0x302, /* vks_custodian_root, fd of the KEK file, read-write when create is 1 */
+    VKS_CUSTODIAN_GENERATE = 0x303,  /* vks_custodian_generate; reply vks_custodian_key, sealed, public */
+    VKS_CUSTODIAN_OFFER = 0x304,     /* empty; reply vks_custodian_offer */
+    VKS_CUSTODIAN_IMPORT = 0x305,    /* vks_custodian_import, wrapped bytes; reply vks_custodian_key, sealed, public */
+    VKS_CUSTODIAN_CHANNEL = 0x306,   /* vks_custodian_channel, the key channel's fd */
+    VKS_CUSTODIAN_CHANNEL_CLOSE = 0x307, /* vks_custodian_channel */
+    VKS_CUSTODIAN_LOAD =
+        0x308, /* vks_custodian_load, count times: vks_custodian_load_entry, sealed bytes padded to 8 */
+
+    /* keystored to zygote; answered */
+    VKS_ZYGOTE_SPAWN =
+        0x401, /* vks_zygote_spawn; fds: control, key channel, state memory; reply vks_zygote_spawned, pidfd */
+};
+
+/* How well secrets are kept from everybody else on the host; the best one that works is used and said. */
+enum vks_secret_memory {
+    VKS_SECRET_MEMORY_MEMFD = 1, /* memfd_secret(2): not readable by root through the kernel */
+    VKS_SECRET_MEMORY_MLOCK = 2, /* mlock + MADV_DONTDUMP */
+};
+
+struct vks_ipc_head {
+    uint32_t type;
+    uint32_t size_bytes; /* of the whole message, this head included */
+    uint64_t tag;
+    int32_t error; /* replies: 0 or a negative errno */
+    uint32_t reserved;
+};
+
+struct vks_ipc_region {
+    uint64_t gpa;
+    uint64_t uva;
+    uint64_t size_bytes;
+    uint64_t mmap_offset;
+};
+
+struct vks_worker_mem_table {
+    uint32_t region_count;
+    uint32_t reserved;
+    struct vks_ipc_region regions[32];
+};
+
+enum vks_ring_flag {
+    VKS_RING_F_CALL = 0x1,
+    VKS_RING_F_ERR = 0x2,
+};
+
+struct vks_worker_ring_start {
+    uint32_t queue;
+    uint32_t size;     /* entries, a power of two */
+    uint32_t base;     /* next available index */
+    uint32_t flags;    /* enum vks_ring_flag: which fds follow the kick fd */
+    uint64_t features; /* as the front-end acknowledged them */
+    uint64_t desc_uva;
+    uint64_t avail_uva;
+    uint64_t used_uva;
+};
+
+struct vks_worker_ring {
+    uint32_t queue;
+    uint32_t reserved;
+};
+
+struct vks_worker_ring_stopped {
+    uint32_t queue;
+    uint32_t base;
+};
+
+struct vks_worker_snapshot {
+    uint64_t generation;
+    uint64_t size_bytes;
+};
+
+struct vks_worker_ready {
+    uint32_t secret_memory;     /* enum vks_secret_memory */
+    uint32_t libcrypto_version; /* OPENSSL_VERSION_NUMBER >> 4 form of OpenSSL_version_num() */
+};
+
+struct vks_worker_ring_broken {
+    uint32_t queue;
+    int32_t error; /* negative errno */
+};
+
+struct vks_worker_keys_loaded {
+    uint64_t load_id;
+    int32_t error; /* 0 or a negative errno; then none of this load is usable */
+    uint32_t key_count;
+};
+
+struct vks_keys {
+    uint64_t load_id;
+    uint64_t size_bytes; /* of the secret memory */
+    uint32_t key_count;
+    uint32_t secret_memory; /* enum vks_secret_memory of the fd */
+};
+
+/* In the secret memory, 8-byte aligned, material_bytes follow padded to 8. The worker wipes the page after the load. */
+struct vks_key_slot {
+    uint8_t key_id[16];
+    uint32_t version;
+    uint32_t type;
+    uint32_t nonce_lease;    /* first 32 bits of every device-made GCM nonce and CTR block of this load */
+    uint32_t material_bytes; /* PKCS#8 PrivateKeyInfo in DER for asymmetric keys, raw bytes for AES and HMAC */
+};
+
+struct vks_custodian_status {
+    uint32_t secret_memory; /* enum vks_secret_memory */
+    uint32_t root_open;     /* 1 when a KEK is loaded */
+};
+
+struct vks_custodian_root {
+    uint32_t kind;   /* 1: file */
+    uint32_t create; /* 1: the file is empty, make a KEK and write it durably before the answer */
+};
+
+struct vks_custodian_generate {
+    uint8_t key_id[16];
+    uint32_t version;
+    uint32_t type;
+};
+
+struct vks_custodian_offer {
+    uint8_t offer_id[16];
+    uint8_t public_key[32]; /* X25519, one-time; the last few offers are kept, one import each */
+};
+
+struct vks_custodian_import {
+    uint8_t offer_id[16];
+    uint8_t key_id[16];
+    uint32_t version;
+    uint32_t wrapped_bytes;
+};
+
+struct vks_custodian_key {
+    uint32_t type;
+    uint32_t sealed_bytes;
+    uint32_t public_bytes; /* SubjectPublicKeyInfo DER; 0 for symmetric keys */
+    uint32_t reserved;
+};
+
+struct vks_custodian_channel {
+    uint64_t channel_id;
+};
+
+struct vks_custodian_load {
+    uint64_t channel_id;
+    uint64_t load_id;
+    uint32_t count;
+    uint32_t reserved;
+};
+
+struct vks_custodian_load_entry {
+    uint8_t key_id[16];
+    uint32_t version;
+    uint32_t type;
+    uint32_t nonce_lease;
+    uint32_t sealed_bytes;
+};
+
+struct vks_zygote_spawn {
+    uint64_t worker_id; /* keystored's name for it, in messages of the zygote */
+};
+
+struct vks_zygote_spawned {
+    uint64_t worker_id;
+    int32_t pid;
+    uint32_t reserved;
+};
+
+#endif

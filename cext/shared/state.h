@@ -1,1 +1,71 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * State memory: one file on tmpfs per guest, mapped by its worker and by keystored, trusted by neither.
+ *
+ * It holds what must survive SIGKILL of any process: per queue the split in-flight table of vhost-user's inflight
+ * protocol extended by sequence and attempt, and the audit ring. Layout, every part 64-byte aligned:
+ *
+ *   struct vks_state_head | per queue: struct vks_state_queue, VKS_STATE_QUEUE_SIZE_MAX struct vks_state_slot | audit
+ * ring
+ *
+ * Order of writes for one request: in-flight mark, decision and audit record, result bytes, used element, used.idx,
+ * mark cleared (DESIGN 3).
+ */
+#ifndef VKS_STATE_H
+#define VKS_STATE_H
+
+#include <stdint.h>
+
+enum vks_state_limit {
+    VKS_STATE_MAGIC = 0x53535631, /* "1VSS" */
+    VKS_STATE_VERSION = 1,
+    VKS_STATE_QUEUES_MAX = 1,
+    VKS_STATE_QUEUE_SIZE_MAX = 1024,
+};
+
+struct vks_state_head {
+    uint32_t magic;
+    uint32_t version;
+    uint32_t size_bytes;
+    uint32_t queue_count;
+    uint64_t next_sequence; /* of the next request of this guest, from 1 */
+    uint64_t reserved[5];
+};
+
+/* Fields up to used_idx as in vhost-user's "struct QueueRegionSplit". */
+struct vks_state_queue {
+    uint64_t features;
+    uint16_t version; /* 1 */
+    uint16_t desc_num;
+    uint16_t last_batch_head;
+    uint16_t used_idx;     /* shadow: what the last completed batch published */
+    uint64_t next_counter; /* order in which requests were taken from the available ring */
+    uint64_t reserved[5];
+};
+
+/* One per descriptor head, as "struct DescStateSplit" plus sequence and attempt. */
+struct vks_state_slot {
+    uint8_t inflight; /* 1 from taking the head until its used element is published */
+    uint8_t padding[5];
+    uint16_t next; /* batch list, for the repair of the last batch */
+    uint64_t counter;
+    uint64_t sequence;
+    uint32_t attempt;
+    uint32_t reserved;
+};
+
+_Static_assert(sizeof(struct vks_state_head) == 64, "state head layout");
+_Static_assert(sizeof(struct vks_state_queue) == 64, "state queue layout");
+_Static_assert(sizeof(struct vks_state_slot) == 32, "state slot layout");
+
+/* Size of a state memory file in bytes. */
+uint32_t vks_state_bytes(void);
+/* Lay out a fresh, zeroed mapping of vks_state_bytes(). */
+void vks_state_init(void *state);
+/* 0 when head, sizes and audit ring of a mapping of *size_bytes* are ones this version made, else -EPROTO. */
+int vks_state_check(const void *state, uint64_t size_bytes);
+struct vks_state_queue *vks_state_queue(void *state, uint32_t queue);
+struct vks_state_slot *vks_state_slots(void *state, uint32_t queue);
+struct vks_audit_ring *vks_state_audit(void *state);
+
+#endif

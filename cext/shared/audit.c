@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The audit ring's two ends. Knows indices and copies; what a record means is its writer's and reader's business. */
+#include "audit.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <string.h>
+
+static struct vks_audit_record *ring_slot(const struct vks_audit_ring *ring, uint64_t index)
+{
+    return (struct vks_audit_record *)(uintptr_t)((const uint8_t *)ring + sizeof(*ring)) +
+           index % VKS_AUDIT_RING_RECORDS;
+}
+
+int vks_audit_has_room(const struct vks_audit_ring *ring)
+{
+    /* Unsigned distance: a tail ahead of head gives a huge number, never room. */
+    return ring->head - __atomic_load_n(&ring->tail, __ATOMIC_ACQUIRE) < VKS_AUDIT_RING_RECORDS;
+}
+
+int vks_audit_append(struct vks_audit_ring *ring, struct vks_audit_record *record)
+{
+    uint64_t head = ring->head;
+
+    if (!vks_audit_has_room(ring))
+        return -ENOSPC;
+    record->record = head + 1;
+    memcpy(ring_slot(ring, head), record, sizeof(*record));
+    __atomic_store_n(&ring->head, head + 1, __ATOMIC_RELEASE);
+    return 0;
+}
+
+int vks_audit_peek(const struct vks_audit_ring *ring, struct vks_audit_record *records, uint32_t count_max)
+{
+    uint64_t tail = ring->tail;
+    uint64_t count = __atomic_load_n(&ring->head, __ATOMIC_ACQUIRE) - tail;
+
+    if (count > VKS_AUDIT_RING_RECORDS)
+        return -EPROTO;
+    if (count > count_max)
+        count = count_max;
+    for (uint64_t i = 0; i < count; i++) {
+        memcpy(&records[i], ring_slot(ring, tail + i), sizeof(records[i]));
+        if (records[i].record != tail + i + 1)
+            return -EPROTO;
+    }
+    return (int)count;
+}
+
+void vks_audit_take(struct vks_audit_ring *ring, uint32_t count)
+{
+    __atomic_store_n(&ring->tail, ring->tail + count, __ATOMIC_RELEASE);
+}

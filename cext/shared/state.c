@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Where the parts of a state memory file lie. Offsets come from this file's constants, never from the file itself. */
+#include "state.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "audit.h"
+
+#define QUEUE_BYTES                                                                                                    \
+    (sizeof(struct vks_state_queue) + VKS_STATE_QUEUE_SIZE_MAX * (uint32_t)sizeof(struct vks_state_slot))
+#define AUDIT_OFFSET (sizeof(struct vks_state_head) + VKS_STATE_QUEUES_MAX * QUEUE_BYTES)
+#define STATE_BYTES  (AUDIT_OFFSET + sizeof(struct vks_audit_ring) + VKS_AUDIT_RING_RECORDS * VKS_AUDIT_RECORD_BYTES)
+
+_Static_assert(AUDIT_OFFSET % 64 == 0, "the audit ring's lines must not be shared with the queues");
+
+uint32_t vks_state_bytes(void)
+{
+    return (uint32_t)STATE_BYTES;
+}
+
+void vks_state_init(void *state)
+{
+    struct vks_state_head *head = state;
+    struct vks_audit_ring *ring = vks_state_audit(state);
+
+    head->version = VKS_STATE_VERSION;
+    head->size_bytes = (uint32_t)STATE_BYTES;
+    head->queue_count = VKS_STATE_QUEUES_MAX;
+    head->next_sequence = 1;
+    for (uint32_t i = 0; i < VKS_STATE_QUEUES_MAX; i++)
+        vks_state_queue(state, i)->version = 1;
+    ring->record_count = VKS_AUDIT_RING_RECORDS;
+    ring->record_bytes = VKS_AUDIT_RECORD_BYTES;
+    /* Last, so that a file cut short by a crash is never taken for a whole one. */
+    __atomic_store_n(&head->magic, VKS_STATE_MAGIC, __ATOMIC_RELEASE);
+}
+
+int vks_state_check(const void *state, uint64_t size_bytes)
+{
+    const struct vks_state_head *head = state;
+    const struct vks_audit_ring *ring;
+
+    if (size_bytes < STATE_BYTES || head->magic != VKS_STATE_MAGIC || head->version != VKS_STATE_VERSION ||
+        head->size_bytes != STATE_BYTES || head->queue_count != VKS_STATE_QUEUES_MAX || head->next_sequence == 0)
+        return -EPROTO;
+    ring = (const struct vks_audit_ring *)((const uint8_t *)state + AUDIT_OFFSET);
+    if (ring->record_count != VKS_AUDIT_RING_RECORDS || ring->record_bytes != VKS_AUDIT_RECORD_BYTES ||
+        ring->head - ring->tail > VKS_AUDIT_RING_RECORDS)
+        return -EPROTO;
+    return 0;
+}
+
+struct vks_state_queue *vks_state_queue(void *state, uint32_t queue)
+{
+    return (struct vks_state_queue *)((uint8_t *)state + sizeof(struct vks_state_head) + queue * QUEUE_BYTES);
+}
+
+struct vks_state_slot *vks_state_slots(void *state, uint32_t queue)
+{
+    return (struct vks_state_slot *)(vks_state_queue(state, queue) + 1);
+}
+
+struct vks_audit_ring *vks_state_audit(void *state)
+{
+    return (struct vks_audit_ring *)((uint8_t *)state + AUDIT_OFFSET);
+}

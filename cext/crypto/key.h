@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A loaded key version: what libcrypto needs to use it, kept ready.
+ *
+ * Each lane (thread) has its own cached contexts, made at their first use and re-initialised afterwards; the parsed key
+ * is shared. Everything lives in the secret arena. Nothing here knows grants or states: the caller has decided already.
+ */
+#ifndef VKS_KEY_H
+#define VKS_KEY_H
+
+#include <stdint.h>
+
+#include "ipc.h"
+
+enum vks_lane {
+    VKS_LANE_FAST = 0,
+    VKS_LANE_SLOW = 1,
+    VKS_LANE_COUNT = 2,
+};
+
+struct vks_key;
+
+/*
+ * Parse and check one slot. The reference count starts at 1. 0, or -EINVAL: unknown type or length, -EBADMSG: not a key
+ * of this type (curve, size, broken encoding, private and public part do not match), -ENOMEM: arena full. *material*
+ * is not kept.
+ */
+__attribute__((warn_unused_result)) int vks_key_load(const struct vks_key_slot *slot, const uint8_t *material,
+                                                     struct vks_key **key);
+
+/* Reference count, one thread only (the fast lane). The last unref wipes and frees. */
+void vks_key_ref(struct vks_key *key);
+void vks_key_unref(struct vks_key *key);
+
+const uint8_t *vks_key_id(const struct vks_key *key); /* 16 bytes */
+uint32_t vks_key_version(const struct vks_key *key);
+uint32_t vks_key_type(const struct vks_key *key);
+
+#endif

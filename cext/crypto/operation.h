@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One operation with one key, on private memory only.
+ *
+ * No input may be guest memory: signing bytes that change meanwhile gives keys away (DESIGN 4). Nothing here decides
+ * who may do what.
+ *
+ * Statuses, beyond OK:
+ *   UNSUPPORTED  operation or mechanism unknown or not of this key type; DIGEST where no digest can be taken (Ed25519,
+ *                anything but sign and verify)
+ *   MALFORMED    a parameter, associated data or input that the operation as such does not take (the table of
+ *                SPECIFICATION.md, 5), more than VKS_RANDOM_BYTES_MAX random bytes
+ *   INPUT_SIZE   one of a length that the mechanism does not take: a digest that is not the hash's length, CBC input
+ *                that is not whole blocks, a ciphertext shorter than nonce and tag, an own nonce that is not 12 bytes,
+ *                a nonce where the device makes it, OAEP plaintext that is too long, associated data without AEAD
+ *   OUTPUT_SIZE  output_bytes_max is below vks_operation_output_bytes; output_bytes says what is needed
+ *   AUTH_FAILED  the signature, tag or padding did not verify, whatever the reason: a signature or MAC tag of the wrong
+ *                length, an OAEP ciphertext of the wrong length or value
+ *   LIMIT        the nonce counter of this load is used up
+ *   INTERNAL     libcrypto failed, usually for want of secret memory
+ *
+ * On every status but OK the output area has no byte of the result (decrypted text is wiped) and output_bytes is 0,
+ * except with OUTPUT_SIZE.
+ */
+#ifndef VKS_OPERATION_H
+#define VKS_OPERATION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "key.h"
+
+struct vks_operation {
+    uint32_t op;        /* enum vks_op: public to random */
+    uint32_t mechanism; /* enum vks_mechanism; VKS_MECHANISM_DEFAULT is resolved by the key type; random: 0 */
+    uint32_t flags;     /* VKS_REQUEST_F_DIGEST; others are not looked at */
+    uint32_t parameter_bytes;
+    uint32_t aad_bytes;
+    uint32_t input_bytes;
+    uint32_t output_bytes_max; /* random: how many bytes to make */
+    uint32_t output_bytes;     /* out */
+    const uint8_t *parameter;  /* each may be NULL where its length is 0 */
+    const uint8_t *aad;
+    const uint8_t *input;
+    uint8_t *output; /* overlaps none of the above */
+};
+
+/* enum vks_status. *key* is NULL for random only. Each lane belongs to one thread. */
+uint32_t vks_operation_run(struct vks_key *key, struct vks_operation *operation, enum vks_lane lane);
+/* Output bytes needed at most, to be checked before anything runs; 0 for verify and for what is unsupported. */
+uint32_t vks_operation_output_bytes(uint32_t key_type, uint32_t op, uint32_t mechanism, uint32_t input_bytes);
+/* True for what may hold up others: RSA private operations, and more than 16 KiB of input or random bytes. */
+bool vks_operation_is_slow(uint32_t key_type, uint32_t op, uint32_t input_bytes);
+
+#endif

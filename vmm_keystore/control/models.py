@@ -1,0 +1,300 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the control API takes and gives, version 1.
+
+Times are ISO 8601 in UTC; bytes are hex (ids) or base64 (wrapped keys); words are those of the policy vocabulary.
+Knows no route and no service.
+"""
+
+from functools import partial
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AwareDatetime,
+    Base64Bytes,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    WithJsonSchema,
+)
+
+from vmm_keystore.errors import InvalidRequestError
+from vmm_keystore.policy.vocabulary import GRANTABLE_OPS, KeyState, KeyType, Mechanism, Op, Word
+
+NAME_PATTERN = r"^[a-zA-Z0-9][a-zA-Z0-9._-]{0,62}$"
+"""Guest names and key labels."""
+
+Name = Annotated[str, Field(pattern=NAME_PATTERN)]
+Uid = Annotated[int, Field(ge=0, le=2**32 - 1)]
+
+
+def _by_text(words: type[Word], value: Any) -> Any:
+    if isinstance(value, words):
+        return value
+    try:
+        return words.from_text(str(value))
+    except InvalidRequestError as error:
+        raise ValueError(f"{error.message}; {error.hint}") from error
+
+
+def _text(word: Word) -> str:
+    return word.text
+
+
+def _schema(members: list[str]) -> WithJsonSchema:
+    return WithJsonSchema({"type": "string", "enum": members})
+
+
+KeyTypeWord = Annotated[
+    KeyType, BeforeValidator(partial(_by_text, KeyType)), PlainSerializer(_text), _schema([t.text for t in KeyType])
+]
+KeyStateWord = Annotated[
+    KeyState, BeforeValidator(partial(_by_text, KeyState)), PlainSerializer(_text), _schema([s.text for s in KeyState])
+]
+OpWord = Annotated[
+    Op, BeforeValidator(partial(_by_text, Op)), PlainSerializer(_text), _schema([o.text for o in GRANTABLE_OPS])
+]
+MechanismWord = Annotated[
+    Mechanism,
+    BeforeValidator(partial(_by_text, Mechanism)),
+    PlainSerializer(_text),
+    _schema([m.text for m in Mechanism]),
+]
+
+
+class Model(BaseModel):
+    """Unknown fields are an error: a misspelt limit must not become no limit."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class AppliedTo(Model):
+    """What became of a change in one guest's worker; the answer waited for it."""
+
+    guest: str
+    outcome: Literal["acknowledged", "worker-killed", "no-worker"]
+    detail: str = ""
+
+
+class ErrorBody(Model):
+    """Why it failed; *hint* may be empty."""
+
+    code: str
+    message: str
+    hint: str = ""
+
+
+class ErrorAnswer(Model):
+    """The body of every answer that is not 2xx."""
+
+    error: ErrorBody
+
+
+# guests: POST /v1/guests, GET /v1/guests, GET and DELETE /v1/guests/{name}
+
+
+class GuestCreate(Model):
+    """A new guest; *socket* is an absolute path, *owner_uid* the uid of its QEMU (default: the daemon's)."""
+
+    name: Name
+    socket: str = Field(pattern=r"^/", max_length=107)
+    owner_uid: Uid | None = None
+
+
+class WorkerInfo(Model):
+    """The guest's worker and its front-end."""
+
+    running: bool
+    pid: int | None
+    secret_memory: str
+    generation: int
+    connected: bool
+    front_end_pid: int | None
+    problem: str = ""
+
+
+class GuestInfo(Model):
+    """A guest."""
+
+    name: str
+    socket: str
+    owner_uid: int | None
+    created: AwareDatetime
+    grants: int
+    worker: WorkerInfo
+
+
+class GuestList(Model):
+    """Every guest, by name."""
+
+    guests: list[GuestInfo]
+
+
+class GuestRemoved(Model):
+    """Answer to DELETE /v1/guests/{name}."""
+
+    name: str
+    grants_removed: int
+
+
+# keys: POST /v1/keys, GET /v1/keys, GET /v1/keys/{label}, GET /v1/keys/{label}/public (text),
+# POST /v1/keys/{label}/{rotate,activate,suspend,deactivate,compromise,destroy}, POST /v1/keys/import[/offer]
+
+
+class KeyGenerate(Model):
+    """A new key; without *activate* it stays in pre-activation."""
+
+    label: Name
+    type: KeyTypeWord
+    activate: bool = True
+
+
+class KeyImportOffer(Model):
+    """Hex, as vks-import takes it: ``--offer`` is offer_id followed by public_key."""
+
+    offer_id: str
+    public_key: str
+
+
+class KeyImport(Model):
+    """What vks-import gave; *type* is checked against the key when present."""
+
+    label: Name
+    offer_id: str = Field(pattern=r"^[0-9a-f]{32}$")
+    wrapped: Base64Bytes
+    type: KeyTypeWord | None = None
+    activate: bool = True
+
+
+class KeyMove(Model):
+    """Body of the state changes; without *version* destroy means every version, the others the current one."""
+
+    version: Annotated[int, Field(ge=1, le=2**32 - 1)] | None = None
+
+
+class KeyVersionInfo(Model):
+    """One version of a key."""
+
+    version: int
+    state: KeyStateWord
+    current: bool
+    created: AwareDatetime
+    state_changed: AwareDatetime
+
+
+class KeyInfo(Model):
+    """A key; *state* is that of the current version."""
+
+    label: str
+    id: str
+    type: KeyTypeWord
+    state: KeyStateWord
+    current_version: int
+    created: AwareDatetime
+    versions: list[KeyVersionInfo]
+    guests: list[str]
+
+
+class KeyChanged(KeyInfo):
+    """A key after a change."""
+
+    applied: list[AppliedTo]
+
+
+class KeyList(Model):
+    """Every key, by label."""
+
+    keys: list[KeyInfo]
+
+
+# grants: POST /v1/grants, GET /v1/grants[?guest=&key=], DELETE /v1/grants/{guest}/{key}
+
+
+class GrantCreate(Model):
+    """A new grant; *mechanisms* default to those of the key type that need not be named."""
+
+    guest: Name
+    key: Name
+    ops: list[OpWord] = Field(min_length=1)
+    mechanisms: list[MechanismWord] | None = None
+    input_bytes_max: Annotated[int, Field(ge=1, le=1048576)] | None = None
+    not_before: AwareDatetime | None = None
+    not_after: AwareDatetime | None = None
+    uids: list[Uid] = Field(default_factory=list, max_length=8)
+
+
+class GrantInfo(Model):
+    """A grant."""
+
+    guest: str
+    key: str
+    ops: list[OpWord]
+    mechanisms: list[MechanismWord]
+    input_bytes_max: int | None
+    not_before: AwareDatetime | None
+    not_after: AwareDatetime | None
+    uids: list[int]
+    created: AwareDatetime
+
+
+class GrantChanged(GrantInfo):
+    """A grant that was added or removed."""
+
+    applied: list[AppliedTo]
+
+
+class GrantList(Model):
+    """Grants, by guest and key."""
+
+    grants: list[GrantInfo]
+
+
+# audit: GET /v1/audit?after=SEQ&limit=N (without after: the last N lines), GET /v1/audit/verify
+
+
+class AuditPage(Model):
+    """Audit lines as they stand in the file, oldest first; ask again with after = *last_seq* to follow."""
+
+    lines: list[dict[str, Any]]
+    last_seq: int
+
+
+class AuditVerified(Model):
+    """What checking the whole chain found; *problem* says what and where when it does not hold."""
+
+    ok: bool
+    lines: int
+    segments: int
+    last_seq: int
+    last_hash: str
+    problem: str = ""
+
+
+# GET /v1/status
+
+
+class CustodianInfo(Model):
+    """The custodian; *problem* when it does not answer."""
+
+    running: bool
+    pid: int | None
+    secret_memory: str
+    root_open: bool
+    problem: str = ""
+
+
+class StatusInfo(Model):
+    """The daemon at a glance."""
+
+    version: str
+    pid: int
+    uptime_s: int
+    state_dir: str
+    store_schema: str
+    guests: int
+    guests_connected: int
+    keys: int
+    grants: int
+    audit_last_seq: int
+    custodian: CustodianInfo

@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where the service meets the processes that hold keys: the two ports it calls, and the two it offers to them.
+
+This file knows values and call signatures only; no process, no socket.
+
+How the parts meet::
+
+    service ── KeyCustodian ──► vks-custodian          generate, import; sealed blobs come back
+    service ── GuestWorkers ──► one vks-worker a guest  add, remove, apply, drain
+    workers ── GuestKeys ─────► store                   what a guest may use now, sealed blobs with fresh nonce leases
+    workers ── AuditSink ─────► audit files             records, durable on return
+
+Rules:
+
+* Every method blocks, may be called from any thread, and raises only errors of ``vmm_keystore.errors``.
+* The service calls GuestWorkers one change at a time, after the change is committed. ``GuestKeys`` takes no lock of the
+  service, so a worker may be replaced while a change waits for it.
+* ``apply`` reads the guest's keys through ``GuestKeys`` after it was called: what it publishes is never older than the
+  change it was called for. Publications to one worker are in the order of their reads.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+from vmm_keystore.policy.grant import PermittedKey
+from vmm_keystore.policy.vocabulary import KeyType
+
+
+@dataclass(frozen=True, slots=True)
+class SealedKey:
+    """What the custodian gives back for a new key: only the custodian can open *sealed*."""
+
+    key_type: KeyType
+    sealed: bytes
+    public_der: bytes
+    """SubjectPublicKeyInfo; empty for symmetric keys."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImportOffer:
+    """A one-time X25519 public key to wrap one import to."""
+
+    offer_id: bytes
+    public_key: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CustodianStatus:
+    """What the custodian says of itself; *secret_memory* is ``memfd-secret`` or ``mlock``."""
+
+    pid: int
+    secret_memory: str
+    root_open: bool
+
+
+class KeyCustodian(Protocol):
+    """The process with the KEK."""
+
+    def status(self) -> CustodianStatus:
+        """Ask how it is; raises CustodianError when it does not answer."""
+
+    def generate(self, key_id: bytes, version: int, key_type: KeyType) -> SealedKey:
+        """Make a key and seal it to (*key_id*, *version*, *key_type*)."""
+
+    def offer_import(self) -> ImportOffer:
+        """Make a one-time key to wrap an import to."""
+
+    def import_key(self, offer_id: bytes, key_id: bytes, version: int, wrapped: bytes) -> SealedKey:
+        """Unwrap an import and seal it.
+
+        Raises:
+            ImportRefusedError: unknown or used offer, damaged wrap, not a key, or a key of no supported type.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Guest:
+    """A guest: its name and the vhost-user socket its front-end connects to.
+
+    *owner_uid* is the uid the front-end must have; None: the daemon's own.
+    """
+
+    name: str
+    socket: str
+    owner_uid: int | None = None
+
+
+class ApplyOutcome(Enum):
+    """How a change came into force in a guest's worker."""
+
+    ACKNOWLEDGED = "acknowledged"
+    WORKER_KILLED = "worker-killed"
+    """It did not acknowledge in time, or could not load its keys; a fresh one serves the next connection."""
+    NO_WORKER = "no-worker"
+    """None is running; the next one starts with the change."""
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What became of a change in one guest."""
+
+    guest: str
+    outcome: ApplyOutcome
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerStatus:
+    """A guest's worker and front-end as they are now; *secret_memory* is ``memfd-secret``, ``mlock`` or empty."""
+
+    pid: int | None
+    secret_memory: str
+    generation: int
+    front_end_pid: int | None
+    problem: str = ""
+    """Why there is no worker or no listening socket, in one line."""
+
+
+class GuestWorkers(Protocol):
+    """The workers of all guests and the sockets their front-ends connect to."""
+
+    def add_guest(self, guest: Guest) -> None:
+        """Listen on the guest's socket and start its worker; called before the guest is committed to the store.
+
+        Raises:
+            WorkerError: path taken or not writable, or no worker could be started; then nothing of it remains.
+        """
+
+    def remove_guest(self, name: str) -> None:
+        """Disconnect the front-end, end the worker, remove the socket. Its audit records are drained first."""
+
+    def apply(self, guest: str) -> Applied:
+        """Bring the guest's keys as committed into force; returns when no older operation can start any more."""
+
+    def worker_status(self, guest: str) -> WorkerStatus:
+        """Say how the guest's worker is; never blocks on the worker."""
+
+    def drain_audit(self) -> None:
+        """Move every record committed so far from the audit rings to the audit sink."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyLoad:
+    """One entry for the custodian's LOAD; the lease is already spent, whether or not it is used."""
+
+    key_id: bytes
+    version: int
+    key_type: KeyType
+    nonce_lease: int
+    sealed: bytes
+
+
+class GuestKeys(Protocol):
+    """What a worker needs to know about its guest; reads see what is committed."""
+
+    def guests(self) -> Sequence[Guest]:
+        """Every guest, to start their workers when the daemon starts."""
+
+    def permitted_keys(self, guest: str) -> tuple[PermittedKey, ...]:
+        """Key versions granted to *guest*, ordered by key id, then version; destroyed ones never.
+
+        An unknown guest has none.
+        """
+
+    def lease_keys(self, guest: str, versions: Sequence[tuple[bytes, int]]) -> tuple[KeyLoad, ...]:
+        """Sealed blobs of those of *versions* that are permitted, each with a nonce lease committed before the return.
+
+        A version destroyed or revoked meanwhile is missing from the answer: read ``permitted_keys`` again before
+        publishing.
+        """
+
+
+class AuditSink(Protocol):
+    """Where audit records go."""
+
+    def append_records(self, guest: str, records: bytes) -> None:
+        """Store whole ``struct vks_audit_record``; durable when it returns.
+
+        Records already stored by an earlier call that crashed before it could take them are left out.
+
+        Raises:
+            AuditWriteError: nothing of *records* counts as stored; leave them in the ring and try again.
+        """

@@ -209,7 +209,7 @@ struct vks_key_entry {
     __le32 version;
     __le32 type;           /* enum vks_key_type */
     __le32 state;          /* enum vks_key_state */
-    __le32 current;        /* 1: the version that key_version 0 means */
+    __le32 is_current;     /* 1: the version that key_version 0 means */
     __le64 op_mask;        /* granted operations, bit numbers enum vks_op */
     __le64 mechanism_mask; /* granted mechanisms that fit the type, bit numbers enum vks_mechanism */
     __u8 label[64];        /* NUL-padded UTF-8 */

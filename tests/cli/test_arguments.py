@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Wrong arguments: one clear line, a hint, exit status 2, and nothing asked of keystored."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from cli.conftest import Cli
+from cli.control_fake import ControlFake
+
+MAIN = "from vmm_keystore.cli.main import main; main()"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["frobnicate"], "no such command 'frobnicate'"),
+        (["key", "genrate"], "no such command 'genrate'"),
+        (["key", "generate", "k"], "missing option '--type'"),
+        (["key", "generate"], "missing argument 'LABEL'"),
+        (["guest", "add", "web"], "missing option '--socket'"),
+        (["guest", "add", "web", "--socket"], "option '--socket' requires an argument"),
+        (["key", "list", "--frob"], "no such option: --frob"),
+        (["key", "show", "k", "extra"], "got unexpected extra argument"),
+        (["key", "public", "k", "--version", "0"], "invalid value for '--version'"),
+        (["key", "public", "k", "--version", "one"], "invalid value for '--version'"),
+        (["key", "destroy", "k"], "will not destroy key k"),
+        (["grant", "add", "web", "k", "--ops", "sign,,verify"], "--ops has an empty name in 'sign,,verify'"),
+        (["grant", "add", "web", "k", "--ops", "sign", "--not-after", "soon"], "--not-after is not a time: 'soon'"),
+        (["qemu-args", "web", "--qemu", "banana"], "--qemu is not a version: 'banana'"),
+        (["qemu-args", "web", "--accel", "xen"], "unknown accelerator 'xen'"),
+        (["qemu-args", "web", "--memory", "lots"], "--memory is not a size: 'lots'"),
+        (["qemu-args", "web", "--memory", "256"], "--memory is not a size: '256'"),
+        (["audit", "tail", "-n", "0"], "invalid value for '--count'"),
+        (["completion", "tcsh"], "no completion for the shell 'tcsh'"),
+    ],
+)
+def test_wrong_arguments(cli: Cli, fake: ControlFake, arguments: list[str], message: str) -> None:
+    outcome = cli(*arguments)
+    first, hint = outcome.stderr.splitlines()
+    assert (outcome.status, outcome.stdout) == (2, "")
+    assert first.startswith(f"vmm-keystore: {message}")
+    assert hint.startswith("hint: ")
+    assert fake.asked == []
+
+
+def test_help_is_fast() -> None:
+    """Nobody waits for help: 200 ms on a quiet machine; the best of five, with room for a busy one."""
+    best = min(_help_seconds() for _ in range(5))
+    assert best < 0.4  # seconds
+
+
+def _help_seconds() -> float:
+    begin = time.monotonic()
+    subprocess.run([sys.executable, "-c", MAIN, "--help"], check=True, stdout=subprocess.DEVNULL)
+    return time.monotonic() - begin
+
+
+def test_help_imports_no_server_and_no_http() -> None:
+    """What makes help fast, whatever the machine: the heavy libraries stay out."""
+    code = "import sys, vmm_keystore.cli.main as m; m.run(['--help']); print(*sys.modules, file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    heavy = {"fastapi", "pydantic", "sqlalchemy", "uvicorn", "asyncio", "http.client", "rich.console", "_cffi_backend"}
+    assert heavy.isdisjoint(done.stderr.split())
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_scripts_name_the_program(cli: Cli, shell: str) -> None:
+    outcome = cli("completion", shell)
+    assert outcome.status == 0
+    assert "_VMM_KEYSTORE_COMPLETE=complete_" + shell in outcome.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "proposed"),
+    [
+        (["key", "s"], {"show", "suspend"}),
+        (["key", "generate", "k", "--type", "rsa"], {"rsa-2048", "rsa-3072", "rsa-4096"}),
+        (["key", "show", "si"], {"signing"}),
+    ],
+)
+def test_bash_gets_commands_types_and_labels(fake: ControlFake, words: list[str], proposed: set[str]) -> None:
+    fake.answer("GET /v1/keys", {"keys": [{"label": "signing"}, {"label": "backup"}]})
+    environment = os.environ | {
+        "_VMM_KEYSTORE_COMPLETE": "complete_bash",
+        "COMP_WORDS": " ".join(["vmm-keystore", *words]),
+        "COMP_CWORD": str(len(words)),
+    }
+    done = subprocess.run([sys.executable, "-c", MAIN], env=environment, check=True, capture_output=True, text=True)
+    assert set(done.stdout.split()) == proposed
+
+
+def test_completion_without_keystored_proposes_nothing(tmp_path: Path) -> None:
+    environment = os.environ | {
+        "_VMM_KEYSTORE_COMPLETE": "complete_bash",
+        "COMP_WORDS": "vmm-keystore key show x",
+        "COMP_CWORD": "3",
+        "VMM_KEYSTORE_STATE_DIR": str(tmp_path),
+    }
+    done = subprocess.run([sys.executable, "-c", MAIN], env=environment, check=True, capture_output=True, text=True)
+    assert (done.stdout.strip(), done.stderr) == ("", "")

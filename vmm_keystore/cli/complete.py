@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Answers to the shell's Tab: names that keystored knows. A silent daemon means no proposals, never an error."""
+
+from __future__ import annotations
+
+import os
+
+from vmm_keystore.cli.session import Place
+from vmm_keystore.errors import KeystoreError
+from vmm_keystore.policy.vocabulary import KeyType
+
+KEY_TYPES = tuple(key_type.text for key_type in KeyType)
+
+
+def complete_key_type(incomplete: str) -> list[str]:
+    """Propose key types."""
+    return [name for name in KEY_TYPES if name.startswith(incomplete)]
+
+
+def complete_guest(incomplete: str) -> list[str]:
+    """Propose names of guests."""
+    return _proposals("guests", "name", incomplete)
+
+
+def complete_key(incomplete: str) -> list[str]:
+    """Propose labels of keys."""
+    return _proposals("keys", "label", incomplete)
+
+
+def _proposals(collection: str, field: str, incomplete: str) -> list[str]:
+    from vmm_keystore.cli.client import ControlClient  # noqa: PLC0415  # only when the shell asks
+
+    try:
+        found = ControlClient(Place().resolve_control_socket(os.environ)).get(collection)[collection]
+        return [entry[field] for entry in found if entry[field].startswith(incomplete)]
+    except (KeystoreError, KeyError, TypeError):
+        return []

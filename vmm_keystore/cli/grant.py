@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``vmm-keystore grant``: which guest may do what with which key."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+
+from vmm_keystore.cli.complete import complete_guest, complete_key
+from vmm_keystore.cli.failure import UsageError
+from vmm_keystore.cli.output import moment, show_json, show_table
+from vmm_keystore.cli.session import Session, command
+
+app = typer.Typer(help="Grants: guest, key, operations, limits.", no_args_is_help=True, rich_markup_mode=None)
+
+GuestArgument = Annotated[
+    str, typer.Argument(metavar="GUEST", help="Name of the guest.", autocompletion=complete_guest)
+]
+KeyArgument = Annotated[str, typer.Argument(metavar="KEY", help="Label of the key.", autocompletion=complete_key)]
+When = Annotated[str | None, typer.Option(metavar="TIME", help="ISO 8601, UTC unless it says otherwise.")]
+
+
+@command(app, "add")
+def grant_add(
+    session: Session,
+    guest: GuestArgument,
+    key: KeyArgument,
+    *,
+    ops: Annotated[
+        str,
+        typer.Option("--ops", metavar="OP,…", help="Of sign, verify, encrypt, decrypt, mac, mac-verify."),
+    ],
+    mechanisms: Annotated[
+        str | None,
+        typer.Option(
+            "--mechanisms",
+            metavar="NAME,…",
+            help="Only these; else all of the key's type but the ones that need care: aes-gcm-own-nonce, aes-cbc, "
+            "aes-ctr, rsa-oaep-sha1.",
+        ),
+    ] = None,
+    max_bytes: Annotated[
+        int | None, typer.Option("--max-bytes", metavar="N", min=1, help="Input bytes of one request.")
+    ] = None,
+    uid: Annotated[
+        list[int] | None,
+        typer.Option("--uid", metavar="UID", min=0, help="Only this user of the guest; may be given several times."),
+    ] = None,
+    not_before: When = None,
+    not_after: When = None,
+) -> None:
+    """Let a guest use a key; in force in the running guest when this returns."""
+    body: dict[str, Any] = {"guest": guest, "key": key, "ops": _names(ops, "--ops")}
+    if mechanisms is not None:
+        body["mechanisms"] = _names(mechanisms, "--mechanisms")
+    if max_bytes is not None:
+        body["input_bytes_max"] = max_bytes
+    if uid:
+        body["uids"] = uid
+    for name, text in (("not_before", not_before), ("not_after", not_after)):
+        if text is not None:
+            body[name] = _iso_time(text, "--" + name.replace("_", "-"))
+    grant = session.keystored.post("grants", body=body)
+    session.done(grant, f"guest {guest} may use key {key}: {', '.join(body['ops'])}")
+
+
+@command(app, "list")
+def grant_list(
+    session: Session,
+    guest: Annotated[
+        str | None, typer.Option("--guest", metavar="NAME", help="Only of this guest.", autocompletion=complete_guest)
+    ] = None,
+    key: Annotated[
+        str | None, typer.Option("--key", metavar="LABEL", help="Only of this key.", autocompletion=complete_key)
+    ] = None,
+) -> None:
+    """List the grants."""
+    grants = session.keystored.get("grants", guest=guest, key=key)["grants"]
+    if session.as_json:
+        show_json(grants)
+        return
+    rows = [[grant["guest"], grant["key"], grant["ops"], grant["mechanisms"], _limits(grant)] for grant in grants]
+    show_table(["guest", "key", "ops", "mechanisms", "limits"], rows, empty="no grant yet: vmm-keystore grant add")
+
+
+@command(app, "remove")
+def grant_remove(session: Session, guest: GuestArgument, key: KeyArgument) -> None:
+    """Take a key from a guest; the running guest is refused when this returns."""
+    grant = session.keystored.delete("grants", guest, key)
+    session.done(grant, f"guest {guest} may no longer use key {key}")
+
+
+def _names(text: str, option: str) -> list[str]:
+    names = [name.strip() for name in text.split(",")]
+    if not all(names):
+        raise UsageError(f"{option} has an empty name in {text!r}", f"separate names by commas: {option} one,two")
+    return names
+
+
+def _iso_time(text: str, option: str) -> str:
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise UsageError(f"{option} is not a time: {text!r}", "write it like 2030-01-31T12:00:00") from error
+    return (time if time.tzinfo else time.replace(tzinfo=UTC)).isoformat()
+
+
+def _limits(grant: dict[str, Any]) -> list[str]:
+    limits = []
+    if grant["input_bytes_max"]:
+        limits.append(f"bytes<={grant['input_bytes_max']}")
+    if grant["uids"]:
+        limits.append("uid=" + "/".join(str(uid) for uid in grant["uids"]))
+    if grant["not_before"]:
+        limits.append("from=" + moment(grant["not_before"]))
+    if grant["not_after"]:
+        limits.append("until=" + moment(grant["not_after"]))
+    return limits

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``vmm-keystore key``: keys and their life cycle. No byte of a key comes this way, only labels, states, public keys."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from vmm_keystore.cli.complete import KEY_TYPES, complete_key, complete_key_type
+from vmm_keystore.cli.failure import CommandError, UsageError
+from vmm_keystore.cli.output import moment, show_facts, show_json, show_table
+from vmm_keystore.cli.session import Session, command
+
+app = typer.Typer(help="Keys and their life cycle.", no_args_is_help=True, rich_markup_mode=None)
+
+NewLabel = Annotated[str, typer.Argument(metavar="LABEL", help="Letters, digits, '.', '_' and '-', at most 63.")]
+Label = Annotated[str, typer.Argument(metavar="LABEL", help="Label of the key.", autocompletion=complete_key)]
+Version = Annotated[
+    int | None, typer.Option("--version", metavar="N", min=1, help="This version of the key, not the current one.")
+]
+Inactive = Annotated[bool, typer.Option("--inactive", help="Leave the key in pre-activation.")]
+
+
+@command(app, "generate")
+def key_generate(
+    session: Session,
+    label: NewLabel,
+    key_type: Annotated[
+        str,
+        typer.Option(
+            "--type", metavar="TYPE", help=f"One of {', '.join(KEY_TYPES)}.", autocompletion=complete_key_type
+        ),
+    ],
+    inactive: Inactive = False,
+) -> None:
+    """Make a new key."""
+    key = session.keystored.post("keys", body={"label": label, "type": key_type, "activate": not inactive})
+    session.done(key, f"key {label} generated: {key_type}, version 1, {key['state']}")
+
+
+@command(app, "list")
+def key_list(session: Session) -> None:
+    """List the keys."""
+    keys = session.keystored.get("keys")["keys"]
+    if session.as_json:
+        show_json(keys)
+        return
+    rows = [[key["label"], key["type"], key["state"], key["current_version"], key["guests"]] for key in keys]
+    show_table(["label", "type", "state", "version", "guests"], rows, empty="no key yet: vmm-keystore key generate")
+
+
+@command(app, "show")
+def key_show(session: Session, label: Label) -> None:
+    """Show one key with its versions."""
+    key = session.keystored.get("keys", label)
+    if session.as_json:
+        show_json(key)
+        return
+    show_facts(
+        {
+            "label": key["label"],
+            "id": key["id"],
+            "type": key["type"],
+            "state": key["state"],
+            "current version": key["current_version"],
+            "created": moment(key["created"]),
+            "guests": key["guests"],
+        }
+    )
+    rows = [
+        [version["version"], version["state"], version["current"], moment(version["created"])]
+        for version in key["versions"]
+    ]
+    print()
+    show_table(["version", "state", "current", "created"], rows, empty="no version")
+
+
+@command(app, "rotate")
+def key_rotate(session: Session, label: Label) -> None:
+    """Make a new version; older ones still verify and decrypt."""
+    key = session.keystored.post("keys", label, "rotate")
+    session.done(key, f"key {label} rotated: version {key['current_version']} is current")
+
+
+@command(app, "activate")
+def key_activate(session: Session, label: Label, version: Version = None) -> None:
+    """Let a key in pre-activation, or a suspended one, be used."""
+    _change(session, label, "activate", version, "active")
+
+
+@command(app, "suspend")
+def key_suspend(session: Session, label: Label, version: Version = None) -> None:
+    """Stop every use of a key until it is activated again."""
+    _change(session, label, "suspend", version, "suspended")
+
+
+@command(app, "deactivate")
+def key_deactivate(session: Session, label: Label, version: Version = None) -> None:
+    """End protecting with a key (sign, encrypt, mac) for good; verify and decrypt go on."""
+    _change(session, label, "deactivate", version, "deactivated")
+
+
+@command(app, "compromise")
+def key_compromise(session: Session, label: Label, version: Version = None) -> None:
+    """Mark a key as compromised for good; verify and decrypt go on."""
+    _change(session, label, "compromise", version, "compromised")
+
+
+@command(app, "destroy")
+def key_destroy(
+    session: Session,
+    label: Label,
+    version: Version = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Destroy a key for ever: its sealed material is deleted, what it encrypted is lost."""
+    if not yes:
+        _confirm(f"destroy key {label}" + (f" version {version}" if version else " with all its versions"))
+    _change(session, label, "destroy", version, "destroyed")
+
+
+@command(app, "public")
+def key_public(session: Session, label: Label, version: Version = None) -> None:
+    """Print the public key as PEM."""
+    pem = session.keystored.get_text("keys", label, "public", version=version)
+    if session.as_json:
+        show_json({"label": label, "version": version, "public": pem})
+    else:
+        sys.stdout.write(pem if pem.endswith("\n") else pem + "\n")
+
+
+def _change(session: Session, label: str, verb: str, version: int | None, state: str) -> None:
+    key = session.keystored.post("keys", label, verb, body={"version": version} if version else {})
+    session.done(key, f"key {label}{f' version {version}' if version else ''} is {state}")
+
+
+def _confirm(question: str) -> None:
+    if not sys.stdin.isatty():
+        raise UsageError(f"will not {question} without being asked to twice", "add --yes")
+    print(f"{question}? this cannot be undone; type yes: ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip() != "yes":
+        raise CommandError("nothing was changed")

@@ -35,15 +35,17 @@ static void send_raw(const void *bytes, size_t size_bytes, uint32_t fd_count)
     } control = {0};
     struct iovec data = {(void *)(uintptr_t)bytes, size_bytes};
     struct msghdr packet = {.msg_iov = &data, .msg_iovlen = 1};
+    int fds[64];
 
+    for (uint32_t i = 0; i < 64; i++)
+        fds[i] = pair[0];
     if (fd_count) {
         packet.msg_control = &control;
         packet.msg_controllen = CMSG_SPACE(fd_count * sizeof(int));
         CMSG_FIRSTHDR(&packet)->cmsg_level = SOL_SOCKET;
         CMSG_FIRSTHDR(&packet)->cmsg_type = SCM_RIGHTS;
         CMSG_FIRSTHDR(&packet)->cmsg_len = CMSG_LEN(fd_count * sizeof(int));
-        for (uint32_t i = 0; i < fd_count; i++)
-            memcpy(CMSG_DATA(CMSG_FIRSTHDR(&packet)) + i * sizeof(int), &pair[0], sizeof(int));
+        memcpy(CMSG_DATA(CMSG_FIRSTHDR(&packet)), fds, fd_count * sizeof(int));
     }
     CHECK_EQUAL("send", sendmsg(pair[0], &packet, 0), (ssize_t)size_bytes);
 }

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A guest's socket: made with its owner and mode, one front-end at a time.
+
+The right to connect is the guest's identity, so the file never exists with a wider mode than it ends with, and a
+second front-end is refused while the first one lives.
+"""
+
+import contextlib
+import logging
+import os
+import socket
+import stat
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .backend import BackendFactory, Reactor
+from .connection import Connection
+from .errors import SocketInUseError
+from .offer import Offer
+from .peer import hung_up, pin_peer
+
+_log = logging.getLogger(__name__)
+
+_BACKLOG = 4
+
+
+@dataclass(frozen=True, slots=True)
+class GuestSocket:
+    """Where a guest's front-end connects; -1 leaves owner or group as they come; *uids* None lets the mode decide."""
+
+    guest: str
+    path: Path
+    mode: int = 0o600
+    uid: int = -1
+    gid: int = -1
+    uids: frozenset[int] | None = None
+    offer: Offer = field(default_factory=Offer)
+
+
+class Listener:
+    """Listens on one path and holds the one connection; lives on the reactor's thread. Owns the socket file."""
+
+    def __init__(self, guest_socket: GuestSocket, factory: BackendFactory, reactor: Reactor) -> None:
+        """Bind and listen.
+
+        Raises:
+            SocketInUseError: the path is taken by a live socket or by something else.
+            OSError: the path cannot be bound.
+        """
+        self.guest_socket = guest_socket
+        self.connection: Connection | None = None
+        self._factory = factory
+        self._reactor = reactor
+        self._sock = _bind(guest_socket)
+        created = guest_socket.path.lstat()
+        self._inode = (created.st_dev, created.st_ino)
+        reactor.add_reader(self._sock.fileno(), self._on_connect)
+
+    def close(self, reason: str) -> None:
+        """Drop the front-end, stop listening, remove the file if it is still ours."""
+        if self.connection is not None:
+            self.connection.close(reason)
+        self._reactor.remove_reader(self._sock.fileno())
+        self._sock.close()
+        path = self.guest_socket.path
+        with contextlib.suppress(OSError):
+            found = path.lstat()
+            if (found.st_dev, found.st_ino) == self._inode:
+                path.unlink()
+
+    def _on_connect(self) -> None:
+        try:
+            sock, _ = self._sock.accept()
+        except OSError:
+            return  # it has gone again, or we are out of descriptors: the next wake-up tries anew
+        guest = self.guest_socket.guest
+        if self.connection is not None and hung_up(self.connection.socket):
+            # The event of its end is only queued behind this one.
+            self.connection.close("front-end closed the connection")
+        if self.connection is not None:
+            _log.warning("guest %s: a second front-end was refused", guest)
+            sock.close()
+            return
+        try:
+            self._open(sock)
+        except OSError as error:
+            _log.warning("guest %s: front-end refused: %s", guest, error.strerror or error)
+
+    def _open(self, sock: socket.socket) -> None:
+        try:
+            peer = pin_peer(sock)
+        except OSError:
+            sock.close()
+            raise
+        connection = Connection(
+            sock,
+            peer,
+            guest=self.guest_socket.guest,
+            offer=self.guest_socket.offer,
+            reactor=self._reactor,
+            on_closed=self._forget,
+        )
+        if self.guest_socket.uids is not None and peer.uid not in self.guest_socket.uids:
+            connection.close(f"uid {peer.uid} may not be this guest's front-end")
+            return
+        self.connection = connection
+        connection.open(self._factory)
+
+    def _forget(self, connection: Connection) -> None:
+        if self.connection is connection:
+            self.connection = None
+
+
+def _bind(guest_socket: GuestSocket) -> socket.socket:
+    _remove_stale(guest_socket.path)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    with contextlib.ExitStack() as undo:
+        undo.callback(sock.close)
+        # bind() gives the file the socket's own mode: no moment at which somebody else could connect.
+        os.fchmod(sock.fileno(), 0o600)
+        sock.bind(str(guest_socket.path))
+        undo.callback(guest_socket.path.unlink)
+        os.chown(guest_socket.path, guest_socket.uid, guest_socket.gid, follow_symlinks=False)
+        guest_socket.path.chmod(guest_socket.mode)
+        sock.listen(_BACKLOG)
+        undo.pop_all()
+    return sock
+
+
+def _remove_stale(path: Path) -> None:
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(found.st_mode):
+        raise SocketInUseError(f"{path} exists and is not a socket")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as probe:
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            path.unlink()
+            return
+        except BlockingIOError:
+            pass
+    raise SocketInUseError(f"{path} is served by another process")

@@ -29,6 +29,7 @@ class DeviceState:
         self.status = 0
         self.table = MemoryTable()
         self.rings = [RingState(index) for index in range(offer.queue_count)]
+        self._negotiated = False
         self._enable_seen = False
         self._backend_req_fd: int | None = None
         # Each takes its payload and the message's descriptors.
@@ -93,9 +94,10 @@ class DeviceState:
     def _set_protocol_features(self, message: U64, _fds: Sequence[int]) -> bool:
         if message.value & ~self.offer.protocol_features:
             raise ProtocolError("SET_PROTOCOL_FEATURES with bits that were not offered")
-        if self.owned and message.value != self.protocol_features:
-            raise ProtocolError("SET_PROTOCOL_FEATURES changes them too late")
+        if self._negotiated and message.value != self.protocol_features:
+            raise ProtocolError("SET_PROTOCOL_FEATURES changes what was negotiated")
         self.protocol_features = message.value
+        self._negotiated = True
         return True
 
     def _set_owner(self, _message: Empty, _fds: Sequence[int]) -> bool:

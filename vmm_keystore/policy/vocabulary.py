@@ -35,6 +35,11 @@ class Word(IntEnum):
         )
 
     @classmethod
+    def find(cls, number: int) -> Self | None:
+        """Return the member with *number*; a guest may send any."""
+        return next((member for member in cls if member == number), None)
+
+    @classmethod
     def noun(cls) -> str:
         """What one of them is called in a message."""
         return cls.__name__.lower()

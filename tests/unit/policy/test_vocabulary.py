@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The words and tables in Python are those of the C headers, member by member."""
+
+import pytest
+
+from vmm_keystore._vks import ffi, lib
+from vmm_keystore.errors import InvalidRequestError
+from vmm_keystore.policy.mechanisms import TYPE_MECHANISMS, mechanism_ops
+from vmm_keystore.policy.vocabulary import KeyState, KeyType, Mechanism, Op, Status, Word, mask
+
+C_ENUMS = [
+    (KeyType, "vks_key_type", "VKS_KEY_TYPE_", {"COUNT"}),
+    (KeyState, "vks_key_state", "VKS_KEY_STATE_", {"COUNT"}),
+    (Op, "vks_op", "VKS_OP_", {"COUNT"}),
+    (Mechanism, "vks_mechanism", "VKS_MECHANISM_", {"COUNT", "DEFAULT"}),
+    (Status, "vks_status", "VKS_STATUS_", {"END"}),
+]
+
+
+@pytest.mark.parametrize(("words", "enum", "prefix", "bounds"), C_ENUMS, ids=str)
+def test_words_are_the_headers_constants(words: type[Word], enum: str, prefix: str, bounds: set[str]) -> None:
+    """No number is missing, added or different on either side."""
+    c_members = {name.removeprefix(prefix): value for value, name in ffi.typeof(f"enum {enum}").elements.items()}
+    assert {word.name: int(word) for word in words} == {k: v for k, v in c_members.items() if k not in bounds}
+
+
+def test_words_round_trip() -> None:
+    """Every word is found again by its text; an unknown one is refused with the list."""
+    for words in (KeyType, KeyState, Op, Mechanism, Status):
+        for word in words:
+            assert words.from_text(word.text) is word
+    with pytest.raises(InvalidRequestError, match="unknown key type 'p256'") as caught:
+        KeyType.from_text("p256")
+    assert "ec-p256" in caught.value.hint
+
+
+@pytest.mark.parametrize("key_type", KeyType)
+def test_type_mechanisms_agree_with_c(key_type: KeyType) -> None:
+    """What a type can do is one table in two languages."""
+    assert mask(TYPE_MECHANISMS[key_type]) == lib.vks_policy_type_mechanisms(key_type)
+    assert lib.vks_policy_default_mechanism(key_type) in TYPE_MECHANISMS[key_type]
+
+
+@pytest.mark.parametrize("mechanism", Mechanism)
+def test_mechanism_ops_agree_with_c(mechanism: Mechanism) -> None:
+    """Which operations take a mechanism is one table in two languages."""
+    assert mask(mechanism_ops(mechanism)) == lib.vks_policy_mechanism_ops(mechanism)

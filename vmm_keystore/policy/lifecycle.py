@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The life cycle of a key version: which moves there are, and what each state lets a key do.
+
+Source: NIST SP 800-57 part 1 revision 5, clause 7 (transitions 2 to 15).
+"""
+
+from vmm_keystore.errors import StateError
+from vmm_keystore.policy.vocabulary import KeyState, Op
+
+_S = KeyState
+
+MOVES: dict[KeyState, frozenset[KeyState]] = {
+    _S.PRE_ACTIVATION: frozenset({_S.ACTIVE, _S.COMPROMISED, _S.DESTROYED}),
+    _S.ACTIVE: frozenset({_S.SUSPENDED, _S.DEACTIVATED, _S.COMPROMISED, _S.DESTROYED}),
+    _S.SUSPENDED: frozenset({_S.ACTIVE, _S.DEACTIVATED, _S.COMPROMISED, _S.DESTROYED}),
+    _S.DEACTIVATED: frozenset({_S.COMPROMISED, _S.DESTROYED}),
+    _S.COMPROMISED: frozenset({_S.DESTROYED}),
+    _S.DESTROYED: frozenset(),
+}
+
+PROTECT_OPS = frozenset({Op.SIGN, Op.ENCRYPT, Op.MAC})
+PROCESS_OPS = frozenset({Op.VERIFY, Op.DECRYPT, Op.MAC_VERIFY})
+_PROCESS_STATES = frozenset({_S.ACTIVE, _S.DEACTIVATED, _S.COMPROMISED})
+
+
+def check_move(before: KeyState, after: KeyState) -> None:
+    """Refuse a move the life cycle does not have.
+
+    Raises:
+        StateError: with the states that can be reached as a hint.
+    """
+    if after in MOVES[before]:
+        return
+    reachable = ", ".join(state.text for state in sorted(MOVES[before]))
+    if before == after:
+        raise StateError(f"it is {before.text} already")
+    raise StateError(
+        f"a key that is {before.text} cannot become {after.text}",
+        f"it can become: {reachable}" if reachable else "a destroyed key is gone for good",
+    )
+
+
+def state_allows(state: KeyState, op: Op) -> bool:
+    """Tell whether a key version in *state* may take part in *op*: protecting needs an active one."""
+    if op in PROTECT_OPS:
+        return state == _S.ACTIVE
+    if op in PROCESS_OPS:
+        return state in _PROCESS_STATES
+    return op == Op.PUBLIC and state != _S.DESTROYED
+
+
+def rotated_state(state: KeyState) -> KeyState:
+    """Return what the current version becomes when a newer one takes over: it may process but no longer protect.
+
+    Raises:
+        StateError: the key was never activated, so there is nothing to take over from.
+    """
+    if state == _S.PRE_ACTIVATION:
+        raise StateError("the current version was never active", "activate it, or destroy the key and make a new one")
+    return _S.DEACTIVATED if state == _S.ACTIVE else state

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which mechanisms a key type can do, which operations take part in them, and which a grant must name.
+
+The same tables as ``cext/shared/policy.c``; a test holds the two together.
+"""
+
+from collections.abc import Iterable
+
+from vmm_keystore.errors import InvalidRequestError
+from vmm_keystore.policy.grant import Permission
+from vmm_keystore.policy.vocabulary import GRANTABLE_OPS, KeyType, Mechanism, Op, mask
+
+_ECDSA = (Mechanism.ECDSA_SHA256, Mechanism.ECDSA_SHA384, Mechanism.ECDSA_SHA512)
+_RSA = tuple(m for m in Mechanism if Mechanism.RSA_PKCS1_SHA256 <= m <= Mechanism.RSA_OAEP_SHA512)
+_AES = tuple(m for m in Mechanism if Mechanism.AES_GCM <= m <= Mechanism.AES_CTR)
+
+TYPE_MECHANISMS: dict[KeyType, tuple[Mechanism, ...]] = {
+    KeyType.EC_P256: _ECDSA,
+    KeyType.EC_P384: _ECDSA,
+    KeyType.ED25519: (Mechanism.ED25519,),
+    KeyType.RSA_2048: _RSA,
+    KeyType.RSA_3072: _RSA,
+    KeyType.RSA_4096: _RSA,
+    KeyType.AES_128: _AES,
+    KeyType.AES_256: _AES,
+    KeyType.HMAC_SHA256: (Mechanism.HMAC_SHA256,),
+    KeyType.HMAC_SHA384: (Mechanism.HMAC_SHA384,),
+    KeyType.HMAC_SHA512: (Mechanism.HMAC_SHA512,),
+}
+
+NAMED_ONLY = frozenset(
+    {Mechanism.AES_GCM_OWN_NONCE, Mechanism.AES_CBC, Mechanism.AES_CTR, Mechanism.RSA_OAEP_SHA1},
+)
+"""Mechanisms with a trap of their own: a grant has them only where it names them."""
+
+_SIGN_OPS = (Op.SIGN, Op.VERIFY)
+_CIPHER_OPS = (Op.ENCRYPT, Op.DECRYPT)
+_MAC_OPS = (Op.MAC, Op.MAC_VERIFY)
+
+
+def mechanism_ops(mechanism: Mechanism) -> tuple[Op, ...]:
+    """Return the operations that take *mechanism*."""
+    if mechanism <= Mechanism.RSA_PSS_SHA512:
+        return _SIGN_OPS
+    if mechanism <= Mechanism.AES_CTR:
+        return _CIPHER_OPS
+    return _MAC_OPS
+
+
+def permission_for(
+    key_type: KeyType,
+    ops: Iterable[Op],
+    mechanisms: Iterable[Mechanism] | None,
+    *,
+    not_before_s: int = 0,
+    not_after_s: int = 0,
+    input_bytes_max: int = 0,
+    uids: Iterable[int] = (),
+) -> Permission:
+    """Make the permission of a grant, refusing what could never be used.
+
+    Args:
+        key_type: of the key it is for.
+        ops: operations it allows.
+        mechanisms: mechanisms it allows; None: those of *key_type* that go with *ops* and need not be named.
+        not_before_s: UNIX time, 0: no bound.
+        not_after_s: UNIX time, 0: no bound; the second itself is still allowed.
+        input_bytes_max: of one request, 0: no bound of the grant's own.
+        uids: of the guest's users who may; none: every one.
+
+    Raises:
+        InvalidRequestError: an operation or mechanism does not go with the type, or the bounds exclude each other.
+    """
+    wanted_ops = tuple(dict.fromkeys(ops))
+    if mechanisms is None:
+        wanted = tuple(
+            m for m in TYPE_MECHANISMS[key_type] if m not in NAMED_ONLY and set(mechanism_ops(m)) & set(wanted_ops)
+        )
+    else:
+        wanted = tuple(dict.fromkeys(mechanisms))
+    _check_fit(key_type, wanted_ops, wanted)
+    if not_before_s and not_after_s and not_after_s < not_before_s:
+        raise InvalidRequestError("not-after is earlier than not-before")
+    return Permission(
+        op_mask=mask(wanted_ops),
+        mechanism_mask=mask(wanted),
+        not_before_s=not_before_s,
+        not_after_s=not_after_s,
+        input_bytes_max=input_bytes_max,
+        uids=tuple(sorted(set(uids))),
+    )
+
+
+def _check_fit(key_type: KeyType, ops: tuple[Op, ...], mechanisms: tuple[Mechanism, ...]) -> None:
+    possible = TYPE_MECHANISMS[key_type]
+    possible_ops = [op for op in GRANTABLE_OPS if any(op in mechanism_ops(m) for m in possible)]
+    for op in ops:
+        if op not in possible_ops:
+            raise InvalidRequestError(
+                f"a key of type {key_type.text} cannot {op.text}",
+                "it can: " + ", ".join(op.text for op in possible_ops),
+            )
+    for mechanism in mechanisms:
+        if mechanism not in possible:
+            raise InvalidRequestError(
+                f"a key of type {key_type.text} has no mechanism {mechanism.text}",
+                "it has: " + ", ".join(m.text for m in possible),
+            )
+    for op in ops:
+        if not any(op in mechanism_ops(m) for m in mechanisms):
+            raise InvalidRequestError(
+                f"none of the mechanisms can {op.text}",
+                "it needs one of: " + ", ".join(m.text for m in possible if op in mechanism_ops(m)),
+            )

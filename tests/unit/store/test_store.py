@@ -1,0 +1,355 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A store that says it has something still has it after any crash, and one that cannot says so and changes nothing."""
+
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+
+from vmm_keystore.errors import (
+    DaemonError,
+    NonceLeasesUsedUpError,
+    StoreAccessError,
+    StoreBusyError,
+    StoreDamagedError,
+    StoreFullError,
+    StoreNewerError,
+    StoreReadOnlyError,
+)
+from vmm_keystore.policy.grant import Permission
+from vmm_keystore.policy.vocabulary import KeyState, KeyType
+from vmm_keystore.store import grants, guests, keys, pending
+from vmm_keystore.store.state_dir import StateDir
+from vmm_keystore.store.store import Store
+from vmm_keystore.store.tables import key_versions, metadata
+
+SEALED = b"sealed blob that must be gone " * 8
+KEY_ID = bytes(range(16))
+GRANT = Permission(op_mask=0x10, mechanism_mask=0x2, uids=(7, 3))
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "keystore.db"
+
+
+@pytest.fixture
+def store(path: Path) -> Iterator[Store]:
+    with Store(path) as opened:
+        yield opened
+
+
+def add_key(store: Store, label: str = "web", key_id: bytes = KEY_ID, key_type: KeyType = KeyType.AES_256) -> None:
+    with store.write() as connection:
+        row = keys.insert_key(connection, key_id, label, key_type, 100)
+        keys.insert_version(connection, row, 1, state=KeyState.ACTIVE, sealed=SEALED, public_der=b"", now_s=100)
+
+
+def add_granted_key(store: Store) -> None:
+    add_key(store)
+    with store.write() as connection:
+        guests.insert_guest(connection, "vm1", "/run/vm1.sock", 1000, 101)
+        grants.insert_grant(connection, "vm1", "web", GRANT, 102)
+
+
+def test_what_was_written_is_there_after_reopening(path: Path) -> None:
+    """Every field comes back as it went in."""
+    with Store(path) as store:
+        add_granted_key(store)
+    with Store(path) as store, store.read() as connection:
+        assert guests.list_guests(connection) == (guests.GuestRow(1, "vm1", "/run/vm1.sock", 1000, 101, 1),)
+        key = keys.get_key(connection, "web")
+        assert (key.key_id, key.key_type, key.state, key.guests) == (
+            KEY_ID,
+            KeyType.AES_256,
+            KeyState.ACTIVE,
+            ("vm1",),
+        )
+        (version,) = grants.permitted_versions(connection, "vm1")
+        assert version.sealed == SEALED
+        assert version.permitted.permission == Permission(op_mask=0x10, mechanism_mask=0x2, uids=(3, 7))
+        assert grants.find_grant(connection, "vm1", "web") == grants.GrantRow(
+            1, "vm1", "web", Permission(op_mask=0x10, mechanism_mask=0x2, uids=(3, 7)), 102
+        )
+
+
+def test_migrations_make_the_tables(store: Store) -> None:
+    """The schema the migrations build is the one the code believes in."""
+    with store.read() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+
+
+def test_durability_settings_are_in_force(store: Store) -> None:
+    """WAL, synchronous=FULL, foreign keys and overwriting of deleted content, on every connection."""
+    pragmas = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "secure_delete": 1}
+    for access in (store.read, store.write):
+        with access() as connection:
+            assert {name: connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in pragmas} == pragmas
+
+
+def test_file_is_ours_alone(store: Store, path: Path) -> None:
+    """The database and its log are readable by their owner only."""
+    add_key(store)
+    for file in path.parent.iterdir():
+        assert file.stat().st_mode & 0o077 == 0, file
+
+
+def test_failed_block_leaves_nothing(store: Store) -> None:
+    """A block that raises is undone as a whole."""
+    with pytest.raises(RuntimeError), store.write() as connection:  # noqa: PT012
+        keys.insert_key(connection, KEY_ID, "half", KeyType.AES_128, 1)
+        raise RuntimeError
+    with store.read() as connection:
+        assert keys.list_keys(connection) == ()
+
+
+def test_reads_do_not_wait_for_the_writer(store: Store) -> None:
+    """A reader sees the last committed state while a writer is at work."""
+    add_key(store)
+    with store.write() as writer:
+        keys.insert_key(writer, bytes(16), "new", KeyType.AES_128, 1)
+        with store.read() as reader:
+            assert [key.label for key in keys.list_keys(reader)] == ["web"]
+
+
+def test_lease_survives_sigkill(path: Path) -> None:
+    """A lease that was taken is never given again, whatever happens to the process that took it."""
+    with Store(path) as store:
+        add_key(store)
+    script = (
+        "import os, signal, sys; from pathlib import Path\n"
+        "from vmm_keystore.store.store import Store; from vmm_keystore.store import keys\n"
+        "store = Store(Path(sys.argv[1]))\n"
+        "with store.write() as connection: lease = keys.take_nonce_lease(connection, 1)\n"
+        "print(lease, flush=True); os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    leases = []
+    for _ in range(3):
+        child = subprocess.run([sys.executable, "-c", script, path], capture_output=True, text=True, check=False)
+        assert child.returncode == -signal.SIGKILL, child.stderr
+        leases.append(int(child.stdout))
+    assert leases == [1, 2, 3]
+
+
+def test_leases_end(store: Store) -> None:
+    """The 2^32nd lease is refused, not wrapped around to a used one."""
+    add_key(store)
+    with store.write() as connection:
+        connection.execute(key_versions.update().values(next_lease=keys.LEASE_MAX))
+    with store.write() as connection:
+        assert keys.take_nonce_lease(connection, 1) == keys.LEASE_MAX
+    with pytest.raises(NonceLeasesUsedUpError), store.write() as connection:
+        keys.take_nonce_lease(connection, 1)
+
+
+def test_leases_of_racing_threads_differ(store: Store) -> None:
+    """Two loads at the same time never get the same lease."""
+    add_key(store)
+    leases: list[int] = []
+
+    def take() -> None:
+        for _ in range(10):
+            with store.write() as connection:
+                leases.append(keys.take_nonce_lease(connection, 1))
+
+    threads = [threading.Thread(target=take) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(leases) == list(range(1, 41))
+
+
+def test_destroyed_blob_is_gone_from_the_files(store: Store, path: Path) -> None:
+    """Not a copy of a destroyed key's sealed blob stays behind in the database or its log."""
+    add_key(store)
+
+    def files() -> bytes:
+        return b"".join(file.read_bytes() for file in path.parent.iterdir())
+
+    assert SEALED in files()
+    with store.write() as connection:
+        keys.set_state(connection, keys.get_key(connection, "web"), 1, KeyState.DESTROYED, 200)
+    store.scrub()
+    assert SEALED[:30] not in files()
+
+
+def test_removing_a_guest_removes_its_grants(store: Store) -> None:
+    """No grant outlives its guest; the key stays."""
+    add_granted_key(store)
+    with store.write() as connection:
+        assert guests.delete_guest(connection, "vm1") == 1
+    with store.read() as connection:
+        assert grants.list_grants(connection) == ()
+        assert keys.get_key(connection, "web").guests == ()
+        assert connection.exec_driver_sql("SELECT count(*) FROM grant_uids").scalar() == 0
+
+
+def test_destroyed_versions_are_not_permitted(store: Store) -> None:
+    """A guest is never shown a destroyed version."""
+    add_granted_key(store)
+    with store.write() as connection:
+        keys.set_state(connection, keys.get_key(connection, "web"), 1, KeyState.DESTROYED, 200)
+    with store.read() as connection:
+        assert grants.permitted_versions(connection, "vm1") == ()
+
+
+def test_numbers_of_changes_are_never_reused(store: Store) -> None:
+    """The audit log tells a line written twice by the number of its change."""
+    with store.write() as connection:
+        first = pending.insert_pending(connection, "a")
+        pending.delete_pending(connection, first)
+        second = pending.insert_pending(connection, "b")
+        assert second > first
+        assert pending.list_pending(connection) == ((second, "b"),)
+
+
+# What goes wrong with files.
+
+
+def test_full_disk_is_said_and_changes_nothing(store: Store) -> None:
+    """SQLITE_FULL: one error with a hint, the store goes on with what it had."""
+    add_key(store)
+    with pytest.raises(StoreFullError, match="no space left") as caught, store.write() as connection:  # noqa: PT012
+        connection.exec_driver_sql("PRAGMA max_page_count = 1")
+        row = keys.insert_key(connection, bytes(16), "big", KeyType.AES_128, 1)
+        for version in range(1, 100):
+            keys.insert_version(
+                connection, row, version, state=KeyState.ACTIVE, sealed=bytes(8192), public_der=b"", now_s=1
+            )
+    assert caught.value.hint
+    with store.read() as connection:
+        assert [key.label for key in keys.list_keys(connection)] == ["web"]
+        assert connection.exec_driver_sql("PRAGMA quick_check").scalar() == "ok"
+
+
+@pytest.mark.parametrize("damage", ["garbage", "truncated", "scribbled"])
+def test_damaged_file_is_refused(path: Path, damage: str) -> None:
+    """A file that is no whole database of ours is never opened for writing."""
+    with Store(path) as store:
+        add_granted_key(store)
+    content = bytearray(path.read_bytes())
+    if damage == "garbage":
+        content[:] = b"not a database" * 1000
+    elif damage == "truncated":
+        del content[len(content) // 2 :]
+    else:
+        content[4096 : len(content)] = bytes(len(content) - 4096)
+    path.write_bytes(content)
+    with pytest.raises(StoreDamagedError, match="damaged") as caught:
+        Store(path)
+    assert "backup" in caught.value.hint
+    assert path.read_bytes() == content
+
+
+def test_database_of_another_program_is_refused(path: Path) -> None:
+    """A SQLite file that somebody else made stays as it is."""
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE theirs (x)")
+    connection.close()
+    path.chmod(0o600)
+    with pytest.raises(StoreDamagedError, match="another program"):
+        Store(path)
+
+
+def test_newer_schema_is_refused_untouched(path: Path) -> None:
+    """A store written by a newer version is not downgraded or half-read."""
+    with Store(path) as store, store.write() as connection:
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = 'r9999'"))
+    with pytest.raises(StoreNewerError, match="r9999") as caught:
+        Store(path)
+    assert caught.value.hint
+    raw = sqlite3.connect(path)
+    assert raw.execute("SELECT version_num FROM alembic_version").fetchone() == ("r9999",)
+    raw.close()
+
+
+def test_readable_by_others_is_refused(path: Path) -> None:
+    """Sealed or not, the blobs are nobody else's business."""
+    Store(path).close()
+    path.chmod(0o640)
+    with pytest.raises(StoreAccessError, match="others may read") as caught:
+        Store(path)
+    assert caught.value.hint == f"chmod 600 {path}"
+
+
+def test_write_held_by_another_process(store: Store, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lock that never goes away ends in an error, not in waiting for ever."""
+    monkeypatch.setattr("vmm_keystore.store.sqlite.BUSY_TIMEOUT_S", 0.05)
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StoreBusyError), Store(path):
+        pass
+    other.execute("ROLLBACK")
+    other.close()
+    add_key(store)
+
+
+def _open_without_privilege(path: Path) -> str:
+    """Open a store in a process that file modes bind, root or not; give the name of the error."""
+    script = (
+        "import sys; from pathlib import Path; from vmm_keystore.store.store import Store\n"
+        "from vmm_keystore.errors import StoreError\n"
+        "try: Store(Path(sys.argv[1]))\n"
+        "except StoreError as error: print(type(error).__name__, bool(error.hint))\n"
+    )
+    command = [sys.executable, "-c", script, str(path)]
+    if os.geteuid() == 0:
+        setpriv = shutil.which("setpriv")
+        assert setpriv is not None
+        command = [setpriv, "--bounding-set=-dac_override,-dac_read_search", *command]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def test_read_only_and_unreadable_files_are_told_apart(path: Path) -> None:
+    """Which right is missing decides the message."""
+    with Store(path) as store:
+        add_key(store)
+    path.chmod(0o400)
+    assert _open_without_privilege(path) == f"{StoreReadOnlyError.__name__} True"
+    path.chmod(0o000)
+    assert _open_without_privilege(path) == f"{StoreAccessError.__name__} True"
+    path.chmod(0o600)
+    path.parent.chmod(0o500)
+    try:
+        assert _open_without_privilege(path) in {
+            f"{StoreAccessError.__name__} True",
+            f"{StoreReadOnlyError.__name__} True",
+        }
+    finally:
+        path.parent.chmod(0o700)
+
+
+def test_state_dir_is_held_by_one(tmp_path: Path) -> None:
+    """A second daemon on the same directory is refused; after the first is gone it may."""
+    with StateDir(tmp_path / "state") as first:
+        assert first.path.stat().st_mode & 0o777 == 0o700
+        with pytest.raises(DaemonError, match="another daemon"):
+            StateDir(tmp_path / "state")
+    StateDir(tmp_path / "state").close()
+
+
+def test_state_dir_must_be_ours_alone(tmp_path: Path) -> None:
+    """A directory that others may enter, that is a file, or that is someone else's is refused with the way out."""
+    tmp_path.chmod(0o755)
+    with pytest.raises(StoreAccessError, match="others may enter") as caught:
+        StateDir(tmp_path)
+    assert caught.value.hint == f"chmod 700 {tmp_path}"
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreAccessError):
+        StateDir(tmp_path / "file")
+    if os.geteuid() == 0:
+        (tmp_path / "theirs").mkdir(mode=0o700)
+        os.chown(tmp_path / "theirs", 12345, 12345)
+        with pytest.raises(StoreAccessError, match="belongs to uid 12345"):
+            StateDir(tmp_path / "theirs")

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Guests in the store."""
+
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from vmm_keystore.errors import NotFoundError
+from vmm_keystore.store.tables import grants, guests
+
+
+@dataclass(frozen=True, slots=True)
+class GuestRow:
+    """A guest as stored, with how many grants it has."""
+
+    row_id: int
+    name: str
+    socket: str
+    owner_uid: int | None
+    created_s: int
+    grant_count: int
+
+
+def insert_guest(connection: sa.Connection, name: str, socket: str, owner_uid: int | None, now_s: int) -> None:
+    """Add a guest; name and socket must be free."""
+    connection.execute(
+        guests.insert().values(name=name, socket=socket, owner_uid=owner_uid, created_s=now_s),
+    )
+
+
+def list_guests(connection: sa.Connection) -> tuple[GuestRow, ...]:
+    """Every guest, by name."""
+    return tuple(_row(row) for row in connection.execute(_query().order_by(guests.c.name)))
+
+
+def find_guest(connection: sa.Connection, name: str) -> GuestRow | None:
+    """Return the guest *name*, if there is one."""
+    row = connection.execute(_query().where(guests.c.name == name)).first()
+    return None if row is None else _row(row)
+
+
+def get_guest(connection: sa.Connection, name: str) -> GuestRow:
+    """Return the guest *name*.
+
+    Raises:
+        NotFoundError: there is none.
+    """
+    found = find_guest(connection, name)
+    if found is None:
+        raise NotFoundError(f"no guest '{name}'", "vmm-keystore guest list shows those there are")
+    return found
+
+
+def find_socket_owner(connection: sa.Connection, socket: str) -> str | None:
+    """Return the name of the guest that has *socket*."""
+    return connection.execute(sa.select(guests.c.name).where(guests.c.socket == socket)).scalar()
+
+
+def delete_guest(connection: sa.Connection, name: str) -> int:
+    """Remove a guest and its grants; return how many grants."""
+    guest = get_guest(connection, name)
+    connection.execute(guests.delete().where(guests.c.id == guest.row_id))
+    return guest.grant_count
+
+
+def _query() -> sa.Select[int, str, str, int | None, int, int]:
+    grant_count = (
+        sa.select(sa.func.count())
+        .select_from(grants)
+        .where(grants.c.guest == guests.c.id)
+        .scalar_subquery()
+        .label("grant_count")
+    )
+    return sa.select(guests.c.id, guests.c.name, guests.c.socket, guests.c.owner_uid, guests.c.created_s, grant_count)
+
+
+def _row(row: sa.Row[int, str, str, int | None, int, int]) -> GuestRow:
+    row_id, name, socket, owner_uid, created_s, grant_count = row
+    return GuestRow(row_id, name, socket, owner_uid, created_s, grant_count)

@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Keys and their versions in the store. Material comes and goes sealed."""
+
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from vmm_keystore.errors import NonceLeasesUsedUpError, NotFoundError
+from vmm_keystore.policy.vocabulary import KeyState, KeyType
+from vmm_keystore.store.tables import grants, guests, key_versions, keys
+
+FIRST_LEASE = 1
+LEASE_MAX = 2**32 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class VersionRow:
+    """A key version as stored, without its blobs."""
+
+    version: int
+    state: KeyState
+    created_s: int
+    state_changed_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRow:
+    """A key as stored, its versions from the oldest, and the guests it is granted to."""
+
+    row_id: int
+    key_id: bytes
+    label: str
+    key_type: KeyType
+    current_version: int
+    created_s: int
+    versions: tuple[VersionRow, ...]
+    guests: tuple[str, ...]
+
+    def version(self, number: int) -> VersionRow:
+        """Return version *number*.
+
+        Raises:
+            NotFoundError: there is none.
+        """
+        for version in self.versions:
+            if version.version == number:
+                return version
+        raise NotFoundError(f"key '{self.label}' has no version {number}", f"it has 1 to {len(self.versions)}")
+
+    @property
+    def state(self) -> KeyState:
+        """State of the current version."""
+        return self.version(self.current_version).state
+
+
+def insert_key(connection: sa.Connection, key_id: bytes, label: str, key_type: KeyType, now_s: int) -> int:
+    """Add a key without versions; the label must be free. Return its row."""
+    statement = keys.insert().values(key_id=key_id, label=label, key_type=key_type, current_version=1, created_s=now_s)
+    return int(connection.execute(statement.returning(keys.c.id)).scalar_one())
+
+
+def insert_version(
+    connection: sa.Connection,
+    key_row: int,
+    version: int,
+    *,
+    state: KeyState,
+    sealed: bytes,
+    public_der: bytes,
+    now_s: int,
+) -> None:
+    """Add a version and make it the current one."""
+    connection.execute(
+        key_versions.insert().values(
+            key=key_row,
+            version=version,
+            state=state,
+            sealed=sealed,
+            public_der=public_der or None,
+            next_lease=FIRST_LEASE,
+            created_s=now_s,
+            state_changed_s=now_s,
+        )
+    )
+    connection.execute(keys.update().where(keys.c.id == key_row).values(current_version=version))
+
+
+def list_keys(connection: sa.Connection) -> tuple[KeyRow, ...]:
+    """Every key, by label."""
+    return _load(connection, sa.true())
+
+
+def find_key(connection: sa.Connection, label: str) -> KeyRow | None:
+    """Return the key *label*, if there is one."""
+    found = _load(connection, keys.c.label == label)
+    return found[0] if found else None
+
+
+def get_key(connection: sa.Connection, label: str) -> KeyRow:
+    """Return the key *label*.
+
+    Raises:
+        NotFoundError: there is none.
+    """
+    found = find_key(connection, label)
+    if found is None:
+        raise NotFoundError(f"no key '{label}'", "vmm-keystore key list shows those there are")
+    return found
+
+
+def key_labels(connection: sa.Connection) -> dict[bytes, str]:
+    """Labels of all keys by key id."""
+    rows = connection.execute(sa.select(keys.c.key_id, keys.c.label))
+    return {row.key_id: row.label for row in rows}
+
+
+def public_der(connection: sa.Connection, key: KeyRow, version: int) -> bytes:
+    """Return the SubjectPublicKeyInfo of a version; empty for symmetric and destroyed keys."""
+    statement = sa.select(key_versions.c.public_der).where(
+        key_versions.c.key == key.row_id, key_versions.c.version == version
+    )
+    return connection.execute(statement).scalar() or b""
+
+
+def set_state(connection: sa.Connection, key: KeyRow, version: int, state: KeyState, now_s: int) -> None:
+    """Move a version to *state*; a destroyed one loses its sealed blob."""
+    values: dict[str, object] = {"state": state, "state_changed_s": now_s}
+    if state == KeyState.DESTROYED:
+        values |= {"sealed": None, "public_der": None}
+    connection.execute(
+        key_versions.update()
+        .where(key_versions.c.key == key.row_id, key_versions.c.version == version)
+        .values(**values)
+    )
+
+
+def take_nonce_lease(connection: sa.Connection, version_row: int) -> int:
+    """Spend one nonce lease of a version; good only once the transaction is committed.
+
+    Raises:
+        NonceLeasesUsedUpError: all 2^32 - 1 are spent.
+    """
+    statement = (
+        key_versions.update()
+        .where(key_versions.c.id == version_row, key_versions.c.next_lease <= LEASE_MAX)
+        .values(next_lease=key_versions.c.next_lease + 1)
+        .returning(key_versions.c.next_lease)
+    )
+    after = connection.execute(statement).scalar()
+    if after is None:
+        raise NonceLeasesUsedUpError("a key version has no nonce leases left", "rotate the key")
+    return int(after) - 1
+
+
+def _load(connection: sa.Connection, condition: sa.ColumnElement[bool]) -> tuple[KeyRow, ...]:
+    columns = (keys.c.id, keys.c.key_id, keys.c.label, keys.c.key_type, keys.c.current_version, keys.c.created_s)
+    heads = connection.execute(sa.select(*columns).where(condition).order_by(keys.c.label)).all()
+    versions: dict[int, list[VersionRow]] = {head.id: [] for head in heads}
+    names: dict[int, list[str]] = {head.id: [] for head in heads}
+    version_query = (
+        sa.select(
+            key_versions.c.key,
+            key_versions.c.version,
+            key_versions.c.state,
+            key_versions.c.created_s,
+            key_versions.c.state_changed_s,
+        )
+        .join(keys)
+        .where(condition)
+        .order_by(key_versions.c.version)
+    )
+    for key, *fields in connection.execute(version_query):
+        versions[key].append(VersionRow(*fields))
+    name_query = (
+        sa.select(grants.c.key, guests.c.name)
+        .join(guests)
+        .join(keys, keys.c.id == grants.c.key)
+        .where(condition)
+        .order_by(guests.c.name)
+    )
+    for key, name in connection.execute(name_query):
+        names[key].append(name)
+    return tuple(KeyRow(*head, versions=tuple(versions[head.id]), guests=tuple(names[head.id])) for head in heads)

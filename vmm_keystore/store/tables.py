@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The tables. Plain SQL types only, so that another database can hold them; migrations make them, a test compares.
+
+Words (types, states) are stored as text: a reader of the file needs no list of numbers.
+"""
+
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Dialect,
+    ForeignKey,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
+
+from vmm_keystore.policy.vocabulary import KeyState, KeyType, Word
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_name)s",
+    }
+)
+
+
+class WordText(TypeDecorator[Word]):
+    """A word of the policy vocabulary, as its text."""
+
+    impl = String
+    cache_ok = True
+
+    def __init__(self, words: type[Word]) -> None:
+        super().__init__(32)
+        self.words = words
+
+    def process_bind_param(self, value: Word | None, dialect: Dialect) -> str | None:  # noqa: ARG002
+        """To the database."""
+        return None if value is None else value.text
+
+    def process_result_value(self, value: Any | None, dialect: Dialect) -> Word | None:  # noqa: ARG002
+        """From the database."""
+        return None if value is None else self.words.from_text(value)
+
+
+meta = Table(
+    "meta",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("value", Text, nullable=False),
+)
+
+guests = Table(
+    "guests",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", String(63), nullable=False, unique=True),
+    Column("socket", Text, nullable=False, unique=True),
+    Column("owner_uid", BigInteger),
+    Column("created_s", BigInteger, nullable=False),
+)
+
+keys = Table(
+    "keys",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("key_id", LargeBinary(16), nullable=False, unique=True),
+    Column("label", String(63), nullable=False, unique=True),
+    Column("key_type", WordText(KeyType), nullable=False),
+    Column("current_version", BigInteger, nullable=False),
+    Column("created_s", BigInteger, nullable=False),
+)
+
+key_versions = Table(
+    "key_versions",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("key", ForeignKey("keys.id"), nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("state", WordText(KeyState), nullable=False),
+    Column("sealed", LargeBinary),  # NULL once destroyed
+    Column("public_der", LargeBinary),
+    Column("next_lease", BigInteger, nullable=False),
+    Column("created_s", BigInteger, nullable=False),
+    Column("state_changed_s", BigInteger, nullable=False),
+    UniqueConstraint("key", "version"),
+)
+
+grants = Table(
+    "grants",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("guest", ForeignKey("guests.id", ondelete="CASCADE"), nullable=False),
+    Column("key", ForeignKey("keys.id"), nullable=False, index=True),
+    Column("op_mask", BigInteger, nullable=False),
+    Column("mechanism_mask", BigInteger, nullable=False),
+    Column("input_bytes_max", BigInteger, nullable=False),
+    Column("not_before_s", BigInteger, nullable=False),
+    Column("not_after_s", BigInteger, nullable=False),
+    Column("created_s", BigInteger, nullable=False),
+    UniqueConstraint("guest", "key"),
+)
+
+grant_uids = Table(
+    "grant_uids",
+    metadata,
+    Column("grant", ForeignKey("grants.id", ondelete="CASCADE"), primary_key=True),
+    Column("uid", BigInteger, primary_key=True),
+)
+
+# Admin changes whose audit line may not be durable yet; numbers are never reused.
+pending_audit = Table(
+    "pending_audit",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("line", Text, nullable=False),
+    sqlite_autoincrement=True,
+)

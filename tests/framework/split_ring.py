@@ -19,6 +19,7 @@ from framework.guest_ram import GuestRam
 
 F_NEXT, F_WRITE, F_INDIRECT = 1, 2, 4
 DESC = struct.Struct("<QIHH")
+SIZE = struct.Struct("<I")
 
 USED_F_NO_NOTIFY = 1
 
@@ -103,6 +104,11 @@ class SplitRing:
             self.set_desc(numbers[place], segment.gpa, segment.size_bytes, flags, following)
         self._chains[numbers[0]] = numbers
         return numbers[0]
+
+    def set_sizes(self, head: int, *sizes: int) -> None:
+        """Change the lengths of a chain's descriptors and nothing else."""
+        for number, size_bytes in zip(self._chains[head], sizes, strict=True):
+            SIZE.pack_into(self._desc, 16 * number + 8, size_bytes)
 
     def add_indirect(self, segments: Sequence[Segment], table_gpa: int | None = None) -> int:
         """Make a chain of one indirect descriptor; its table goes to *table_gpa* or to fresh memory."""

@@ -41,6 +41,10 @@ test-c: deps venv
 test-py: build
 	@$(VENV)/bin/pytest
 
+# Guest kernels and emulators, into the user's cache: minutes the first time, nothing after that.
+images: deps
+	@qemu-images/build all
+
 test: lint test-c test-py
 
 clean:

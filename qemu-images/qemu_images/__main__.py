@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``qemu-images/build``: make what the tests boot, or move the lock file."""
+
+import argparse
+import sys
+
+from qemu_images.apt import AptError
+from qemu_images.kernel import BuildError, kernel, vmlinux
+from qemu_images.packages import groups, write_lock
+from qemu_images.qemu import qemu_11
+from qemu_images.uml import FRAGMENTS, user_mode_linux
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="qemu-images/build", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("kernel", help="unpack a Debian kernel; prints its vmlinux").add_argument(
+        "flavour", choices=["cloud", "generic"]
+    )
+    commands.add_parser("uml", help="build user-mode linux; prints the program").add_argument(
+        "variant", choices=sorted(FRAGMENTS)
+    )
+    commands.add_parser("qemu-11", help="unpack QEMU of trixie-backports; prints the program's folder")
+    commands.add_parser("all", help="everything the tests boot, so that no test waits for it")
+    lock = commands.add_parser("lock", help="move the lock file to the suites' present versions")
+    lock.add_argument("group", nargs="*", choices=[*groups(), []], help="default: all")
+    return parser
+
+
+def main() -> int:
+    """Run one command; results go to stdout, progress to stderr."""
+    arguments = _parser().parse_args()
+    try:
+        match arguments.command:
+            case "kernel":
+                print(vmlinux(kernel(arguments.flavour)))
+            case "uml":
+                print(user_mode_linux(arguments.variant).linux)
+            case "qemu-11":
+                print(qemu_11().tree)
+            case "all":
+                for flavour in ("cloud", "generic"):
+                    vmlinux(kernel(flavour))
+                for variant in FRAGMENTS:
+                    user_mode_linux(variant)
+                qemu_11()
+            case "lock":
+                write_lock(arguments.group)
+    except (AptError, BuildError) as error:
+        print(f"qemu-images: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+sys.exit(main())

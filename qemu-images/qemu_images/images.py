@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Initramfs images: busybox, the agent, kernel modules, and what a test wants in the guest.
+
+An image is ready when its agent says so; no init system, no disk.
+"""
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from qemu_images.archive import write_archive
+from qemu_images.cache import digest, entry, say, source_digest
+from qemu_images.kernel import ModuleSource, distribution_modules, kernel, module, run, vmlinux
+from qemu_images.packages import HERE, unpack
+from qemu_images.uml import uml_module, user_mode_linux
+
+# What the agent's port needs; virtio_blk because the next thing anyone wants is a disk.
+TRANSPORT = ["virtio_pci", "virtio_console", "virtio_blk"]
+WARNINGS = ["-std=gnu11", "-Wall", "-Wextra", "-Werror"]
+
+
+@dataclass(frozen=True)
+class Content:
+    """What goes into an image besides the base.
+
+    Attributes:
+        modules: out-of-tree modules, built for the image's kernel.
+        files: guest path (absolute) to host file; an executable stays one.
+        kernel_modules: names of the distribution's modules, with what they depend on.
+        load: modules that init loads, in order, after the transport.
+        udev: with Debian's udev and kmod, so that the real device manager decides which driver is loaded.
+    """
+
+    modules: tuple[ModuleSource, ...] = ()
+    files: Mapping[str, Path] = field(default_factory=dict)
+    kernel_modules: tuple[str, ...] = ()
+    load: tuple[str, ...] = ()
+    udev: bool = False
+
+    @property
+    def key(self) -> str:
+        """Changes with any content."""
+        files = [part for path, source in sorted(self.files.items()) for part in (path, source_digest([source]))]
+        return digest(*(m.key for m in self.modules), *files, *self.kernel_modules, "|", *self.load, str(self.udev))
+
+
+@dataclass(frozen=True)
+class Image:
+    """What boots: a kernel (vmlinux, or the user-mode program) and its initramfs."""
+
+    kernel: Path
+    initrd: Path
+    release: str
+
+
+def agent() -> Path:
+    """The guest agent, a static program."""
+    source = HERE / "agent.c"
+
+    def build(folder: Path) -> None:
+        run(["cc", *WARNINGS, "-Os", "-static", "-s", "-o", folder / "agent", source])
+
+    return entry("agent", source_digest([source]), build) / "agent"
+
+
+def _base(root: Path, content: Content) -> None:
+    """Busybox under all its names, init, agent, and the extra files."""
+    for name in ("dev", "proc", "sys", "tmp", "run", "root", "etc", "sbin", "usr/bin", "usr/lib", "usr/sbin"):
+        (root / name).mkdir(parents=True, exist_ok=True)
+    for name, target in (("bin", "usr/bin"), ("lib", "usr/lib"), ("lib64", "usr/lib64")):
+        if not (root / name).exists():
+            (root / name).symlink_to(target)
+    busybox, _ = unpack("busybox", ["./usr/share/*"])
+    program = root / "usr/bin/busybox"
+    shutil.copy2(busybox / "bin/busybox", program)
+    applets = root / ".applets"
+    run(["sh", "-c", f"'{program}' --list >'{applets}'"])
+    for applet in applets.read_text().split():
+        # Debian's own program, where the image has it, comes before busybox's.
+        if not any((root / folder / applet).exists() for folder in ("usr/bin", "usr/sbin", "sbin")):
+            (root / "usr/bin" / applet).symlink_to("busybox")
+    applets.unlink()
+    (root / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n")
+    (root / "etc/group").write_text("root:x:0:\nnogroup:x:65534:\n")
+    shutil.copy2(HERE / "guest/init", root / "init")
+    shutil.copy2(agent(), root / "sbin/agent")
+    for path, source in content.files.items():
+        place = root / path.lstrip("/")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(source, place)
+
+
+def _install_modules(root: Path, release: str, modules: Sequence[Path], load: Sequence[str]) -> None:
+    """Put modules where modprobe finds them, with its indexes."""
+    folder = root / "usr/lib/modules" / release
+    folder.mkdir(parents=True)
+    for path in modules:
+        shutil.copy2(path, folder / path.name)
+    for index in ("modules.order", "modules.builtin"):
+        (folder / index).touch()
+    run(["depmod", "-b", root, release])
+    (root / "etc/modules").write_text("".join(f"{name}\n" for name in load))
+
+
+def _udev(root: Path) -> None:
+    """Debian's udev and kmod with their libraries and rules."""
+    tree, _ = unpack("udev", ["./usr/share/*", "./lib/udev/hwdb.d/*", "./usr/lib/udev/hwdb.d/*", "*/gconv/*"])
+    shutil.copytree(tree, root, symlinks=True, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".complete"))
+    shutil.copy2(HERE / "guest/start-udev", root / "etc/start-udev")
+
+
+def qemu_image(flavour: str, content: Content) -> Image:
+    """An image for QEMU with Debian's kernel of a flavour (``cloud``, ``generic``)."""
+    built_for = kernel(flavour)
+    recipe = source_digest([HERE / "guest", HERE / "agent.c", Path(__file__)])
+    key = digest(built_for.key, content.key, recipe, unpack("busybox", ["./usr/share/*"])[1])
+
+    def build(folder: Path) -> None:
+        say(f"packing the {flavour} image")
+        root = folder / "root"
+        root.mkdir()
+        if content.udev:
+            _udev(root)
+        _base(root, content)
+        modules = distribution_modules(built_for, [*TRANSPORT, *content.kernel_modules])
+        for source in content.modules:
+            modules += module(built_for, source)
+        _install_modules(root, built_for.release, modules, [*TRANSPORT, *content.load])
+        write_archive(root, folder / "initrd")
+        shutil.rmtree(root)
+
+    return Image(vmlinux(built_for), entry("image", key, build) / "initrd", built_for.release)
+
+
+def uml_image(variant: str, content: Content) -> Image:
+    """An image for user-mode Linux (``plain``, ``kasan``); the distribution's modules do not exist there."""
+    built_for = user_mode_linux(variant)
+    recipe = source_digest([HERE / "guest", HERE / "agent.c", Path(__file__)])
+    key = digest(built_for.key, content.key, recipe, unpack("busybox", ["./usr/share/*"])[1])
+
+    def build(folder: Path) -> None:
+        say(f"packing the user-mode linux image ({variant})")
+        root = folder / "root"
+        root.mkdir()
+        _base(root, content)
+        modules = [path for source in content.modules for path in uml_module(built_for, source)]
+        _install_modules(root, built_for.release, modules, content.load)
+        write_archive(root, folder / "initrd")
+        shutil.rmtree(root)
+
+    return Image(built_for.linux, entry("image", key, build) / "initrd", built_for.release)

@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+"""State memory: on tmpfs, private, kept across a restart, and never believed when it does not check."""
+
+import mmap
+import os
+import stat
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vmm_keystore._vks import ffi, lib
+from vmm_keystore.workers.errors import StateMemoryError
+from vmm_keystore.workers.state_memory import (
+    RECORD_BYTES,
+    RING_RECORDS,
+    STATE_BYTES,
+    StateMemory,
+    default_runtime_dir,
+    is_tmpfs,
+    prepare_runtime_dir,
+)
+
+
+@pytest.fixture
+def runtime_dir() -> Iterator[Path]:
+    path = Path(f"/dev/shm/vmm-keystore-test-{os.getpid()}")
+    prepare_runtime_dir(path)
+    yield path
+    for file in path.iterdir():
+        file.unlink()
+    path.rmdir()
+
+
+@contextmanager
+def mapped(path: Path) -> Iterator[Any]:
+    """Map the file as its worker does."""
+    with path.open("r+b") as file, mmap.mmap(file.fileno(), STATE_BYTES) as mapping, ffi.from_buffer(mapping) as view:
+        yield view
+
+
+def append(path: Path, count: int, *, first: int = 0) -> None:
+    """Play the worker: commit records through a mapping of its own."""
+    with mapped(path) as view:
+        record: Any = ffi.new("struct vks_audit_record *")
+        for number in range(count):
+            record.request_sequence = first + number
+            assert lib.vks_audit_append(lib.vks_state_audit(view), record) == 0
+
+
+def sequences(records: bytes) -> list[int]:
+    return [struct.unpack_from("<QQ", records, at)[1] for at in range(0, len(records), RECORD_BYTES)]
+
+
+def test_file_is_private_and_whole(runtime_dir: Path) -> None:
+    """Owner only, full size reserved, and what a worker's check accepts."""
+    with StateMemory(runtime_dir / "g.state") as state:
+        status = state.path.stat()
+        assert stat.S_IMODE(status.st_mode) == 0o600
+        assert (status.st_size, status.st_blocks * 512 >= STATE_BYTES) == (STATE_BYTES, True)
+        assert state.is_sound()
+
+
+def test_records_survive_a_restart_until_taken(runtime_dir: Path) -> None:
+    """What was committed and not taken is there for the next keystored."""
+    with StateMemory(runtime_dir / "g.state") as state:
+        append(state.path, 5)
+        assert sequences(state.peek()) == [0, 1, 2, 3, 4]
+        state.take(2)
+    with StateMemory(runtime_dir / "g.state") as state:
+        assert sequences(state.peek()) == [2, 3, 4]
+        state.take(3)
+        assert state.peek() == b""
+
+
+def test_full_ring_is_drained_in_order_across_its_end(runtime_dir: Path) -> None:
+    """Nothing is lost or swapped where the ring wraps."""
+    with StateMemory(runtime_dir / "g.state") as state:
+        append(state.path, 100)
+        state.take(len(state.peek()) // RECORD_BYTES)
+        append(state.path, RING_RECORDS, first=1000)
+        assert sequences(state.peek()) == list(range(1000, 1000 + RING_RECORDS))
+
+
+@pytest.mark.parametrize(
+    ("offset", "content"),
+    [
+        pytest.param(0, b"\0\0\0\0", id="magic"),
+        pytest.param(4, b"\x09\0\0\0", id="version"),
+        pytest.param(8, b"\xff\xff\xff\xff", id="size"),
+    ],
+)
+def test_damaged_file_is_put_aside(runtime_dir: Path, offset: int, content: bytes) -> None:
+    """It is neither used nor thrown away."""
+    path = runtime_dir / "g.state"
+    with StateMemory(path):
+        append(path, 3)
+    with path.open("r+b") as file:
+        file.seek(offset)
+        file.write(content)
+    with StateMemory(path) as state:
+        assert state.is_sound()
+        assert state.peek() == b""
+    assert (runtime_dir / "g.damaged").stat().st_size == STATE_BYTES
+
+
+def test_truncated_file_is_put_aside(runtime_dir: Path) -> None:
+    """A short file would be a SIGBUS."""
+    path = runtime_dir / "g.state"
+    with StateMemory(path):
+        pass
+    os.truncate(path, STATE_BYTES - 1)
+    with StateMemory(path) as state:
+        assert state.is_sound()
+
+
+def test_forged_indices_are_not_records(runtime_dir: Path) -> None:
+    """A worker that fell cannot make keystored copy what is not there."""
+    with StateMemory(runtime_dir / "g.state") as state:
+        append(state.path, 2)
+        with mapped(state.path) as view:
+            for head in (RING_RECORDS + 1, 3):
+                lib.vks_state_audit(view).head = head
+                with pytest.raises(StateMemoryError):
+                    state.peek()
+                assert not state.is_sound()
+
+
+def test_base_of_a_dead_workers_ring_counts_what_was_in_flight(runtime_dir: Path) -> None:
+    """The next available index is what was published plus what was taken."""
+    with StateMemory(runtime_dir / "g.state") as state:
+        with mapped(state.path) as view:
+            lib.vks_state_queue(view, 0).used_idx = 65535
+            for head in (0, 5, 1023):
+                lib.vks_state_slots(view, 0)[head].inflight = 1
+        assert state.next_base(0) == 2
+
+
+def test_runtime_dir_must_be_tmpfs(tmp_path: Path) -> None:
+    """State memory on a disk would outlive the host, and wait for it."""
+    if is_tmpfs(tmp_path):
+        pytest.skip("the temporary directory is tmpfs here")
+    with pytest.raises(StateMemoryError, match="tmpfs"):
+        prepare_runtime_dir(tmp_path / "run")
+
+
+def test_runtime_dir_in_a_folder_of_everybody_is_refused() -> None:
+    """Whoever may write the parent could exchange the directory."""
+    parent = Path(f"/dev/shm/vmm-keystore-open-{os.getpid()}")
+    parent.mkdir()
+    parent.chmod(0o777)
+    try:
+        with pytest.raises(StateMemoryError, match="private"):
+            prepare_runtime_dir(parent / "run")
+    finally:
+        (parent / "run").rmdir()
+        parent.rmdir()
+
+
+def test_default_runtime_dir_is_stable_and_distinct(tmp_path: Path) -> None:
+    """A restarted daemon finds its state memory; two daemons do not share it."""
+    assert default_runtime_dir(tmp_path / "a") == default_runtime_dir(tmp_path / "a")
+    assert default_runtime_dir(tmp_path / "a") != default_runtime_dir(tmp_path / "b")

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The workers of all guests: ``service.ports.GuestWorkers``.
+
+Threads: callers of the ports (may block), the loop (reads sockets, never blocks), a few threads that replace workers,
+one that drains audit rings. The vhost-user thread only enters through the sessions.
+"""
+
+import logging
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from vmm_keystore.errors import AuditError, KeystoreError, NotFoundError, WorkerError
+from vmm_keystore.service.ports import Applied, ApplyOutcome, AuditSink, Guest, GuestKeys, WorkerStatus
+from vmm_keystore.vhost_user.errors import SocketInUseError
+from vmm_keystore.vhost_user.listener import GuestSocket
+from vmm_keystore.vhost_user.server import Server
+from vmm_keystore.workers.custodian import Custodian
+from vmm_keystore.workers.guest import GuestWorker, Surroundings
+from vmm_keystore.workers.loop import Loop
+from vmm_keystore.workers.zygote import Zygote
+
+log = logging.getLogger(__name__)
+
+DRAIN_PERIOD_S = 0.05
+REPLACING_THREADS = 4
+
+
+class GuestPool:
+    """Every guest's worker and vhost-user socket."""
+
+    def __init__(
+        self,
+        *,
+        loop: Loop,
+        custodian: Custodian,
+        zygote: Zygote,
+        keys: GuestKeys,
+        sink: AuditSink,
+        runtime_dir: Path,
+        server: Server,
+    ) -> None:
+        """Set up without starting anything; *runtime_dir* holds the state memory files."""
+        self._replacing = ThreadPoolExecutor(REPLACING_THREADS, thread_name_prefix="replace-worker")
+        self._keys = keys
+        self._server = server
+        self._surroundings = Surroundings(loop, zygote, custodian, keys, sink, runtime_dir, self._run_later)
+        self._guests: dict[str, GuestWorker] = {}
+        self._not_listening: dict[str, str] = {}
+        self._stopping = threading.Event()
+        self._drain_thread = threading.Thread(target=self._drain_forever, name="audit-drain", daemon=True)
+
+    def start(self) -> None:
+        """Start every guest's worker, then listen; one guest's problem is its own."""
+        for guest in self._keys.guests():
+            worker = self._guests[guest.name] = GuestWorker(self._surroundings, guest.name)
+            worker.start_or_retry()
+            try:
+                self._listen(guest, worker)
+            except WorkerError as error:
+                log.error("guest %s: %s", guest.name, error)
+                self._not_listening[guest.name] = str(error)
+        self._drain_thread.start()
+
+    def stop(self) -> None:
+        """End every worker; audit records and in-flight tables stay in state memory or reach the sink."""
+        self._stopping.set()
+        self._drain_thread.join()
+        for guest in list(self._guests.values()):
+            guest.stop(remove=False)
+        self._replacing.shutdown(wait=True, cancel_futures=True)
+
+    def add_guest(self, guest: Guest) -> None:
+        """Listen on the guest's socket and start its worker."""
+        worker = GuestWorker(self._surroundings, guest.name)
+        try:
+            worker.start()
+            self._listen(guest, worker)
+        except KeystoreError:
+            worker.stop(remove=True)
+            raise
+        self._guests[guest.name] = worker
+
+    def remove_guest(self, name: str) -> None:
+        """Disconnect the front-end, end the worker, remove the socket."""
+        self._server.remove_guest(name)
+        self._not_listening.pop(name, None)
+        worker = self._guests.pop(name, None)
+        if worker is not None:
+            worker.stop(remove=True)
+
+    def apply(self, guest: str) -> Applied:
+        """Bring the guest's keys as committed into force."""
+        worker = self._guests.get(guest)
+        return worker.apply() if worker else Applied(guest, ApplyOutcome.NO_WORKER)
+
+    def worker_status(self, guest: str) -> WorkerStatus:
+        """Say how the guest's worker is."""
+        worker = self._guests.get(guest)
+        if worker is None:
+            raise NotFoundError(f"no guest '{guest}'")
+        return worker.status(self._not_listening.get(guest, ""))
+
+    def drain_audit(self) -> None:
+        """Move every record committed so far to the audit sink."""
+        for guest in list(self._guests.values()):
+            guest.drain_audit()
+
+    def _listen(self, guest: Guest, worker: GuestWorker) -> None:
+        uid = -1 if guest.owner_uid is None else guest.owner_uid
+        try:
+            self._server.add_guest(GuestSocket(guest.name, Path(guest.socket), uid=uid), worker)
+        except SocketInUseError as error:
+            raise WorkerError(str(error), "choose another --socket, or stop whoever uses it") from error
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise WorkerError(
+                f"cannot listen on {guest.socket}: {reason}", "its folder must exist and be writable"
+            ) from error
+
+    def _run_later(self, action: Callable[[], None]) -> None:
+        def run() -> None:
+            try:
+                action()
+            except KeystoreError as error:
+                log.error("%s", error)
+
+        if not self._stopping.is_set():
+            self._replacing.submit(run)
+
+    def _drain_forever(self) -> None:
+        failing = False
+        while not self._stopping.wait(DRAIN_PERIOD_S):
+            try:
+                self.drain_audit()
+            except AuditError as error:
+                # Rings fill up meanwhile, and then workers stop taking requests: nothing goes unrecorded.
+                if not failing:
+                    log.error("audit records wait in memory: %s", error)
+                failing = True
+            else:
+                failing = False

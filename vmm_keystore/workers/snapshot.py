@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What one guest may do, in the layout of ``snapshot.h``, and as the sealed memfd that a worker takes over.
+
+A worker finds keys by binary search: the order of entries is part of the layout.
+"""
+
+import fcntl
+import os
+from collections.abc import Sequence
+from itertools import pairwise
+
+from vmm_keystore._vks import ffi, lib
+from vmm_keystore.policy.grant import PermittedKey
+
+KEYS_MAX: int = lib.VKS_SNAPSHOT_KEYS_MAX
+UIDS_MAX: int = lib.VKS_SNAPSHOT_UIDS_MAX
+SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
+
+
+def build_snapshot(guest: str, generation: int, keys: Sequence[PermittedKey]) -> bytes:
+    """Lay out a snapshot.
+
+    Raises:
+        ValueError: two entries are the same version of a key, two versions of a key are current, or a count is
+            beyond the layout.
+    """
+    ordered = sorted(keys, key=lambda key: (key.key_id, key.version))
+    check_entries(ordered)
+    head = ffi.new(
+        "struct vks_snapshot_head *",
+        {
+            "magic": lib.VKS_SNAPSHOT_MAGIC,
+            "version": lib.VKS_SNAPSHOT_VERSION,
+            "generation": generation,
+            "key_count": len(ordered),
+            "guest_name": padded(guest),
+        },
+    )
+    entries = ffi.new(
+        "struct vks_snapshot_key[]",
+        [
+            {
+                "key_id": key.key_id,
+                "version": key.version,
+                "type": int(key.key_type),
+                "state": int(key.state),
+                "current": int(key.current),
+                "op_mask": key.permission.op_mask,
+                "mechanism_mask": key.permission.mechanism_mask,
+                "not_before_s": key.permission.not_before_s,
+                "not_after_s": key.permission.not_after_s,
+                "input_bytes_max": key.permission.input_bytes_max,
+                "uid_count": len(key.permission.uids),
+                "uids": list(key.permission.uids),
+                "label": padded(key.label),
+            }
+            for key in ordered
+        ],
+    )
+    return bytes(ffi.buffer(head)) + bytes(ffi.buffer(entries))
+
+
+def check_entries(ordered: Sequence[PermittedKey]) -> None:
+    """Refuse what a worker would refuse, where the cause is still known."""
+    if len(ordered) > KEYS_MAX:
+        raise ValueError(f"{len(ordered)} key versions, a snapshot holds {KEYS_MAX}")
+    for key in ordered:
+        if len(key.key_id) != lib.VKS_KEY_ID_BYTES or len(key.permission.uids) > UIDS_MAX:
+            raise ValueError(f"key {key.label}: bad key id or more than {UIDS_MAX} uids")
+    for before, after in pairwise(ordered):
+        if before.key_id == after.key_id and before.version == after.version:
+            raise ValueError(f"key {after.label}: version {after.version} twice")
+    current = [key.key_id for key in ordered if key.current]
+    if len(current) != len(set(current)):
+        raise ValueError("two current versions of one key")
+
+
+def padded(text: str) -> bytes:
+    """Encode a name; at least one NUL must remain behind it."""
+    name = text.encode()
+    if len(name) >= lib.VKS_LABEL_BYTES:
+        raise ValueError(f"name of {len(name)} bytes, at most {lib.VKS_LABEL_BYTES - 1}")
+    return name
+
+
+def seal_snapshot(content: bytes) -> int:
+    """Put a snapshot into a memfd that nobody can change any more; the caller closes it."""
+    fd = os.memfd_create("vks-snapshot", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    try:
+        view = memoryview(content)
+        while view:
+            view = view[os.write(fd, view) :]
+        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, SEALS)
+    except OSError:
+        os.close(fd)
+        raise
+    return fd

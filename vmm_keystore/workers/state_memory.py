@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+"""State memory: a guest's file on tmpfs, shared with its worker, that outlives every process of ours.
+
+A worker may fall to its guest, so what it wrote is only ever checked and copied. A file that does not check is put
+aside, never repaired: its audit records can no longer be told from forged ones.
+"""
+
+import ctypes
+import hashlib
+import logging
+import mmap
+import os
+import stat
+import threading
+from pathlib import Path
+from typing import Self
+
+from vmm_keystore._vks import ffi, lib
+from vmm_keystore.workers.errors import StateMemoryError
+
+log = logging.getLogger(__name__)
+
+STATE_BYTES: int = lib.vks_state_bytes()
+RING_RECORDS: int = lib.VKS_AUDIT_RING_RECORDS
+RECORD_BYTES: int = lib.VKS_AUDIT_RECORD_BYTES
+QUEUE_SIZE_MAX: int = lib.VKS_STATE_QUEUE_SIZE_MAX
+TMPFS_MAGIC = 0x01021994
+
+
+def is_tmpfs(path: Path) -> bool:
+    """Tell whether *path* lies on tmpfs: state memory must neither wait for a disk nor stay on one."""
+    # struct statfs begins with f_type, a long; 256 bytes are more than the whole of it.
+    buffer = ctypes.create_string_buffer(256)
+    if ctypes.CDLL(None, use_errno=True).statfs(os.fsencode(path), buffer) != 0:
+        return False
+    return ctypes.c_long.from_buffer(buffer).value == TMPFS_MAGIC
+
+
+def default_runtime_dir(state_dir: Path) -> Path:
+    """Choose where the state memory of the daemon on *state_dir* lies; the same one at each start of the same user."""
+    name = hashlib.sha256(os.fsencode(state_dir.resolve())).hexdigest()[:16]
+    user_dir = os.environ.get("XDG_RUNTIME_DIR")
+    if os.geteuid() == 0 and is_tmpfs(Path("/run")):
+        return Path("/run/vmm-keystore") / name
+    if user_dir and is_tmpfs(Path(user_dir)):
+        return Path(user_dir) / "vmm-keystore" / name
+    return Path(f"/dev/shm/vmm-keystore-{os.geteuid()}") / name  # noqa: S108 - made private below, never followed
+
+
+def prepare_runtime_dir(path: Path) -> None:
+    """Make the directory, and its parent, private to this user.
+
+    Raises:
+        StateMemoryError: it is not on tmpfs, or somebody else's.
+    """
+    for directory in (path.parent, path):
+        directory.mkdir(mode=0o700, exist_ok=True)
+    status, parent = path.lstat(), path.parent.lstat()
+    ours = stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid()
+    # Whoever owns or may write the parent could exchange the directory; the sticky bit of /dev/shm forbids it.
+    parent_ours = stat.S_ISDIR(parent.st_mode) and parent.st_uid in {0, os.geteuid()}
+    if not ours or not parent_ours or (parent.st_mode & 0o022 and not parent.st_mode & stat.S_ISVTX):
+        raise StateMemoryError(f"{path} is not private to this user")
+    path.chmod(0o700)
+    if not is_tmpfs(path):
+        raise StateMemoryError(f"{path} is not on tmpfs", "give --runtime-dir a directory below /run or /dev/shm")
+
+
+class StateMemory:
+    """One guest's file, open and mapped until :meth:`close`; takes of the audit ring are serialised here."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the file of *path*, or lay out a new one where there is none that checks."""
+        self.path = path
+        self.fd = open_checked(path)
+        if self.fd < 0:
+            self.fd = create(path)
+        self._map = mmap.mmap(self.fd, STATE_BYTES)
+        self._state = ffi.from_buffer(self._map)
+        self._records = ffi.new("struct vks_audit_record[]", RING_RECORDS)
+        self.drain_lock = threading.Lock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.close()
+
+    def peek(self) -> bytes:
+        """Copy out every record that waits, oldest first; only with ``drain_lock``.
+
+        Raises:
+            StateMemoryError: the ring's indices or numbers are broken; nothing in it can be believed.
+        """
+        count = lib.vks_audit_peek(lib.vks_state_audit(self._state), self._records, RING_RECORDS)
+        if count < 0:
+            raise StateMemoryError(f"audit ring of {self.path.stem} is broken")
+        return bytes(ffi.buffer(self._records, count * RECORD_BYTES))
+
+    def take(self, count: int) -> None:
+        """Give the room of *count* records back, once they are stored durably; only with ``drain_lock``."""
+        lib.vks_audit_take(lib.vks_state_audit(self._state), count)
+
+    def next_base(self, queue: int) -> int:
+        """Tell the next available index of a ring whose worker died: what is published plus what is in flight."""
+        slots = lib.vks_state_slots(self._state, queue)
+        in_flight = sum(1 for index in range(QUEUE_SIZE_MAX) if slots[index].inflight)
+        return int(lib.vks_state_queue(self._state, queue).used_idx + in_flight) & 0xFFFF
+
+    def is_sound(self) -> bool:
+        """Tell whether a worker would accept the file, and its audit records can be read."""
+        if lib.vks_state_check(self._state, STATE_BYTES) != 0:
+            return False
+        return bool(lib.vks_audit_peek(lib.vks_state_audit(self._state), self._records, RING_RECORDS) >= 0)
+
+    def close(self) -> None:
+        """Drop mapping and descriptor; the file stays."""
+        ffi.release(self._state)
+        self._map.close()
+        os.close(self.fd)
+
+    def put_aside(self) -> None:
+        """Close, and keep the file under a name that is not opened again."""
+        self.close()
+        rename_damaged(self.path)
+
+    def remove(self) -> None:
+        """Close, and delete the file with all it holds."""
+        self.close()
+        self.path.unlink(missing_ok=True)
+
+
+def open_checked(path: Path) -> int:
+    """Open an existing file; -1 when there is none, or when it does not check and was put aside."""
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return -1
+    status = os.fstat(fd)
+    if stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid() and status.st_size == STATE_BYTES:
+        with mmap.mmap(fd, STATE_BYTES, prot=mmap.PROT_READ) as mapping, ffi.from_buffer(mapping) as state:
+            if lib.vks_state_check(state, STATE_BYTES) == 0:
+                return fd
+    os.close(fd)
+    rename_damaged(path)
+    return -1
+
+
+def rename_damaged(path: Path) -> None:
+    """Keep a damaged file for whoever investigates; the latest one of a guest is enough."""
+    aside = path.with_suffix(".damaged")
+    path.rename(aside)
+    log.error("state memory %s is damaged, put aside as %s", path, aside.name)
+
+
+def create(path: Path) -> int:
+    """Lay out a new file and give it its name only when it is whole."""
+    temporary = path.with_suffix(".new")
+    temporary.unlink(missing_ok=True)
+    fd = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    # Reserve now: a full tmpfs must show here, not as SIGBUS in a worker.
+    os.posix_fallocate(fd, 0, STATE_BYTES)
+    with mmap.mmap(fd, STATE_BYTES) as mapping, ffi.from_buffer(mapping, require_writable=True) as state:
+        lib.vks_state_init(state)
+    temporary.rename(path)
+    return fd

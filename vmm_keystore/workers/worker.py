@@ -1,0 +1,275 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One worker process: its control socket, the key versions it holds, the snapshot in force.
+
+Knows ``VKS_WORKER_*`` of ``ipc.h``. Ring messages may be posted from the vhost-user thread: they never wait.
+"""
+
+import itertools
+import logging
+import os
+import socket
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from typing import Any
+
+from vmm_keystore._vks import lib
+from vmm_keystore.service.ports import KeyLoad
+from vmm_keystore.workers.connection import Connection
+from vmm_keystore.workers.custodian import SECRET_MEMORY, Custodian, load_batches
+from vmm_keystore.workers.errors import ProgramError, ProgramLostError, ProgramRefusedError
+from vmm_keystore.workers.ipc import REPLY, Form, Message, pack
+from vmm_keystore.workers.loop import Loop
+from vmm_keystore.workers.programs import control_pair, kill_pidfd
+from vmm_keystore.workers.snapshot import seal_snapshot
+from vmm_keystore.workers.zygote import Spawned, Zygote
+
+log = logging.getLogger(__name__)
+
+SNAPSHOT_TIMEOUT_S = 0.1
+"""Promise P6: a worker that has not acknowledged by then is killed."""
+READY_TIMEOUT_S = 5.0
+LOAD_TIMEOUT_S = 20.0  # the custodian may be busy generating an RSA key
+DEATH_TIMEOUT_S = 5.0
+
+FORMS = {
+    lib.VKS_WORKER_MEM_TABLE | REPLY: Form(),
+    lib.VKS_WORKER_RING_START | REPLY: Form(),
+    lib.VKS_WORKER_RING_STOP | REPLY: Form("vks_worker_ring_stopped"),
+    lib.VKS_WORKER_RING_CALL | REPLY: Form(),
+    lib.VKS_WORKER_RING_KICK | REPLY: Form(),
+    lib.VKS_WORKER_RING_ERR | REPLY: Form(),
+    lib.VKS_WORKER_SNAPSHOT | REPLY: Form(),
+    lib.VKS_WORKER_DRAINED | REPLY: Form(),
+    lib.VKS_WORKER_READY: Form("vks_worker_ready"),
+    lib.VKS_WORKER_RING_BROKEN: Form("vks_worker_ring_broken"),
+    lib.VKS_WORKER_KEYS_LOADED: Form("vks_worker_keys_loaded"),
+}
+
+_worker_ids = itertools.count(1)
+KeyVersion = tuple[bytes, int]
+
+
+class Worker:
+    """A running worker of one guest. :meth:`load` and :meth:`publish` are for one thread at a time."""
+
+    def __init__(
+        self,
+        *,
+        loop: Loop,
+        custodian: Custodian,
+        guest: str,
+        control: socket.socket,
+        spawned: Spawned,
+        worker_id: int,
+        on_ended: Callable[["Worker"], None],
+    ) -> None:
+        """Take over a freshly forked process; use :func:`start_worker`."""
+        self.guest = guest
+        self.worker_id = worker_id
+        self.pid = spawned.pid
+        self.secret_memory = ""
+        self.held: frozenset[KeyVersion] = frozenset()
+        self.generation = 0
+        self.ended = threading.Event()
+        self._pidfd = spawned.pidfd
+        self._kill_lock = threading.Lock()
+        self._loop = loop
+        self._custodian = custodian
+        self._on_ended = on_ended
+        self._ready: Future[None] = Future()
+        self._load_ids = itertools.count(1)
+        self._loads: dict[int, Future[None]] = {}
+        loop.add_reader(spawned.pidfd, self._process_ended)
+        self._connection = Connection(
+            loop,
+            control,
+            FORMS,
+            name=f"worker of {guest}",
+            on_event=self._event,
+            on_lost=lambda _reason: self.kill(),
+        )
+
+    def post(self, message_type: int, body: bytes = b"", fds: Sequence[int] = ()) -> Future[Message]:
+        """Send a ring or memory message without waiting; replies come in the order of the messages."""
+        return self._connection.post(message_type, body, fds)
+
+    def wait_ready(self) -> None:
+        """Wait for its first message.
+
+        Raises:
+            ProgramLostError: it did not come.
+        """
+        try:
+            self._ready.result(READY_TIMEOUT_S)
+        except FutureTimeoutError:
+            raise ProgramLostError(f"worker of {self.guest} did not become ready") from None
+
+    def load(self, loads: Sequence[KeyLoad]) -> list[str]:
+        """Have the custodian hand it keys and wait until it has taken them; they are of no use before a snapshot.
+
+        Returns:
+            What went wrong with those that are not held, one line each: a blob that cannot be opened, or memory.
+
+        Raises:
+            ProgramLostError: the custodian and its successor, or the worker, died over it.
+        """
+        problems = []
+        for batch in load_batches(loads):
+            try:
+                self._load_batch(batch)
+            except ProgramRefusedError:
+                # One bad key must not keep the others away.
+                problems += [problem for load in batch if (problem := self._load_one(load))]
+        return problems
+
+    def _load_one(self, load: KeyLoad) -> str:
+        try:
+            self._load_batch([load])
+        except ProgramRefusedError as error:
+            return f"key {load.key_id.hex()} version {load.version}: {error}"
+        return ""
+
+    def _load_batch(self, batch: list[KeyLoad]) -> None:
+        try:
+            self._load_once(batch)
+        except ProgramLostError:
+            if self.ended.is_set():
+                raise
+            self._load_once(batch)
+        self.held |= {(load.key_id, load.version) for load in batch}
+
+    def _load_once(self, batch: list[KeyLoad]) -> None:
+        load_id = next(self._load_ids)
+        loaded: Future[None] = Future()
+        self._loads[load_id] = loaded
+        try:
+            self._custodian.load(self.worker_id, load_id, batch).result(LOAD_TIMEOUT_S)
+            loaded.result(LOAD_TIMEOUT_S)
+        except FutureTimeoutError:
+            raise ProgramLostError(f"keys of {self.guest} were not loaded in time") from None
+        finally:
+            self._loads.pop(load_id, None)
+
+    def publish(self, content: bytes, versions: frozenset[KeyVersion]) -> bool:
+        """Put a snapshot in force, or kill the worker; either way nothing older can start any more on return.
+
+        Args:
+            content: the snapshot's bytes.
+            versions: the key versions in it; the worker wipes all others.
+
+        Returns:
+            Whether it acknowledged.
+        """
+        body = pack("vks_worker_snapshot", {"generation": self.generation + 1, "size_bytes": len(content)})
+        fd = seal_snapshot(content)
+        try:
+            self._connection.post(lib.VKS_WORKER_SNAPSHOT, body, [fd]).result(SNAPSHOT_TIMEOUT_S)
+        except (FutureTimeoutError, ProgramError) as error:
+            log.error("worker of %s did not take its snapshot, killed: %s", self.guest, str(error) or "no answer")
+            self.kill()
+            self.wait_ended()
+            return False
+        finally:
+            os.close(fd)
+        self.generation += 1
+        self.held &= versions
+        return True
+
+    def kill(self) -> None:
+        """Send SIGKILL; it has ended when ``ended`` is set."""
+        with self._kill_lock:
+            if not self.ended.is_set():
+                kill_pidfd(self._pidfd)
+
+    def wait_ended(self) -> None:
+        """Wait until the process is gone.
+
+        Raises:
+            ProgramLostError: the kernel does not let it die: it must not be succeeded.
+        """
+        if not self.ended.wait(DEATH_TIMEOUT_S):
+            raise ProgramLostError(f"worker of {self.guest}, pid {self.pid}, does not die")
+
+    def close(self) -> None:
+        """Give back what an ended worker leaves behind; not on the loop's thread."""
+        self._connection.close("worker ended")
+        self._custodian.close_channel(self.worker_id)
+
+    def _process_ended(self) -> None:
+        """On the loop's thread, when the pidfd says exit."""
+        self._loop.remove_reader(self._pidfd)
+        # Under the lock: kill() must not hit whatever gets the descriptor's number next.
+        with self._kill_lock:
+            self.ended.set()
+            os.close(self._pidfd)
+        error = ProgramLostError(f"worker of {self.guest} ended")
+        for waiting in (self._ready, *list(self._loads.values())):
+            if not waiting.done():
+                waiting.set_exception(error)
+        self._connection.close(str(error))
+        self._on_ended(self)
+
+    def _event(self, message: Message) -> None:
+        """On the loop's thread: what the worker says unasked."""
+        body: Any = message.body
+        if message.type == lib.VKS_WORKER_READY and not self._ready.done():
+            self.secret_memory = SECRET_MEMORY.get(body.secret_memory, "unknown")
+            self._ready.set_result(None)
+        elif message.type == lib.VKS_WORKER_KEYS_LOADED and body.load_id in self._loads:
+            loaded = self._loads.pop(body.load_id)
+            if body.error:
+                loaded.set_exception(ProgramRefusedError(f"worker of {self.guest}", abs(body.error)))
+            else:
+                loaded.set_result(None)
+        elif message.type == lib.VKS_WORKER_RING_BROKEN:
+            log.warning("guest %s: queue %d broken: %s", self.guest, body.queue, os.strerror(abs(body.error)))
+        elif message.type != lib.VKS_WORKER_KEYS_LOADED:
+            self._connection.close(f"worker of {self.guest} sent an event out of turn")
+
+
+def start_worker(
+    *, loop: Loop, zygote: Zygote, custodian: Custodian, guest: str, state_fd: int, on_ended: Callable[[Worker], None]
+) -> Worker:
+    """Fork a worker, connect it to the custodian and wait until it is ready.
+
+    Args:
+        loop: watches it.
+        zygote: forks it.
+        custodian: gets the other end of its key channel.
+        guest: whose worker it is.
+        state_fd: the guest's state memory, lent.
+        on_ended: called on the loop's thread when the process has ended.
+
+    Raises:
+        ProgramError: it could not be started; *on_ended* is called if there was a process.
+    """
+    worker_id = next(_worker_ids)
+    control, worker_control = control_pair()
+    channel, worker_channel = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with worker_control, channel, worker_channel:
+        try:
+            spawned = zygote.spawn(worker_id, worker_control.fileno(), worker_channel.fileno(), state_fd)
+        except ProgramError:
+            control.close()
+            raise
+        # A worker that takes nothing must not block the custodian.
+        channel.setblocking(False)
+        # The custodian's end stays with us as well, for a successor: who has it can send keys but not receive any.
+        custodian.open_channel(worker_id, channel.detach())
+    worker = Worker(
+        loop=loop,
+        custodian=custodian,
+        guest=guest,
+        control=control,
+        spawned=spawned,
+        worker_id=worker_id,
+        on_ended=on_ended,
+    )
+    try:
+        worker.wait_ready()
+    except ProgramError:
+        worker.kill()
+        raise
+    return worker

@@ -268,6 +268,7 @@ class AuditVerified(Model):
     segments: int
     last_seq: int
     last_hash: str
+    torn_bytes: int = 0
     problem: str = ""
 
 

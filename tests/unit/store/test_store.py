@@ -135,7 +135,7 @@ def test_lease_survives_sigkill(path: Path) -> None:
     )
     leases = []
     for _ in range(3):
-        child = subprocess.run([sys.executable, "-c", script, path], capture_output=True, text=True, check=False)
+        child = subprocess.run([sys.executable, "-P", "-c", script, path], capture_output=True, text=True, check=False)
         assert child.returncode == -signal.SIGKILL, child.stderr
         leases.append(int(child.stdout))
     assert leases == [1, 2, 3]
@@ -303,7 +303,7 @@ def _open_without_privilege(path: Path) -> str:
         "try: Store(Path(sys.argv[1]))\n"
         "except StoreError as error: print(type(error).__name__, bool(error.hint))\n"
     )
-    command = [sys.executable, "-c", script, str(path)]
+    command = [sys.executable, "-P", "-c", script, str(path)]
     if os.geteuid() == 0:
         setpriv = shutil.which("setpriv")
         assert setpriv is not None

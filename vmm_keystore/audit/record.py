@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Audit records of a worker (``struct vks_audit_record``) as fields of a line.
+
+A worker that fell may write anything here: every value is taken as a number, none is trusted.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from vmm_keystore._vks import ffi, lib
+from vmm_keystore.audit.line import time_text
+from vmm_keystore.errors import AuditError
+from vmm_keystore.policy.vocabulary import Mechanism, Op, Status, Word
+
+RECORD_BYTES = ffi.sizeof("struct vks_audit_record")
+NO_KEY_ID = bytes(16)
+
+
+def use_fields(guest: str, records: bytes, label_of: Callable[[bytes], str | None]) -> Iterator[dict[str, Any]]:
+    """Decode whole records, in order.
+
+    Raises:
+        AuditError: *records* is no whole number of them.
+    """
+    count, rest = divmod(len(records), RECORD_BYTES)
+    if rest:
+        raise AuditError(f"{len(records)} bytes are no whole number of audit records")
+    decoded = ffi.from_buffer("struct vks_audit_record[]", records)
+    for i in range(count):
+        record = decoded[i]
+        key_id = bytes(record.key_id)
+        yield {
+            "time": time_text(record.time_ns),
+            "kind": "use",
+            "guest": guest,
+            "op": _word(Op, record.op),
+            "mechanism": _word(Mechanism, record.mechanism) if record.mechanism else None,
+            "key": label_of(key_id),
+            "key_id": None if key_id == NO_KEY_ID else key_id.hex(),
+            "version": record.key_version,
+            "status": _word(Status, record.status),
+            "uid": record.uid if record.flags & lib.VKS_AUDIT_F_UID else None,
+            "bytes": record.input_bytes,
+            "digest": bool(record.flags & lib.VKS_AUDIT_F_DIGEST),
+            "count": record.request_count,
+            "request": record.request_sequence,
+            "attempt": record.attempt,
+            "queue": record.queue,
+            "record": record.record,
+        }
+
+
+def _word(words: type[Word], number: int) -> str:
+    found = words.find(number)
+    return found.text if found is not None else f"{words.noun()}-{number}"

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The way to a device. What crosses it is the ABI's own struct vks_ioc_request; everything above is the same whatever
+ * carries it. Functions return 0 or a negative errno.
+ */
+#ifndef VKS_TRANSPORT_H
+#define VKS_TRANSPORT_H
+
+#include "vks.h"
+
+struct vks_transport {
+    int (*submit)(void *context, struct vks_ioc_request *request);
+    int (*submit_batch)(void *context, struct vks_ioc_request *requests, uint32_t count);
+    int (*enqueue)(void *context, const struct vks_ioc_request *request);
+    int (*reap)(void *context, struct vks_ioc_request *requests, uint32_t *count);
+    int (*poll_fd)(const void *context);
+    void (*close)(void *context);
+};
+
+struct vks_device {
+    const struct vks_transport *transport;
+    void *context; /* the transport's own */
+    char path[64];
+};
+
+/* /dev/keystoreN */
+VKS_MUST_CHECK int vks_kernel_open(const char *path, struct vks_device *device);
+
+#endif

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * libvks: use the keys that the host's vault grants to this guest, without ever holding one.
+ *
+ * Errors. A function that can fail returns 0, or a positive enum vks_status (the device answered, and that is its
+ * answer), or a negative errno (no answer came). vks_error_text() and vks_error_hint() take any of them.
+ *
+ * Threads. A struct vks_device may be used by any number of threads at once, without a lock: requests meet in the
+ * kernel. Two exceptions: close it when no other thread uses it, and let one thread at a time reap. After fork()
+ * parent and child share one queue of asynchronous requests: open the device again in the child.
+ *
+ * Sizes. All buffers are the caller's. Where a size is `size_t *`, it is the room on the way in and what was written,
+ * or with VKS_STATUS_OUTPUT_SIZE needed, on the way out.
+ */
+#ifndef VKS_H
+#define VKS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "vmm_keystore.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define VKS_MUST_CHECK __attribute__((warn_unused_result))
+
+#pragma GCC visibility push(default)
+
+struct vks_device;
+
+struct vks_bytes {
+    const void *data;
+    size_t size;
+};
+
+/* What the device says of itself; integers in host order. */
+struct vks_device_info {
+    uint16_t abi_version_min;
+    uint16_t abi_version_max;
+    uint32_t device_version; /* major << 16 | minor << 8 | patch */
+    uint32_t input_bytes_max;
+    uint32_t output_bytes_max;
+    uint32_t aad_bytes_max;
+    uint32_t parameter_bytes_max;
+    uint32_t random_bytes_max;
+    uint32_t descriptors_max;
+    uint64_t op_mask;        /* bit numbers enum vks_op */
+    uint64_t mechanism_mask; /* bit numbers enum vks_mechanism */
+    uint32_t key_count;
+    char guest_name[VKS_LABEL_BYTES]; /* NUL-terminated */
+};
+
+/* One version of a key that is granted to this guest. */
+struct vks_key {
+    uint8_t id[VKS_KEY_ID_BYTES];
+    uint32_t version;
+    uint32_t type;    /* enum vks_key_type */
+    uint32_t state;   /* enum vks_key_state */
+    bool is_current;  /* the version that version 0 means */
+    uint64_t op_mask; /* granted */
+    uint64_t mechanism_mask;
+    char label[VKS_LABEL_BYTES]; /* NUL-terminated */
+};
+
+/* Which key, and how. */
+struct vks_use {
+    uint8_t key_id[VKS_KEY_ID_BYTES];
+    uint32_t key_version; /* 0: the current one */
+    uint32_t mechanism;   /* enum vks_mechanism; 0: the key type's default */
+    bool is_digest;       /* sign, verify: the input is a digest */
+};
+
+/* Opens @path, or where it is NULL what $VKS_DEVICE names, or the /dev/keystoreN of the lowest number. */
+VKS_MUST_CHECK int vks_open(const char *path, struct vks_device **device);
+void vks_close(struct vks_device *device);
+const char *vks_path(const struct vks_device *device);
+
+VKS_MUST_CHECK int vks_info(struct vks_device *device, struct vks_device_info *info);
+/* Every version of every key; *keys is the caller's to free(). */
+VKS_MUST_CHECK int vks_list(struct vks_device *device, struct vks_key **keys, size_t *count);
+/* By label, or by id as 32 hex digits; version 0 is the current one. VKS_STATUS_NO_KEY if there is none. */
+VKS_MUST_CHECK int vks_find_key(struct vks_device *device, const char *name, uint32_t version, struct vks_key *key);
+/* SubjectPublicKeyInfo, DER. */
+VKS_MUST_CHECK int vks_public(struct vks_device *device, const struct vks_use *use, void *der, size_t *der_size);
+
+/* ECDSA signatures are raw, r || s; see vks_ecdsa_to_der(). */
+VKS_MUST_CHECK int vks_sign(struct vks_device *device, const struct vks_use *use, struct vks_bytes input,
+                            void *signature, size_t *signature_size);
+VKS_MUST_CHECK int vks_verify(struct vks_device *device, const struct vks_use *use, struct vks_bytes input,
+                              struct vks_bytes signature);
+/* @parameter: the label of OAEP, or the caller's own nonce; else empty. @aad: AES-GCM; else empty. */
+VKS_MUST_CHECK int vks_encrypt(struct vks_device *device, const struct vks_use *use, struct vks_bytes parameter,
+                               struct vks_bytes aad, struct vks_bytes plaintext, void *output, size_t *output_size);
+VKS_MUST_CHECK int vks_decrypt(struct vks_device *device, const struct vks_use *use, struct vks_bytes parameter,
+                               struct vks_bytes aad, struct vks_bytes ciphertext, void *output, size_t *output_size);
+VKS_MUST_CHECK int vks_mac(struct vks_device *device, const struct vks_use *use, struct vks_bytes input, void *tag,
+                           size_t *tag_size);
+VKS_MUST_CHECK int vks_mac_verify(struct vks_device *device, const struct vks_use *use, struct vks_bytes input,
+                                  struct vks_bytes tag);
+VKS_MUST_CHECK int vks_random(struct vks_device *device, void *output, size_t size);
+
+/* Any request, for those who want many at once or do not want to wait. */
+struct vks_request {
+    uint32_t op; /* enum vks_op */
+    struct vks_use use;
+    struct vks_bytes parameter;
+    struct vks_bytes aad;
+    struct vks_bytes input;
+    void *output;
+    size_t output_size;
+    void *user_data; /* the caller's own */
+    /* The answer. */
+    int error;             /* 0, enum vks_status or a negative errno */
+    size_t output_written; /* with VKS_STATUS_OUTPUT_SIZE: needed */
+    uint32_t key_version;  /* that was used */
+    uint64_t sequence;     /* the request's number in the host's audit log */
+};
+
+/* Fills the answer and returns its error. */
+VKS_MUST_CHECK int vks_submit(struct vks_device *device, struct vks_request *request);
+/* At most VKS_IOC_BATCH_MAX. 0: each request has its own error; else none was sent. */
+VKS_MUST_CHECK int vks_submit_batch(struct vks_device *device, struct vks_request *requests, size_t count);
+/*
+ * Sends and does not wait; -EAGAIN when too many are outstanding. Input buffers may be reused at once; the request
+ * itself and its output buffer belong to the device until vks_reap() gives the request back.
+ */
+VKS_MUST_CHECK int vks_enqueue(struct vks_device *device, struct vks_request *request);
+/* Does not wait: *count is the room on the way in, the number of finished requests on the way out. */
+VKS_MUST_CHECK int vks_reap(struct vks_device *device, struct vks_request **finished, size_t *count);
+/* Readable when there is something to reap, writable when vks_enqueue() takes another. */
+int vks_poll_fd(const struct vks_device *device);
+
+/* Bytes of DER that an ECDSA signature of @raw_size can take. */
+#define VKS_ECDSA_DER_BYTES_MAX(raw_size) ((raw_size) + 2 * 3 + 3)
+/* Coordinates of up to 66 bytes (P-521). -EINVAL: not such a signature; -ENOSPC: *der_size is too small. */
+VKS_MUST_CHECK int vks_ecdsa_to_der(struct vks_bytes raw, void *der, size_t *der_size);
+/* Strict DER, nothing behind it, both numbers within @raw_size / 2 bytes; else -EINVAL. */
+VKS_MUST_CHECK int vks_ecdsa_from_der(struct vks_bytes der, void *raw, size_t raw_size);
+
+/* Names as the host's CLI spells them. NULL, or 0 from a name, where there is none. */
+const char *vks_mechanism_name(uint32_t mechanism);
+uint32_t vks_mechanism_from_name(const char *name);
+const char *vks_op_name(uint32_t op);
+const char *vks_key_type_name(uint32_t type);
+const char *vks_key_state_name(uint32_t state);
+const char *vks_error_text(int error);
+const char *vks_error_hint(int error); /* what to do about it; NULL where nothing helps */
+
+#pragma GCC visibility pop
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

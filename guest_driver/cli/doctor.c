@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* vks doctor: the system's side, then whether a device answers. */
+#include <errno.h>
+#include <stdio.h>
+
+#include "commands.h"
+#include "doctor.h"
+#include "io.h"
+
+static void examine_answer(const char *path, struct findings *findings)
+{
+    struct vks_device_info info;
+    struct vks_device *device;
+    const char *hint;
+    int error = vks_open(path, &device);
+
+    if (!error) {
+        error = vks_info(device, &info);
+        if (!error)
+            doctor_note(findings, true, "", "%s answers: guest %s, %u keys", vks_path(device), info.guest_name,
+                        info.key_count);
+        vks_close(device);
+    }
+    if (error) {
+        hint = vks_error_hint(error);
+        doctor_note(findings, false, hint && error != -ENOENT ? hint : "", "no answer from a device: %s",
+                    vks_error_text(error));
+    }
+}
+
+static void print_findings(const struct findings *findings)
+{
+    for (size_t i = 0; i < findings->count; i++) {
+        const struct finding *finding = &findings->list[i];
+
+        printf("%-4s ", finding->is_ok ? "ok" : "bad");
+        print_text(finding->text);
+        putchar('\n');
+        if (finding->hint[0])
+            printf("     hint: %s\n", finding->hint);
+    }
+}
+
+static void print_findings_json(const struct findings *findings)
+{
+    putchar('[');
+    for (size_t i = 0; i < findings->count; i++) {
+        const struct finding *finding = &findings->list[i];
+
+        printf("%s{\"ok\": %s, \"text\": ", i ? ",\n " : "", finding->is_ok ? "true" : "false");
+        json_text(finding->text);
+        printf(", \"hint\": ");
+        json_text(finding->hint);
+        putchar('}');
+    }
+    puts("]");
+}
+
+int command_doctor(const struct options *options)
+{
+    struct findings findings = {.count = 0};
+    int status = 0;
+
+    doctor_examine("", &findings);
+    examine_answer(options->device, &findings);
+    if (options->given & OPTION_JSON)
+        print_findings_json(&findings);
+    else
+        print_findings(&findings);
+    for (size_t i = 0; i < findings.count; i++)
+        status |= !findings.list[i].is_ok;
+    return status;
+}

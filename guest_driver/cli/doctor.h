@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What 'vks doctor' finds under a root folder: sysfs and /dev as files. */
+#ifndef VKS_CLI_DOCTOR_H
+#define VKS_CLI_DOCTOR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#define FINDINGS_MAX 32
+
+struct finding {
+    bool is_ok;
+    char text[200];
+    char hint[300]; /* empty: nothing to do */
+};
+
+struct findings {
+    struct finding list[FINDINGS_MAX];
+    size_t count;
+};
+
+/* @root is "" on a real system. */
+void doctor_examine(const char *root, struct findings *findings);
+__attribute__((format(printf, 4, 5))) void doctor_note(struct findings *findings, bool is_ok, const char *hint,
+                                                       const char *format, ...);
+
+#endif

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* vks: use the vault's keys from a shell. */
+#include <stdio.h>
+#include <string.h>
+
+#include "commands.h"
+#include "io.h"
+
+#define KEY_OPTIONS (OPTION_MECHANISM | OPTION_VERSION)
+
+static const struct command commands[] = {
+    {"info", {0}, OPTION_JSON, "what the device is and serves", NULL, command_info},
+    {"list", {0}, OPTION_JSON, "the keys granted to this guest", NULL, command_list},
+    {"public", {"KEY"}, OPTION_VERSION | OPTION_DER, "the public key", "PEM, SubjectPublicKeyInfo.", command_public},
+    {"sign",
+     {"KEY"},
+     KEY_OPTIONS | OPTION_DIGEST | OPTION_RAW,
+     "sign stdin, the signature to stdout",
+     "Up to 1 MiB; larger data by its digest:\n"
+     "  openssl dgst -sha256 -binary FILE | vks sign --digest KEY >SIG\n"
+     "Check it anywhere:\n"
+     "  vks public KEY >key.pem; openssl dgst -sha256 -verify key.pem -signature SIG FILE",
+     command_sign},
+    {"verify",
+     {"KEY", "SIG"},
+     KEY_OPTIONS | OPTION_DIGEST | OPTION_RAW,
+     "verify stdin against the signature in the file SIG",
+     NULL,
+     command_verify},
+    {"encrypt",
+     {"KEY"},
+     KEY_OPTIONS | OPTION_AAD | OPTION_NONCE | OPTION_OAEP_LABEL,
+     "encrypt stdin to stdout",
+     "AES-GCM gives nonce (12 bytes), ciphertext, tag (16 bytes). Up to 1 MiB.",
+     command_encrypt},
+    {"decrypt",
+     {"KEY"},
+     KEY_OPTIONS | OPTION_AAD | OPTION_OAEP_LABEL,
+     "decrypt stdin, what encrypt gave, to stdout",
+     "A version other than the current one is named by --version.",
+     command_decrypt},
+    {"mac", {"KEY"}, KEY_OPTIONS, "the MAC of stdin to stdout", NULL, command_mac},
+    {"mac-verify",
+     {"KEY", "TAG"},
+     KEY_OPTIONS,
+     "verify stdin against the MAC in the file TAG",
+     NULL,
+     command_mac_verify},
+    {"random", {"N"}, 0, "N random bytes from the host to stdout", NULL, command_random},
+    {"doctor", {0}, OPTION_JSON, "find out why it does not work", NULL, command_doctor},
+    {0},
+};
+
+static void print_help(void)
+{
+    char usage[80];
+
+    puts("usage: vks COMMAND [OPTION...]\n\nUse keys that the host's vault grants to this guest. Data comes on stdin, "
+         "results go to "
+         "stdout.\nKEY is a label, or a key id as 32 hex digits.\n\ncommands:");
+    for (const struct command *command = commands; command->name; command++) {
+        command_usage(command, usage, sizeof(usage));
+        printf("  %-22s %s\n", usage + strlen("vks "), command->summary);
+    }
+    puts("\n'vks COMMAND --help' lists the options of a command.");
+}
+
+static void print_command_help(const struct command *command)
+{
+    const char *name, *text;
+    char usage[80];
+
+    command_usage(command, usage, sizeof(usage));
+    printf("usage: %s [OPTION...]\n\n%s\n\noptions:\n", usage, command->summary);
+    for (unsigned int n = 0; command_option(command, n, &name, &text); n++)
+        printf("  %s\n", text);
+    if (command->details)
+        printf("\n%s\n", command->details);
+}
+
+int main(int argc, char *argv[])
+{
+    struct options options;
+    struct parse_error error;
+    int status = 0;
+
+    if (options_parse(argc, argv, commands, &options, &error)) {
+        complain_words("usage", error.text, error.hint);
+        return 2;
+    }
+    if (!options.help)
+        status = options.command->run(&options);
+    else if (options.command)
+        print_command_help(options.command);
+    else
+        print_help();
+    if (output_end() && status == 0)
+        status = complain_words("stdout", "the result could not be written", NULL);
+    return status;
+}

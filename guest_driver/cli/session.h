@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What every command on a key has: the device, the key, the data from stdin. */
+#ifndef VKS_CLI_SESSION_H
+#define VKS_CLI_SESSION_H
+
+#include "io.h"
+#include "options.h"
+
+struct session {
+    const char *name; /* of the command */
+    struct vks_device *device;
+    struct vks_key key;
+    struct vks_use use;
+    struct buffer input;
+};
+
+/* Opens, finds the key of operand 0 and, where the command takes data, reads stdin. Else complains and gives false. */
+VKS_MUST_CHECK bool session_begin(const struct options *options, bool takes_input, struct session *session);
+void session_end(struct session *session);
+/* A file named on the command line; complains and gives false. */
+VKS_MUST_CHECK bool session_read_file(const struct session *session, const char *path, size_t limit,
+                                      struct buffer *buffer);
+struct vks_bytes bytes_of(const struct buffer *buffer);
+struct vks_bytes bytes_of_text(const char *text); /* NULL: none */
+
+#endif

@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# bash completion for vks
+_vks() {
+    local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command='' words='' word
+    for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
+        [[ $word == -* ]] || { command=$word; break; }
+    done
+    case $previous in
+    --device) mapfile -t COMPREPLY < <(compgen -G '/dev/keystore*' | grep -F -- "$current"); return ;;
+    --mechanism)
+        words=$(vks info --json 2>/dev/null | sed -n 's/.*"mechanisms": \[\([^]]*\)\].*/\1/p' | tr -d '",')
+        mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")
+        return ;;
+    esac
+    if [[ -z $command ]]; then
+        words='info list public sign verify encrypt decrypt mac mac-verify random doctor --help'
+    elif [[ $current == -* ]]; then
+        words=$(vks "$command" --help 2>/dev/null | grep -o '^  --[a-z-]*')
+    elif [[ $previous == "$command" && $command != random ]]; then
+        words=$(vks list 2>/dev/null | awk 'NR > 1 { print $1 }')
+    else
+        mapfile -t COMPREPLY < <(compgen -f -- "$current")
+        return
+    fi
+    mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")
+}
+complete -F _vks vks

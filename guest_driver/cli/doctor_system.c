@@ -53,7 +53,7 @@ static void driver_of(const char *folder, char *driver, size_t size)
     snprintf(path, sizeof(path), "%s/driver", folder);
     length = readlink(path, target, sizeof(target) - 1);
     target[length > 0 ? length : 0] = '\0';
-    snprintf(driver, size, "%s", strrchr(target, '/') ? strrchr(target, '/') + 1 : target);
+    snprintf(driver, size, "%.60s", strrchr(target, '/') ? strrchr(target, '/') + 1 : target);
 }
 
 static void examine_device(const char *root, const char *name, bool is_loaded, struct findings *findings)
@@ -68,7 +68,7 @@ static void examine_device(const char *root, const char *name, bool is_loaded, s
         doctor_note(findings, true, "", "device %s belongs to %s", name, OUR_DRIVER);
     } else if (driver[0]) {
         snprintf(hint, sizeof(hint),
-                 "echo %s >/sys/bus/virtio/drivers/%s/unbind; echo %s >/sys/bus/virtio/drivers/" OUR_DRIVER
+                 "echo %.20s >/sys/bus/virtio/drivers/%s/unbind; echo %.20s >/sys/bus/virtio/drivers/" OUR_DRIVER
                  "/bind; to make it last install the module's modprobe.d file",
                  name, driver, name);
         doctor_note(findings, false, hint, "device %s of virtio id 20 belongs to the driver %s", name, driver);

@@ -23,6 +23,8 @@ def test_cell(value: object, text: str) -> None:
         ("2026-11-23T15:00:00.123456+00:00", "2026-11-23T15:00:00Z"),
         ("2026-11-23T15:00:00Z", "2026-11-23T15:00:00Z"),
         ("2026-11-23T17:00:00+02:00", "2026-11-23T15:00:00Z"),
+        ("2026-11-23T15:00:00.123456789Z", "2026-11-23T15:00:00Z"),
+        ("99999999999.000000001s", "99999999999.000000001s"),
         ("yesterday", "yesterday"),
     ],
 )
@@ -47,6 +49,26 @@ def test_a_table_without_rows_still_has_its_header() -> None:
 def test_audit_columns_stay_aligned_once_they_grew() -> None:
     columns = AuditColumns()
     first = {"time": 0, "guest": "a-long-name", "op": "sign", "key": "k", "version": 3, "status": "ok"}
-    second = {"time": 0, "guest": "b", "op": "mac", "key": "kk", "status": "no-key", "input_bytes": 12, "prev": "00"}
+    second = {
+        "time": 0,
+        "guest": "b",
+        "op": "mac",
+        "key": "kk",
+        "status": "no-key",
+        "bytes": 12,
+        "prev": "00",
+        "count": 1,
+    }
     assert columns.lay_out(first) == "1970-01-01T00:00:00Z  a-long-name  sign  k/3  ok"
-    assert columns.lay_out(second) == "1970-01-01T00:00:00Z  b            mac   kk   no-key  input_bytes=12"
+    assert columns.lay_out(second) == "1970-01-01T00:00:00Z  b            mac   kk   no-key  bytes=12"
+
+
+def test_audit_lines_say_who_acted() -> None:
+    columns = AuditColumns()
+    assert "  admin uid 0  " in columns.lay_out(
+        {"time": 0, "kind": "admin", "uid": 0, "action": "key-generate", "key": "k"}
+    )
+    assert "  keystored  " in columns.lay_out({"time": 0, "kind": "notice", "event": "started"})
+    assert "  web uid 7  " in columns.lay_out({"time": 0, "kind": "use", "guest": "web", "uid": 7, "op": "sign"})
+    unknown = columns.lay_out({"time": 0, "kind": "use", "guest": "web", "op": "sign", "key": None, "key_id": "00ff"})
+    assert "  00ff  " in unknown

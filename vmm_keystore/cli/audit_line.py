@@ -7,9 +7,11 @@ from typing import Any
 
 from vmm_keystore.cli.output import cell, moment
 
-# Shown in columns of their own, or of use to machines only.
-_OWN_COLUMN = {"seq", "time", "kind", "guest", "op", "action", "key", "version", "status", "uid"}
-_MACHINE = {"prev", "hash", "key_id", "record", "request_sequence", "queue", "v"}
+# In a column of their own, or of use to machines only.
+_OWN_COLUMN = {"time", "kind", "guest", "uid", "op", "action", "event", "key", "version", "status"}
+_MACHINE = {"seq", "prev", "key_id", "record", "request", "queue", "change"}
+# What goes without saying.
+_USUAL = {"count": 1, "attempt": 1, "digest": False}
 
 
 class AuditColumns:
@@ -23,27 +25,32 @@ class AuditColumns:
         columns = [
             moment(line.get("time")),
             _actor(line),
-            cell(line.get("op") or line.get("action")),
+            cell(line.get("op") or line.get("action") or line.get("event")),
             _key(line),
             cell(line.get("status", "ok")),
         ]
         self._widths = [max(width, len(text)) for width, text in zip(self._widths, columns, strict=True)]
-        rest = " ".join(
-            f"{name}={cell(value)}"
-            for name, value in line.items()
-            if name not in _OWN_COLUMN | _MACHINE and value not in (None, "", [], {})
-        )
+        rest = " ".join(f"{name}={cell(value)}" for name, value in line.items() if _is_telling(name, value))
         text = "  ".join(column.ljust(width) for column, width in zip(columns, self._widths, strict=True))
         return f"{text}  {rest}".rstrip()
 
 
 def _actor(line: dict[str, Any]) -> str:
-    if line.get("kind") == "admin":
-        return f"admin uid {cell(line.get('uid'))}"
-    guest = cell(line.get("guest"))
-    return guest if line.get("uid") is None else f"{guest} uid {line['uid']}"
+    uid = line.get("uid")
+    match line.get("kind"):
+        case "admin":
+            return f"admin uid {cell(uid)}"
+        case "notice":
+            return "keystored"
+        case _:
+            guest = cell(line.get("guest"))
+            return guest if uid is None else f"{guest} uid {uid}"
 
 
 def _key(line: dict[str, Any]) -> str:
-    key = cell(line.get("key"))
+    key = cell(line.get("key") or line.get("key_id"))
     return f"{key}/{line['version']}" if line.get("version") else key
+
+
+def _is_telling(name: str, value: object) -> bool:
+    return name not in _OWN_COLUMN | _MACHINE and value not in (None, "", [], {}) and _USUAL.get(name) != value

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -38,6 +39,43 @@ def key_generate(
     """Make a new key."""
     key = session.keystored.post("keys", body={"label": label, "type": key_type, "activate": not inactive})
     session.done(key, f"key {label} generated: {key_type}, version 1, {key['state']}")
+
+
+@command(app, "import")
+def key_import(
+    session: Session,
+    label: NewLabel,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="File with the key.")],
+    *,
+    key_type: Annotated[
+        str,
+        typer.Option("--type", metavar="TYPE", help="Type; raw keys need it.", autocompletion=complete_key_type),
+    ] = "auto",
+    form: Annotated[
+        str, typer.Option("--format", metavar="FORMAT", help="One of pem, der, pkcs8, raw; auto looks.")
+    ] = "auto",
+    passphrase_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--passphrase-file", metavar="FILE", help="File whose first line is the passphrase; else it is asked."
+        ),
+    ] = None,
+    inactive: Inactive = False,
+) -> None:
+    """Import a key from a file (PEM, DER, PKCS#8 with or without passphrase, raw).
+
+    A program of its own reads the file and encrypts the key to the custodian; this one sees ciphertext.
+    """
+    from vmm_keystore.cli.key_import import wrap_key_file  # noqa: PLC0415  # subprocess, for this command only
+
+    offer = session.keystored.post("keys", "import", "offer")
+    wrapped = wrap_key_file(offer, file, key_type=key_type, form=form, passphrase_file=passphrase_file)
+    key = session.keystored.post(
+        "keys",
+        "import",
+        body={"label": label, "offer_id": offer["offer_id"], "wrapped": wrapped, "activate": not inactive},
+    )
+    session.done(key, f"key {label} imported: {key['type']}, version 1, {key['state']}")
 
 
 @command(app, "list")

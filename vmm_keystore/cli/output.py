@@ -84,8 +84,11 @@ def show_json(value: Any) -> None:
 
 
 def show_json_line(value: Any, file: IO[str] | None = None) -> None:
-    """Print *value* as one line of JSON Lines, to standard output unless *file* is given."""
-    print(json.dumps(value, separators=(",", ":")), file=file)
+    """Print *value* as one line of JSON Lines, to standard output unless *file* is given.
+
+    Written as keystored writes its audit lines, so that an exported line has the hash its successor names.
+    """
+    print(json.dumps(value, separators=(",", ":"), ensure_ascii=False), file=file)
 
 
 def _plain(text: str) -> Any:

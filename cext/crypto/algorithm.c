@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Fetched algorithms. Knows names of libcrypto; must not know keys. */
+#include "algorithm.h"
+
+#include <errno.h>
+
+#include "vmm_keystore.h"
+
+static struct {
+    EVP_MD *md[VKS_HASH_COUNT];
+    EVP_CIPHER *cipher[VKS_CIPHER_MODE_COUNT][2];
+    EVP_MAC *hmac;
+} fetched;
+
+/* Messages are no secrets of ours: these contexts are shared by all keys of a lane. */
+static EVP_MD_CTX *message_context[VKS_LANE_COUNT];
+
+static const struct {
+    const char *name;
+    uint32_t bytes;
+} hashes[VKS_HASH_COUNT] = {
+    [VKS_HASH_SHA1] = {"SHA1", 20},
+    [VKS_HASH_SHA256] = {"SHA256", 32},
+    [VKS_HASH_SHA384] = {"SHA384", 48},
+    [VKS_HASH_SHA512] = {"SHA512", 64},
+};
+
+static const char *const ciphers[VKS_CIPHER_MODE_COUNT][2] = {
+    [VKS_CIPHER_GCM] = {"AES-128-GCM", "AES-256-GCM"},
+    [VKS_CIPHER_CBC] = {"AES-128-CBC", "AES-256-CBC"},
+    [VKS_CIPHER_CTR] = {"AES-128-CTR", "AES-256-CTR"},
+};
+
+static const enum vks_hash mechanism_hash[VKS_MECHANISM_COUNT] = {
+    [VKS_MECHANISM_ECDSA_SHA256] = VKS_HASH_SHA256,     [VKS_MECHANISM_ECDSA_SHA384] = VKS_HASH_SHA384,
+    [VKS_MECHANISM_ECDSA_SHA512] = VKS_HASH_SHA512,     [VKS_MECHANISM_RSA_PKCS1_SHA256] = VKS_HASH_SHA256,
+    [VKS_MECHANISM_RSA_PKCS1_SHA384] = VKS_HASH_SHA384, [VKS_MECHANISM_RSA_PKCS1_SHA512] = VKS_HASH_SHA512,
+    [VKS_MECHANISM_RSA_PSS_SHA256] = VKS_HASH_SHA256,   [VKS_MECHANISM_RSA_PSS_SHA384] = VKS_HASH_SHA384,
+    [VKS_MECHANISM_RSA_PSS_SHA512] = VKS_HASH_SHA512,   [VKS_MECHANISM_RSA_OAEP_SHA1] = VKS_HASH_SHA1,
+    [VKS_MECHANISM_RSA_OAEP_SHA256] = VKS_HASH_SHA256,  [VKS_MECHANISM_RSA_OAEP_SHA384] = VKS_HASH_SHA384,
+    [VKS_MECHANISM_RSA_OAEP_SHA512] = VKS_HASH_SHA512,  [VKS_MECHANISM_HMAC_SHA256] = VKS_HASH_SHA256,
+    [VKS_MECHANISM_HMAC_SHA384] = VKS_HASH_SHA384,      [VKS_MECHANISM_HMAC_SHA512] = VKS_HASH_SHA512,
+};
+
+int vks_algorithm_fetch(void)
+{
+    if (fetched.hmac)
+        return 0;
+    for (int hash = VKS_HASH_SHA1; hash < VKS_HASH_COUNT; hash++)
+        if ((fetched.md[hash] = EVP_MD_fetch(NULL, hashes[hash].name, NULL)) == NULL)
+            return -ENOTSUP;
+    for (int mode = 0; mode < VKS_CIPHER_MODE_COUNT; mode++)
+        for (int size = 0; size < 2; size++)
+            if ((fetched.cipher[mode][size] = EVP_CIPHER_fetch(NULL, ciphers[mode][size], NULL)) == NULL)
+                return -ENOTSUP;
+    fetched.hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
+    return fetched.hmac ? 0 : -ENOTSUP;
+}
+
+enum vks_hash vks_mechanism_hash(uint32_t mechanism)
+{
+    return mechanism < VKS_MECHANISM_COUNT ? mechanism_hash[mechanism] : VKS_HASH_NONE;
+}
+
+uint32_t vks_hash_bytes(enum vks_hash hash)
+{
+    return hashes[hash].bytes;
+}
+
+const char *vks_hash_name(enum vks_hash hash)
+{
+    return hashes[hash].name;
+}
+
+const EVP_MD *vks_hash_md(enum vks_hash hash)
+{
+    return fetched.md[hash];
+}
+
+EVP_MAC *vks_hmac(void)
+{
+    return fetched.hmac;
+}
+
+const EVP_CIPHER *vks_cipher(enum vks_cipher_mode mode, uint32_t key_bytes)
+{
+    if (key_bytes != 16 && key_bytes != 32)
+        return NULL;
+    return fetched.cipher[mode][key_bytes == 32];
+}
+
+int vks_hash_message(enum vks_lane lane, enum vks_hash hash, const uint8_t *message, size_t message_bytes,
+                     uint8_t digest[VKS_HASH_BYTES_MAX])
+{
+    EVP_MD_CTX *context = message_context[lane];
+
+    if (context == NULL)
+        context = message_context[lane] = EVP_MD_CTX_new();
+    if (context == NULL || EVP_DigestInit_ex2(context, fetched.md[hash], NULL) != 1 ||
+        EVP_DigestUpdate(context, message, message_bytes) != 1 || EVP_DigestFinal_ex(context, digest, NULL) != 1)
+        return -ENOMEM;
+    return 0;
+}

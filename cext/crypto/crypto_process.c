@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Start, warm-up and fork of a process that uses libcrypto. Knows the order of things; must not know real keys. */
+#define OPENSSL_SUPPRESS_DEPRECATED /* RAND_METHOD: the one way to keep a DRBG from being made before the fork */
+#include "crypto_process.h"
+
+#include <errno.h>
+#include <openssl/crypto.h>
+#include <openssl/rand.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+
+#include "algorithm.h"
+#include "key_generate.h"
+#include "operation.h"
+#include "policy.h"
+#include "secret_arena.h"
+#include "vmm_keystore.h"
+
+enum {
+    WARM_MESSAGE_BYTES = 48,
+    WARM_OUTPUT_BYTES = 1024,
+};
+
+int vks_crypto_harden(void)
+{
+    static const struct rlimit none = {0, 0};
+
+    if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
+        setrlimit(RLIMIT_CORE, &none) != 0)
+        return -errno;
+    return 0;
+}
+
+static int start(void)
+{
+    /* No exit handlers: a process of ours ends by exit of all threads, with locks in any state. */
+    if (OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_NO_ATEXIT, NULL) != 1)
+        return -ENOTSUP;
+    return vks_algorithm_fetch();
+}
+
+int vks_crypto_start(void)
+{
+    int error = vks_secret_arena_install();
+
+    if (error == 0)
+        error = vks_secret_arena_switch();
+    return error ? error : start();
+}
+
+/* Not random at all: before the fork there is nothing to keep secret, and after it this is gone. */
+static int dummy_bytes(unsigned char *bytes, int count)
+{
+    static uint64_t state = 0x9e3779b97f4a7c15;
+
+    for (int i = 0; i < count; i++) {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        bytes[i] = (unsigned char)(state >> 32);
+    }
+    return 1;
+}
+
+static int dummy_status(void)
+{
+    return 1;
+}
+
+static const RAND_METHOD dummy_method = {.bytes = dummy_bytes, .pseudorand = dummy_bytes, .status = dummy_status};
+
+int vks_crypto_start_public(void)
+{
+    int error = vks_secret_arena_install();
+
+    if (error)
+        return error;
+    if (RAND_set_rand_method(&dummy_method) != 1)
+        return -ENOTSUP;
+    return start();
+}
+
+/* Protect, then process what came out: both must say OK. */
+static int warm_mechanism(struct vks_key *key, uint32_t mechanism, uint32_t protect)
+{
+    static const uint8_t message[WARM_MESSAGE_BYTES];
+    static const uint8_t nonce[12];
+    uint8_t made[WARM_OUTPUT_BYTES];
+    uint8_t back[WARM_OUTPUT_BYTES];
+    struct vks_operation operation = {
+        .op = protect,
+        .mechanism = mechanism,
+        .input = message,
+        .input_bytes = sizeof(message),
+        .output = made,
+        .output_bytes_max = sizeof(made),
+    };
+
+    if (mechanism == VKS_MECHANISM_AES_GCM_OWN_NONCE) {
+        operation.parameter = nonce;
+        operation.parameter_bytes = sizeof(nonce);
+    }
+    if (vks_operation_run(key, &operation, VKS_LANE_FAST) != VKS_STATUS_OK)
+        return -EIO;
+    operation.op = protect + 1;
+    operation.parameter = made;
+    operation.parameter_bytes = operation.output_bytes;
+    if (protect == VKS_OP_ENCRYPT) {
+        operation.parameter_bytes = 0;
+        operation.input = made;
+        operation.input_bytes = operation.output_bytes;
+    }
+    operation.output = back;
+    return vks_operation_run(key, &operation, VKS_LANE_FAST) == VKS_STATUS_OK ? 0 : -EIO;
+}
+
+static int warm_key(struct vks_key *key)
+{
+    static const uint32_t protects[] = {VKS_OP_SIGN, VKS_OP_ENCRYPT, VKS_OP_MAC};
+    uint64_t mechanisms = vks_policy_type_mechanisms(vks_key_type(key));
+    int error = 0;
+
+    for (uint32_t mechanism = 1; mechanism < VKS_MECHANISM_COUNT && error == 0; mechanism++)
+        for (size_t i = 0; i < sizeof(protects) / sizeof(protects[0]) && error == 0; i++)
+            if ((mechanisms & (UINT64_C(1) << mechanism)) &&
+                (vks_policy_mechanism_ops(mechanism) & (UINT64_C(1) << protects[i])))
+                error = warm_mechanism(key, mechanism, protects[i]);
+    return error;
+}
+
+static int warm_type(uint32_t type)
+{
+    struct vks_key_slot slot = {.type = type};
+    struct vks_key *key = NULL;
+    uint8_t *material = NULL;
+    size_t material_bytes = 0;
+    int error = vks_key_generate(vks_key_kind_find(type), &material, &material_bytes);
+
+    if (error == 0) {
+        slot.material_bytes = (uint32_t)material_bytes;
+        error = vks_key_load(&slot, material, &key);
+    }
+    if (error == 0)
+        error = warm_key(key);
+    vks_key_unref(key);
+    vks_secret_free(material);
+    return error;
+}
+
+_Static_assert(VKS_OP_VERIFY == VKS_OP_SIGN + 1 && VKS_OP_DECRYPT == VKS_OP_ENCRYPT + 1 &&
+                   VKS_OP_MAC_VERIFY == VKS_OP_MAC + 1,
+               "warm_mechanism finds the processing operation behind the protecting one");
+
+int vks_crypto_warm_up(void)
+{
+    int error = 0;
+
+    for (uint32_t type = VKS_KEY_TYPE_EC_P256; type < VKS_KEY_TYPE_COUNT && error == 0; type++) {
+        /* Larger moduli run the same code, and their primes take seconds. */
+        if (type == VKS_KEY_TYPE_RSA_3072 || type == VKS_KEY_TYPE_RSA_4096)
+            continue;
+        error = warm_type(type);
+    }
+    return error;
+}
+
+int vks_crypto_after_fork(void)
+{
+    int error = vks_secret_arena_switch();
+
+    if (error)
+        return error;
+    return RAND_set_rand_method(NULL) == 1 ? 0 : -ENOTSUP;
+}

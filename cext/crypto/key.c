@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Loading and freeing of keys. Knows slots and material; must not know operations. */
+#include "key.h"
+
+#include <errno.h>
+#include <openssl/err.h>
+#include <openssl/x509.h>
+#include <string.h>
+
+#include "key_material.h"
+#include "key_private.h"
+#include "secret_arena.h"
+
+static void lane_free(struct vks_key_lane *lane)
+{
+    EVP_PKEY_CTX_free(lane->private_use.context);
+    EVP_PKEY_CTX_free(lane->public_use.context);
+    EVP_MD_CTX_free(lane->ed25519);
+    EVP_MAC_CTX_free(lane->mac);
+    for (int mode = 0; mode < VKS_CIPHER_MODE_COUNT; mode++)
+        for (int encrypt = 0; encrypt < 2; encrypt++)
+            EVP_CIPHER_CTX_free(lane->cipher[mode][encrypt]);
+}
+
+static void key_free(struct vks_key *key)
+{
+    if (key == NULL)
+        return;
+    for (int lane = 0; lane < VKS_LANE_COUNT; lane++)
+        lane_free(&key->lanes[lane]);
+    EVP_PKEY_free(key->pkey);
+    OPENSSL_free(key->public_der);
+    vks_secret_free(key->material);
+    vks_secret_free(key);
+}
+
+static int load_raw(struct vks_key *key, const uint8_t *material, uint32_t material_bytes)
+{
+    if (vks_key_material_check_raw(key->kind, material_bytes))
+        return -EINVAL;
+    key->material = vks_secret_alloc(material_bytes);
+    if (key->material == NULL)
+        return -ENOMEM;
+    memcpy(key->material, material, material_bytes);
+    key->material_bytes = material_bytes;
+    return 0;
+}
+
+static int load_pkcs8(struct vks_key *key, const uint8_t *material, uint32_t material_bytes)
+{
+    int public_bytes;
+    int error = vks_key_material_parse(key->kind, material, material_bytes, &key->pkey);
+
+    if (error)
+        return error;
+    public_bytes = i2d_PUBKEY(key->pkey, &key->public_der);
+    if (public_bytes <= 0)
+        return -ENOMEM;
+    if ((uint32_t)public_bytes > key->kind->public_bytes)
+        return -EBADMSG;
+    key->public_bytes = (uint32_t)public_bytes;
+    return 0;
+}
+
+int vks_key_load(const struct vks_key_slot *slot, const uint8_t *material, struct vks_key **key)
+{
+    const struct vks_key_kind *kind = vks_key_kind_find(slot->type);
+    struct vks_key *made;
+    int error;
+
+    *key = NULL;
+    if (kind == NULL || slot->material_bytes == 0)
+        return -EINVAL;
+    made = vks_secret_alloc(sizeof(*made));
+    if (made == NULL)
+        return -ENOMEM;
+    memcpy(made->key_id, slot->key_id, sizeof(made->key_id));
+    made->version = slot->version;
+    made->reference_count = 1;
+    made->kind = kind;
+    made->nonce_lease = slot->nonce_lease;
+    if (vks_key_kind_is_symmetric(kind))
+        error = load_raw(made, material, slot->material_bytes);
+    else
+        error = load_pkcs8(made, material, slot->material_bytes);
+    if (error) {
+        key_free(made);
+        return error;
+    }
+    *key = made;
+    return 0;
+}
+
+void vks_key_ref(struct vks_key *key)
+{
+    key->reference_count++;
+}
+
+void vks_key_unref(struct vks_key *key)
+{
+    if (key && --key->reference_count == 0)
+        key_free(key);
+}
+
+const uint8_t *vks_key_id(const struct vks_key *key)
+{
+    return key->key_id;
+}
+
+uint32_t vks_key_version(const struct vks_key *key)
+{
+    return key->version;
+}
+
+uint32_t vks_key_type(const struct vks_key *key)
+{
+    return key->kind->type;
+}

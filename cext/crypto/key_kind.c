@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The table of key types. Knows sizes and names; must not know key material. */
+#include "key_kind.h"
+
+#include <stddef.h>
+#include <string.h>
+
+#include "vmm_keystore.h"
+
+/* RSA's SubjectPublicKeyInfo: 38 bytes of DER around modulus and a public exponent of up to 8 bytes, and some room. */
+static const struct vks_key_kind kinds[] = {
+    {VKS_KEY_TYPE_EC_P256, VKS_KEY_FAMILY_EC, "ec-p256", "prime256v1", 32, 91},
+    {VKS_KEY_TYPE_EC_P384, VKS_KEY_FAMILY_EC, "ec-p384", "secp384r1", 48, 120},
+    {VKS_KEY_TYPE_ED25519, VKS_KEY_FAMILY_ED25519, "ed25519", NULL, 32, 44},
+    {VKS_KEY_TYPE_RSA_2048, VKS_KEY_FAMILY_RSA, "rsa-2048", NULL, 256, 256 + 48},
+    {VKS_KEY_TYPE_RSA_3072, VKS_KEY_FAMILY_RSA, "rsa-3072", NULL, 384, 384 + 48},
+    {VKS_KEY_TYPE_RSA_4096, VKS_KEY_FAMILY_RSA, "rsa-4096", NULL, 512, 512 + 48},
+    {VKS_KEY_TYPE_AES_128, VKS_KEY_FAMILY_AES, "aes-128", NULL, 16, 0},
+    {VKS_KEY_TYPE_AES_256, VKS_KEY_FAMILY_AES, "aes-256", NULL, 32, 0},
+    {VKS_KEY_TYPE_HMAC_SHA256, VKS_KEY_FAMILY_HMAC, "hmac-sha256", NULL, 32, 0},
+    {VKS_KEY_TYPE_HMAC_SHA384, VKS_KEY_FAMILY_HMAC, "hmac-sha384", NULL, 48, 0},
+    {VKS_KEY_TYPE_HMAC_SHA512, VKS_KEY_FAMILY_HMAC, "hmac-sha512", NULL, 64, 0},
+};
+
+_Static_assert(sizeof(kinds) / sizeof(kinds[0]) == VKS_KEY_TYPE_COUNT - 1, "every type of the ABI has its line");
+
+const struct vks_key_kind *vks_key_kind_find(uint32_t type)
+{
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+        if (kinds[i].type == type)
+            return &kinds[i];
+    return NULL;
+}
+
+const struct vks_key_kind *vks_key_kind_named(const char *name)
+{
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+        if (strcmp(kinds[i].name, name) == 0)
+            return &kinds[i];
+    return NULL;
+}
+
+bool vks_key_kind_is_symmetric(const struct vks_key_kind *kind)
+{
+    return kind->family == VKS_KEY_FAMILY_AES || kind->family == VKS_KEY_FAMILY_HMAC;
+}

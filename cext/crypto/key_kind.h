@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Key types: sizes, and which libcrypto key each one is. */
+#ifndef VKS_KEY_KIND_H
+#define VKS_KEY_KIND_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum vks_key_family {
+    VKS_KEY_FAMILY_EC = 1,
+    VKS_KEY_FAMILY_ED25519 = 2,
+    VKS_KEY_FAMILY_RSA = 3,
+    VKS_KEY_FAMILY_AES = 4,
+    VKS_KEY_FAMILY_HMAC = 5,
+};
+
+struct vks_key_kind {
+    uint32_t type; /* enum vks_key_type of the ABI */
+    enum vks_key_family family;
+    const char *name;      /* as users write it */
+    const char *group;     /* EC: libcrypto's name of the curve */
+    uint32_t size_bytes;   /* EC: of the order; RSA: of the modulus; AES, HMAC: of a generated key */
+    uint32_t public_bytes; /* SubjectPublicKeyInfo at most; 0 for symmetric types */
+};
+
+/* Length of imported HMAC keys: 112 bits is SP 800-131A's floor; longer than a hash block gains nothing. */
+enum vks_hmac_key_limit {
+    VKS_HMAC_KEY_BYTES_MIN = 14,
+    VKS_HMAC_KEY_BYTES_MAX = 1024,
+};
+
+/* NULL for a type that there is not. */
+const struct vks_key_kind *vks_key_kind_find(uint32_t type);
+const struct vks_key_kind *vks_key_kind_named(const char *name);
+bool vks_key_kind_is_symmetric(const struct vks_key_kind *kind);
+
+#endif

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Encoding and checks of private keys. Knows PKCS#8 and libcrypto's parameters; must not know where keys come from. */
+#include "key_material.h"
+
+#include <errno.h>
+#include <openssl/core_names.h>
+#include <openssl/err.h>
+#include <openssl/x509.h>
+#include <string.h>
+
+#include "secret_arena.h"
+#include "vmm_keystore.h"
+
+int vks_key_material_check_raw(const struct vks_key_kind *kind, size_t material_bytes)
+{
+    if (kind->family == VKS_KEY_FAMILY_AES)
+        return material_bytes == kind->size_bytes ? 0 : -EINVAL;
+    if (kind->family == VKS_KEY_FAMILY_HMAC)
+        return material_bytes >= 1 && material_bytes <= VKS_HMAC_KEY_BYTES_MAX ? 0 : -EINVAL;
+    return -EINVAL;
+}
+
+static int check_ec(const struct vks_key_kind *kind, EVP_PKEY *pkey)
+{
+    EVP_PKEY_CTX *context = NULL;
+    char group[32];
+    int explicit_curve = 0;
+    int error = -EBADMSG;
+
+    if (!EVP_PKEY_is_a(pkey, "EC") || EVP_PKEY_get_group_name(pkey, group, sizeof(group), NULL) != 1 ||
+        strcmp(group, kind->group) != 0)
+        return -EBADMSG;
+    /* A curve given by its parameters is never needed and has been an attack (CVE-2020-0601). */
+    if (EVP_PKEY_get_int_param(pkey, OSSL_PKEY_PARAM_EC_DECODED_FROM_EXPLICIT_PARAMS, &explicit_curve) == 1 &&
+        explicit_curve)
+        return -EBADMSG;
+    context = EVP_PKEY_CTX_new_from_pkey(NULL, pkey, NULL);
+    if (context && EVP_PKEY_pairwise_check(context) == 1)
+        error = 0;
+    EVP_PKEY_CTX_free(context);
+    return error;
+}
+
+static int check_ed25519(EVP_PKEY *pkey)
+{
+    EVP_PKEY_CTX *context;
+    int error = -EBADMSG;
+
+    if (!EVP_PKEY_is_a(pkey, "ED25519"))
+        return -EBADMSG;
+    context = EVP_PKEY_CTX_new_from_pkey(NULL, pkey, NULL);
+    if (context && EVP_PKEY_pairwise_check(context) == 1)
+        error = 0;
+    EVP_PKEY_CTX_free(context);
+    return error;
+}
+
+/*
+ * n = p * q, and an exponent that verifying cannot be slowed down with. That d and its CRT parts fit is proven by each
+ * signature: libcrypto checks a CRT result against e and computes without CRT where it is wrong.
+ */
+static int check_rsa(const struct vks_key_kind *kind, EVP_PKEY *pkey)
+{
+    BIGNUM *n = NULL;
+    BIGNUM *e = NULL;
+    BIGNUM *d = NULL;
+    BIGNUM *p = NULL;
+    BIGNUM *q = NULL;
+    BIGNUM *third = NULL;
+    BIGNUM *product = BN_secure_new();
+    BN_CTX *context = BN_CTX_secure_new();
+    int error = -EBADMSG;
+
+    if (product == NULL || context == NULL || !EVP_PKEY_is_a(pkey, "RSA") ||
+        EVP_PKEY_get_bn_param(pkey, OSSL_PKEY_PARAM_RSA_N, &n) != 1 ||
+        EVP_PKEY_get_bn_param(pkey, OSSL_PKEY_PARAM_RSA_E, &e) != 1 ||
+        EVP_PKEY_get_bn_param(pkey, OSSL_PKEY_PARAM_RSA_D, &d) != 1 ||
+        EVP_PKEY_get_bn_param(pkey, OSSL_PKEY_PARAM_RSA_FACTOR1, &p) != 1 ||
+        EVP_PKEY_get_bn_param(pkey, OSSL_PKEY_PARAM_RSA_FACTOR2, &q) != 1 ||
+        EVP_PKEY_get_bn_param(pkey, OSSL_PKEY_PARAM_RSA_FACTOR3, &third) == 1)
+        goto out;
+    if ((uint32_t)BN_num_bits(n) != kind->size_bytes * 8 || BN_mul(product, p, q, context) != 1 ||
+        BN_cmp(product, n) != 0)
+        goto out;
+    if (!BN_is_odd(e) || BN_num_bits(e) < 2 || BN_num_bits(e) > 64 || BN_is_zero(d) || BN_cmp(d, n) >= 0)
+        goto out;
+    error = 0;
+out:
+    BN_free(n);
+    BN_free(e);
+    BN_clear_free(d);
+    BN_clear_free(p);
+    BN_clear_free(q);
+    BN_clear_free(third);
+    BN_clear_free(product);
+    BN_CTX_free(context);
+    return error;
+}
+
+int vks_key_material_check(const struct vks_key_kind *kind, EVP_PKEY *pkey)
+{
+    int error = -EBADMSG;
+
+    if (kind->family == VKS_KEY_FAMILY_EC)
+        error = check_ec(kind, pkey);
+    else if (kind->family == VKS_KEY_FAMILY_ED25519)
+        error = check_ed25519(pkey);
+    else if (kind->family == VKS_KEY_FAMILY_RSA)
+        error = check_rsa(kind, pkey);
+    ERR_clear_error();
+    return error;
+}
+
+int vks_key_material_check_import(const struct vks_key_kind *kind, EVP_PKEY *pkey)
+{
+    EVP_PKEY_CTX *context;
+    int error = vks_key_material_check(kind, pkey);
+
+    if (error)
+        return error;
+    context = EVP_PKEY_CTX_new_from_pkey(NULL, pkey, NULL);
+    error = context && EVP_PKEY_check(context) == 1 ? 0 : -EBADMSG;
+    EVP_PKEY_CTX_free(context);
+    ERR_clear_error();
+    return error;
+}
+
+const struct vks_key_kind *vks_key_material_kind(EVP_PKEY *pkey)
+{
+    for (uint32_t type = VKS_KEY_TYPE_EC_P256; type < VKS_KEY_TYPE_COUNT; type++)
+        if (vks_key_material_check(vks_key_kind_find(type), pkey) == 0)
+            return vks_key_kind_find(type);
+    return NULL;
+}
+
+int vks_key_material_parse(const struct vks_key_kind *kind, const uint8_t *material, size_t material_bytes,
+                           EVP_PKEY **pkey)
+{
+    const uint8_t *cursor = material;
+    PKCS8_PRIV_KEY_INFO *info;
+    int error = -EBADMSG;
+
+    *pkey = NULL;
+    if (material_bytes > INT32_MAX)
+        return -EBADMSG;
+    info = d2i_PKCS8_PRIV_KEY_INFO(NULL, &cursor, (long)material_bytes);
+    if (info && cursor == material + material_bytes)
+        *pkey = EVP_PKCS82PKEY_ex(info, NULL, NULL);
+    PKCS8_PRIV_KEY_INFO_free(info);
+    if (*pkey)
+        error = vks_key_material_check(kind, *pkey);
+    if (error) {
+        EVP_PKEY_free(*pkey);
+        *pkey = NULL;
+    }
+    ERR_clear_error();
+    return error;
+}
+
+int vks_key_material_encode(EVP_PKEY *pkey, uint8_t **material, size_t *material_bytes)
+{
+    PKCS8_PRIV_KEY_INFO *info = EVP_PKEY2PKCS8(pkey);
+    int size = -1;
+
+    *material = NULL;
+    if (info)
+        size = i2d_PKCS8_PRIV_KEY_INFO(info, material);
+    PKCS8_PRIV_KEY_INFO_free(info);
+    ERR_clear_error();
+    if (size <= 0)
+        return -ENOMEM;
+    *material_bytes = (size_t)size;
+    return 0;
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Key material, the form in which keys are sealed and handed to workers: PKCS#8 PrivateKeyInfo (RFC 5208) in DER for
+ * asymmetric keys, raw bytes for AES and HMAC.
+ */
+#ifndef VKS_KEY_MATERIAL_H
+#define VKS_KEY_MATERIAL_H
+
+#include <openssl/evp.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "key_kind.h"
+
+/* 0 when raw material has a length that the type takes, else -EINVAL. */
+__attribute__((warn_unused_result)) int vks_key_material_check_raw(const struct vks_key_kind *kind,
+                                                                   size_t material_bytes);
+/* Parse PKCS#8 with nothing behind it and check it as below. 0, -EBADMSG or -ENOMEM. */
+__attribute__((warn_unused_result)) int vks_key_material_parse(const struct vks_key_kind *kind, const uint8_t *material,
+                                                               size_t material_bytes, EVP_PKEY **pkey);
+/*
+ * A private key of this type: curve by name, modulus length, two primes, public exponent below 2^64, private and public
+ * part match. Primes are not tested (see below). 0 or -EBADMSG.
+ */
+__attribute__((warn_unused_result)) int vks_key_material_check(const struct vks_key_kind *kind, EVP_PKEY *pkey);
+/* Everything that libcrypto can check, primes included: for keys that were made elsewhere. 0 or -EBADMSG. */
+__attribute__((warn_unused_result)) int vks_key_material_check_import(const struct vks_key_kind *kind, EVP_PKEY *pkey);
+/* The type a parsed private key is of; NULL if it is none of ours. */
+const struct vks_key_kind *vks_key_material_kind(EVP_PKEY *pkey);
+/* PKCS#8 DER in the arena, for vks_secret_free. 0 or -ENOMEM. */
+__attribute__((warn_unused_result)) int vks_key_material_encode(EVP_PKEY *pkey, uint8_t **material,
+                                                                size_t *material_bytes);
+
+#endif

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The inside of a loaded key: for the operations, nobody else. */
+#ifndef VKS_KEY_PRIVATE_H
+#define VKS_KEY_PRIVATE_H
+
+#include <openssl/evp.h>
+#include <stdatomic.h>
+
+#include "algorithm.h"
+#include "key.h"
+#include "key_kind.h"
+
+/* An EVP_PKEY_CTX that is initialised for one operation and mechanism, to be used again as it is. */
+struct vks_key_context {
+    uint32_t op;
+    uint32_t mechanism;
+    EVP_PKEY_CTX *context;
+};
+
+struct vks_key_lane {
+    struct vks_key_context private_use; /* sign, decrypt */
+    struct vks_key_context public_use;  /* verify, encrypt */
+    EVP_MD_CTX *ed25519;
+    EVP_MAC_CTX *mac;
+    EVP_CIPHER_CTX *cipher[VKS_CIPHER_MODE_COUNT][2]; /* decrypt, encrypt */
+};
+
+struct vks_key {
+    uint8_t key_id[16];
+    uint32_t version;
+    uint32_t reference_count; /* fast lane only */
+    const struct vks_key_kind *kind;
+    EVP_PKEY *pkey;
+    uint8_t *material; /* raw, symmetric types only */
+    uint32_t material_bytes;
+    uint8_t *public_der; /* SubjectPublicKeyInfo, asymmetric types only */
+    uint32_t public_bytes;
+    uint32_t nonce_lease;
+    _Atomic uint64_t nonce_counter; /* both lanes encrypt */
+    struct vks_key_lane lanes[VKS_LANE_COUNT];
+};
+
+#endif

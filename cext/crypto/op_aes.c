@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * AES: GCM (SP 800-38D) with nonces made here or by the caller, CBC and CTR (SP 800-38A).
+ *
+ * GCM and CTR share one counter per load, and it starts at 1: no nonce, no counter block and not the block of GCM's
+ * hash key (all zero) is ever used twice under the key, whichever mode comes next.
+ */
+#include <openssl/rand.h>
+#include <string.h>
+
+#include "op_family.h"
+#include "vmm_keystore.h"
+
+enum {
+    NONCE_BYTES = 12,
+    TAG_BYTES = 16,
+    BLOCK_BYTES = 16,
+};
+
+static enum vks_cipher_mode mode_of(uint32_t mechanism)
+{
+    if (mechanism == VKS_MECHANISM_AES_CBC)
+        return VKS_CIPHER_CBC;
+    if (mechanism == VKS_MECHANISM_AES_CTR)
+        return VKS_CIPHER_CTR;
+    return VKS_CIPHER_GCM;
+}
+
+/* Bytes that stand in front of and behind the ciphertext. */
+static uint32_t front_bytes(enum vks_cipher_mode mode)
+{
+    return mode == VKS_CIPHER_GCM ? NONCE_BYTES : BLOCK_BYTES;
+}
+
+static uint32_t overhead_bytes(enum vks_cipher_mode mode)
+{
+    return mode == VKS_CIPHER_GCM ? NONCE_BYTES + TAG_BYTES : BLOCK_BYTES;
+}
+
+static uint32_t sizes(const struct vks_key_kind *kind, const struct vks_operation *operation)
+{
+    enum vks_cipher_mode mode = mode_of(operation->mechanism);
+    bool own_nonce = operation->mechanism == VKS_MECHANISM_AES_GCM_OWN_NONCE && operation->op == VKS_OP_ENCRYPT;
+    uint32_t text_bytes = operation->input_bytes;
+
+    if (operation->parameter_bytes != (own_nonce ? NONCE_BYTES : 0))
+        return VKS_STATUS_INPUT_SIZE;
+    if (operation->aad_bytes && mode != VKS_CIPHER_GCM)
+        return VKS_STATUS_INPUT_SIZE;
+    if (operation->op == VKS_OP_DECRYPT) {
+        if (text_bytes < overhead_bytes(mode))
+            return VKS_STATUS_INPUT_SIZE;
+        text_bytes -= overhead_bytes(mode);
+    }
+    if (text_bytes > VKS_OUTPUT_BYTES_MAX || (mode == VKS_CIPHER_CBC && text_bytes % BLOCK_BYTES != 0))
+        return VKS_STATUS_INPUT_SIZE;
+    return VKS_STATUS_OK;
+}
+
+static uint32_t output_bytes(const struct vks_key_kind *kind, uint32_t op, uint32_t mechanism, uint32_t input_bytes)
+{
+    uint32_t overhead = overhead_bytes(mode_of(mechanism));
+
+    if (op == VKS_OP_DECRYPT)
+        return input_bytes > overhead ? input_bytes - overhead : 0;
+    return input_bytes > UINT32_MAX - overhead ? UINT32_MAX : input_bytes + overhead;
+}
+
+/* The lane's context for mode and direction, keyed once, then started with an IV only. */
+static EVP_CIPHER_CTX *cipher_context(struct vks_key *key, enum vks_cipher_mode mode, int encrypt, const uint8_t *iv,
+                                      enum vks_lane lane)
+{
+    EVP_CIPHER_CTX **context = &key->lanes[lane].cipher[mode][encrypt];
+
+    if (*context)
+        return EVP_CipherInit_ex2(*context, NULL, NULL, iv, encrypt, NULL) == 1 ? *context : NULL;
+    *context = EVP_CIPHER_CTX_new();
+    if (*context == NULL)
+        return NULL;
+    if (EVP_CipherInit_ex2(*context, vks_cipher(mode, key->material_bytes), key->material, iv, encrypt, NULL) == 1 &&
+        EVP_CIPHER_CTX_set_padding(*context, 0) == 1)
+        return *context;
+    EVP_CIPHER_CTX_free(*context);
+    *context = NULL;
+    return NULL;
+}
+
+static void store_be(uint8_t *bytes, uint64_t value, int size)
+{
+    for (int i = size - 1; i >= 0; i--, value >>= 8)
+        bytes[i] = (uint8_t)value;
+}
+
+/* lease || counter; false once the counter is used up, for good. */
+static bool next_nonce(struct vks_key *key, uint8_t nonce[NONCE_BYTES])
+{
+    uint64_t counter = atomic_load_explicit(&key->nonce_counter, memory_order_relaxed);
+
+    do {
+        if (counter == UINT64_MAX)
+            return false;
+    } while (!atomic_compare_exchange_weak_explicit(&key->nonce_counter, &counter, counter + 1, memory_order_relaxed,
+                                                    memory_order_relaxed));
+    store_be(nonce, key->nonce_lease, 4);
+    store_be(nonce + 4, counter + 1, 8);
+    return true;
+}
+
+/* Nonce, IV or initial counter block in front of the output. */
+static uint32_t make_front(struct vks_key *key, const struct vks_operation *operation)
+{
+    uint8_t *front = operation->output;
+
+    if (operation->mechanism == VKS_MECHANISM_AES_GCM_OWN_NONCE) {
+        memcpy(front, operation->parameter, NONCE_BYTES);
+        return VKS_STATUS_OK;
+    }
+    if (operation->mechanism == VKS_MECHANISM_AES_CBC)
+        return RAND_bytes(front, BLOCK_BYTES) == 1 ? VKS_STATUS_OK : VKS_STATUS_INTERNAL;
+    if (operation->mechanism == VKS_MECHANISM_AES_CTR)
+        memset(front + NONCE_BYTES, 0, BLOCK_BYTES - NONCE_BYTES);
+    return next_nonce(key, front) ? VKS_STATUS_OK : VKS_STATUS_LIMIT;
+}
+
+static bool cipher_text(EVP_CIPHER_CTX *context, const uint8_t *aad, uint32_t aad_bytes, const uint8_t *text,
+                        uint32_t text_bytes, uint8_t *output)
+{
+    int done = 0;
+
+    if (aad_bytes && EVP_CipherUpdate(context, NULL, &done, aad, (int)aad_bytes) != 1)
+        return false;
+    if (text_bytes == 0)
+        return true;
+    return EVP_CipherUpdate(context, output, &done, text, (int)text_bytes) == 1 && done == (int)text_bytes;
+}
+
+static uint32_t encrypt_run(struct vks_key *key, struct vks_operation *operation, enum vks_lane lane)
+{
+    enum vks_cipher_mode mode = mode_of(operation->mechanism);
+    uint8_t *text = operation->output + front_bytes(mode);
+    uint32_t status = make_front(key, operation);
+    EVP_CIPHER_CTX *context;
+    uint8_t nothing[BLOCK_BYTES];
+    int done = 0;
+
+    if (status != VKS_STATUS_OK)
+        return status;
+    context = cipher_context(key, mode, 1, operation->output, lane);
+    if (context == NULL ||
+        !cipher_text(context, operation->aad, operation->aad_bytes, operation->input, operation->input_bytes, text))
+        return VKS_STATUS_INTERNAL;
+    if (EVP_CipherFinal_ex(context, nothing, &done) != 1 || done != 0)
+        return VKS_STATUS_INTERNAL;
+    if (mode == VKS_CIPHER_GCM &&
+        EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_GET_TAG, TAG_BYTES, text + operation->input_bytes) != 1)
+        return VKS_STATUS_INTERNAL;
+    operation->output_bytes = operation->input_bytes + overhead_bytes(mode);
+    return VKS_STATUS_OK;
+}
+
+static uint32_t decrypt_run(struct vks_key *key, struct vks_operation *operation, enum vks_lane lane)
+{
+    enum vks_cipher_mode mode = mode_of(operation->mechanism);
+    EVP_CIPHER_CTX *context = cipher_context(key, mode, 0, operation->input, lane);
+    const uint8_t *text = operation->input + front_bytes(mode);
+    uint32_t text_bytes = operation->input_bytes - overhead_bytes(mode);
+    uint8_t nothing[BLOCK_BYTES];
+    uint8_t tag[TAG_BYTES];
+    int done = 0;
+
+    if (context == NULL)
+        return VKS_STATUS_INTERNAL;
+    if (mode == VKS_CIPHER_GCM) {
+        memcpy(tag, text + text_bytes, TAG_BYTES);
+        if (EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_SET_TAG, TAG_BYTES, tag) != 1)
+            return VKS_STATUS_INTERNAL;
+    }
+    if (!cipher_text(context, operation->aad, operation->aad_bytes, text, text_bytes, operation->output))
+        return VKS_STATUS_INTERNAL;
+    if (EVP_CipherFinal_ex(context, nothing, &done) != 1)
+        return mode == VKS_CIPHER_GCM ? VKS_STATUS_AUTH_FAILED : VKS_STATUS_INTERNAL;
+    operation->output_bytes = text_bytes;
+    return VKS_STATUS_OK;
+}
+
+static uint32_t run(struct vks_key *key, struct vks_operation *operation, enum vks_lane lane)
+{
+    return operation->op == VKS_OP_ENCRYPT ? encrypt_run(key, operation, lane) : decrypt_run(key, operation, lane);
+}
+
+const struct vks_op_family vks_op_aes = {sizes, output_bytes, run};

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* HMAC (FIPS 198-1), full-length tags only. */
+#include <openssl/core_names.h>
+#include <openssl/crypto.h>
+#include <openssl/params.h>
+
+#include "op_family.h"
+#include "vmm_keystore.h"
+
+static uint32_t sizes(const struct vks_key_kind *kind, const struct vks_operation *operation)
+{
+    return VKS_STATUS_OK;
+}
+
+static uint32_t output_bytes(const struct vks_key_kind *kind, uint32_t op, uint32_t mechanism, uint32_t input_bytes)
+{
+    return op == VKS_OP_MAC ? vks_hash_bytes(vks_mechanism_hash(mechanism)) : 0;
+}
+
+/* The lane's context, keyed once; all NULL starts a further message under the same key. */
+static EVP_MAC_CTX *mac_context(struct vks_key *key, enum vks_hash hash, enum vks_lane lane)
+{
+    EVP_MAC_CTX **context = &key->lanes[lane].mac;
+    OSSL_PARAM params[2];
+
+    if (*context)
+        return EVP_MAC_init(*context, NULL, 0, NULL) == 1 ? *context : NULL;
+    *context = EVP_MAC_CTX_new(vks_hmac());
+    if (*context == NULL)
+        return NULL;
+    params[0] = OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, (char *)(uintptr_t)vks_hash_name(hash), 0);
+    params[1] = OSSL_PARAM_construct_end();
+    if (EVP_MAC_init(*context, key->material, key->material_bytes, params) == 1)
+        return *context;
+    EVP_MAC_CTX_free(*context);
+    *context = NULL;
+    return NULL;
+}
+
+static uint32_t run(struct vks_key *key, struct vks_operation *operation, enum vks_lane lane)
+{
+    enum vks_hash hash = vks_mechanism_hash(operation->mechanism);
+    EVP_MAC_CTX *context = mac_context(key, hash, lane);
+    uint8_t tag[VKS_HASH_BYTES_MAX];
+    uint8_t *into = operation->op == VKS_OP_MAC ? operation->output : tag;
+    uint32_t status = VKS_STATUS_OK;
+    size_t tag_bytes = 0;
+
+    if (context == NULL || EVP_MAC_update(context, operation->input, operation->input_bytes) != 1 ||
+        EVP_MAC_final(context, into, &tag_bytes, vks_hash_bytes(hash)) != 1 || tag_bytes != vks_hash_bytes(hash))
+        return VKS_STATUS_INTERNAL;
+    if (operation->op == VKS_OP_MAC)
+        operation->output_bytes = (uint32_t)tag_bytes;
+    else if (operation->parameter_bytes != tag_bytes || CRYPTO_memcmp(tag, operation->parameter, tag_bytes) != 0)
+        status = VKS_STATUS_AUTH_FAILED;
+    OPENSSL_cleanse(tag, sizeof(tag));
+    return status;
+}
+
+const struct vks_op_family vks_op_hmac = {sizes, output_bytes, run};

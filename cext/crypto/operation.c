@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Dispatch of operations. Knows which family serves a key and what every operation takes; must not know algorithms. */
+#include "operation.h"
+
+#include <openssl/err.h>
+#include <string.h>
+
+#include "op_family.h"
+#include "policy.h"
+#include "vmm_keystore.h"
+
+enum {
+    SLOW_BYTES = 16384,
+};
+
+static const struct vks_op_family *const families[] = {
+    [VKS_KEY_FAMILY_EC] = &vks_op_ecdsa, [VKS_KEY_FAMILY_ED25519] = &vks_op_ed25519, [VKS_KEY_FAMILY_RSA] = &vks_op_rsa,
+    [VKS_KEY_FAMILY_AES] = &vks_op_aes,  [VKS_KEY_FAMILY_HMAC] = &vks_op_hmac,
+};
+
+/* The mechanism meant, or VKS_MECHANISM_DEFAULT where type and operation have no such one. */
+static uint32_t resolve(uint32_t key_type, uint32_t op, uint32_t mechanism)
+{
+    if (mechanism == VKS_MECHANISM_DEFAULT)
+        mechanism = vks_policy_default_mechanism(key_type);
+    if (mechanism >= VKS_MECHANISM_COUNT || op >= VKS_OP_COUNT ||
+        !(vks_policy_type_mechanisms(key_type) & (UINT64_C(1) << mechanism)) ||
+        !(vks_policy_mechanism_ops(mechanism) & (UINT64_C(1) << op)))
+        return VKS_MECHANISM_DEFAULT;
+    return mechanism;
+}
+
+/* What an operation never takes, whatever the mechanism: SPECIFICATION.md, 5. */
+static bool has_only_its_parts(const struct vks_operation *operation)
+{
+    switch (operation->op) {
+    case VKS_OP_PUBLIC:
+    case VKS_OP_RANDOM:
+        return operation->parameter_bytes == 0 && operation->aad_bytes == 0 && operation->input_bytes == 0;
+    case VKS_OP_SIGN:
+    case VKS_OP_MAC:
+        return operation->parameter_bytes == 0 && operation->aad_bytes == 0;
+    case VKS_OP_VERIFY:
+    case VKS_OP_MAC_VERIFY:
+        return operation->aad_bytes == 0;
+    default:
+        return true;
+    }
+}
+
+static bool has_room(struct vks_operation *operation, uint32_t needed_bytes)
+{
+    if (operation->output_bytes_max >= needed_bytes)
+        return true;
+    operation->output_bytes = needed_bytes;
+    return false;
+}
+
+static uint32_t run_public(const struct vks_key *key, struct vks_operation *operation)
+{
+    if (key->public_der == NULL)
+        return VKS_STATUS_UNSUPPORTED;
+    if (!has_room(operation, key->public_bytes))
+        return VKS_STATUS_OUTPUT_SIZE;
+    memcpy(operation->output, key->public_der, key->public_bytes);
+    operation->output_bytes = key->public_bytes;
+    return VKS_STATUS_OK;
+}
+
+static uint32_t run_family(struct vks_key *key, struct vks_operation *operation, enum vks_lane lane)
+{
+    const struct vks_op_family *family = families[key->kind->family];
+    struct vks_operation resolved = *operation;
+    uint32_t needed_bytes;
+    uint32_t status;
+
+    resolved.mechanism = resolve(key->kind->type, operation->op, operation->mechanism);
+    if (resolved.mechanism == VKS_MECHANISM_DEFAULT)
+        return VKS_STATUS_UNSUPPORTED;
+    if ((operation->flags & VKS_REQUEST_F_DIGEST) &&
+        ((operation->op != VKS_OP_SIGN && operation->op != VKS_OP_VERIFY) ||
+         vks_mechanism_hash(resolved.mechanism) == VKS_HASH_NONE))
+        return VKS_STATUS_UNSUPPORTED;
+    status = family->sizes(key->kind, &resolved);
+    if (status != VKS_STATUS_OK)
+        return status;
+    needed_bytes = family->output_bytes(key->kind, resolved.op, resolved.mechanism, resolved.input_bytes);
+    if (!has_room(operation, needed_bytes))
+        return VKS_STATUS_OUTPUT_SIZE;
+    status = family->run(key, &resolved, lane);
+    if (status == VKS_STATUS_OK) {
+        operation->output_bytes = resolved.output_bytes;
+        return status;
+    }
+    if (needed_bytes)
+        explicit_bzero(operation->output, needed_bytes);
+    /* What went wrong stays here: neither the next operation nor anybody who times the queue's growth learns it. */
+    ERR_clear_error();
+    return status;
+}
+
+uint32_t vks_operation_run(struct vks_key *key, struct vks_operation *operation, enum vks_lane lane)
+{
+    operation->output_bytes = 0;
+    if (!has_only_its_parts(operation))
+        return VKS_STATUS_MALFORMED;
+    if (operation->op == VKS_OP_RANDOM)
+        return vks_op_random(operation);
+    if (key == NULL)
+        return VKS_STATUS_INTERNAL;
+    if (operation->op == VKS_OP_PUBLIC)
+        return run_public(key, operation);
+    return run_family(key, operation, lane);
+}
+
+uint32_t vks_operation_output_bytes(uint32_t key_type, uint32_t op, uint32_t mechanism, uint32_t input_bytes)
+{
+    const struct vks_key_kind *kind = vks_key_kind_find(key_type);
+
+    if (kind == NULL)
+        return 0;
+    if (op == VKS_OP_PUBLIC)
+        return kind->public_bytes;
+    mechanism = resolve(key_type, op, mechanism);
+    if (mechanism == VKS_MECHANISM_DEFAULT)
+        return 0;
+    return families[kind->family]->output_bytes(kind, op, mechanism, input_bytes);
+}
+
+bool vks_operation_is_slow(uint32_t key_type, uint32_t op, uint32_t input_bytes)
+{
+    const struct vks_key_kind *kind = vks_key_kind_find(key_type);
+
+    if (input_bytes > SLOW_BYTES)
+        return true;
+    return kind && kind->family == VKS_KEY_FAMILY_RSA && (op == VKS_OP_SIGN || op == VKS_OP_DECRYPT);
+}
+
+const uint8_t *vks_op_digest(const struct vks_operation *operation, enum vks_lane lane,
+                             uint8_t buffer[VKS_HASH_BYTES_MAX])
+{
+    if (operation->flags & VKS_REQUEST_F_DIGEST)
+        return operation->input;
+    if (vks_hash_message(lane, vks_mechanism_hash(operation->mechanism), operation->input, operation->input_bytes,
+                         buffer))
+        return NULL;
+    return buffer;
+}
+
+uint32_t vks_op_digest_sizes(const struct vks_operation *operation)
+{
+    if ((operation->flags & VKS_REQUEST_F_DIGEST) &&
+        operation->input_bytes != vks_hash_bytes(vks_mechanism_hash(operation->mechanism)))
+        return VKS_STATUS_INPUT_SIZE;
+    return VKS_STATUS_OK;
+}

@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The allocator of the secret arena. Knows blocks and classes; must not know what libcrypto keeps in them.
+ *
+ * Each backing grows from its start; a freed block goes to the list of its size class (four classes per doubling) and
+ * is taken again from there. Nothing is ever merged: what a process of ours allocates are keys and contexts of few
+ * kinds, again and again, so lists do not strand memory; when the backing is at its end, a larger free block serves.
+ * The head of a block carries a mark that differs between live and free: a double free or an overwritten head aborts.
+ */
+#include "secret_arena.h"
+
+#include <errno.h>
+#include <openssl/crypto.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+
+#include "secret_map.h"
+
+/* Under ASan free blocks and the unused ends of live ones are poisoned, so that it sees overflows in here too. */
+#if defined(__SANITIZE_ADDRESS__)
+#define ARENA_ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define ARENA_ASAN 1
+#endif
+#endif
+#ifdef ARENA_ASAN
+#include <sanitizer/asan_interface.h>
+#define POISON(address, size_bytes)   ASAN_POISON_MEMORY_REGION(address, size_bytes)
+#define UNPOISON(address, size_bytes) ASAN_UNPOISON_MEMORY_REGION(address, size_bytes)
+#else
+#define POISON(address, size_bytes)   ((void)(address), (void)(size_bytes))
+#define UNPOISON(address, size_bytes) ((void)(address), (void)(size_bytes))
+#endif
+
+enum {
+    ALIGNMENT = 16,
+    NEXT_BYTES = sizeof(uint8_t *),
+    CLASS_FIRST_LOG2 = 6, /* classes start at 64 bytes, 80, 96, 112, 128, 160, ... */
+    CLASS_LAST_LOG2 = 26,
+    CLASS_STEPS = 4,
+    CLASS_COUNT = (CLASS_LAST_LOG2 - CLASS_FIRST_LOG2) * CLASS_STEPS + 1,
+};
+
+static const uint32_t MARK_LIVE = 0x4c495645;
+static const uint32_t MARK_FREE = 0x46524545;
+
+struct block {
+    uint32_t mark;
+    uint32_t class;
+    size_t size_bytes; /* as asked for */
+};
+
+_Static_assert(sizeof(struct block) == ALIGNMENT, "the block behind a head is aligned");
+
+struct backing {
+    uint8_t *bytes;
+    size_t size_bytes;
+    size_t top; /* everything from here on was never handed out */
+    size_t used_bytes;
+    uint8_t *free[CLASS_COUNT]; /* a free block's first bytes are the next one's address */
+};
+
+static struct {
+    pthread_mutex_t lock;
+    struct backing public;
+    struct backing secret;
+    struct backing *current;
+    enum vks_secret_memory memory;
+} arena = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static uint32_t class_of(size_t size_bytes)
+{
+    uint32_t log2;
+    size_t step;
+
+    if (size_bytes <= (1u << CLASS_FIRST_LOG2))
+        return 0;
+    log2 = 63 - (uint32_t)__builtin_clzll(size_bytes - 1);
+    step = ((size_t)1 << log2) / CLASS_STEPS;
+    return (log2 - CLASS_FIRST_LOG2) * CLASS_STEPS + (uint32_t)((size_bytes - ((size_t)1 << log2) + step - 1) / step);
+}
+
+static size_t class_bytes(uint32_t class)
+{
+    size_t base = (size_t)1 << (CLASS_FIRST_LOG2 + class / CLASS_STEPS);
+
+    return base + base / CLASS_STEPS * (class % CLASS_STEPS);
+}
+
+static bool backing_has(const struct backing *backing, const void *block)
+{
+    uintptr_t offset = (uintptr_t)block - (uintptr_t)backing->bytes;
+
+    return backing->bytes != NULL && (uintptr_t)block >= (uintptr_t)backing->bytes && offset < backing->size_bytes;
+}
+
+static struct block *head_of(void *block)
+{
+    struct block *head = (struct block *)((uint8_t *)block - sizeof(*head));
+
+    if (head->mark != MARK_LIVE || head->class >= CLASS_COUNT || head->size_bytes > class_bytes(head->class))
+        abort();
+    return head;
+}
+
+static uint8_t *take_free(struct backing *backing, uint32_t class)
+{
+    uint8_t *block = backing->free[class];
+
+    if (block == NULL)
+        return NULL;
+    UNPOISON(block, class_bytes(class));
+    memcpy(&backing->free[class], block, NEXT_BYTES);
+    explicit_bzero(block, NEXT_BYTES);
+    if (((struct block *)(block - sizeof(struct block)))->mark != MARK_FREE)
+        abort();
+    return block;
+}
+
+static uint8_t *take_fresh(struct backing *backing, uint32_t class)
+{
+    size_t need = sizeof(struct block) + class_bytes(class);
+    uint8_t *block;
+
+    if (need > backing->size_bytes - backing->top)
+        return NULL;
+    block = backing->bytes + backing->top + sizeof(struct block);
+    backing->top += need;
+    return block;
+}
+
+static uint8_t *backing_take(struct backing *backing, size_t size_bytes)
+{
+    uint32_t class = class_of(size_bytes);
+    uint8_t *block = take_free(backing, class);
+    struct block *head;
+
+    if (block == NULL)
+        block = take_fresh(backing, class);
+    while (block == NULL && ++class < CLASS_COUNT)
+        block = take_free(backing, class);
+    if (block == NULL)
+        return NULL;
+    head = (struct block *)(block - sizeof(*head));
+    *head = (struct block){MARK_LIVE, class, size_bytes};
+    backing->used_bytes += sizeof(*head) + class_bytes(class);
+    POISON(block + size_bytes, class_bytes(class) - size_bytes);
+    return block;
+}
+
+static void *arena_alloc(size_t size_bytes)
+{
+    uint8_t *block = NULL;
+
+    if (size_bytes > (size_t)1 << CLASS_LAST_LOG2)
+        return NULL;
+    pthread_mutex_lock(&arena.lock);
+    if (arena.current)
+        block = backing_take(arena.current, size_bytes ? size_bytes : 1);
+    pthread_mutex_unlock(&arena.lock);
+    return block;
+}
+
+static void arena_free(void *block)
+{
+    struct backing *backing;
+    struct block *head;
+
+    if (block == NULL)
+        return;
+    pthread_mutex_lock(&arena.lock);
+    backing = backing_has(&arena.secret, block) ? &arena.secret : &arena.public;
+    if (!backing_has(backing, block))
+        abort();
+    /* After the switch a public block is the zygote's: writing to it would only copy a shared page. */
+    if (backing == arena.current) {
+        head = head_of(block);
+        UNPOISON(block, class_bytes(head->class));
+        explicit_bzero(block, head->size_bytes);
+        head->mark = MARK_FREE;
+        backing->used_bytes -= sizeof(*head) + class_bytes(head->class);
+        memcpy(block, &backing->free[head->class], NEXT_BYTES);
+        backing->free[head->class] = block;
+        POISON(block, class_bytes(head->class));
+    }
+    pthread_mutex_unlock(&arena.lock);
+}
+
+static void *arena_realloc(void *block, size_t size_bytes)
+{
+    struct block *head;
+    size_t old_bytes;
+    void *moved;
+
+    if (block == NULL)
+        return arena_alloc(size_bytes);
+    if (size_bytes == 0) {
+        arena_free(block);
+        return NULL;
+    }
+    head = head_of(block);
+    old_bytes = head->size_bytes;
+    moved = arena_alloc(size_bytes);
+    if (moved == NULL)
+        return NULL;
+    memcpy(moved, block, old_bytes < size_bytes ? old_bytes : size_bytes);
+    arena_free(block);
+    return moved;
+}
+
+static void *crypto_malloc(size_t size_bytes, const char *file, int line)
+{
+    (void)file;
+    (void)line;
+    return size_bytes ? arena_alloc(size_bytes) : NULL;
+}
+
+static void *crypto_realloc(void *block, size_t size_bytes, const char *file, int line)
+{
+    (void)file;
+    (void)line;
+    return arena_realloc(block, size_bytes);
+}
+
+static void crypto_free(void *block, const char *file, int line)
+{
+    (void)file;
+    (void)line;
+    arena_free(block);
+}
+
+int vks_secret_arena_install(void)
+{
+    void *bytes;
+
+    if (arena.current)
+        return -EBUSY;
+    bytes = mmap(NULL, VKS_SECRET_ARENA_PUBLIC_BYTES, PROT_READ | PROT_WRITE,
+                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (bytes == MAP_FAILED)
+        return -ENOMEM;
+    arena.public = (struct backing){.bytes = bytes, .size_bytes = VKS_SECRET_ARENA_PUBLIC_BYTES};
+    arena.current = &arena.public;
+    if (CRYPTO_set_mem_functions(crypto_malloc, crypto_realloc, crypto_free) != 1) {
+        munmap(bytes, VKS_SECRET_ARENA_PUBLIC_BYTES);
+        arena.current = NULL;
+        return -EBUSY;
+    }
+    return 0;
+}
+
+/* What the process may lock besides stacks and key pages. */
+static size_t arena_bytes(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_MEMLOCK, &limit) != 0)
+        return VKS_SECRET_ARENA_BYTES_MIN;
+    if (limit.rlim_cur < limit.rlim_max) {
+        struct rlimit raised = {limit.rlim_max, limit.rlim_max};
+
+        if (setrlimit(RLIMIT_MEMLOCK, &raised) == 0)
+            limit = raised;
+    }
+    if (limit.rlim_cur >= (rlim_t)VKS_SECRET_ARENA_BYTES_MAX + VKS_SECRET_ARENA_RESERVED)
+        return VKS_SECRET_ARENA_BYTES_MAX;
+    if (limit.rlim_cur <= (rlim_t)VKS_SECRET_ARENA_BYTES_MIN + VKS_SECRET_ARENA_RESERVED)
+        return VKS_SECRET_ARENA_BYTES_MIN;
+    return (size_t)limit.rlim_cur - VKS_SECRET_ARENA_RESERVED;
+}
+
+int vks_secret_arena_switch(void)
+{
+    struct vks_secret_map map;
+    int error;
+
+    if (arena.current != &arena.public)
+        return -EBUSY;
+    error = vks_secret_map_create(&map, arena_bytes());
+    if (error)
+        return error;
+    arena.secret = (struct backing){.bytes = map.bytes, .size_bytes = map.size_bytes};
+    arena.memory = map.memory;
+    arena.current = &arena.secret;
+    return 0;
+}
+
+enum vks_secret_memory vks_secret_arena_memory(void)
+{
+    return arena.memory;
+}
+
+void *vks_secret_alloc(size_t size_bytes)
+{
+    void *block = arena_alloc(size_bytes);
+
+    /* Blocks come back wiped, but only as far as they were used; a larger one may not have been. */
+    if (block)
+        memset(block, 0, size_bytes);
+    return block;
+}
+
+void vks_secret_free(void *block)
+{
+    arena_free(block);
+}
+
+struct vks_secret_arena_usage vks_secret_arena_usage(void)
+{
+    struct vks_secret_arena_usage usage;
+
+    pthread_mutex_lock(&arena.lock);
+    usage.size_bytes = arena.secret.size_bytes;
+    usage.used_bytes = arena.secret.used_bytes;
+    usage.peak_bytes = arena.secret.top;
+    pthread_mutex_unlock(&arena.lock);
+    return usage;
+}

@@ -1,0 +1,389 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Every operation against known answers, then the same inputs tried wrong in every length and a bit. */
+#include <string.h>
+
+#include "check.h"
+#include "crypto_process.h"
+#include "key_generate.h"
+#include "key_kind.h"
+#include "operation.h"
+#include "secret_arena.h"
+#include "secret_stack.h"
+#include "vmm_keystore.h"
+
+#include "crypto_vectors.h"
+
+enum {
+    BYTES_MAX = 8192,
+    CANARY = 0xc5,
+};
+
+struct bytes {
+    uint8_t bytes[BYTES_MAX];
+    uint32_t size;
+};
+
+static void from_hex(const char *hex, struct bytes *to)
+{
+    size_t digits = strlen(hex);
+
+    CHECK("hex fits", digits / 2 <= BYTES_MAX && digits % 2 == 0);
+    to->size = (uint32_t)(digits / 2);
+    for (uint32_t i = 0; i < to->size; i++) {
+        unsigned byte;
+
+        CHECK_EQUAL("hex", sscanf(hex + 2 * i, "%2x", &byte), 1);
+        to->bytes[i] = (uint8_t)byte;
+    }
+}
+
+static struct vks_key *load(uint32_t type, const uint8_t *material, uint32_t material_bytes, int want)
+{
+    struct vks_key_slot slot = {
+        .type = type, .version = 3, .nonce_lease = 0x01020304, .material_bytes = material_bytes};
+    struct vks_key *key = NULL;
+
+    CHECK_EQUAL("load", vks_key_load(&slot, material, &key), want);
+    CHECK("key exactly when loaded", (key != NULL) == (want == 0));
+    return key;
+}
+
+static struct vks_key *generate(uint32_t type)
+{
+    uint8_t *material;
+    size_t material_bytes;
+    struct vks_key *key;
+
+    CHECK_EQUAL("generate", vks_key_generate(vks_key_kind_find(type), &material, &material_bytes), 0);
+    key = load(type, material, (uint32_t)material_bytes, 0);
+    vks_secret_free(material);
+    return key;
+}
+
+/* Runs with an output area of exactly output_bytes_max and a canary behind it. */
+static uint32_t run(struct vks_key *key, struct vks_operation *operation, uint8_t *output)
+{
+    uint32_t status;
+
+    memset(output, CANARY, BYTES_MAX);
+    operation->output = output;
+    status = vks_operation_run(key, operation, VKS_LANE_FAST);
+    for (uint32_t i = operation->output_bytes_max; i < BYTES_MAX; i++)
+        CHECK_EQUAL("nothing behind the output area", output[i], CANARY);
+    if (status != VKS_STATUS_OK && status != VKS_STATUS_OUTPUT_SIZE)
+        CHECK_EQUAL("no output bytes without OK", operation->output_bytes, 0);
+    return status;
+}
+
+static struct bytes parameter, aad, input, expected;
+
+static struct vks_operation vector_operation(const struct vector *vector)
+{
+    struct vks_operation operation = {.op = vector->op, .mechanism = vector->mechanism, .flags = vector->flags};
+
+    from_hex(vector->parameter, &parameter);
+    from_hex(vector->aad, &aad);
+    from_hex(vector->input, &input);
+    from_hex(vector->output, &expected);
+    operation.parameter = parameter.size ? parameter.bytes : NULL;
+    operation.parameter_bytes = parameter.size;
+    operation.aad = aad.size ? aad.bytes : NULL;
+    operation.aad_bytes = aad.size;
+    operation.input = input.size ? input.bytes : NULL;
+    operation.input_bytes = input.size;
+    return operation;
+}
+
+/* One flipped bit (in the part of a long digest that a short curve uses) in signature, tag, ciphertext or message is
+ * refused, and nothing of a plaintext stays behind. */
+static void check_tampered(const struct vector *vector, struct vks_key *key, struct vks_operation operation)
+{
+    static uint8_t output[BYTES_MAX];
+    uint8_t *targets[] = {parameter.bytes, aad.bytes, input.bytes};
+    uint32_t sizes[] = {parameter.size, aad.size, input.size};
+
+    for (int i = 0; i < 3; i++) {
+        /* A changed nonce of CBC or CTR gives another text, not an error: there is no tag. */
+        if (sizes[i] == 0 || vector->mechanism == VKS_MECHANISM_AES_CBC || vector->mechanism == VKS_MECHANISM_AES_CTR)
+            continue;
+        targets[i][sizes[i] / 4] ^= 0x10;
+        CHECK_EQUAL(vector->name, run(key, &operation, output), VKS_STATUS_AUTH_FAILED);
+        for (uint32_t byte = 0; byte < expected.size; byte++)
+            CHECK("text wiped or untouched", output[byte] == 0 || output[byte] == CANARY);
+        targets[i][sizes[i] / 4] ^= 0x10;
+    }
+}
+
+static void test_vectors(void)
+{
+    static uint8_t output[BYTES_MAX];
+    static struct bytes material;
+
+    for (size_t i = 0; i < sizeof(vectors) / sizeof(vectors[0]); i++) {
+        const struct vector *vector = &vectors[i];
+        struct vks_operation operation = vector_operation(vector);
+        uint32_t needed;
+        struct vks_key *key;
+
+        from_hex(vector->key, &material);
+        key = load(vector->type, material.bytes, material.size, 0);
+        needed = vks_operation_output_bytes(vector->type, vector->op, vector->mechanism, operation.input_bytes);
+        CHECK(vector->name, needed >= expected.size && needed <= BYTES_MAX);
+        operation.output_bytes_max = needed;
+        /* Twice: the second time with the cached context. */
+        for (int round = 0; round < 2; round++) {
+            CHECK_EQUAL(vector->name, run(key, &operation, output), vector->status);
+            if (vector->status != VKS_STATUS_OK)
+                continue;
+            CHECK_EQUAL(vector->name, operation.output_bytes, expected.size);
+            CHECK_EQUAL(vector->name, memcmp(output, expected.bytes, expected.size), 0);
+        }
+        if (vector->op == VKS_OP_VERIFY || vector->op == VKS_OP_MAC_VERIFY || vector->op == VKS_OP_DECRYPT)
+            check_tampered(vector, key, operation);
+        if (needed) {
+            operation.output_bytes_max = needed - 1;
+            CHECK_EQUAL(vector->name, run(key, &operation, output), VKS_STATUS_OUTPUT_SIZE);
+            CHECK_EQUAL(vector->name, operation.output_bytes, needed);
+        }
+        vks_key_unref(key);
+    }
+}
+
+static void test_round_trips(void)
+{
+    static const struct {
+        uint32_t type, op, mechanism, flags, input_bytes;
+    } cases[] = {
+        {VKS_KEY_TYPE_EC_P256, VKS_OP_SIGN, VKS_MECHANISM_ECDSA_SHA256, 0, 0},
+        {VKS_KEY_TYPE_EC_P256, VKS_OP_SIGN, VKS_MECHANISM_ECDSA_SHA512, VKS_REQUEST_F_DIGEST, 64},
+        {VKS_KEY_TYPE_EC_P256, VKS_OP_SIGN, VKS_MECHANISM_DEFAULT, VKS_REQUEST_F_DIGEST, 32},
+        {VKS_KEY_TYPE_EC_P384, VKS_OP_SIGN, VKS_MECHANISM_DEFAULT, 0, 100},
+        {VKS_KEY_TYPE_ED25519, VKS_OP_SIGN, VKS_MECHANISM_DEFAULT, 0, 0},
+        {VKS_KEY_TYPE_RSA_3072, VKS_OP_SIGN, VKS_MECHANISM_RSA_PSS_SHA384, 0, 77},
+        {VKS_KEY_TYPE_RSA_3072, VKS_OP_SIGN, VKS_MECHANISM_DEFAULT, VKS_REQUEST_F_DIGEST, 32},
+        {VKS_KEY_TYPE_RSA_2048, VKS_OP_ENCRYPT, VKS_MECHANISM_RSA_OAEP_SHA1, 0, 214},
+        {VKS_KEY_TYPE_RSA_2048, VKS_OP_ENCRYPT, VKS_MECHANISM_RSA_OAEP_SHA512, 0, 0},
+        {VKS_KEY_TYPE_AES_128, VKS_OP_ENCRYPT, VKS_MECHANISM_DEFAULT, 0, 0},
+        {VKS_KEY_TYPE_AES_256, VKS_OP_ENCRYPT, VKS_MECHANISM_AES_GCM, 0, 4000},
+        {VKS_KEY_TYPE_AES_256, VKS_OP_ENCRYPT, VKS_MECHANISM_AES_CBC, 0, 4000},
+        {VKS_KEY_TYPE_AES_256, VKS_OP_ENCRYPT, VKS_MECHANISM_AES_CBC, 0, 0},
+        {VKS_KEY_TYPE_AES_256, VKS_OP_ENCRYPT, VKS_MECHANISM_AES_CTR, 0, 4001},
+        {VKS_KEY_TYPE_HMAC_SHA384, VKS_OP_MAC, VKS_MECHANISM_DEFAULT, 0, 0},
+    };
+    static uint8_t message[BYTES_MAX], made[BYTES_MAX], back[BYTES_MAX];
+
+    for (uint32_t i = 0; i < BYTES_MAX; i++)
+        message[i] = (uint8_t)(i * 7);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct vks_key *key = generate(cases[i].type);
+        struct vks_operation protect = {.op = cases[i].op,
+                                        .mechanism = cases[i].mechanism,
+                                        .flags = cases[i].flags,
+                                        .input = cases[i].input_bytes ? message : NULL,
+                                        .input_bytes = cases[i].input_bytes,
+                                        .output_bytes_max = 5000};
+        struct vks_operation process = protect;
+
+        CHECK_EQUAL("protect", run(key, &protect, made), VKS_STATUS_OK);
+        CHECK_EQUAL("bound is exact",
+                    vks_operation_output_bytes(cases[i].type, protect.op, protect.mechanism, protect.input_bytes),
+                    protect.output_bytes);
+        process.op = protect.op + 1;
+        if (protect.op == VKS_OP_ENCRYPT) {
+            process.input = made;
+            process.input_bytes = protect.output_bytes;
+        } else {
+            process.parameter = made;
+            process.parameter_bytes = protect.output_bytes;
+        }
+        CHECK_EQUAL("process", run(key, &process, back), VKS_STATUS_OK);
+        if (protect.op == VKS_OP_ENCRYPT) {
+            CHECK_EQUAL("text length", process.output_bytes, cases[i].input_bytes);
+            CHECK_EQUAL("text", memcmp(back, message, cases[i].input_bytes), 0);
+            vks_key_unref(key);
+            continue;
+        }
+        /* Signatures and tags of every other length are no signatures. */
+        for (uint32_t bytes = 0; bytes < protect.output_bytes + 9; bytes++) {
+            process.parameter_bytes = bytes;
+            CHECK_EQUAL("length of signature or tag", run(key, &process, back),
+                        bytes == protect.output_bytes ? VKS_STATUS_OK : VKS_STATUS_AUTH_FAILED);
+        }
+        vks_key_unref(key);
+    }
+}
+
+/* Lengths and combinations that must be told apart from bad ciphertexts. */
+static void test_refused(void)
+{
+    static const struct {
+        const char *name;
+        uint32_t type, op, mechanism, flags, parameter_bytes, aad_bytes, input_bytes, want;
+    } cases[] = {
+#define P256 VKS_KEY_TYPE_EC_P256
+#define AES  VKS_KEY_TYPE_AES_256
+#define RSA  VKS_KEY_TYPE_RSA_2048
+        {"unknown op", P256, VKS_OP_COUNT, 0, 0, 0, 0, 0, VKS_STATUS_UNSUPPORTED},
+        {"op 0", P256, 0, 0, 0, 0, 0, 0, VKS_STATUS_UNSUPPORTED},
+        {"op 64, a shift too far", P256, 64, 0, 0, 0, 0, 0, VKS_STATUS_UNSUPPORTED},
+        {"op wraps", P256, UINT32_MAX, 0, 0, 0, 0, 0, VKS_STATUS_UNSUPPORTED},
+        {"info is not ours", P256, VKS_OP_INFO, 0, 0, 0, 0, 0, VKS_STATUS_UNSUPPORTED},
+        {"mechanism out of range", P256, VKS_OP_SIGN, VKS_MECHANISM_COUNT, 0, 0, 0, 0, VKS_STATUS_UNSUPPORTED},
+        {"mechanism wraps", P256, VKS_OP_SIGN, UINT32_MAX, 0, 0, 0, 0, VKS_STATUS_UNSUPPORTED},
+        {"mechanism of another type", P256, VKS_OP_SIGN, VKS_MECHANISM_ED25519, 0, 0, 0, 0, VKS_STATUS_UNSUPPORTED},
+        {"EC does not encrypt", P256, VKS_OP_ENCRYPT, 0, 0, 0, 0, 0, VKS_STATUS_UNSUPPORTED},
+        {"AES does not sign", AES, VKS_OP_SIGN, 0, 0, 0, 0, 0, VKS_STATUS_UNSUPPORTED},
+        {"AES has no public key", AES, VKS_OP_PUBLIC, 0, 0, 0, 0, 0, VKS_STATUS_UNSUPPORTED},
+        {"OAEP mechanism does not sign", RSA, VKS_OP_SIGN, VKS_MECHANISM_RSA_OAEP_SHA256, 0, 0, 0, 0,
+         VKS_STATUS_UNSUPPORTED},
+        {"Ed25519 takes no digest", VKS_KEY_TYPE_ED25519, VKS_OP_SIGN, 0, VKS_REQUEST_F_DIGEST, 0, 0, 64,
+         VKS_STATUS_UNSUPPORTED},
+        {"encrypt takes no digest", AES, VKS_OP_ENCRYPT, 0, VKS_REQUEST_F_DIGEST, 0, 0, 32, VKS_STATUS_UNSUPPORTED},
+        {"mac takes no digest", VKS_KEY_TYPE_HMAC_SHA256, VKS_OP_MAC, 0, VKS_REQUEST_F_DIGEST, 0, 0, 32,
+         VKS_STATUS_UNSUPPORTED},
+        {"digest too short", P256, VKS_OP_SIGN, 0, VKS_REQUEST_F_DIGEST, 0, 0, 31, VKS_STATUS_INPUT_SIZE},
+        {"digest too long", P256, VKS_OP_SIGN, 0, VKS_REQUEST_F_DIGEST, 0, 0, 33, VKS_STATUS_INPUT_SIZE},
+        {"digest of nothing", RSA, VKS_OP_SIGN, 0, VKS_REQUEST_F_DIGEST, 0, 0, 0, VKS_STATUS_INPUT_SIZE},
+        {"digest to verify too long", RSA, VKS_OP_VERIFY, 0, VKS_REQUEST_F_DIGEST, 256, 0, 48, VKS_STATUS_INPUT_SIZE},
+        {"sign with a parameter", P256, VKS_OP_SIGN, 0, 0, 1, 0, 0, VKS_STATUS_MALFORMED},
+        {"sign with associated data", P256, VKS_OP_SIGN, 0, 0, 0, 1, 0, VKS_STATUS_MALFORMED},
+        {"verify with associated data", P256, VKS_OP_VERIFY, 0, 0, 64, 1, 0, VKS_STATUS_MALFORMED},
+        {"public with input", P256, VKS_OP_PUBLIC, 0, 0, 0, 0, 1, VKS_STATUS_MALFORMED},
+        {"mac with a parameter", VKS_KEY_TYPE_HMAC_SHA256, VKS_OP_MAC, 0, 0, 32, 0, 0, VKS_STATUS_MALFORMED},
+        {"a nonce for the device's nonces", AES, VKS_OP_ENCRYPT, 0, 0, 12, 0, 0, VKS_STATUS_INPUT_SIZE},
+        {"own nonce missing", AES, VKS_OP_ENCRYPT, VKS_MECHANISM_AES_GCM_OWN_NONCE, 0, 0, 0, 0, VKS_STATUS_INPUT_SIZE},
+        {"own nonce short", AES, VKS_OP_ENCRYPT, VKS_MECHANISM_AES_GCM_OWN_NONCE, 0, 11, 0, 0, VKS_STATUS_INPUT_SIZE},
+        {"own nonce long", AES, VKS_OP_ENCRYPT, VKS_MECHANISM_AES_GCM_OWN_NONCE, 0, 13, 0, 0, VKS_STATUS_INPUT_SIZE},
+        {"own nonce at decrypt", AES, VKS_OP_DECRYPT, VKS_MECHANISM_AES_GCM_OWN_NONCE, 0, 12, 0, 28,
+         VKS_STATUS_INPUT_SIZE},
+        {"GCM shorter than nonce and tag", AES, VKS_OP_DECRYPT, 0, 0, 0, 0, 27, VKS_STATUS_INPUT_SIZE},
+        {"GCM of nothing", AES, VKS_OP_DECRYPT, 0, 0, 0, 0, 0, VKS_STATUS_INPUT_SIZE},
+        {"GCM of zeros", AES, VKS_OP_DECRYPT, 0, 0, 0, 0, 28, VKS_STATUS_AUTH_FAILED},
+        {"CBC half a block", AES, VKS_OP_ENCRYPT, VKS_MECHANISM_AES_CBC, 0, 0, 0, 8, VKS_STATUS_INPUT_SIZE},
+        {"CBC decrypt half a block", AES, VKS_OP_DECRYPT, VKS_MECHANISM_AES_CBC, 0, 0, 0, 24, VKS_STATUS_INPUT_SIZE},
+        {"CBC decrypt no IV", AES, VKS_OP_DECRYPT, VKS_MECHANISM_AES_CBC, 0, 0, 0, 15, VKS_STATUS_INPUT_SIZE},
+        {"CTR decrypt no block", AES, VKS_OP_DECRYPT, VKS_MECHANISM_AES_CTR, 0, 0, 0, 15, VKS_STATUS_INPUT_SIZE},
+        {"CBC with associated data", AES, VKS_OP_ENCRYPT, VKS_MECHANISM_AES_CBC, 0, 0, 1, 16, VKS_STATUS_INPUT_SIZE},
+        {"OAEP text too long", RSA, VKS_OP_ENCRYPT, VKS_MECHANISM_RSA_OAEP_SHA256, 0, 0, 0, 191, VKS_STATUS_INPUT_SIZE},
+        {"OAEP label too long", RSA, VKS_OP_ENCRYPT, VKS_MECHANISM_RSA_OAEP_SHA256, 0, 4097, 0, 1,
+         VKS_STATUS_INPUT_SIZE},
+        {"OAEP with associated data", RSA, VKS_OP_ENCRYPT, VKS_MECHANISM_RSA_OAEP_SHA256, 0, 0, 1, 1,
+         VKS_STATUS_INPUT_SIZE},
+        {"OAEP ciphertext empty", RSA, VKS_OP_DECRYPT, VKS_MECHANISM_RSA_OAEP_SHA256, 0, 0, 0, 0,
+         VKS_STATUS_AUTH_FAILED},
+        {"OAEP ciphertext short", RSA, VKS_OP_DECRYPT, VKS_MECHANISM_RSA_OAEP_SHA256, 0, 0, 0, 255,
+         VKS_STATUS_AUTH_FAILED},
+        {"OAEP ciphertext long", RSA, VKS_OP_DECRYPT, VKS_MECHANISM_RSA_OAEP_SHA256, 0, 0, 0, 257,
+         VKS_STATUS_AUTH_FAILED},
+        {"OAEP ciphertext zero", RSA, VKS_OP_DECRYPT, VKS_MECHANISM_RSA_OAEP_SHA256, 0, 0, 0, 256,
+         VKS_STATUS_AUTH_FAILED},
+    };
+    static uint8_t zeros[BYTES_MAX], output[BYTES_MAX];
+    struct vks_key *keys[VKS_KEY_TYPE_COUNT] = {
+        [P256] = generate(P256),
+        [AES] = generate(AES),
+        [RSA] = generate(RSA),
+        [VKS_KEY_TYPE_ED25519] = generate(VKS_KEY_TYPE_ED25519),
+        [VKS_KEY_TYPE_HMAC_SHA256] = generate(VKS_KEY_TYPE_HMAC_SHA256),
+    };
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct vks_operation operation = {
+            .op = cases[i].op,
+            .mechanism = cases[i].mechanism,
+            .flags = cases[i].flags,
+            .parameter = zeros,
+            .parameter_bytes = cases[i].parameter_bytes,
+            .aad = zeros,
+            .aad_bytes = cases[i].aad_bytes,
+            .input = zeros,
+            .input_bytes = cases[i].input_bytes,
+            .output_bytes_max = 4096,
+        };
+
+        CHECK_EQUAL(cases[i].name, run(keys[cases[i].type], &operation, output), cases[i].want);
+    }
+    for (uint32_t type = 0; type < VKS_KEY_TYPE_COUNT; type++)
+        vks_key_unref(keys[type]);
+}
+
+/* lease || counter from 1, GCM and CTR from the same counter, both lanes too; at the end of the counter LIMIT. */
+static void test_nonces(void)
+{
+    struct vks_key *key = generate(VKS_KEY_TYPE_AES_256);
+    static uint8_t output[BYTES_MAX];
+
+    for (uint32_t i = 1; i <= 600; i++) {
+        uint8_t want[16] = {1, 2, 3, 4, 0, 0, 0, 0, 0, 0, (uint8_t)(i >> 8), (uint8_t)i, 0, 0, 0, 0};
+        struct vks_operation operation = {.op = VKS_OP_ENCRYPT,
+                                          .mechanism = i % 3 ? VKS_MECHANISM_AES_GCM : VKS_MECHANISM_AES_CTR,
+                                          .output = output,
+                                          .output_bytes_max = sizeof(output)};
+
+        CHECK_EQUAL("encrypt", vks_operation_run(key, &operation, i % 2 ? VKS_LANE_FAST : VKS_LANE_SLOW),
+                    VKS_STATUS_OK);
+        CHECK_EQUAL("nonce", memcmp(output, want, i % 3 ? 12 : 16), 0);
+    }
+    vks_key_unref(key);
+}
+
+static void test_public_and_random(void)
+{
+    static uint8_t output[BYTES_MAX], again[BYTES_MAX];
+    struct vks_key *key = generate(VKS_KEY_TYPE_EC_P256);
+    struct vks_operation operation = {.op = VKS_OP_PUBLIC, .output_bytes_max = 91};
+
+    CHECK_EQUAL("public", run(key, &operation, output), VKS_STATUS_OK);
+    CHECK_EQUAL("public", operation.output_bytes, 91);
+    operation.output_bytes_max = 90;
+    CHECK_EQUAL("public", run(key, &operation, output), VKS_STATUS_OUTPUT_SIZE);
+    CHECK_EQUAL("public", operation.output_bytes, 91);
+    vks_key_unref(key);
+
+    operation = (struct vks_operation){.op = VKS_OP_RANDOM, .output_bytes_max = 64};
+    CHECK_EQUAL("random", run(NULL, &operation, output), VKS_STATUS_OK);
+    CHECK_EQUAL("random", operation.output_bytes, 64);
+    CHECK_EQUAL("random", run(NULL, &operation, again), VKS_STATUS_OK);
+    CHECK("random twice", memcmp(output, again, 64) != 0);
+    operation.output_bytes_max = 0;
+    CHECK_EQUAL("random of nothing", run(NULL, &operation, output), VKS_STATUS_OK);
+    operation.output_bytes_max = VKS_RANDOM_BYTES_MAX + 1;
+    operation.output = output;
+    CHECK_EQUAL("too much random", vks_operation_run(NULL, &operation, VKS_LANE_FAST), VKS_STATUS_MALFORMED);
+    operation = (struct vks_operation){.op = VKS_OP_SIGN};
+    CHECK_EQUAL("no key", vks_operation_run(NULL, &operation, VKS_LANE_FAST), VKS_STATUS_INTERNAL);
+}
+
+static void test_slow(void)
+{
+    CHECK("RSA sign", vks_operation_is_slow(VKS_KEY_TYPE_RSA_2048, VKS_OP_SIGN, 0));
+    CHECK("RSA decrypt", vks_operation_is_slow(VKS_KEY_TYPE_RSA_4096, VKS_OP_DECRYPT, 256));
+    CHECK("RSA verify", !vks_operation_is_slow(VKS_KEY_TYPE_RSA_4096, VKS_OP_VERIFY, 16384));
+    CHECK("16 KiB", !vks_operation_is_slow(VKS_KEY_TYPE_AES_128, VKS_OP_ENCRYPT, 16384));
+    CHECK("above 16 KiB", vks_operation_is_slow(VKS_KEY_TYPE_AES_128, VKS_OP_ENCRYPT, 16385));
+}
+
+static int all(void *argument)
+{
+    size_t used;
+
+    (void)argument;
+    CHECK_EQUAL("warm up", vks_crypto_warm_up(), 0);
+    test_vectors();
+    used = vks_secret_arena_usage().used_bytes;
+    test_vectors();
+    CHECK_EQUAL("operations leak nothing", vks_secret_arena_usage().used_bytes, used);
+    test_round_trips();
+    test_refused();
+    test_nonces();
+    test_public_and_random();
+    test_slow();
+    return 0;
+}
+
+int main(void)
+{
+    CHECK_EQUAL("start", vks_crypto_start(), 0);
+    CHECK_EQUAL("all", vks_secret_call(all, NULL), 0);
+    return 0;
+}

@@ -29,7 +29,9 @@ class Content:
         files: guest path (absolute) to host file; an executable stays one.
         kernel_modules: names of the distribution's modules, with what they depend on.
         load: modules that init loads, in order, after the transport.
-        udev: with Debian's udev and kmod, so that the real device manager decides which driver is loaded.
+        udev: with Debian's udev and kmod, so that the real device manager decides which driver is loaded;
+            nothing is loaded by name then but what modules-load.d names.
+        groups: system groups that udev rules name.
     """
 
     modules: tuple[ModuleSource, ...] = ()
@@ -37,12 +39,22 @@ class Content:
     kernel_modules: tuple[str, ...] = ()
     load: tuple[str, ...] = ()
     udev: bool = False
+    groups: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:
         """Changes with any content."""
         files = [part for path, source in sorted(self.files.items()) for part in (path, source_digest([source]))]
-        return digest(*(m.key for m in self.modules), *files, *self.kernel_modules, "|", *self.load, str(self.udev))
+        return digest(
+            *(m.key for m in self.modules),
+            *files,
+            *self.kernel_modules,
+            "|",
+            *self.load,
+            "|",
+            *self.groups,
+            str(self.udev),
+        )
 
 
 @dataclass(frozen=True)
@@ -82,7 +94,8 @@ def _base(root: Path, content: Content) -> None:
             (root / "usr/bin" / applet).symlink_to("busybox")
     applets.unlink()
     (root / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n")
-    (root / "etc/group").write_text("root:x:0:\nnogroup:x:65534:\n")
+    groups = {"root": 0, "nogroup": 65534} | {name: 900 + number for number, name in enumerate(content.groups)}
+    (root / "etc/group").write_text("".join(f"{name}:x:{number}:\n" for name, number in groups.items()))
     shutil.copy2(HERE / "guest/init", root / "init")
     shutil.copy2(agent(), root / "sbin/agent")
     for path, source in content.files.items():
@@ -126,7 +139,7 @@ def qemu_image(flavour: str, content: Content) -> Image:
         modules = distribution_modules(built_for, [*TRANSPORT, *content.kernel_modules])
         for source in content.modules:
             modules += module(built_for, source)
-        _install_modules(root, built_for.release, modules, [*TRANSPORT, *content.load])
+        _install_modules(root, built_for.release, modules, [] if content.udev else [*TRANSPORT, *content.load])
         write_archive(root, folder / "initrd")
         shutil.rmtree(root)
 

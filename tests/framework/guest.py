@@ -68,6 +68,7 @@ class Guest:
     def __init__(self) -> None:
         self.console = Console()
         self.boot_seconds = 0.0
+        self._closed = False
         self._process: subprocess.Popen[bytes] | None = None
         self._agent_socket, self._agent_far = socket.socketpair()
         self._console_socket, self._console_far = socket.socketpair()
@@ -102,10 +103,10 @@ class Guest:
             if not self.agent.ready.wait(self.boot_timeout):
                 self.agent.lost("no hello from its agent")
         except BaseException:
-            self._end()
+            self.close()
             raise
         if self.agent.gone:
-            self._end()
+            self.close()
             raise GuestDied(self._explain(f"guest not ready: {self.agent.gone}"))
         self.boot_seconds = time.monotonic() - begin
         return self
@@ -128,11 +129,17 @@ class Guest:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._end()
+        self.close()
         if error is not None:
             error.add_note(f"guest console, its end:\n{self.console.tail()}")
         elif complaints := self.console.complaints():
-            raise KernelComplained(self._explain(f"the guest's kernel complained: {complaints[0]}"))
+            raise KernelComplained(self._explain(f"the guest's kernel complained {len(complaints)} times"))
+
+    def close(self) -> None:
+        """End the guest and free what it held; no second time."""
+        if not self._closed:
+            self._closed = True
+            self._end()
 
     def _end(self) -> None:
         if process := self._process:
@@ -145,10 +152,12 @@ class Guest:
         if self._reader.ident is not None:
             self._reader.join()
         os.close(self._stop_read)
-        self._agent_socket.close()
-        self._console_socket.close()
+        for end in (self._agent_socket, self._console_socket, self._agent_far, self._console_far):
+            end.close()
 
     def _explain(self, what: str) -> str:
+        if complaints := self.console.complaints():
+            what += f"\nits kernel: {complaints[0]}"
         return f"{what}\nguest console, its end:\n{self.console.tail()}"
 
     def _read(self) -> None:

@@ -58,7 +58,6 @@ class QemuGuest(Guest):
         super().__init__()
         self._qmp_socket, self._qmp_far = socket.socketpair()
         self.qmp = Qmp(self._qmp_socket)
-        self.memory_mib = memory_mib
         self._words = [*command, "-no-user-config", "-nodefaults", "-display", "none", "-no-reboot"]
         self._words += ["-machine", MACHINE, "-cpu", CPU, "-smp", str(cpus), "-m", f"{memory_mib}M"]
         if not any("memory-backend=" in word for word in devices):
@@ -81,16 +80,18 @@ class QemuGuest(Guest):
         self.qmp.connect()
 
     def _shut_down(self) -> None:
-        with suppress(QmpError, OSError, EOFError):  # it is killed next
+        with suppress(QmpError):  # it is killed next
             self.qmp.command("quit")
 
     def _end(self) -> None:
         super()._end()
         self.qmp.close()
         self._qmp_socket.close()
+        self._qmp_far.close()
 
     def save_memory(self, path: Path) -> None:
         """Write the whole guest memory to *path*, as it is at one instant."""
+        size = self.qmp.command("query-memory-size-summary")["base-memory"]
         self.qmp.command("stop")
-        self.qmp.command("pmemsave", val=0, size=self.memory_mib << 20, filename=str(path))
+        self.qmp.command("pmemsave", val=0, size=size, filename=str(path))
         self.qmp.command("cont")

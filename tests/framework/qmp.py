@@ -11,7 +11,7 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from qemu.qmp import EventListener, ExecuteError, Message, QMPClient
+from qemu.qmp import EventListener, Message, QMPClient, QMPError
 
 Result = TypeVar("Result")
 
@@ -40,8 +40,8 @@ class Qmp:
         with self._lock:
             try:
                 return self._runner.run(asyncio.wait_for(work, timeout))
-            except ExecuteError as error:
-                raise QmpError(str(error)) from None
+            except (QMPError, EOFError, OSError) as error:
+                raise QmpError(str(error) or "QEMU went away") from None
             except TimeoutError:
                 raise QmpError(f"QEMU did not answer within {timeout} s") from None
 
@@ -68,6 +68,6 @@ class Qmp:
     def close(self) -> None:
         """End the connection; QEMU may have ended it already."""
         with self._lock:
-            with suppress(EOFError, OSError):  # the other end was first
+            with suppress(QMPError, EOFError, OSError):  # the other end was first
                 self._runner.run(self._client.disconnect())
             self._runner.close()

@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Booting a guest in one line of a test: which image, and under what."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any, Protocol
+
+from framework.guest import Guest
+from framework.qemu import QemuGuest
+from framework.uml import UmlGuest
+from qemu_images.images import Content, qemu_image, uml_image
+
+
+class Boot(Protocol):
+    """Boots a guest that ends with the test (or module) that asked for it."""
+
+    def __call__(self, kind: str, content: Content = ..., **options: Any) -> Guest:
+        """Boot one.
+
+        Args:
+            kind: ``uml-plain``, ``uml-kasan``, ``qemu-cloud`` or ``qemu-generic``.
+            content: what is in its image.
+            options: further arguments of ``UmlGuest`` or ``QemuGuest``.
+        """
+
+
+def booting() -> Iterator[Boot]:
+    """Yield a ``Boot``; its guests end when the generator is resumed."""
+    with ExitStack() as stack:
+
+        def boot(kind: str, content: Content = Content(), **options: Any) -> Guest:  # noqa: B008  a frozen value
+            carrier, _, flavour = kind.partition("-")
+            if carrier == "uml":
+                image = uml_image(flavour, content)
+                return stack.enter_context(UmlGuest(image.kernel, image.initrd, **options))
+            image = qemu_image(flavour, content)
+            return stack.enter_context(QemuGuest(image.kernel, image.initrd, **options))
+
+        yield boot

@@ -38,7 +38,7 @@ lint: deps venv
 test-c: deps venv
 	@tools/test-c
 
-test-py: build
+test-py: build images
 	@$(VENV)/bin/pytest
 
 # Guest kernels and emulators, into the user's cache: minutes the first time, nothing after that.

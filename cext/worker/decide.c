@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The order of refusals is that of SPECIFICATION.md, 3: key, mechanism, grant, state; sizes are the operation's. */
+#include "decide.h"
+
+#include "policy.h"
+
+static uint32_t decide_key(struct job *job, const struct snapshot_table *table, uint64_t now_s)
+{
+    const struct request *request = &job->request;
+    int64_t index = snapshot_table_find(table, request->key_id, request->key_version);
+    const struct vks_snapshot_key *entry = index < 0 ? NULL : &table->entry[index];
+    struct vks_policy_request question = {
+        .op = request->op,
+        .mechanism = request->mechanism,
+        .flags = request->flags,
+        .uid = request->uid,
+        .input_bytes = request->input_bytes,
+        .now_s = now_s,
+    };
+    uint32_t status;
+
+    if (entry && request->op != VKS_OP_PUBLIC && request->mechanism == VKS_MECHANISM_DEFAULT)
+        question.mechanism = vks_policy_default_mechanism(entry->type);
+    status = vks_policy_decide(entry, &question);
+    if (!entry)
+        return status;
+    job->mechanism = question.mechanism;
+    job->key_version = entry->version;
+    if (status != VKS_STATUS_OK)
+        return status;
+    job->key = table->key[index];
+    /* Granted and usable, but its key never arrived: ours to explain, not the guest's. */
+    return job->key ? VKS_STATUS_OK : VKS_STATUS_INTERNAL;
+}
+
+uint32_t decide(struct job *job, const struct snapshot_table *table, uint64_t now_s)
+{
+    job->key = NULL;
+    job->key_version = 0;
+    job->mechanism = job->request.mechanism;
+    if (device_answers(job->request.op) || job->request.op == VKS_OP_RANDOM)
+        return VKS_STATUS_OK;
+    return decide_key(job, table, now_s);
+}
+
+bool decide_is_slow(const struct job *job)
+{
+    const struct request *request = &job->request;
+    uint32_t payload_bytes = request_payload_bytes(request);
+    uint32_t work_bytes = request->input_bytes + request->aad_bytes;
+    uint32_t type = job->key ? vks_key_type(job->key) : 0;
+
+    if (device_answers(request->op))
+        return false;
+    if (request->op == VKS_OP_RANDOM)
+        work_bytes = request->output_bytes;
+    return payload_bytes > JOB_FAST_INPUT_BYTES || vks_operation_is_slow(type, request->op, work_bytes) ||
+           vks_operation_output_bytes(type, request->op, job->mechanism, request->input_bytes) > JOB_FAST_OUTPUT_BYTES;
+}

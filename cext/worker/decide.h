@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * From a decoded request to its key and lane, or a refusal; and the operations that need no key: info and list.
+ *
+ * Knows the snapshot and the decision; must not know guest memory.
+ */
+#ifndef VKS_WORKER_DECIDE_H
+#define VKS_WORKER_DECIDE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "job.h"
+#include "snapshot_table.h"
+
+/*
+ * The decision about job->request, which was decoded: status, and key, version and mechanism where there is one. Once
+ * the payload is in job->input, job_run or device_answer may follow.
+ */
+uint32_t decide(struct job *job, const struct snapshot_table *table, uint64_t now_s);
+/* Is a request that may run one for the slow lane? */
+bool decide_is_slow(const struct job *job);
+
+/* Info, list: answered from the snapshot. *driver_features* is set by an info that succeeded. */
+bool device_answers(uint32_t op);
+uint32_t device_answer(struct job *job, const struct snapshot_table *table, uint64_t *driver_features);
+
+#endif

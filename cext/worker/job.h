@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A request on its way through the worker: what was asked, the private buffers it works on, what came out.
+ *
+ * The fast lane has one job that is reused for every request; a slow request gets a job of its own.
+ */
+#ifndef VKS_WORKER_JOB_H
+#define VKS_WORKER_JOB_H
+
+#include <stdint.h>
+
+#include "desc_chain.h"
+#include "operation.h"
+#include "request.h"
+
+enum job_limit {
+    JOB_FAST_INPUT_BYTES = 24 << 10, /* parameter, associated data and input together */
+    JOB_FAST_OUTPUT_BYTES = 40 << 10,
+    JOB_SLOW_INPUT_BYTES = VKS_PARAMETER_BYTES_MAX + VKS_AAD_BYTES_MAX + VKS_INPUT_BYTES_MAX,
+    JOB_SLOW_OUTPUT_BYTES = VKS_OUTPUT_BYTES_MAX,
+};
+
+struct job {
+    struct request request;
+    uint32_t status;       /* enum vks_status */
+    uint32_t output_bytes; /* in output; with OUTPUT_SIZE needed */
+    uint32_t mechanism;    /* that was used */
+    uint32_t key_version;  /* that was used, 0: none */
+    uint64_t sequence;     /* in the audit log */
+    uint32_t attempt;
+    uint32_t ring_run; /* which life of the ring the head belongs to */
+    uint16_t head;
+    struct vks_key *key; /* borrowed on the fast lane, one reference on the slow lane */
+    uint8_t *input;      /* parameter, associated data, input */
+    uint8_t *output;
+    uint32_t input_bytes_max;
+    uint32_t output_bytes_max;
+    struct vks_desc_chain chain;
+};
+
+/* Map the two buffers, kept out of core dumps. 0 or a negative errno. */
+__attribute__((warn_unused_result)) int job_open(struct job *job, uint32_t input_bytes_max, uint32_t output_bytes_max);
+/* Run the operation of an accepted request on the private copy, then wipe it. Sets status and output_bytes. */
+void job_run(struct job *job, enum vks_lane lane);
+/* Wipe what the operation wrote. */
+void job_wipe_output(struct job *job);
+/* Hand a decided request over to a job with larger buffers; its payload is not copied yet. */
+void job_move(struct job *to, const struct job *from);
+
+#endif

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The life of the virtqueue between its start and its stop, and the three descriptors that go with it. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "guest_fault.h"
+#include "worker.h"
+
+enum {
+    /* A stop is answered within 10 ms (GET_VRING_BASE freezes QEMU); a slow operation takes up to 4. */
+    STOP_WAIT_MS = 7,
+    RING_F_PACKED = 34,
+};
+
+static void write_one(int fd)
+{
+    uint64_t one = 1;
+
+    /* Full or gone: the other side has been told, or cannot be. */
+    while (fd >= 0 && write(fd, &one, sizeof(one)) < 0 && errno == EINTR)
+        ;
+}
+
+void ring_signal(const struct ring *ring)
+{
+    write_one(ring->call_fd);
+}
+
+void ring_set_fd(int *place, int fd)
+{
+    int flags;
+
+    if (*place >= 0)
+        close(*place);
+    *place = fd;
+    /* The front-end shares the descriptor and may read from it: our own read or write must never wait for it. */
+    flags = fd >= 0 ? fcntl(fd, F_GETFL) : -1;
+    if (flags >= 0 && !(flags & O_NONBLOCK))
+        (void)fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+}
+
+static int take_fds(struct ring *ring, const struct vks_worker_ring_start *start, struct vks_ipc_message *message)
+{
+    uint32_t count = 1 + !!(start->flags & VKS_RING_F_CALL) + !!(start->flags & VKS_RING_F_ERR);
+    uint32_t next = 0;
+
+    if ((start->flags & ~(uint32_t)(VKS_RING_F_CALL | VKS_RING_F_ERR)) || message->fd_count != count)
+        return -EINVAL;
+    ring_set_fd(&ring->kick_fd, vks_ipc_take_fd(message, next++));
+    ring_set_fd(&ring->call_fd, start->flags & VKS_RING_F_CALL ? vks_ipc_take_fd(message, next++) : -1);
+    ring_set_fd(&ring->err_fd, start->flags & VKS_RING_F_ERR ? vks_ipc_take_fd(message, next++) : -1);
+    return 0;
+}
+
+int ring_start(struct worker *worker, const struct vks_worker_ring_start *start, struct vks_ipc_message *message)
+{
+    struct ring *ring = &worker->ring;
+    struct vks_vring_address address = {start->desc_uva, start->avail_uva, start->used_uva};
+    int error;
+
+    if (start->queue != 0 || start->base > UINT16_MAX)
+        return -EINVAL;
+    if (ring->running)
+        return -EBUSY;
+    if ((start->features >> RING_F_PACKED) & 1)
+        return -ENOTSUP;
+    error = vks_vring_map(&ring->vring, &worker->mem, start->size, &address);
+    if (!error)
+        error = take_fds(ring, start, message);
+    if (error)
+        return error;
+    ring->parked.count = 0;
+    ring->run++;
+    ring->running = true;
+    /* The dead worker before us may have answered without a signal. */
+    if (inflight_start(&ring->inflight, &ring->vring, (uint16_t)start->base, &ring->redo))
+        ring_signal(ring);
+    return 0;
+}
+
+static void let_go(struct worker *worker)
+{
+    struct ring *ring = &worker->ring;
+
+    ring->running = false;
+    ring->run++;
+    ring->redo.count = ring->parked.count = 0;
+    ring_set_fd(&ring->kick_fd, -1);
+}
+
+static void cancel_queued(struct worker *worker)
+{
+    struct job *job;
+
+    while ((job = slow_lane_cancel(&worker->slow)) != NULL)
+        if (worker->ring.running && job->ring_run == worker->ring.run)
+            inflight_cancel_run(&worker->ring.inflight, job->head);
+}
+
+static int64_t monotonic_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static void finish_running(struct worker *worker)
+{
+    struct pollfd done = {.fd = worker->slow.done_fd, .events = POLLIN};
+    int64_t deadline_ms = monotonic_ms() + STOP_WAIT_MS, left_ms;
+
+    while (slow_lane_count(&worker->slow, SLOW_RUNNING) && (left_ms = deadline_ms - monotonic_ms()) > 0)
+        if (poll(&done, 1, (int)left_ms) > 0)
+            slow_lane_acknowledge(&worker->slow);
+    serve_done_jobs(worker);
+}
+
+void ring_stop(struct worker *worker)
+{
+    struct ring *ring = &worker->ring;
+
+    if (!ring->running)
+        return;
+    cancel_queued(worker);
+    finish_running(worker);
+    if (vks_vring_needs_signal(&ring->vring))
+        ring_signal(ring);
+    let_go(worker);
+    ring_set_fd(&ring->call_fd, -1);
+    ring_set_fd(&ring->err_fd, -1);
+}
+
+void ring_break(struct worker *worker, int error)
+{
+    struct vks_worker_ring_broken body = {.queue = 0, .error = error};
+
+    cancel_queued(worker);
+    let_go(worker);
+    write_one(worker->ring.err_fd);
+    control_event(worker, VKS_WORKER_RING_BROKEN, &body, sizeof(body));
+}
+
+void ring_remap(struct worker *worker)
+{
+    struct ring *ring = &worker->ring;
+    int error;
+
+    guest_fault_forget();
+    if (!ring->running)
+        return;
+    error = vks_vring_map(&ring->vring, &worker->mem, ring->vring.size, &ring->vring.address);
+    if (error) {
+        ring_break(worker, error);
+        return;
+    }
+    /* A range that went away takes its answer with it: the used element says so with length 0. */
+    for (int i = 0; i < SLOW_JOBS; i++)
+        if (vks_desc_chain_resolve(&worker->slow.job[i].chain, &worker->mem))
+            worker->slow.job[i].chain.status = NULL;
+}

@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * From an available head to its answer. Order for each request: in-flight mark, copy, decision, operation, record,
+ * result bytes, used element (DESIGN 3).
+ */
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+#include "answer.h"
+#include "decide.h"
+#include "guest_fault.h"
+#include "worker.h"
+
+enum {
+    BATCH = 64, /* requests between two looks at the control socket */
+};
+
+/* Record, then answer. A job of an earlier run of the ring is recorded only: its request will be run again. */
+static void finish(struct worker *worker, const struct job *job, bool walked)
+{
+    uint32_t used_bytes;
+
+    answer_record(worker->audit, job);
+    if (!worker->ring.running || job->ring_run != worker->ring.run)
+        return;
+    used_bytes = walked ? answer_write(job) : answer_broken(&job->chain);
+    inflight_answer(&worker->ring.inflight, &worker->ring.vring, job->head, used_bytes);
+}
+
+void serve_done_jobs(struct worker *worker)
+{
+    struct job *job;
+
+    while ((job = slow_lane_done(&worker->slow)) != NULL) {
+        control_settle_snapshot(worker);
+        if (!vks_audit_has_room(worker->audit))
+            return;
+        finish(worker, job, true);
+        slow_lane_release(&worker->slow, job);
+    }
+}
+
+/* Only the first info since the ring was reset comes from the driver's probe; later ones are its users'. */
+static void tell_features(struct ring *ring, uint64_t driver_features)
+{
+    uint64_t told = UINT64_C(1) << INFLIGHT_F_TOLD;
+
+    if (ring->inflight.queue->features & told)
+        return;
+    ring->inflight.queue->features = driver_features | told;
+    ring->vring.event_idx = (driver_features >> VIRTIO_RING_F_EVENT_IDX) & 1;
+}
+
+static void run_fast(struct worker *worker, struct job *job)
+{
+    uint64_t driver_features;
+
+    if (!device_answers(job->request.op)) {
+        job_run(job, VKS_LANE_FAST);
+        return;
+    }
+    job->status = device_answer(job, worker->table, &driver_features);
+    if (job->request.op == VKS_OP_INFO && job->status == VKS_STATUS_OK)
+        tell_features(&worker->ring, driver_features);
+}
+
+static void decode_and_decide(struct worker *worker, struct job *job, uint64_t now_s)
+{
+    struct vks_request_head head;
+
+    job->output_bytes = 0;
+    job->key_version = 0;
+    job->key = NULL;
+    if (job->chain.readable_bytes >= sizeof(head) && vks_desc_chain_read(&job->chain, 0, &head, sizeof(head)))
+        memset(&head, 0, sizeof(head));
+    job->status = request_decode(&job->request, &head, job->chain.readable_bytes, job->chain.writable_bytes);
+    job->mechanism = job->request.mechanism;
+    if (job->status == VKS_STATUS_OK)
+        job->status = decide(job, worker->table, now_s);
+}
+
+/* The lengths were checked against the chain: failure would be our own mistake. */
+static void copy_payload(struct job *job)
+{
+    if (vks_desc_chain_read(&job->chain, VKS_HEAD_BYTES, job->input, request_payload_bytes(&job->request)))
+        job->status = VKS_STATUS_INTERNAL;
+}
+
+static void number_run(struct worker *worker, struct job *job)
+{
+    const struct vks_state_slot *slot = inflight_run(&worker->ring.inflight, job->head);
+
+    job->sequence = slot->sequence;
+    job->attempt = slot->attempt;
+    job->ring_run = worker->ring.run;
+}
+
+/* A chain without a shape: what it asked for is unknown. */
+static void refuse_chain(struct worker *worker, struct job *job)
+{
+    memset(&job->request, 0, sizeof(job->request));
+    job->status = VKS_STATUS_MALFORMED;
+    job->mechanism = job->key_version = job->output_bytes = 0;
+    number_run(worker, job);
+    finish(worker, job, false);
+}
+
+/* Answer one request that was taken, or hand it to the slow lane, or park it. The audit ring has room. */
+static void serve_head(struct worker *worker, uint16_t head, uint64_t now_s)
+{
+    struct ring *ring = &worker->ring;
+    struct job *job = &worker->fast, *slow;
+
+    job->head = head;
+    if (vks_desc_chain_walk(&job->chain, &worker->mem, ring->vring.desc, ring->vring.size, head)) {
+        refuse_chain(worker, job);
+        return;
+    }
+    decode_and_decide(worker, job, now_s);
+    if (job->status == VKS_STATUS_OK && decide_is_slow(job)) {
+        slow = slow_lane_free_job(&worker->slow);
+        if (!slow) {
+            head_queue_push(&ring->parked, head);
+            return;
+        }
+        number_run(worker, job);
+        job_move(slow, job);
+        copy_payload(slow);
+        slow_lane_submit(&worker->slow, slow);
+        return;
+    }
+    number_run(worker, job);
+    if (job->status == VKS_STATUS_OK) {
+        copy_payload(job);
+        run_fast(worker, job);
+    }
+    finish(worker, job, true);
+    job_wipe_output(job);
+}
+
+/* 1: *head* is the one to serve next, marked in flight; 0: there is none; -EPROTO: the ring is broken. */
+static int next_head(struct ring *ring, struct slow_lane *slow, uint16_t *head)
+{
+    int found;
+
+    if (ring->parked.count && slow_lane_free_job(slow)) {
+        *head = head_queue_pop(&ring->parked);
+        return 1;
+    }
+    if (ring->redo.count) {
+        *head = head_queue_pop(&ring->redo);
+        return 1;
+    }
+    found = vks_vring_available(&ring->vring);
+    if (found <= 0)
+        return found;
+    found = vks_vring_peek(&ring->vring);
+    if (found < 0)
+        return found;
+    *head = (uint16_t)found;
+    /* A driver that offers a head again before it was used has lost track of its own ring. */
+    if (inflight_is_taken(&ring->inflight, *head))
+        return -EPROTO;
+    inflight_take(&ring->inflight, *head);
+    ring->vring.last_avail++;
+    return 1;
+}
+
+static enum serve_result serve_batch(struct worker *worker)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    for (int i = 0; i < BATCH && !guest_fault_seen(); i++) {
+        uint16_t head;
+        int found;
+
+        if (!vks_audit_has_room(worker->audit))
+            return SERVE_BLOCKED;
+        found = next_head(&worker->ring, &worker->slow, &head);
+        if (found < 0) {
+            ring_break(worker, found);
+            return SERVE_IDLE;
+        }
+        if (found == 0) {
+            vks_vring_want_kick(&worker->ring.vring);
+            return vks_vring_available(&worker->ring.vring) ? SERVE_MORE : SERVE_IDLE;
+        }
+        serve_head(worker, head, (uint64_t)now.tv_sec);
+    }
+    return SERVE_MORE;
+}
+
+enum serve_result serve(struct worker *worker)
+{
+    enum serve_result result = SERVE_IDLE;
+
+    serve_done_jobs(worker);
+    if (worker->ring.running)
+        result = serve_batch(worker);
+    if (worker->ring.running && guest_fault_seen())
+        ring_break(worker, -EFAULT);
+    if (worker->ring.running && vks_vring_needs_signal(&worker->ring.vring))
+        ring_signal(&worker->ring);
+    if (slow_lane_count(&worker->slow, SLOW_DONE) && !vks_audit_has_room(worker->audit))
+        result = SERVE_BLOCKED;
+    return worker->ring.running || result == SERVE_BLOCKED ? result : SERVE_IDLE;
+}

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A worker's set-up and its main loop. What goes wrong before the loop is told in one line on stderr. */
+#define _GNU_SOURCE
+#include "worker.h"
+
+#include <errno.h>
+#include <openssl/crypto.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "crypto_process.h"
+#include "guest_fault.h"
+#include "secret_arena.h"
+
+enum {
+    AUDIT_ROOM_POLL_MS = 10,
+};
+
+static struct worker worker;
+
+static _Noreturn void fail(const char *what, int error)
+{
+    fprintf(stderr, "vks-worker: %s: %s\n", what, strerror(-error));
+    _exit(1);
+}
+
+static int map_state(int state_fd)
+{
+    struct stat stat;
+    void *state;
+
+    if (fstat(state_fd, &stat))
+        return -errno;
+    if (stat.st_size < (off_t)vks_state_bytes())
+        return -EPROTO;
+    state = mmap(NULL, vks_state_bytes(), PROT_READ | PROT_WRITE, MAP_SHARED, state_fd, 0);
+    close(state_fd);
+    if (state == MAP_FAILED)
+        return -errno;
+    if (vks_state_check(state, (uint64_t)stat.st_size))
+        return -EPROTO;
+    inflight_open(&worker.ring.inflight, state, 0);
+    worker.audit = vks_state_audit(state);
+    return 0;
+}
+
+static int say_ready(void)
+{
+    struct vks_ipc_head head = {.type = VKS_WORKER_READY};
+    struct vks_worker_ready ready = {
+        .secret_memory = vks_secret_arena_memory(),
+        .libcrypto_version = (uint32_t)OpenSSL_version_num(),
+    };
+    struct vks_ipc_part part = {&ready, sizeof(ready)};
+
+    return vks_ipc_send(worker.control_fd, &head, &part, 1, NULL, 0);
+}
+
+/* A kick is only a reason to look at the ring. A descriptor that cannot be read would be ready for ever. */
+static void read_kick(void)
+{
+    uint64_t kicks[8];
+    ssize_t got;
+
+    do
+        got = read(worker.ring.kick_fd, kicks, sizeof(kicks));
+    while (got < 0 && errno == EINTR);
+    if (got == 0 || (got < 0 && errno != EAGAIN))
+        ring_set_fd(&worker.ring.kick_fd, -1);
+}
+
+static int wait_ms(enum serve_result result)
+{
+    switch (result) {
+    case SERVE_MORE:
+        return 0;
+    case SERVE_BLOCKED:
+        return AUDIT_ROOM_POLL_MS;
+    case SERVE_IDLE:
+        break;
+    }
+    return -1;
+}
+
+/* Runs on a secret stack: what crypto spills must not lie elsewhere. */
+static int loop(void *argument)
+{
+    (void)argument;
+    for (;;) {
+        int timeout_ms = wait_ms(serve(&worker));
+        struct pollfd fds[] = {
+            {.fd = worker.control_fd, .events = POLLIN},
+            {.fd = worker.key_fd, .events = POLLIN},
+            {.fd = worker.slow.done_fd, .events = POLLIN},
+            {.fd = worker.ring.kick_fd, .events = POLLIN},
+        };
+
+        if (poll(fds, sizeof(fds) / sizeof(fds[0]), timeout_ms) < 0 && errno != EINTR)
+            return -errno;
+        /* Keys before control: a snapshot that follows its keys finds them. */
+        if (fds[1].revents && !control_receive_keys(&worker)) {
+            close(worker.key_fd);
+            worker.key_fd = -1;
+        }
+        if (fds[2].revents)
+            slow_lane_acknowledge(&worker.slow);
+        if (fds[3].revents)
+            read_kick();
+        if (fds[0].revents && !control_receive(&worker))
+            return 0;
+    }
+}
+
+static void set_up(int control_fd, int key_fd, int state_fd)
+{
+    int error;
+
+    worker.control_fd = control_fd;
+    worker.key_fd = key_fd;
+    worker.ring.kick_fd = worker.ring.call_fd = worker.ring.err_fd = -1;
+    signal(SIGPIPE, SIG_IGN);
+    if ((error = vks_crypto_harden()))
+        fail("hardening", error);
+    if ((error = vks_crypto_after_fork()))
+        fail("secret memory", error);
+    if ((error = map_state(state_fd)))
+        fail("state memory", error);
+    if ((error = guest_fault_guard(&worker.mem)))
+        fail("signal handler", error);
+    if ((error = job_open(&worker.fast, JOB_FAST_INPUT_BYTES, JOB_FAST_OUTPUT_BYTES)))
+        fail("buffers", error);
+    if ((error = slow_lane_start(&worker.slow)))
+        fail("slow lane", error);
+    if ((error = say_ready()))
+        fail("control socket", error);
+}
+
+_Noreturn void worker_main(int control_fd, int key_fd, int state_fd)
+{
+    int error;
+
+    set_up(control_fd, key_fd, state_fd);
+    error = vks_secret_call(loop, NULL);
+    if (error)
+        fail("main loop", error);
+    _exit(0);
+}

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One guest's data plane. The main thread is the fast lane: it alone owns the ring, guest memory, the tables and the
+ * control socket. What the parts know:
+ *
+ *   control   messages of keystored and the custodian     ring    start, stop and notification of the virtqueue
+ *   serve     from an available head to its answer        slow    the second thread's jobs
+ */
+#ifndef VKS_WORKER_H
+#define VKS_WORKER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "audit.h"
+#include "guest_mem.h"
+#include "head_queue.h"
+#include "inflight.h"
+#include "ipc_socket.h"
+#include "job.h"
+#include "key_loads.h"
+#include "lane_slow.h"
+#include "snapshot_table.h"
+#include "vring.h"
+
+struct ring {
+    struct vks_vring vring;
+    struct inflight inflight;
+    struct head_queue redo;   /* in flight when the ring started, to be run again before anything new */
+    struct head_queue parked; /* slow ones for which no job was free */
+    int kick_fd;
+    int call_fd;
+    int err_fd;
+    uint32_t run; /* counts starts and stops: an answer of an earlier run is not written */
+    bool running;
+};
+
+struct worker {
+    int control_fd;
+    int key_fd; /* -1 when the custodian is gone */
+    struct vks_guest_mem mem;
+    struct vks_audit_ring *audit;
+    struct ring ring;
+    struct job fast;
+    struct slow_lane slow;
+    struct snapshot_table *table;
+    struct key_loads loads;
+    bool snapshot_waits; /* its reply waits until a running job has let go of a key that was taken away */
+    struct vks_ipc_head snapshot_request;
+    struct vks_ipc_message message;
+};
+
+/* Serve one guest until keystored is gone; does not return. */
+_Noreturn void worker_main(int control_fd, int key_fd, int state_fd);
+
+/* serve.c */
+enum serve_result {
+    SERVE_IDLE,    /* nothing waits; a kick will come */
+    SERVE_MORE,    /* the batch was full */
+    SERVE_BLOCKED, /* no room for audit records */
+};
+/* Take and answer up to one batch, give done jobs their answers, signal once. */
+enum serve_result serve(struct worker *worker);
+/* Record and answer what the slow lane has done, as far as the audit ring has room. */
+void serve_done_jobs(struct worker *worker);
+
+/* ring.c */
+__attribute__((warn_unused_result)) int ring_start(struct worker *worker, const struct vks_worker_ring_start *start,
+                                                   struct vks_ipc_message *message);
+/* Finish the slow operation that runs if that is soon, then let go of the ring. */
+void ring_stop(struct worker *worker);
+/* The driver or front-end broke the virtqueue: stop it, say so. */
+void ring_break(struct worker *worker, int error);
+/* Replace one of the ring's descriptors; takes *fd*, which may be -1. */
+void ring_set_fd(int *place, int fd);
+void ring_signal(const struct ring *ring);
+/* Find ring and ranges again after the memory table changed. */
+void ring_remap(struct worker *worker);
+
+/* control.c; false when the other side is gone or broke the protocol. */
+__attribute__((warn_unused_result)) bool control_receive(struct worker *worker);
+__attribute__((warn_unused_result)) bool control_receive_keys(struct worker *worker);
+/* Send the reply to a snapshot if it waited for jobs that are done now. */
+void control_settle_snapshot(struct worker *worker);
+/* Tell keystored something nobody asked for. */
+void control_event(struct worker *worker, uint32_t type, const void *body, uint32_t body_bytes);
+
+#endif

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * vks-zygote: forks workers. libcrypto is warmed up once, so that a worker costs milliseconds and a few hundred KiB.
+ *
+ * Descriptor 3 is its control socket; when keystored closes it the zygote ends, its workers go on. It holds no secret,
+ * no randomness and, beyond the moment of a spawn, nothing of any guest.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "crypto_process.h"
+#include "ipc_socket.h"
+#include "worker.h"
+
+enum {
+    CONTROL_FD = 3,
+    WORKER_FDS = 3,
+    WORKER_FD_FIRST = 64, /* out of the way while everything below is closed */
+};
+
+static struct vks_ipc_message message;
+
+static _Noreturn void fail(const char *what, int error)
+{
+    fprintf(stderr, "vks-zygote: %s: %s\n", what, strerror(-error));
+    _exit(1);
+}
+
+/* In the child: keep stdio and the three descriptors of this worker, close whatever else was inherited. */
+static _Noreturn void become_worker(void)
+{
+    sigset_t none;
+    int fds[WORKER_FDS];
+
+    for (int i = 0; i < WORKER_FDS; i++) {
+        fds[i] = fcntl(message.fds[i], F_DUPFD_CLOEXEC, WORKER_FD_FIRST + i);
+        if (fds[i] != WORKER_FD_FIRST + i)
+            fail("descriptors", fds[i] < 0 ? -errno : -EBADF);
+    }
+    if (close_range(STDERR_FILENO + 1, WORKER_FD_FIRST - 1, 0) ||
+        close_range(WORKER_FD_FIRST + WORKER_FDS, UINT_MAX, 0))
+        fail("descriptors", -errno);
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    (void)prctl(PR_SET_NAME, "vks-worker");
+    worker_main(fds[0], fds[1], fds[2]);
+}
+
+static int spawn(void)
+{
+    const struct vks_zygote_spawn *asked = vks_ipc_body(&message);
+    struct vks_zygote_spawned spawned = {.worker_id = asked->worker_id};
+    struct vks_ipc_head head = {.type = VKS_ZYGOTE_SPAWN | VKS_IPC_REPLY, .tag = message.head.tag};
+    struct vks_ipc_part part = {&spawned, sizeof(spawned)};
+    int pidfd, error;
+
+    spawned.pid = fork();
+    if (spawned.pid == 0)
+        become_worker();
+    if (spawned.pid < 0)
+        return vks_ipc_reply(CONTROL_FD, &message.head, -errno, NULL, 0);
+    /* The child is reaped by this thread only, so its pid cannot have been given to another process yet. */
+    pidfd = pidfd_open(spawned.pid, 0);
+    if (pidfd < 0) {
+        error = -errno;
+        kill(spawned.pid, SIGKILL);
+        return vks_ipc_reply(CONTROL_FD, &message.head, error, NULL, 0);
+    }
+    error = vks_ipc_send(CONTROL_FD, &head, &part, 1, &pidfd, 1);
+    close(pidfd);
+    return error;
+}
+
+static void reap(int signal_fd)
+{
+    struct signalfd_siginfo info;
+
+    (void)!read(signal_fd, &info, sizeof(info));
+    while (waitpid(-1, NULL, WNOHANG) > 0)
+        ;
+}
+
+static int open_child_signals(void)
+{
+    sigset_t set;
+
+    /* Interrupts from a terminal are keystored's to handle; it ends us by closing the socket. */
+    signal(SIGINT, SIG_IGN);
+    sigemptyset(&set);
+    sigaddset(&set, SIGCHLD);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+int main(void)
+{
+    int signal_fd, got, error;
+
+    if ((error = vks_crypto_start_public()) || (error = vks_crypto_warm_up()))
+        fail("libcrypto", error);
+    signal_fd = open_child_signals();
+    if (signal_fd < 0)
+        fail("signals", -errno);
+    for (;;) {
+        struct pollfd fds[] = {{.fd = CONTROL_FD, .events = POLLIN}, {.fd = signal_fd, .events = POLLIN}};
+
+        if (poll(fds, 2, -1) < 0 && errno != EINTR)
+            fail("poll", -errno);
+        if (fds[1].revents)
+            reap(signal_fd);
+        if (!fds[0].revents)
+            continue;
+        got = vks_ipc_receive(CONTROL_FD, &message, VKS_IPC_NOWAIT);
+        if (got == -EAGAIN)
+            continue;
+        if (got == 0)
+            return 0;
+        if (got < 0 || message.head.type != VKS_ZYGOTE_SPAWN)
+            fail("control socket", got < 0 ? got : -EPROTO);
+        error = spawn();
+        vks_ipc_close_fds(&message);
+        if (error)
+            fail("control socket", error);
+    }
+}

@@ -17,7 +17,7 @@ from qemu_images.uml import uml_module, user_mode_linux
 
 # What the agent's port needs; virtio_blk because the next thing anyone wants is a disk.
 TRANSPORT = ["virtio_pci", "virtio_console", "virtio_blk"]
-WARNINGS = ["-std=gnu11", "-Wall", "-Wextra", "-Werror"]
+WARNINGS = ["-Wall", "-Wextra", "-Werror"]
 
 
 @dataclass(frozen=True)
@@ -66,14 +66,28 @@ class Image:
     release: str
 
 
-def agent() -> Path:
-    """The guest agent, a static program."""
-    source = HERE / "agent.c"
+def program(name: str, sources: Sequence[Path], include: Sequence[Path] = (), flags: Sequence[str] = ()) -> Path:
+    """A static program for guests, which have no C library.
+
+    Args:
+        name: of the program.
+        sources: C files, or folders of them.
+        include: folders for the compiler to look for headers in.
+        flags: further words for the compiler.
+    """
 
     def build(folder: Path) -> None:
-        run(["cc", *WARNINGS, "-Os", "-static", "-s", "-o", folder / "agent", source])
+        say(f"building {name}")
+        files = [file for path in sources for file in (sorted(path.glob("*.c")) if path.is_dir() else [path])]
+        folders = [f"-I{path}" for path in include]
+        run(["cc", "-std=gnu11", "-O2", "-static", *folders, *flags, "-o", folder / name, *files])
 
-    return entry("agent", source_digest([source]), build) / "agent"
+    return entry("program", digest(name, source_digest([*sources, *include]), *flags), build) / name
+
+
+def agent() -> Path:
+    """The guest agent."""
+    return program("agent", [HERE / "agent.c"], flags=WARNINGS)
 
 
 def _base(root: Path, content: Content) -> None:

@@ -3,9 +3,8 @@
 
 from pathlib import Path
 
-from qemu_images.cache import digest, entry, say, source_digest
-from qemu_images.images import WARNINGS, Content
-from qemu_images.kernel import ModuleSource, run
+from qemu_images.images import Content, program
+from qemu_images.kernel import ModuleSource
 from qemu_images.packages import HERE
 
 GUEST_DRIVER = HERE.parent / "guest_driver"
@@ -17,21 +16,10 @@ def driver() -> ModuleSource:
     return ModuleSource(GUEST_DRIVER / "kernel", (GUEST_DRIVER / "include",))
 
 
-def vks(flags: tuple[str, ...] = ()) -> Path:
-    """``vks`` as one static program, for images without a C library.
-
-    Args:
-        flags: further words for the compiler, such as a sanitizer's.
-    """
-    folders = [GUEST_DRIVER / name for name in ("include", "lib", "cli")]
-
-    def build(folder: Path) -> None:
-        say("building vks")
-        sources = sorted(path for part in folders for path in part.glob("*.c"))
-        includes = [f"-I{part}" for part in folders]
-        run(["cc", *WARNINGS, "-O2", "-static", *flags, *includes, "-o", folder / "vks", *sources])
-
-    return entry("vks", digest(source_digest(folders), *flags), build) / "vks"
+def vks() -> Path:
+    """``vks`` as one static program."""
+    lib, cli = GUEST_DRIVER / "lib", GUEST_DRIVER / "cli"
+    return program("vks", [lib, cli], include=[GUEST_DRIVER / "include", lib, cli])
 
 
 def content(*, udev: bool = False) -> Content:

@@ -7,13 +7,18 @@ from pathlib import Path
 from typing import cast
 
 import pytest
+from framework.echo_device import EchoFactory
 from framework.guest import CommandFailed, Guest, GuestDied, KernelComplained
-from framework.qemu import QemuGuest
+from framework.qemu import QemuGuest, qemu_version
 from framework.uml import UmlGuest
 from guest.boot import Boot
 from qemu_images.images import Content, uml_image
 from qemu_images.kernel import ModuleSource
 from qemu_images.qemu import qemu_11
+
+from vmm_keystore.cli.qemu_args import Accelerator, build_options
+from vmm_keystore.vhost_user.listener import GuestSocket
+from vmm_keystore.vhost_user.server import Server
 
 PLANTED_BUG = Content((ModuleSource(Path(__file__).parent / "planted_bug"),))
 KINDS = [pytest.param("uml-plain", marks=pytest.mark.uml), pytest.param("qemu-cloud", marks=pytest.mark.qemu)]
@@ -121,6 +126,23 @@ def test_kernel_warning_fails_the_test(boot: Boot, kind: str) -> None:
     with pytest.raises(KernelComplained, match=r"its kernel: WARNING: .*planted_bug"):
         warned.__exit__(None, None, None)
     warned.console.take_complaints()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_vhost_user_device_appears(boot: Boot, tmp_path: Path, kind: str) -> None:
+    """The device a test names is there when the guest is ready; on QEMU by the arguments that users are told."""
+    path = tmp_path / "device.sock"
+    with Server() as server:
+        server.add_guest(GuestSocket("web1", path), EchoFactory())
+        if kind == "uml-plain":
+            guest = boot(kind, devices=[(path, 20)])
+        else:
+            version = qemu_version(["qemu-system-x86_64"])
+            guest = boot(
+                kind, devices=build_options("web1", path, version=version, accel=Accelerator.TCG, memory="256M")
+            )
+        assert "0x0014" in guest.run("cat /sys/bus/virtio/devices/*/device").text.split()
+        guest.close()
 
 
 @pytest.mark.uml

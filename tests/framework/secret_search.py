@@ -138,16 +138,18 @@ class SecretSearch:
         return total
 
     def _region(self, memory: int, start: int, end: int, name: str, total: Report) -> None:
-        for base in range(start, end, CHUNK_BYTES):
-            size = min(CHUNK_BYTES, end - base)
+        at = start
+        while at < end:
             try:
-                data = os.pread(memory, size, base)
-            except OSError:  # EIO: secret memory, device memory
-                total.unreadable_bytes += size
+                data = os.pread(memory, min(CHUNK_BYTES, end - at), at)
+            except OSError:  # EIO: secret memory, device memory, a page behind the end of a file
+                data = b""
+            if not data:
+                total.unreadable_bytes += mmap.PAGESIZE
+                at += mmap.PAGESIZE
                 continue
-            total.unreadable_bytes += size - len(data)
-            found = self.in_bytes(data, f"{total.place} {name or 'anonymous'} {base:#x}")
-            _join(total, found)
+            _join(total, self.in_bytes(data, f"{total.place} {name or 'anonymous'} {at:#x}"))
+            at += len(data)
 
 
 def _join(total: Report, part: Report) -> None:

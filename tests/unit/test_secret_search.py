@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import base64
+import mmap
 import os
 import random
 from pathlib import Path
@@ -126,6 +127,20 @@ def test_processes_files_and_folders_are_searched(tmp_path: Path) -> None:
     (tmp_path / "empty").touch()
     assert [hit.offset for hit in search.in_tree(tmp_path).hits] == [3]
     assert search.in_file(tmp_path / "empty").hits == []
+
+
+def test_pages_that_cannot_be_read_are_counted_and_hide_no_others(tmp_path: Path) -> None:
+    """A mapping whose file was cut: its first page is there, the two behind it are not."""
+    value = os.urandom(32)
+    path = tmp_path / "file"
+    path.write_bytes(value + bytes(3 * mmap.PAGESIZE - len(value)))
+    search = SecretSearch([secret_bytes("planted", value)])
+    with path.open("r+b") as file, mmap.mmap(file.fileno(), 0) as mapping:
+        os.truncate(path, mmap.PAGESIZE)
+        report = search.in_process(os.getpid())
+        assert [hit for hit in report.hits if str(path) in hit.place]
+        assert report.unreadable_bytes >= 2 * mmap.PAGESIZE
+        assert len(mapping) == 3 * mmap.PAGESIZE
 
 
 def test_a_form_too_short_to_be_found_is_refused() -> None:

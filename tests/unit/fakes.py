@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Stand-ins for the processes behind the service's ports: they keep the ports' promises, in memory."""
+
+import hashlib
+import itertools
+import threading
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from vmm_keystore.audit.log import AuditLog
+from vmm_keystore.errors import CustodianError, ImportRefusedError, KeystoreError, WorkerError
+from vmm_keystore.policy.grant import PermittedKey
+from vmm_keystore.policy.vocabulary import KeyState, KeyType
+from vmm_keystore.service.guest_keys import KeyLabels, StoreGuestKeys
+from vmm_keystore.service.keystore import Keystore
+from vmm_keystore.service.ports import (
+    Applied,
+    ApplyOutcome,
+    AuditSink,
+    CustodianStatus,
+    Guest,
+    GuestKeys,
+    ImportOffer,
+    KeyLoad,
+    SealedKey,
+    WorkerStatus,
+)
+from vmm_keystore.store.store import Store
+
+
+class FakeCustodian:
+    """Seals nothing: its blobs only say what they belong to."""
+
+    def __init__(self) -> None:
+        self.broken = False
+        self.offers: dict[bytes, bytes] = {}
+        self._numbers = itertools.count(1)
+
+    def status(self) -> CustodianStatus:
+        """Answer unless broken."""
+        self._check()
+        return CustodianStatus(4711, "memfd-secret", root_open=True)
+
+    def generate(self, key_id: bytes, version: int, key_type: KeyType) -> SealedKey:
+        """Make a blob that names its key."""
+        self._check()
+        public = hashlib.sha512(key_id).digest() + bytes([version]) if key_type.has_public else b""
+        return SealedKey(key_type, b"sealed:" + key_id + bytes([version]) * 64, public)
+
+    def offer_import(self) -> ImportOffer:
+        """Make an offer that is good once."""
+        self._check()
+        offer = ImportOffer(next(self._numbers).to_bytes(16), bytes(32))
+        self.offers[offer.offer_id] = offer.public_key
+        return offer
+
+    def import_key(self, offer_id: bytes, key_id: bytes, version: int, wrapped: bytes) -> SealedKey:
+        """Take bytes that are the word of a key type."""
+        self._check()
+        if self.offers.pop(offer_id, None) is None:
+            raise ImportRefusedError("unknown or used offer", "import again")
+        return self.generate(key_id, version, KeyType.from_text(wrapped.decode()))
+
+    def _check(self) -> None:
+        if self.broken:
+            raise CustodianError("the custodian does not answer")
+
+
+class FakeWorkers:
+    """One imaginary worker a guest, with what it was told last."""
+
+    def __init__(self, guest_keys: GuestKeys, audit: AuditSink) -> None:
+        self.guest_keys = guest_keys
+        self.audit = audit
+        self.sockets: dict[str, Guest] = {}
+        self.in_force: dict[str, tuple[PermittedKey, ...]] = {}
+        self.loads: list[KeyLoad] = []
+        self.rings: dict[str, bytes] = {}
+        self.refuse_add: KeystoreError | None = None
+        self.refuse_apply: KeystoreError | None = None
+        self.refuse_remove: KeystoreError | None = None
+        self.outcome = ApplyOutcome.ACKNOWLEDGED
+        self.hold = threading.Event()
+        self.hold.set()
+        self.entered = threading.Event()
+
+    def add_guest(self, guest: Guest) -> None:
+        """Listen."""
+        if self.refuse_add is not None:
+            raise self.refuse_add
+        if guest.name in self.sockets:
+            raise WorkerError("added twice")
+        self.sockets[guest.name] = guest
+        self.apply(guest.name)
+
+    def remove_guest(self, name: str) -> None:
+        """Forget it."""
+        del self.sockets[name], self.in_force[name]
+        if self.refuse_remove is not None:
+            raise self.refuse_remove
+
+    def apply(self, guest: str) -> Applied:
+        """Load and publish what is committed, as a real pool does."""
+        self.entered.set()
+        assert self.hold.wait(10)
+        if self.refuse_apply is not None:
+            raise self.refuse_apply
+        known = {(key.key_id, key.version) for key in self.in_force.get(guest, ())}
+        permitted = self.guest_keys.permitted_keys(guest)
+        new = [(key.key_id, key.version) for key in permitted if (key.key_id, key.version) not in known]
+        self.loads += self.guest_keys.lease_keys(guest, new)
+        self.in_force[guest] = self.guest_keys.permitted_keys(guest)
+        return Applied(guest, self.outcome)
+
+    def worker_status(self, guest: str) -> WorkerStatus:
+        """Say what a healthy worker says."""
+        alive = WorkerStatus(4712, "memfd-secret", len(self.loads), front_end_pid=None)
+        return alive if guest in self.sockets else replace(alive, pid=None, problem="no worker")
+
+    def drain_audit(self) -> None:
+        """Move what the test put into the rings."""
+        for guest, records in self.rings.items():
+            self.audit.append_records(guest, records)
+        self.rings.clear()
+
+
+@dataclass
+class FakeDaemon:
+    """The service over a real store and a real log, with imaginary processes."""
+
+    state_dir: Path
+    store: Store = field(init=False)
+    audit: AuditLog = field(init=False)
+    custodian: FakeCustodian = field(init=False)
+    workers: FakeWorkers = field(init=False)
+    keystore: Keystore = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.store = Store(self.state_dir / "keystore.db")
+        labels = KeyLabels(self.store)
+        self.audit = AuditLog(self.state_dir / "audit", labels.find)
+        self.custodian = FakeCustodian()
+        self.workers = FakeWorkers(StoreGuestKeys(self.store), self.audit)
+        for guest in self.workers.guest_keys.guests():
+            self.workers.add_guest(guest)
+        self.keystore = Keystore(self.store, self.custodian, self.workers, self.audit, labels)
+        self.keystore.recover()
+
+    def close(self) -> None:
+        """Stop; another may be opened over the same directory."""
+        self.keystore.close()
+        self.audit.close()
+        self.store.close()
+
+    def admin_lines(self) -> list[dict[str, Any]]:
+        """Audit lines of admin changes."""
+        return [line for line in self.keystore.audit_page(0, 1000)[0] if line["kind"] == "admin"]
+
+    def states(self, guest: str = "vm1") -> list[tuple[int, KeyState, bool]]:
+        """Version, state and whether it is the current one, of what is in force in *guest*."""
+        return [(key.version, key.state, key.current) for key in self.workers.in_force[guest]]

@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How every admin change is made: committed, in force in each worker concerned, on record, then answered.
+
+One change at a time. The audit line is stored with the change itself and moved to the log afterwards: a daemon that
+dies in between writes it when it starts again. Reads take no part in this and never wait.
+"""
+
+import json
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from vmm_keystore.audit.line import time_text
+from vmm_keystore.audit.log import AuditLog
+from vmm_keystore.errors import AuditError, KeystoreError, StoreError, WorkerError
+from vmm_keystore.service.ports import Applied, GuestWorkers
+from vmm_keystore.store.pending import delete_pending, insert_pending, list_pending
+from vmm_keystore.store.store import Store
+
+_PARALLEL_GUESTS = 8
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who asks: the peer of the control socket as the kernel names it."""
+
+    uid: int
+    pid: int
+
+
+class Change:
+    """A change under way: what its block fills in, and what became of it afterwards."""
+
+    def __init__(self, connection: sa.Connection) -> None:
+        self.connection = connection
+        self.committed = False
+        self.applied: tuple[Applied, ...] = ()
+        self._guests: list[str] = []
+        self._after: list[Callable[[], None]] = []
+
+    def affects(self, *guests: str) -> None:
+        """Name guests whose workers must have it before it is answered."""
+        self._guests += guests
+
+    def afterwards(self, step: Callable[[], None]) -> None:
+        """Name a step that follows the commit and comes before the answer."""
+        self._after.append(step)
+
+    @property
+    def guests(self) -> tuple[str, ...]:
+        """Guests named so far."""
+        return tuple(self._guests)
+
+    @property
+    def steps(self) -> tuple[Callable[[], None], ...]:
+        """Steps named so far."""
+        return tuple(self._after)
+
+
+class Changes:
+    """Makes changes; ``lock`` serialises them."""
+
+    def __init__(self, store: Store, workers: GuestWorkers, audit: AuditLog) -> None:
+        self.lock = threading.RLock()
+        self._store = store
+        self._workers = workers
+        self._audit = audit
+        self._recorded = 0
+        self._executor = ThreadPoolExecutor(_PARALLEL_GUESTS, thread_name_prefix="apply")
+
+    @contextmanager
+    def begin(self, actor: Actor, action: str, **detail: Any) -> Iterator[Change]:
+        """Run the block as one change; nothing of it remains when it raises.
+
+        Args:
+            actor: who asked for it.
+            action: what it is, for the audit log.
+            detail: to what, in words; never key bytes.
+
+        Raises:
+            WorkerError: it is stored, but a guest's worker did not confirm it and could not be ended, or a step failed.
+            AuditError: it is stored and in force, its audit line follows when the log can be written again.
+        """
+        fields = {"time": time_text(time.time_ns()), "action": action, "uid": actor.uid, "pid": actor.pid, **detail}
+        with self.lock:
+            with self._store.write() as connection:
+                change = Change(connection)
+                yield change
+                number = insert_pending(connection, json.dumps(fields))
+            change.committed = True
+            change.applied, failures = self._apply(change)
+            self._record(number, change.applied, failures)
+        if failures:
+            raise WorkerError(
+                "the change is stored, but not everywhere in force: " + "; ".join(failures),
+                "vmm-keystore guest show tells how its worker is; restarting the daemon ends it",
+            )
+
+    def recover(self) -> None:
+        """Write the audit lines of changes that an earlier daemon committed and did not live to record."""
+        with self.lock:
+            with self._store.read() as connection:
+                waiting = list_pending(connection)
+            if waiting:
+                self._recorded = self._audit.last_change()
+                self._flush({})
+
+    def close(self) -> None:
+        """End the threads."""
+        self._executor.shutdown()
+
+    def _apply(self, change: Change) -> tuple[tuple[Applied, ...], list[str]]:
+        applied, failures = [], []
+        outcomes = self._executor.map(self._apply_one, change.guests)
+        for guest, outcome in zip(change.guests, outcomes, strict=True):
+            if isinstance(outcome, Applied):
+                applied.append(outcome)
+            else:
+                failures.append(f"guest '{guest}': {outcome.message}")
+        for step in change.steps:
+            try:
+                step()
+            except KeystoreError as error:
+                failures.append(error.message)
+        return tuple(applied), failures
+
+    def _apply_one(self, guest: str) -> Applied | KeystoreError:
+        try:
+            return self._workers.apply(guest)
+        except KeystoreError as error:
+            return error
+
+    def _record(self, number: int, applied: tuple[Applied, ...], failures: list[str]) -> None:
+        outcome: dict[str, Any] = {"applied": {one.guest: one.outcome.value for one in applied}}
+        if failures:
+            outcome["failed"] = failures
+        try:
+            self._flush({number: outcome})
+        except AuditError as error:
+            raise type(error)(
+                f"the change is in force, but its audit line is still to be written: {error.message}", error.hint
+            ) from error
+        except StoreError as error:
+            _logger.warning("the change is in force and on record, but: %s", error.message)
+
+    def _flush(self, outcomes: dict[int, dict[str, Any]]) -> None:
+        with self._store.read() as connection:
+            waiting = list_pending(connection)
+        for number, line in waiting:
+            if number > self._recorded:
+                self._audit.append_change(number, {**json.loads(line), **outcomes.get(number, {})})
+                self._recorded = number
+        with self._store.write() as connection:
+            delete_pending(connection, self._recorded)

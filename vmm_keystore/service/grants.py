@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The verbs for grants: in force in a running guest before they return."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from vmm_keystore.errors import AlreadyExistsError, StateError
+from vmm_keystore.policy.mechanisms import permission_for
+from vmm_keystore.policy.vocabulary import KeyState, Mechanism, Op
+from vmm_keystore.service.changes import Actor, Changes
+from vmm_keystore.service.clock import now_s
+from vmm_keystore.service.ports import Applied
+from vmm_keystore.store.grants import GrantRow, delete_grant, find_grant, insert_grant, list_grants
+from vmm_keystore.store.guests import get_guest
+from vmm_keystore.store.keys import get_key
+from vmm_keystore.store.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class GrantRequest:
+    """What to grant; 0 and none mean no bound, *mechanisms* None those that need not be named."""
+
+    guest: str
+    key: str
+    ops: Sequence[Op]
+    mechanisms: Sequence[Mechanism] | None = None
+    input_bytes_max: int = 0
+    not_before_s: int = 0
+    not_after_s: int = 0
+    uids: Sequence[int] = ()
+
+
+class Grants:
+    """Adding, removing and showing grants."""
+
+    def __init__(self, store: Store, changes: Changes) -> None:
+        self._store = store
+        self._changes = changes
+
+    def add(self, actor: Actor, request: GrantRequest) -> tuple[GrantRow, tuple[Applied, ...]]:
+        """Grant a key to a guest.
+
+        Raises:
+            NotFoundError: no such guest or key.
+            AlreadyExistsError: the guest has a grant of the key.
+            InvalidRequestError: operations or mechanisms do not go with the key's type.
+            StateError: the key is destroyed.
+        """
+        with self._store.read() as connection:
+            key_type = get_key(connection, request.key).key_type
+        permission = permission_for(
+            key_type,
+            request.ops,
+            request.mechanisms,
+            not_before_s=request.not_before_s,
+            not_after_s=request.not_after_s,
+            input_bytes_max=request.input_bytes_max,
+            uids=request.uids,
+        )
+        detail = {
+            "guest": request.guest,
+            "key": request.key,
+            "ops": [op.text for op in Op if permission.op_mask >> op & 1],
+            "mechanisms": [m.text for m in Mechanism if permission.mechanism_mask >> m & 1],
+            "input_bytes_max": permission.input_bytes_max,
+            "not_before_s": permission.not_before_s,
+            "not_after_s": permission.not_after_s,
+            "uids": list(permission.uids),
+        }
+        with self._changes.begin(actor, "grant-add", **detail) as change:
+            get_guest(change.connection, request.guest)
+            key = get_key(change.connection, request.key)
+            if all(version.state == KeyState.DESTROYED for version in key.versions):
+                raise StateError(f"key '{key.label}' is destroyed")
+            if find_grant(change.connection, request.guest, request.key) is not None:
+                raise AlreadyExistsError(
+                    f"guest '{request.guest}' has a grant of key '{request.key}' already",
+                    "vmm-keystore grant remove takes it away; then add what it should be",
+                )
+            insert_grant(change.connection, request.guest, request.key, permission, now_s())
+            change.affects(request.guest)
+            added = find_grant(change.connection, request.guest, request.key)
+        assert added is not None  # noqa: S101 -- inserted above, in the same transaction
+        return added, change.applied
+
+    def remove(self, actor: Actor, guest: str, key: str) -> tuple[GrantRow, tuple[Applied, ...]]:
+        """Take a key from a guest: no operation with it starts after this returned.
+
+        Raises:
+            NotFoundError: no such guest, key or grant.
+        """
+        with self._changes.begin(actor, "grant-remove", guest=guest, key=key) as change:
+            removed = delete_grant(change.connection, guest, key)
+            change.affects(guest)
+        return removed, change.applied
+
+    def list(self, guest: str | None = None, key: str | None = None) -> tuple[GrantRow, ...]:
+        """Grants by guest and key, of one guest or key only when given."""
+        with self._store.read() as connection:
+            if guest is not None:
+                get_guest(connection, guest)
+            if key is not None:
+                get_key(connection, key)
+            return list_grants(connection, guest, key)

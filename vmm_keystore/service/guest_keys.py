@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the workers read: the store seen through the ports ``GuestKeys``, and labels for the audit log."""
+
+from collections.abc import Sequence
+
+from vmm_keystore.policy.grant import PermittedKey
+from vmm_keystore.service.ports import Guest, KeyLoad
+from vmm_keystore.store.grants import SealedVersion, permitted_versions
+from vmm_keystore.store.guests import list_guests
+from vmm_keystore.store.keys import key_labels, take_nonce_lease
+from vmm_keystore.store.store import Store
+
+
+class StoreGuestKeys:
+    """``GuestKeys`` over the store; takes no lock but the store's own, and that only to spend leases."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def guests(self) -> Sequence[Guest]:
+        """See ``GuestKeys``."""
+        with self._store.read() as connection:
+            return [Guest(row.name, row.socket, row.owner_uid) for row in list_guests(connection)]
+
+    def permitted_keys(self, guest: str) -> tuple[PermittedKey, ...]:
+        """See ``GuestKeys``."""
+        with self._store.read() as connection:
+            return tuple(version.permitted for version in permitted_versions(connection, guest))
+
+    def lease_keys(self, guest: str, versions: Sequence[tuple[bytes, int]]) -> tuple[KeyLoad, ...]:
+        """See ``GuestKeys``."""
+        wanted = frozenset(versions)
+        with self._store.read() as connection:
+            found = _wanted(permitted_versions(connection, guest), wanted)
+        if not any(version.permitted.key_type.makes_nonces for version in found):
+            return tuple(_load(version, 0) for version in found)
+        with self._store.write() as connection:
+            return tuple(
+                _load(
+                    version,
+                    take_nonce_lease(connection, version.version_row) if version.permitted.key_type.makes_nonces else 0,
+                )
+                for version in _wanted(permitted_versions(connection, guest), wanted)
+            )
+
+
+class KeyLabels:
+    """Labels by key id for the audit log; labels never change, so none is read twice."""
+
+    def __init__(self, store: Store) -> None:
+        with store.read() as connection:
+            self._labels = key_labels(connection)
+
+    def add(self, key_id: bytes, label: str) -> None:
+        """Learn a new key before any guest can use it."""
+        self._labels[key_id] = label
+
+    def find(self, key_id: bytes) -> str | None:
+        """Return the label, None for an id that is no key of ours."""
+        return self._labels.get(key_id)
+
+
+def _wanted(versions: Sequence[SealedVersion], wanted: frozenset[tuple[bytes, int]]) -> list[SealedVersion]:
+    return [v for v in versions if (v.permitted.key_id, v.permitted.version) in wanted]
+
+
+def _load(version: SealedVersion, lease: int) -> KeyLoad:
+    key = version.permitted
+    return KeyLoad(key.key_id, key.version, key.key_type, lease, version.sealed)

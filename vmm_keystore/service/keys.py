@@ -1,0 +1,231 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The verbs for keys. Key material comes from the custodian sealed and is only carried to the store."""
+
+import logging
+import uuid
+from base64 import b64encode
+from textwrap import wrap
+
+import sqlalchemy as sa
+
+from vmm_keystore.errors import AlreadyExistsError, InvalidRequestError, StateError, StoreError
+from vmm_keystore.policy.lifecycle import check_move, rotated_state
+from vmm_keystore.policy.vocabulary import KeyState, KeyType
+from vmm_keystore.service.changes import Actor, Changes
+from vmm_keystore.service.clock import now_s
+from vmm_keystore.service.guest_keys import KeyLabels
+from vmm_keystore.service.ports import Applied, ImportOffer, KeyCustodian, SealedKey
+from vmm_keystore.store.keys import (
+    KeyRow,
+    find_key,
+    get_key,
+    insert_key,
+    insert_version,
+    list_keys,
+    public_der,
+    set_state,
+)
+from vmm_keystore.store.store import Store
+
+_MOVES = {
+    KeyState.ACTIVE: "key-activate",
+    KeyState.SUSPENDED: "key-suspend",
+    KeyState.DEACTIVATED: "key-deactivate",
+    KeyState.COMPROMISED: "key-compromise",
+    KeyState.DESTROYED: "key-destroy",
+}
+
+_logger = logging.getLogger(__name__)
+
+
+class Keys:
+    """Making, changing and showing keys."""
+
+    def __init__(self, store: Store, custodian: KeyCustodian, changes: Changes, labels: KeyLabels) -> None:
+        self._store = store
+        self._custodian = custodian
+        self._changes = changes
+        self._labels = labels
+
+    def generate(self, actor: Actor, label: str, key_type: KeyType, *, activate: bool) -> KeyRow:
+        """Make a key in the custodian.
+
+        Raises:
+            AlreadyExistsError: the label is taken.
+            CustodianError: it could not be made.
+        """
+        self._check_free(label)
+        key_id = uuid.uuid4().bytes
+        sealed = self._custodian.generate(key_id, 1, key_type)
+        return self._insert(actor, "key-generate", label, key_id, sealed, activate=activate)
+
+    def offer_import(self) -> ImportOffer:
+        """Get a one-time public key to wrap an import to."""
+        return self._custodian.offer_import()
+
+    def import_key(
+        self, actor: Actor, label: str, offer_id: bytes, wrapped: bytes, key_type: KeyType | None, *, activate: bool
+    ) -> KeyRow:
+        """Take a key that was wrapped to an offer.
+
+        Args:
+            actor: who asks.
+            label: of the new key.
+            offer_id: of the offer it was wrapped to; each is good for one import.
+            wrapped: what vks-import gave.
+            key_type: what it must be; None: whatever it is.
+            activate: make it active at once.
+
+        Raises:
+            AlreadyExistsError: the label is taken.
+            ImportRefusedError: the custodian could not take it.
+            InvalidRequestError: it is a key of another type.
+        """
+        self._check_free(label)
+        key_id = uuid.uuid4().bytes
+        sealed = self._custodian.import_key(offer_id, key_id, 1, wrapped)
+        if key_type is not None and sealed.key_type != key_type:
+            raise InvalidRequestError(
+                f"the key is of type {sealed.key_type.text}, not {key_type.text}",
+                "leave out --type to take it as it is",
+            )
+        return self._insert(actor, "key-import", label, key_id, sealed, activate=activate)
+
+    def rotate(self, actor: Actor, label: str) -> tuple[KeyRow, tuple[Applied, ...]]:
+        """Make a new active version current; the one before only processes from now on."""
+        before = self.show(label)
+        rotated_state(before.state)
+        version = before.versions[-1].version + 1
+        sealed = self._custodian.generate(before.key_id, version, before.key_type)
+        with self._changes.begin(actor, "key-rotate", key=label, version=version) as change:
+            key = get_key(change.connection, label)
+            if key.versions[-1].version + 1 != version:
+                raise StateError(f"key '{label}' was rotated meanwhile", "look at it and try again")
+            old_state = rotated_state(key.state)
+            if old_state != key.state:
+                set_state(change.connection, key, key.current_version, old_state, now_s())
+            insert_version(
+                change.connection,
+                key.row_id,
+                version,
+                state=KeyState.ACTIVE,
+                sealed=sealed.sealed,
+                public_der=sealed.public_der,
+                now_s=now_s(),
+            )
+            change.affects(*key.guests)
+        return self.show(label), change.applied
+
+    def move(
+        self, actor: Actor, label: str, state: KeyState, version: int | None
+    ) -> tuple[KeyRow, tuple[Applied, ...]]:
+        """Move a version along its life cycle.
+
+        Args:
+            actor: who asks.
+            label: of the key.
+            state: to move to.
+            version: which; None: every version for DESTROYED, the current one for the others.
+
+        Raises:
+            NotFoundError: no such key or version.
+            StateError: the life cycle has no such move.
+        """
+        asked = "all" if version is None and state == KeyState.DESTROYED else version or "current"
+        with self._changes.begin(actor, _MOVES[state], key=label, version=asked) as change:
+            key = get_key(change.connection, label)
+            for number in _versions_to_move(key, state, version):
+                _move_version(change.connection, key, number, state)
+            change.affects(*key.guests)
+            if state == KeyState.DESTROYED:
+                change.afterwards(self._scrub)
+        return self.show(label), change.applied
+
+    def show(self, label: str) -> KeyRow:
+        """Return one key."""
+        with self._store.read() as connection:
+            return get_key(connection, label)
+
+    def list(self) -> tuple[KeyRow, ...]:
+        """Every key, by label."""
+        with self._store.read() as connection:
+            return list_keys(connection)
+
+    def public_pem(self, label: str, version: int | None) -> str:
+        """Return the SubjectPublicKeyInfo of a version, the current one by default, as PEM (RFC 7468).
+
+        Raises:
+            InvalidRequestError: a symmetric key has none.
+            StateError: it was destroyed.
+        """
+        with self._store.read() as connection:
+            key = get_key(connection, label)
+            number = key.current_version if version is None else version
+            state = key.version(number).state
+            der = public_der(connection, key, number)
+        if not key.key_type.has_public:
+            raise InvalidRequestError(f"key '{label}' is symmetric ({key.key_type.text}): it has no public key")
+        if state == KeyState.DESTROYED:
+            raise StateError(f"key '{label}' version {number} is destroyed")
+        lines = "\n".join(wrap(b64encode(der).decode(), 64))
+        return f"-----BEGIN PUBLIC KEY-----\n{lines}\n-----END PUBLIC KEY-----\n"
+
+    def _check_free(self, label: str) -> None:
+        with self._store.read() as connection:
+            _check_free(connection, label)
+
+    def _insert(
+        self, actor: Actor, action: str, label: str, key_id: bytes, sealed: SealedKey, *, activate: bool
+    ) -> KeyRow:
+        state = KeyState.ACTIVE if activate else KeyState.PRE_ACTIVATION
+        detail = {"key": label, "key_id": key_id.hex(), "type": sealed.key_type.text, "state": state.text}
+        with self._changes.begin(actor, action, **detail) as change:
+            _check_free(change.connection, label)
+            row = insert_key(change.connection, key_id, label, sealed.key_type, now_s())
+            insert_version(
+                change.connection,
+                row,
+                1,
+                state=state,
+                sealed=sealed.sealed,
+                public_der=sealed.public_der,
+                now_s=now_s(),
+            )
+            self._labels.add(key_id, label)
+        return self.show(label)
+
+    def _scrub(self) -> None:
+        try:
+            self._store.scrub()
+        except StoreError as error:
+            # The blob is gone from the database; only the log still has it, until it is overwritten.
+            _logger.warning("the write-ahead log was not scrubbed yet: %s", error.message)
+
+
+def _check_free(connection: sa.Connection, label: str) -> None:
+    key = find_key(connection, label)
+    if key is not None:
+        hint = "a destroyed key keeps its label, so that the audit log stays clear; choose another"
+        raise AlreadyExistsError(
+            f"there is a key '{label}' already",
+            hint if key.state == KeyState.DESTROYED else "vmm-keystore key rotate gives it a new version",
+        )
+
+
+def _versions_to_move(key: KeyRow, state: KeyState, version: int | None) -> list[int]:
+    if version is not None:
+        return [version]
+    if state != KeyState.DESTROYED:
+        return [key.current_version]
+    remaining = [version.version for version in key.versions if version.state != KeyState.DESTROYED]
+    if not remaining:
+        raise StateError(f"key '{key.label}' is destroyed already")
+    return remaining
+
+
+def _move_version(connection: sa.Connection, key: KeyRow, number: int, state: KeyState) -> None:
+    try:
+        check_move(key.version(number).state, state)
+    except StateError as error:
+        raise StateError(f"key '{key.label}' version {number}: {error.message}", error.hint) from error
+    set_state(connection, key, number, state, now_s())

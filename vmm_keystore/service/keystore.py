@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The daemon's verbs in one place: what the control API calls, and what the daemon puts together.
+
+Put together from below, because the workers need what is under the service::
+
+    store = Store(state_dir.database)
+    labels = KeyLabels(store)
+    audit = AuditLog(state_dir.audit, labels.find)
+    workers = ...(StoreGuestKeys(store), audit)          # GuestWorkers
+    keystore = Keystore(store, custodian, workers, audit, labels)
+    keystore.recover()
+"""
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vmm_keystore.audit.log import AuditLog
+from vmm_keystore.audit.reader import AuditReader
+from vmm_keystore.audit.verify import ChainReport, verify_chain
+from vmm_keystore.errors import CustodianError
+from vmm_keystore.service.changes import Changes
+from vmm_keystore.service.grants import Grants
+from vmm_keystore.service.guest_keys import KeyLabels
+from vmm_keystore.service.guests import Guests
+from vmm_keystore.service.keys import Keys
+from vmm_keystore.service.ports import CustodianStatus, GuestWorkers, KeyCustodian
+from vmm_keystore.store.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class DaemonStatus:
+    """The daemon at a glance."""
+
+    pid: int
+    uptime_s: int
+    state_dir: Path
+    store_schema: str
+    guests: int
+    guests_connected: int
+    keys: int
+    grants: int
+    audit_last_seq: int
+    custodian: CustodianStatus | CustodianError
+
+
+class Keystore:
+    """Everything an admin can ask for."""
+
+    def __init__(
+        self, store: Store, custodian: KeyCustodian, workers: GuestWorkers, audit: AuditLog, labels: KeyLabels
+    ) -> None:
+        self._store = store
+        self._custodian = custodian
+        self._workers = workers
+        self._audit = audit
+        self._reader = AuditReader(audit.directory)
+        self._started = time.monotonic()
+        self._changes = Changes(store, workers, audit)
+        self.guests = Guests(store, workers, self._changes)
+        self.keys = Keys(store, custodian, self._changes, labels)
+        self.grants = Grants(store, self._changes)
+
+    def recover(self) -> None:
+        """Finish what an earlier daemon did not live to finish; once, before the first request."""
+        self._changes.recover()
+
+    def close(self) -> None:
+        """End what the service started; the parts it was given stay open."""
+        self._changes.close()
+
+    def audit_page(self, after: int | None, limit: int) -> tuple[list[dict[str, Any]], int]:
+        """Return up to *limit* lines behind *after* (None: the last ones) and the number to ask behind next.
+
+        What the workers have committed so far is in the log before it is read.
+        """
+        self._workers.drain_audit()
+        until = self._audit.last_seq
+        start = max(0, until - limit) if after is None else min(after, until)
+        lines = self._reader.page(start, until, limit)
+        return lines, start + len(lines)
+
+    def audit_verify(self) -> ChainReport:
+        """Check the whole chain as it stands."""
+        self._workers.drain_audit()
+        return verify_chain(self._audit.directory, self._audit.last_seq)
+
+    def status(self) -> DaemonStatus:
+        """Say how the daemon is; a custodian that does not answer is part of the answer."""
+        custodian: CustodianStatus | CustodianError
+        try:
+            custodian = self._custodian.status()
+        except CustodianError as error:
+            custodian = error
+        guests = self.guests.list()
+        return DaemonStatus(
+            pid=os.getpid(),
+            uptime_s=int(time.monotonic() - self._started),
+            state_dir=self._audit.directory.parent,
+            store_schema=self._store.schema,
+            guests=len(guests),
+            guests_connected=sum(view.worker.front_end_pid is not None for view in guests),
+            keys=len(self.keys.list()),
+            grants=len(self.grants.list()),
+            audit_last_seq=self._audit.last_seq,
+            custodian=custodian,
+        )

@@ -21,6 +21,10 @@ class AptError(Exception):
     """apt could not find or fetch something."""
 
 
+class WrongChecksum(AptError):
+    """A file is signed by the archive, and yet not the one that was tested under this version."""
+
+
 @dataclass(frozen=True)
 class Package:
     """One exact package of a suite."""

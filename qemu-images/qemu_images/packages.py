@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from qemu_images.apt import Apt, AptError, Package
+from qemu_images.apt import Apt, AptError, Package, WrongChecksum
 from qemu_images.cache import cache_root, digest, entry, locked, say
 
 HERE = Path(__file__).resolve().parent.parent
@@ -94,7 +94,8 @@ def _download(packages: Sequence[Package], apt: Apt, store: Path) -> None:
     """Bring *packages* into *store*, named by checksum.
 
     Raises:
-        AptError: one cannot be had, or is not the file that its checksum names.
+        AptError: one cannot be had.
+        WrongChecksum: one is not the file that its checksum names.
     """
     missing = [package for package in packages if not (store / f"{package.sha256}.deb").exists()]
     if not missing:
@@ -105,7 +106,7 @@ def _download(packages: Sequence[Package], apt: Apt, store: Path) -> None:
         by_checksum = {_checksum(path): path for path in Path(folder).glob("*.deb")}
         for package in missing:
             if package.sha256 not in by_checksum:
-                raise AptError(f"{package.name} {package.version} has another checksum than expected")
+                raise WrongChecksum(f"{package.name} {package.version} has another checksum than packages.lock says")
             by_checksum[package.sha256].rename(store / f"{package.sha256}.deb")
 
 
@@ -134,6 +135,8 @@ def fetch(name: str) -> Fetched:
             wanted = read_lock(forward.read_text())[name]
         try:
             _download(wanted, apt, store)
+        except WrongChecksum:
+            raise
         except AptError as error:
             wanted = _fall_forward(group, wanted, apt, error)
             _download(wanted, apt, store)

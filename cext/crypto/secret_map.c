@@ -56,7 +56,8 @@ static int map_into(uint8_t *bytes, size_t size_bytes, int fd, int flags, enum v
 
 static int secret_fd(size_t size_bytes)
 {
-    int fd = (int)syscall(SYS_memfd_secret, FD_CLOEXEC);
+    /* The manual says FD_CLOEXEC, which the kernel answers with EINVAL: mm/secretmem.c takes O_CLOEXEC. */
+    int fd = (int)syscall(SYS_memfd_secret, O_CLOEXEC);
 
     if (fd < 0)
         return -errno;

@@ -72,3 +72,23 @@ def test_audit_lines_say_who_acted() -> None:
     assert "  web uid 7  " in columns.lay_out({"time": 0, "kind": "use", "guest": "web", "uid": 7, "op": "sign"})
     unknown = columns.lay_out({"time": 0, "kind": "use", "guest": "web", "op": "sign", "key": None, "key_id": "00ff"})
     assert "  00ff  " in unknown
+
+
+def test_audit_lines_of_changes_say_to_what_and_where_in_force() -> None:
+    line = {
+        "seq": 4,
+        "time": 0,
+        "kind": "admin",
+        "action": "grant-add",
+        "uid": 0,
+        "pid": 7,
+        "guest": "web",
+        "key": "tls",
+        "ops": ["sign", "verify"],
+        "not_after_s": 0,
+        "uids": [],
+        "applied": {"web": "acknowledged"},
+        "change": 3,
+    }
+    text = AuditColumns().lay_out(line)
+    assert text.endswith("  admin uid 0  grant-add  tls  ok  guest=web ops=sign,verify applied=web:acknowledged")

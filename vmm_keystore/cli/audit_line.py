@@ -8,10 +8,10 @@ from typing import Any
 from vmm_keystore.cli.output import cell, moment
 
 # In a column of their own, or of use to machines only.
-_OWN_COLUMN = {"time", "kind", "guest", "uid", "op", "action", "event", "key", "version", "status"}
-_MACHINE = {"seq", "prev", "key_id", "record", "request", "queue", "change"}
+_OWN_COLUMN = {"time", "kind", "uid", "op", "action", "event", "key", "version", "status"}
+_MACHINE = {"seq", "prev", "key_id", "record", "request", "queue", "change", "pid"}
 # What goes without saying.
-_USUAL = {"count": 1, "attempt": 1, "digest": False}
+_USUAL = {"count": 1, "attempt": 1, "digest": False, "input_bytes_max": 0, "not_before_s": 0, "not_after_s": 0}
 
 
 class AuditColumns:
@@ -30,7 +30,10 @@ class AuditColumns:
             cell(line.get("status", "ok")),
         ]
         self._widths = [max(width, len(text)) for width, text in zip(self._widths, columns, strict=True)]
-        rest = " ".join(f"{name}={cell(value)}" for name, value in line.items() if _is_telling(name, value))
+        shown = _OWN_COLUMN | _MACHINE | ({"guest"} if line.get("kind") != "admin" else set())
+        rest = " ".join(
+            f"{name}={cell(value)}" for name, value in line.items() if name not in shown and _is_telling(name, value)
+        )
         text = "  ".join(column.ljust(width) for column, width in zip(columns, self._widths, strict=True))
         return f"{text}  {rest}".rstrip()
 
@@ -53,4 +56,4 @@ def _key(line: dict[str, Any]) -> str:
 
 
 def _is_telling(name: str, value: object) -> bool:
-    return name not in _OWN_COLUMN | _MACHINE and value not in (None, "", [], {}) and _USUAL.get(name) != value
+    return value not in (None, "", [], {}) and (name not in _USUAL or _USUAL[name] != value)

@@ -23,6 +23,8 @@ def cell(value: object) -> str:
             return value or "-"
         case list() | tuple() | set() | frozenset():
             return ",".join(cell(entry) for entry in value) or "-"
+        case dict():
+            return ",".join(f"{name}:{cell(entry)}" for name, entry in value.items()) or "-"
         case _:
             return str(value)
 

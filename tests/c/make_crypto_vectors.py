@@ -109,7 +109,9 @@ def ecdsa() -> None:
             parameter=signature, data=digest, flags="VKS_REQUEST_F_DIGEST",
         )  # fmt: skip
         swapped = signature[size:] + signature[:size]
-        add(name + " swapped", "VERIFY", key_type, mechanism, key, parameter=swapped, data=message, status="AUTH_FAILED")
+        add(
+            name + " swapped", "VERIFY", key_type, mechanism, key, parameter=swapped, data=message, status="AUTH_FAILED"
+        )
 
 
 def ed25519_vectors() -> None:
@@ -178,12 +180,28 @@ def rsa_vectors() -> None:
     for name in ("sha256", "sha384", "sha512"):
         short = name.upper()
         signature = pow(emsa_pkcs1(name, message, size), numbers.d, modulus).to_bytes(size, "big")
-        add(f"RFC 8017 PKCS#1 v1.5 {name}", "SIGN", "RSA_2048", f"RSA_PKCS1_{short}", der, data=message, output=signature)
+        add(
+            f"RFC 8017 PKCS#1 v1.5 {name}",
+            "SIGN",
+            "RSA_2048",
+            f"RSA_PKCS1_{short}",
+            der,
+            data=message,
+            output=signature,
+        )
         add(
             f"RFC 8017 PKCS#1 v1.5 {name} digest", "SIGN", "RSA_2048", f"RSA_PKCS1_{short}", der,
             data=hashlib.new(name, message).digest(), output=signature, flags="VKS_REQUEST_F_DIGEST",
         )  # fmt: skip
-        add(f"RFC 8017 PKCS#1 v1.5 {name}", "VERIFY", "RSA_2048", f"RSA_PKCS1_{short}", der, parameter=signature, data=message)
+        add(
+            f"RFC 8017 PKCS#1 v1.5 {name}",
+            "VERIFY",
+            "RSA_2048",
+            f"RSA_PKCS1_{short}",
+            der,
+            parameter=signature,
+            data=message,
+        )
         pss = pow(emsa_pss(name, message, key.key_size - 1), numbers.d, modulus).to_bytes(size, "big")
         add(f"RFC 8017 PSS {name}", "VERIFY", "RSA_2048", f"RSA_PSS_{short}", der, parameter=pss, data=message)
         add(
@@ -197,7 +215,9 @@ def rsa_vectors() -> None:
         mechanism = f"RSA_OAEP_{name.upper()}"
         add(vector, "DECRYPT", "RSA_2048", mechanism, der, parameter=label, data=cipher, output=message)
         wrong = b"other"
-        add(vector + " wrong", "DECRYPT", "RSA_2048", mechanism, der, parameter=wrong, data=cipher, status="AUTH_FAILED")
+        add(
+            vector + " wrong", "DECRYPT", "RSA_2048", mechanism, der, parameter=wrong, data=cipher, status="AUTH_FAILED"
+        )
     add(
         "BoringSSL OAEP with a label", "DECRYPT", "RSA_2048", "RSA_OAEP_SHA512", der,
         parameter=bytes.fromhex(record["OAEPLABEL"]), data=bytes.fromhex(record["INPUT"]),
@@ -252,7 +272,10 @@ def aes() -> None:
                     aad=bytes.fromhex(record["AAD"]), data=made, status="AUTH_FAILED",
                 )  # fmt: skip
                 break
-        files = (("AES_CBC", f"CBC/CBCMMT{bits}.rsp", "CAVP CBC"), ("AES_CTR", f"CTR/aes-{bits}-ctr.txt", "RFC 3686 CTR"))
+        files = (
+            ("AES_CBC", f"CBC/CBCMMT{bits}.rsp", "CAVP CBC"),
+            ("AES_CTR", f"CTR/aes-{bits}-ctr.txt", "RFC 3686 CTR"),
+        )
         for mechanism, path, name in files:
             for record in records(f"ciphers/AES/{path}")[:2]:
                 add(

@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from framework.split_ring import DESC, F_INDIRECT, F_NEXT, F_WRITE
-
 from vmm_keystore.vhost_user.backend import Completion, MemoryRegion, RingFd, Session, Vring
 
 

@@ -108,6 +108,7 @@ class FrontEnd:
         self.features = 0
         self.protocol_features = 0
         self._backend_req: list[int] = []
+        self._started = False
 
     @classmethod
     def connect(cls, path: Path | str, ram: GuestRam, profile: Profile = QEMU_7_2) -> Self:
@@ -227,6 +228,8 @@ class FrontEnd:
         self._set_backend_req_fd()
         self.tell(Msg.SET_OWNER)
         self.ask(Msg.GET_FEATURES)
+        if self.profile.resets_device and self.has(P_RESET_DEVICE):  # firmware and driver probe the device
+            self.tell(Msg.RESET_DEVICE)
 
     def _negotiate_protocol(self) -> None:
         if self.features & 1 << F_PROTOCOL_FEATURES:
@@ -285,19 +288,21 @@ class FrontEnd:
                 self.tell_u64(Msg.SET_STATUS, status | bits)
 
     def start(self, *rings: SplitRing, base: int = 0) -> None:
-        """The guest's driver is ready: share memory, set the rings up, let them run."""
+        """The guest's driver is ready: share memory where that has not been done, set the rings up, let them run."""
         if self.profile.is_uml:
             self._start_uml(rings)
             return
-        for ring in rings:  # at creation already
-            self.set_call(ring)
-            self.tell_u64(Msg.SET_VRING_ERR, ring.index, [ring.err_fd])
+        if not self._started:  # at creation already
+            for ring in rings:
+                self.set_call(ring)
+                self.tell_u64(Msg.SET_VRING_ERR, ring.index, [ring.err_fd])
         self.tell_u64(Msg.SET_FEATURES, 1 << F_PROTOCOL_FEATURES)
         self.add_status(8)
-        self.share_memory()
+        if not self._started:
+            self.share_memory()
+        self._started = True
         for ring in rings:
             self.start_ring(ring, base)
-        self.add_status(1 | 2 | 4)
         self.ask(Msg.GET_FEATURES)  # what went before is done once this is answered
 
     def start_ring(self, ring: SplitRing, base: int = 0) -> None:
@@ -337,8 +342,6 @@ class FrontEnd:
             self.stop_ring(ring)
         if self.profile.resets_device and self.has(P_RESET_DEVICE):
             self.tell(Msg.RESET_DEVICE)
-        elif self.has(P_STATUS):
-            self.tell_u64(Msg.SET_STATUS, 0)
         self.ask(Msg.GET_FEATURES)
 
 

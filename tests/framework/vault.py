@@ -12,7 +12,6 @@ from typing import Any
 
 from framework.guest_ram import GuestRam
 from framework.split_ring import Segment, SplitRing
-
 from vmm_keystore._vks import ffi, lib
 
 HEAD_BYTES = ffi.sizeof("struct vks_request_head")

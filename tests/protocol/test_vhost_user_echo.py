@@ -97,10 +97,7 @@ def test_driver_goes_and_comes_back(machine: Machine) -> None:
     machine.frontend.stop(machine.ring)
     assert machine.device.rings == {}
     machine.ring.reset()
-    if machine.frontend.profile.is_uml:
-        machine.frontend.start(machine.ring)
-    else:  # memory is still shared; the call fd comes again, the err fd does not
-        machine.frontend.start_ring(machine.ring)
+    machine.frontend.start(machine.ring)
     assert machine.echo(b"second life") == b"second life"
 
 

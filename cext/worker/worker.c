@@ -54,7 +54,7 @@ static int say_ready(void)
     struct vks_ipc_head head = {.type = VKS_WORKER_READY};
     struct vks_worker_ready ready = {
         .secret_memory = vks_secret_arena_memory(),
-        .libcrypto_version = (uint32_t)OpenSSL_version_num(),
+        .libcrypto_version = (uint32_t)(OpenSSL_version_num() >> 4),
     };
     struct vks_ipc_part part = {&ready, sizeof(ready)};
 

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * vks-custodian: the one process that holds the KEK. It generates, imports, seals and unseals keys and hands them to
+ * workers in secret memory. Its only way in is the socket it is started with, descriptor 3; it ends when that closes.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "crypto_process.h"
+#include "ipc_socket.h"
+#include "requests.h"
+#include "secret_stack.h"
+
+enum {
+    CONTROL_FD = 3,
+};
+
+/* Ciphertext and public things only, so ordinary memory. */
+static struct vks_ipc_message message;
+
+static int serve(void *argument)
+{
+    int received;
+
+    while ((received = vks_ipc_receive(CONTROL_FD, &message, 0)) == 1) {
+        int error = vks_request_serve(CONTROL_FD, &message);
+
+        if (error)
+            return error;
+    }
+    return received;
+}
+
+/* One descriptor per worker; the soft limit of 1024 is for select(2), which nobody uses here. */
+static void raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+int main(void)
+{
+    int error = vks_crypto_harden();
+
+    /* Ctrl-C at keystored's terminal is keystored's to handle; it then closes the socket. */
+    signal(SIGINT, SIG_IGN);
+    raise_descriptor_limit();
+    if (!error)
+        error = vks_crypto_start();
+    if (error) {
+        fprintf(stderr, "vks-custodian: cannot set up secret memory: %s\nhint: check ulimit -l\n", strerror(-error));
+        return 1;
+    }
+    error = vks_secret_call(serve, NULL);
+    if (error && error != -EPIPE) {
+        fprintf(stderr, "vks-custodian: ended: %s\n", strerror(-error));
+        return 1;
+    }
+    return 0;
+}

@@ -10,7 +10,8 @@
     │   ├── AlreadyExistsError     name, label or socket is taken
     │   ├── StateError             the key's state does not allow it
     │   ├── ImportRefusedError     the custodian did not take the imported key
-    │   └── NotAllowedError        this peer may not ask for it
+    │   ├── NotAllowedError        this peer may not ask for it
+    │   └── TooLargeError          the request is larger than any that makes sense
     ├── StoreError                 the database could not do it; nothing was changed
     │   ├── StoreDamagedError      not a database, or failing its checks
     │   ├── StoreNewerError        written by a newer version
@@ -86,6 +87,12 @@ class NotAllowedError(RequestError):
     """The peer may not use the control API."""
 
     code = "not-allowed"
+
+
+class TooLargeError(RequestError):
+    """The request is larger than any that makes sense."""
+
+    code = "too-large"
 
 
 class StoreError(KeystoreError):

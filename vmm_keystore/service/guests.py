@@ -2,9 +2,10 @@
 """The verbs for guests."""
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 
-from vmm_keystore.errors import AlreadyExistsError, InvalidRequestError
+from vmm_keystore.errors import AlreadyExistsError, InvalidRequestError, NotFoundError
 from vmm_keystore.service.changes import Actor, Change, Changes
 from vmm_keystore.service.clock import now_s
 from vmm_keystore.service.ports import Guest, GuestWorkers, WorkerStatus
@@ -92,7 +93,12 @@ class Guests:
         """Every guest, by name."""
         with self._store.read() as connection:
             rows = list_guests(connection)
-        return tuple(GuestView(row, self._workers.worker_status(row.name)) for row in rows)
+        views = []
+        for row in rows:
+            # One that is removed while we look is not there any more.
+            with suppress(NotFoundError):
+                views.append(GuestView(row, self._workers.worker_status(row.name)))
+        return tuple(views)
 
     def _check_free(self, guest: Guest) -> None:
         with self._store.read() as connection:

@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the service returns, as the models of the API."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+
+from vmm_keystore.audit.verify import ChainReport
+from vmm_keystore.control import models
+from vmm_keystore.errors import CustodianError
+from vmm_keystore.policy.vocabulary import Mechanism, Op
+from vmm_keystore.service.guests import GuestView
+from vmm_keystore.service.keystore import DaemonStatus
+from vmm_keystore.service.ports import Applied, CustodianStatus
+from vmm_keystore.store.grants import GrantRow
+from vmm_keystore.store.keys import KeyRow
+
+
+def moment(seconds: int) -> datetime:
+    """UNIX time as a datetime."""
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def _bound(seconds: int) -> datetime | None:
+    return moment(seconds) if seconds else None
+
+
+def applied_to(applied: Sequence[Applied]) -> list[models.AppliedTo]:
+    """What became of a change in each guest."""
+    return [models.AppliedTo(guest=one.guest, outcome=one.outcome.value, detail=one.detail) for one in applied]
+
+
+def guest_info(view: GuestView) -> models.GuestInfo:
+    """A guest with its worker."""
+    worker = view.worker
+    return models.GuestInfo(
+        name=view.guest.name,
+        socket=view.guest.socket,
+        owner_uid=view.guest.owner_uid,
+        created=moment(view.guest.created_s),
+        grants=view.guest.grant_count,
+        worker=models.WorkerInfo(
+            running=worker.pid is not None,
+            pid=worker.pid,
+            secret_memory=worker.secret_memory,
+            generation=worker.generation,
+            connected=worker.front_end_pid is not None,
+            front_end_pid=worker.front_end_pid,
+            problem=worker.problem,
+        ),
+    )
+
+
+def key_info(key: KeyRow) -> models.KeyInfo:
+    """A key with its versions."""
+    return models.KeyInfo(
+        label=key.label,
+        id=key.key_id.hex(),
+        type=key.key_type,
+        state=key.state,
+        current_version=key.current_version,
+        created=moment(key.created_s),
+        versions=[
+            models.KeyVersionInfo(
+                version=version.version,
+                state=version.state,
+                current=version.version == key.current_version,
+                created=moment(version.created_s),
+                state_changed=moment(version.state_changed_s),
+            )
+            for version in key.versions
+        ],
+        guests=list(key.guests),
+    )
+
+
+def key_changed(key: KeyRow, applied: Sequence[Applied] = ()) -> models.KeyChanged:
+    """A key after a change."""
+    return models.KeyChanged(**dict(key_info(key)), applied=applied_to(applied))
+
+
+def grant_info(grant: GrantRow) -> models.GrantInfo:
+    """A grant in words."""
+    permission = grant.permission
+    return models.GrantInfo(
+        guest=grant.guest,
+        key=grant.key,
+        ops=[op for op in Op if permission.op_mask >> op & 1],
+        mechanisms=[m for m in Mechanism if permission.mechanism_mask >> m & 1],
+        input_bytes_max=permission.input_bytes_max or None,
+        not_before=_bound(permission.not_before_s),
+        not_after=_bound(permission.not_after_s),
+        uids=list(permission.uids),
+        created=moment(grant.created_s),
+    )
+
+
+def grant_changed(grant: GrantRow, applied: Sequence[Applied]) -> models.GrantChanged:
+    """A grant that was added or removed."""
+    return models.GrantChanged(**dict(grant_info(grant)), applied=applied_to(applied))
+
+
+def audit_verified(report: ChainReport) -> models.AuditVerified:
+    """What checking the chain found."""
+    return models.AuditVerified(
+        ok=report.ok,
+        lines=report.lines,
+        segments=report.segments,
+        last_seq=report.last_seq,
+        last_hash=report.last_hash,
+        torn_bytes=report.torn_bytes,
+        problem=report.problem,
+    )
+
+
+def status_info(status: DaemonStatus) -> models.StatusInfo:
+    """The daemon at a glance."""
+    return models.StatusInfo(
+        version=version("vmm-keystore"),
+        pid=status.pid,
+        uptime_s=status.uptime_s,
+        state_dir=str(status.state_dir),
+        store_schema=status.store_schema,
+        guests=status.guests,
+        guests_connected=status.guests_connected,
+        keys=status.keys,
+        grants=status.grants,
+        audit_last_seq=status.audit_last_seq,
+        custodian=_custodian_info(status.custodian),
+    )
+
+
+def _custodian_info(custodian: CustodianStatus | CustodianError) -> models.CustodianInfo:
+    if isinstance(custodian, CustodianError):
+        return models.CustodianInfo(
+            running=False, pid=None, secret_memory="", root_open=False, problem=custodian.message
+        )
+    return models.CustodianInfo(
+        running=True, pid=custodian.pid, secret_memory=custodian.secret_memory, root_open=custodian.root_open
+    )

@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The routes of /v1: each takes a model, calls one verb of the service, and gives a model.
+
+All of them are plain functions, so that they run in threads: one that waits (for a worker, the disk, the custodian)
+holds up no other.
+"""
+
+from typing import Annotated, cast
+
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.responses import PlainTextResponse
+
+from vmm_keystore.control import answers, models
+from vmm_keystore.control.peer import peer_of
+from vmm_keystore.errors import NotAllowedError
+from vmm_keystore.policy.vocabulary import KeyState
+from vmm_keystore.service.changes import Actor
+from vmm_keystore.service.grants import GrantRequest
+from vmm_keystore.service.keystore import Keystore
+from vmm_keystore.service.ports import Guest
+
+PAGE_LINES_MAX = 1000
+
+router = APIRouter(prefix="/v1", responses={"default": {"model": models.ErrorAnswer}})
+
+
+def _keystore(request: Request) -> Keystore:
+    return cast("Keystore", request.app.state.keystore)
+
+
+def _actor(request: Request) -> Actor:
+    peer = peer_of(request.scope)
+    if peer is None:
+        raise NotAllowedError("an unknown peer may change nothing")
+    return Actor(peer.uid, peer.pid)
+
+
+Service = Annotated[Keystore, Depends(_keystore)]
+Caller = Annotated[Actor, Depends(_actor)]
+Version = Annotated[int | None, Query(ge=1, le=2**32 - 1)]
+
+
+@router.get("/status")
+def status(service: Service) -> models.StatusInfo:
+    """Tell how the daemon is."""
+    return answers.status_info(service.status())
+
+
+@router.post("/guests", status_code=201)
+def add_guest(body: models.GuestCreate, service: Service, caller: Caller) -> models.GuestInfo:
+    """Add a guest; its socket is ready when this is answered."""
+    return answers.guest_info(service.guests.add(caller, Guest(body.name, body.socket, body.owner_uid)))
+
+
+@router.get("/guests")
+def list_guests(service: Service) -> models.GuestList:
+    """Every guest, by name."""
+    return models.GuestList(guests=[answers.guest_info(view) for view in service.guests.list()])
+
+
+@router.get("/guests/{name}")
+def show_guest(name: str, service: Service) -> models.GuestInfo:
+    """One guest with its worker."""
+    return answers.guest_info(service.guests.show(name))
+
+
+@router.delete("/guests/{name}")
+def remove_guest(name: str, service: Service, caller: Caller) -> models.GuestRemoved:
+    """Remove a guest and its grants; its front-end is disconnected."""
+    return models.GuestRemoved(name=name, grants_removed=service.guests.remove(caller, name))
+
+
+@router.post("/keys", status_code=201)
+def generate_key(body: models.KeyGenerate, service: Service, caller: Caller) -> models.KeyInfo:
+    """Make a key."""
+    return answers.key_info(service.keys.generate(caller, body.label, body.type, activate=body.activate))
+
+
+@router.get("/keys")
+def list_keys(service: Service) -> models.KeyList:
+    """Every key, by label."""
+    return models.KeyList(keys=[answers.key_info(key) for key in service.keys.list()])
+
+
+@router.post("/keys/import/offer", status_code=201)
+def offer_import(service: Service) -> models.KeyImportOffer:
+    """Get a one-time public key to wrap an import to."""
+    offer = service.keys.offer_import()
+    return models.KeyImportOffer(offer_id=offer.offer_id.hex(), public_key=offer.public_key.hex())
+
+
+@router.post("/keys/import", status_code=201)
+def import_key(body: models.KeyImport, service: Service, caller: Caller) -> models.KeyInfo:
+    """Take a key that was wrapped to an offer."""
+    key = service.keys.import_key(
+        caller, body.label, bytes.fromhex(body.offer_id), body.wrapped, body.type, activate=body.activate
+    )
+    return answers.key_info(key)
+
+
+@router.get("/keys/{label}")
+def show_key(label: str, service: Service) -> models.KeyInfo:
+    """One key with its versions."""
+    return answers.key_info(service.keys.show(label))
+
+
+@router.get("/keys/{label}/public", response_class=PlainTextResponse)
+def public_key(label: str, service: Service, version: Version = None) -> PlainTextResponse:
+    """The public key of a version as PEM."""
+    return PlainTextResponse(service.keys.public_pem(label, version), media_type="application/x-pem-file")
+
+
+@router.post("/keys/{label}/rotate")
+def rotate_key(label: str, service: Service, caller: Caller) -> models.KeyChanged:
+    """Make a new version current; the one before only processes from now on."""
+    return answers.key_changed(*service.keys.rotate(caller, label))
+
+
+@router.post("/keys/{label}/activate")
+def activate_key(label: str, service: Service, caller: Caller, body: models.KeyMove | None = None) -> models.KeyChanged:
+    """Move a version to active."""
+    return _move(service, caller, label, KeyState.ACTIVE, body)
+
+
+@router.post("/keys/{label}/suspend")
+def suspend_key(label: str, service: Service, caller: Caller, body: models.KeyMove | None = None) -> models.KeyChanged:
+    """Move a version to suspended: it does nothing until it is active again."""
+    return _move(service, caller, label, KeyState.SUSPENDED, body)
+
+
+@router.post("/keys/{label}/deactivate")
+def deactivate_key(
+    label: str, service: Service, caller: Caller, body: models.KeyMove | None = None
+) -> models.KeyChanged:
+    """Move a version to deactivated: it processes but no longer protects."""
+    return _move(service, caller, label, KeyState.DEACTIVATED, body)
+
+
+@router.post("/keys/{label}/compromise")
+def compromise_key(
+    label: str, service: Service, caller: Caller, body: models.KeyMove | None = None
+) -> models.KeyChanged:
+    """Mark a version as compromised: it processes but no longer protects, and never comes back."""
+    return _move(service, caller, label, KeyState.COMPROMISED, body)
+
+
+@router.post("/keys/{label}/destroy")
+def destroy_key(label: str, service: Service, caller: Caller, body: models.KeyMove | None = None) -> models.KeyChanged:
+    """Destroy one version, or all of them; the sealed blob is wiped."""
+    return _move(service, caller, label, KeyState.DESTROYED, body)
+
+
+@router.post("/grants", status_code=201)
+def add_grant(body: models.GrantCreate, service: Service, caller: Caller) -> models.GrantChanged:
+    """Grant a key to a guest; in force in a running guest when this is answered."""
+    request = GrantRequest(
+        guest=body.guest,
+        key=body.key,
+        ops=body.ops,
+        mechanisms=body.mechanisms,
+        input_bytes_max=body.input_bytes_max or 0,
+        not_before_s=int(body.not_before.timestamp()) if body.not_before else 0,
+        not_after_s=int(body.not_after.timestamp()) if body.not_after else 0,
+        uids=body.uids,
+    )
+    return answers.grant_changed(*service.grants.add(caller, request))
+
+
+@router.get("/grants")
+def list_grants(service: Service, guest: str | None = None, key: str | None = None) -> models.GrantList:
+    """Grants by guest and key, of one guest or key only when given."""
+    return models.GrantList(grants=[answers.grant_info(grant) for grant in service.grants.list(guest, key)])
+
+
+@router.delete("/grants/{guest}/{key}")
+def remove_grant(guest: str, key: str, service: Service, caller: Caller) -> models.GrantChanged:
+    """Take a key from a guest; no operation with it starts after this is answered."""
+    return answers.grant_changed(*service.grants.remove(caller, guest, key))
+
+
+@router.get("/audit")
+def audit_page(
+    service: Service,
+    after: Annotated[int | None, Query(ge=0)] = None,
+    limit: Annotated[int, Query(ge=1, le=PAGE_LINES_MAX)] = 100,
+) -> models.AuditPage:
+    """Lines behind number *after*; without it the last ones."""
+    lines, last_seq = service.audit_page(after, limit)
+    return models.AuditPage(lines=lines, last_seq=last_seq)
+
+
+@router.get("/audit/verify")
+def audit_verify(service: Service) -> models.AuditVerified:
+    """Check the whole hash chain."""
+    return answers.audit_verified(service.audit_verify())
+
+
+def _move(
+    service: Keystore, caller: Actor, label: str, state: KeyState, body: models.KeyMove | None
+) -> models.KeyChanged:
+    return answers.key_changed(*service.keys.move(caller, label, state, body.version if body else None))

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The control socket and the thread that serves it."""
+
+import logging
+import os
+import socket
+import stat
+import threading
+from pathlib import Path
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from vmm_keystore.control.peer import PeerProtocol
+from vmm_keystore.errors import DaemonError
+
+_START_S = 10.0
+_STOP_S = 5
+
+_logger = logging.getLogger(__name__)
+
+
+def listen(path: Path) -> socket.socket:
+    """Make the control socket, open to its owner alone; a dead daemon's is replaced, a living one's is not.
+
+    Raises:
+        DaemonError: a daemon answers there, something else is in the way, or the folder cannot be written.
+    """
+    control = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    # Under another name until it has its mode: nobody connects to a socket that is still open to all.
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        _check_free(path)
+        fresh.unlink(missing_ok=True)
+        control.bind(str(fresh))
+        fresh.chmod(0o600)
+        control.listen(128)
+        fresh.rename(path)
+    except OSError as error:
+        control.close()
+        reason = (error.strerror or str(error)).lower()
+        raise DaemonError(f"cannot listen on {path}: {reason}", "choose another --control-socket") from error
+    except DaemonError:
+        control.close()
+        raise
+    return control
+
+
+class ControlServer:
+    """Serves *app* on the socket at *path* from ``start`` to ``stop``, in a thread of its own."""
+
+    def __init__(self, app: ASGIApp, path: Path) -> None:
+        self.path = path
+        self._socket: socket.socket | None = None
+        config = uvicorn.Config(
+            app,
+            http=PeerProtocol,
+            ws="none",
+            loop="asyncio",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_graceful_shutdown=_STOP_S,
+            timeout_keep_alive=30,
+        )
+        self._server = _ThreadServer(config)
+        self._thread = threading.Thread(target=self._run, name="control", daemon=True)
+
+    def start(self) -> None:
+        """Listen and serve; requests are answered when this returns.
+
+        Raises:
+            DaemonError: the socket cannot be made.
+        """
+        self._socket = listen(self.path)
+        self._thread.start()
+        if not self._server.ready.wait(_START_S):
+            raise DaemonError("the control API did not start", "the log says why")
+
+    def stop(self) -> None:
+        """Answer what is under way, then end; the socket is gone when this returns."""
+        if self._socket is None:
+            return
+        self.path.unlink(missing_ok=True)
+        self._server.should_exit = True
+        self._thread.join(_STOP_S + 1)
+        self._socket.close()
+        self._socket = None
+
+    def _run(self) -> None:
+        assert self._socket is not None  # noqa: S101 -- start made it
+        self._server.run(sockets=[self._socket])
+
+
+class _ThreadServer(uvicorn.Server):
+    """Says when it serves."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.ready = threading.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.ready.set()
+
+
+def _check_free(path: Path) -> None:
+    try:
+        if not stat.S_ISSOCK(path.lstat().st_mode):
+            raise DaemonError(f"{path} is in the way and no socket", "remove it, or choose another --control-socket")
+    except FileNotFoundError:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            _logger.info("replacing the socket of a daemon that is gone: %s", path)
+            return
+    raise DaemonError(f"another daemon listens on {path}", "stop it, or choose another --control-socket")

@@ -92,7 +92,7 @@ class Peer:
     pid: int
     uid: int
     gid: int
-    pidfd: int | None
+    pidfd: int
 
 
 class Completion(Protocol):

@@ -88,15 +88,16 @@ class Connection:
             OSError: the factory has refused; the connection is closed.
         """
         try:
-            self._backend = factory.open_session(self)
-        except OSError:
+            backend = factory.open_session(self)
+        except BaseException:
             self.close("refused by the device")
             raise
         if self._closed:
+            backend.close("aborted while it was opened")
             return
+        self._backend = backend
         self._set_reading(wanted=True)
-        if self.peer.pidfd is not None:
-            self.reactor.add_reader(self.peer.pidfd, lambda: self.close("front-end died"))
+        self.reactor.add_reader(self.peer.pidfd, lambda: self.close("front-end died"))
 
     @property
     def socket(self) -> socket.socket:
@@ -124,10 +125,9 @@ class Connection:
                 self._backend.close(reason)
         finally:
             self._release_fds(set())
-            if self.peer.pidfd is not None:
-                if self._backend is not None:
-                    self.reactor.remove_reader(self.peer.pidfd)
-                os.close(self.peer.pidfd)
+            if self._backend is not None:
+                self.reactor.remove_reader(self.peer.pidfd)
+            os.close(self.peer.pidfd)
             self._sock.close()
             self._on_closed(self)
 

@@ -22,6 +22,7 @@ from .peer import hung_up, pin_peer
 _log = logging.getLogger(__name__)
 
 _BACKLOG = 4
+_ACCEPT_RETRY_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +55,14 @@ class Listener:
         self._sock = _bind(guest_socket)
         created = guest_socket.path.lstat()
         self._inode = (created.st_dev, created.st_ino)
-        reactor.add_reader(self._sock.fileno(), self._on_connect)
+        self._listening = False
+        self._set_listening(wanted=True)
 
     def close(self, reason: str) -> None:
         """Drop the front-end, stop listening, remove the file if it is still ours."""
         if self.connection is not None:
             self.connection.close(reason)
-        self._reactor.remove_reader(self._sock.fileno())
+        self._set_listening(wanted=False)
         self._sock.close()
         path = self.guest_socket.path
         with contextlib.suppress(OSError):
@@ -68,11 +70,28 @@ class Listener:
             if (found.st_dev, found.st_ino) == self._inode:
                 path.unlink()
 
+    def _set_listening(self, *, wanted: bool) -> None:
+        if wanted and not self._listening:
+            self._reactor.add_reader(self._sock.fileno(), self._on_connect)
+        elif self._listening and not wanted:
+            self._reactor.remove_reader(self._sock.fileno())
+        self._listening = wanted
+
+    def _listen_again(self) -> None:
+        if self._sock.fileno() >= 0:  # not closed meanwhile
+            self._set_listening(wanted=True)
+
     def _on_connect(self) -> None:
         try:
             sock, _ = self._sock.accept()
-        except OSError:
-            return  # it has gone again, or we are out of descriptors: the next wake-up tries anew
+        except (BlockingIOError, ConnectionAbortedError):
+            return  # it has gone again
+        except OSError as error:
+            # Out of descriptors: it stays in the queue, and the loop must not spin on it.
+            _log.error("guest %s: cannot accept: %s", self.guest_socket.guest, error.strerror)
+            self._set_listening(wanted=False)
+            self._reactor.call_later(_ACCEPT_RETRY_S, self._listen_again)
+            return
         guest = self.guest_socket.guest
         if self.connection is not None and hung_up(self.connection.socket):
             # The event of its end is only queued behind this one.

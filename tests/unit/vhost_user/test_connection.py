@@ -3,12 +3,14 @@
 
 import gc
 import os
+import resource
 import socket
 import stat
 import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -136,7 +138,6 @@ def test_the_peer_is_pinned(path: Path, ram: GuestRam, server: Server, factory: 
         frontend.negotiate()
         peer = factory.devices[0].session.peer
         assert (peer.pid, peer.uid, peer.gid) == (os.getpid(), os.getuid(), os.getgid())
-        assert peer.pidfd is not None
         info = Path(f"/proc/self/fdinfo/{peer.pidfd}").read_text()
         assert f"Pid:\t{os.getpid()}\n" in info
         assert server.connected("web1")
@@ -256,6 +257,53 @@ def test_a_factory_may_refuse(tmp_path: Path, ram: GuestRam, server: Server) -> 
     with FrontEnd.connect(tmp_path / "g.sock", ram) as frontend:
         assert frontend.hung_up()
     assert server.connected("g") is False
+
+
+def test_a_factory_that_fails_does_not_lock_its_guest_out(tmp_path: Path, ram: GuestRam, server: Server) -> None:
+    factory = EchoFactory()
+
+    class Failing:
+        calls = 0
+
+        def open_session(self, session: Session) -> EchoDevice:
+            self.calls += 1
+            if self.calls == 1:
+                raise KeyError
+            device = factory.open_session(session)
+            if self.calls == 2:
+                session.abort("changed its mind")
+            return device
+
+    server.add_guest(GuestSocket("g", tmp_path / "g.sock"), Failing())
+    for _ in range(2):
+        with FrontEnd.connect(tmp_path / "g.sock", ram) as frontend:
+            assert frontend.hung_up()
+    with FrontEnd.connect(tmp_path / "g.sock", ram) as frontend:
+        frontend.negotiate()
+    assert factory.devices[0].closed == "aborted while it was opened"
+
+
+def test_running_out_of_descriptors_delays_and_does_not_spin(path: Path, ram: GuestRam, server: Server) -> None:
+    """A connection that cannot be accepted now is accepted later."""
+    on_loop(server, lambda: None)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with socket.socket(socket.AF_UNIX) as sock:
+        highest = max(int(name) for name in os.listdir("/proc/self/fd"))  # noqa: PTH208
+        fillers = [os.dup(sock.fileno()) for _ in range(highest)]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(fillers) + 1, hard))
+        try:
+            sock.connect(str(path))
+            loops = []
+            for _ in range(5):
+                on_loop(server, lambda: loops.append(time.thread_time()))
+                time.sleep(0.01)
+            assert loops[-1] - loops[0] < 0.02
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            for fd in fillers:
+                os.close(fd)
+        with FrontEnd(sock.dup(), ram) as frontend:
+            frontend.negotiate()
 
 
 def test_the_device_may_end_the_session(path: Path, ram: GuestRam, server: Server, factory: EchoFactory) -> None:

@@ -31,7 +31,7 @@ format: venv
 	@git ls-files '*.c' '*.h' | xargs -r clang-format -i
 
 lint: deps venv
-	@$(VENV)/bin/ruff format --check . && $(VENV)/bin/ruff check . && $(VENV)/bin/mypy
+	@$(VENV)/bin/ruff format --check . && $(VENV)/bin/ruff check . && $(VENV)/bin/mypy && $(VENV)/bin/lint-imports --no-logo --no-cache
 	@git ls-files '*.c' '*.h' | xargs -r clang-format --dry-run --Werror
 
 # C unit tests under ASan and UBSan.

@@ -5,6 +5,7 @@ import argparse
 import sys
 
 from qemu_images.apt import AptError
+from qemu_images.cache import prune
 from qemu_images.kernel import BuildError, kernel, vmlinux
 from qemu_images.packages import groups, write_lock
 from qemu_images.qemu import qemu_11
@@ -22,6 +23,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands.add_parser("qemu-11", help="unpack QEMU of trixie-backports; prints the program's folder")
     commands.add_parser("all", help="everything the tests boot, so that no test waits for it")
+    commands.add_parser("prune", help="remove what was not used for a while").add_argument(
+        "--days", type=int, default=30, help="default: 30"
+    )
     lock = commands.add_parser("lock", help="move the lock file to the suites' present versions")
     lock.add_argument("group", nargs="*", choices=[*groups(), []], help="default: all")
     return parser
@@ -44,6 +48,8 @@ def main() -> int:
                 for variant in FRAGMENTS:
                     user_mode_linux(variant)
                 qemu_11()
+            case "prune":
+                print(f"{prune(arguments.days)} entries removed")
             case "lock":
                 write_lock(arguments.group)
     except (AptError, BuildError) as error:

@@ -10,6 +10,7 @@ import hashlib
 import os
 import shutil
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -67,6 +68,7 @@ def entry(kind: str, key: str, build: Callable[[Path], None]) -> Path:
     folder = cache_root() / kind / key
     marker = folder / ".complete"
     if marker.exists():
+        marker.touch()
         return folder
     with locked(folder.with_name(f".{key}.lock")):
         if not marker.exists():
@@ -75,3 +77,15 @@ def entry(kind: str, key: str, build: Callable[[Path], None]) -> Path:
             build(folder)
             marker.touch()
     return folder
+
+
+def prune(days: int) -> int:
+    """Remove entries that were not used for so many *days*; how many there were."""
+    oldest = time.time() - days * 86400
+    removed = 0
+    for marker in cache_root().glob("*/*/.complete"):
+        if marker.stat().st_mtime < oldest:
+            marker.unlink()  # first, so that an interrupted removal leaves no entry that looks complete
+            shutil.rmtree(marker.parent)
+            removed += 1
+    return removed

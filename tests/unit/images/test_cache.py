@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Cached folders are complete or absent, and archives are the same for the same content."""
 
+import os
 import subprocess
 from pathlib import Path
 
 import pytest
 from qemu_images.archive import write_archive
-from qemu_images.cache import digest, entry, source_digest
+from qemu_images.cache import cache_root, digest, entry, prune, source_digest
 
 
 @pytest.fixture(autouse=True)
@@ -34,6 +35,17 @@ def test_failed_build_leaves_nothing_behind() -> None:
     with pytest.raises(RuntimeError):
         entry("kind", "key", fail)
     entry("kind", "key", succeed)
+
+
+def test_prune_removes_what_is_not_used() -> None:
+    """Entries in use stay; using one counts."""
+    for name in ("old", "used", "new"):
+        folder = entry("kind", name, lambda _: None)
+        if name != "new":
+            os.utime(folder / ".complete", (1, 1))
+    entry("kind", "used", lambda _: None)
+    assert prune(30) == 1
+    assert sorted(path.name for path in (cache_root() / "kind").iterdir() if path.is_dir()) == ["new", "used"]
 
 
 def test_keys_tell_parts_apart(tmp_path: Path) -> None:

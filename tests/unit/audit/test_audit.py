@@ -302,6 +302,16 @@ def test_verify_finds_a_missing_segment(directory: Path) -> None:
     assert "missing" in verify_chain(directory).problem
 
 
+def test_verify_finds_a_renamed_segment(directory: Path) -> None:
+    """A name that does not say the number of its first line would hide a gap from a reader."""
+    log = AuditLog(directory, label_of, segment_bytes_max=1)
+    for i in range(1, 3):
+        log.append_records("vm1", pack(sign(i)))
+    log.close()
+    list_segments(directory)[1].path.rename(directory / "audit-0000000000000005.jsonl")
+    assert "audit-0000000000000005.jsonl follows line 1" in verify_chain(directory).problem
+
+
 def test_verify_tells_a_torn_line_from_a_broken_chain(log: AuditLog, directory: Path) -> None:
     """Offline, after a crash: the chain holds, the bytes that never became a line are counted."""
     log.append_records("vm1", pack(sign(1)))

@@ -106,6 +106,8 @@ def test_leases_are_only_for_what_is_permitted(granted: FakeDaemon) -> None:
     key = granted.keystore.keys.show("web")
     keys = granted.workers.guest_keys
     assert len(keys.lease_keys("vm1", [(key.key_id, 1), (key.key_id, 2), (bytes(16), 1)])) == 1
+    granted.keystore.keys.rotate(ROOT, "web")
+    assert [load.version for load in keys.lease_keys("vm1", [(key.key_id, 2)])] == [2]
     assert keys.lease_keys("vm2", [(key.key_id, 1)]) == ()
     granted.keystore.keys.move(ROOT, "web", KeyState.DESTROYED, None)
     assert keys.lease_keys("vm1", [(key.key_id, 1)]) == ()

@@ -24,16 +24,25 @@ class Boot(Protocol):
         """
 
 
+running: list[Guest] = []
+"""Guests of the fixtures, so that a failing test can show their consoles."""
+
+
 def booting() -> Iterator[Boot]:
     """Yield a ``Boot``; its guests end when the generator is resumed."""
     with ExitStack() as stack:
+
+        def enter(guest: Guest) -> Guest:
+            running.append(guest)
+            stack.callback(running.remove, guest)
+            return stack.enter_context(guest)
 
         def boot(kind: str, content: Content = Content(), **options: Any) -> Guest:  # noqa: B008  a frozen value
             carrier, _, flavour = kind.partition("-")
             if carrier == "uml":
                 image = uml_image(flavour, content)
-                return stack.enter_context(UmlGuest(image.kernel, image.initrd, **options))
+                return enter(UmlGuest(image.kernel, image.initrd, **options))
             image = qemu_image(flavour, content)
-            return stack.enter_context(QemuGuest(image.kernel, image.initrd, **options))
+            return enter(QemuGuest(image.kernel, image.initrd, **options))
 
         yield boot

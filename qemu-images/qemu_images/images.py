@@ -5,6 +5,7 @@ An image is ready when its agent says so; no init system, no disk.
 """
 
 import shutil
+import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -87,7 +88,13 @@ def program(name: str, sources: Sequence[Path], include: Sequence[Path] = (), fl
 
 def agent() -> Path:
     """The guest agent."""
-    return program("agent", [HERE / "agent.c"], flags=WARNINGS)
+    return program("agent", [HERE / "agent"], flags=WARNINGS)
+
+
+def _base_key() -> str:
+    """Changes with what ``_base`` puts into every image."""
+    recipe = source_digest([HERE / "guest", Path(__file__)])
+    return digest(recipe, str(agent()), unpack("busybox", ["./usr/share/*"])[1])
 
 
 def _base(root: Path, content: Content) -> None:
@@ -98,15 +105,12 @@ def _base(root: Path, content: Content) -> None:
         if not (root / name).exists():
             (root / name).symlink_to(target)
     busybox, _ = unpack("busybox", ["./usr/share/*"])
-    program = root / "usr/bin/busybox"
-    shutil.copy2(busybox / "bin/busybox", program)
-    applets = root / ".applets"
-    run(["sh", "-c", f"'{program}' --list >'{applets}'"])
-    for applet in applets.read_text().split():
+    shutil.copy2(busybox / "bin/busybox", root / "usr/bin/busybox")
+    applets = subprocess.run([root / "usr/bin/busybox", "--list"], stdout=subprocess.PIPE, text=True, check=True).stdout
+    for applet in applets.split():
         # Debian's own program, where the image has it, comes before busybox's.
         if not any((root / folder / applet).exists() for folder in ("usr/bin", "usr/sbin", "sbin")):
             (root / "usr/bin" / applet).symlink_to("busybox")
-    applets.unlink()
     (root / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n")
     groups = {"root": 0, "nogroup": 65534} | {name: 900 + number for number, name in enumerate(content.groups)}
     (root / "etc/group").write_text("".join(f"{name}:x:{number}:\n" for name, number in groups.items()))
@@ -140,8 +144,7 @@ def _udev(root: Path) -> None:
 def qemu_image(flavour: str, content: Content) -> Image:
     """An image for QEMU with Debian's kernel of a flavour (``cloud``, ``generic``)."""
     built_for = kernel(flavour)
-    recipe = source_digest([HERE / "guest", HERE / "agent.c", Path(__file__)])
-    key = digest(built_for.key, content.key, recipe, unpack("busybox", ["./usr/share/*"])[1])
+    key = digest(built_for.key, content.key, _base_key())
 
     def build(folder: Path) -> None:
         say(f"packing the {flavour} image")
@@ -163,8 +166,7 @@ def qemu_image(flavour: str, content: Content) -> Image:
 def uml_image(variant: str, content: Content) -> Image:
     """An image for user-mode Linux (``plain``, ``kasan``); the distribution's modules do not exist there."""
     built_for = user_mode_linux(variant)
-    recipe = source_digest([HERE / "guest", HERE / "agent.c", Path(__file__)])
-    key = digest(built_for.key, content.key, recipe, unpack("busybox", ["./usr/share/*"])[1])
+    key = digest(built_for.key, content.key, _base_key())
 
     def build(folder: Path) -> None:
         say(f"packing the user-mode linux image ({variant})")

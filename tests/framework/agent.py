@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The host's end of the guest agent: frames, and jobs that collect what a command writes.
 
-No I/O: bytes in by ``Agent.received``, bytes out by the function it is given. Frames are drawn in ``agent.c``.
+No I/O: bytes in by ``Agent.received``, bytes out by the function it is given. Frames are drawn in ``agent/agent.c``.
 """
 
 import struct

@@ -7,7 +7,6 @@
  * The host numbers its jobs; several run at once. This file knows nothing of what the commands do.
  */
 #define _GNU_SOURCE
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -19,16 +18,16 @@
 #include <string.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
-#include <termios.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "line.h"
 
 enum {
     AGENT_VERSION = 1,
     FRAME_BYTES_MAX = 65536,
     JOBS_MAX = 16,
-    PORT_WAIT_TRIES = 1000,
-    PORT_WAIT_NS = 10 * 1000 * 1000,
+    IDLE_NS = 10 * 1000 * 1000,
 };
 
 enum frame_type {
@@ -231,7 +230,7 @@ static void port_read(void)
     ssize_t bytes = read(port, buffer + filled, sizeof(buffer) - 1 - filled);
     if (bytes <= 0) {
         /* The host closed its end or went away; nothing to do but not to spin. */
-        nanosleep(&(struct timespec){.tv_nsec = PORT_WAIT_NS}, NULL);
+        nanosleep(&(struct timespec){.tv_nsec = IDLE_NS}, NULL);
         return;
     }
     filled += (size_t)bytes;
@@ -278,46 +277,6 @@ static void children_reap(int signals)
     }
 }
 
-static int port_find(const char *name)
-{
-    char path[512], found[128];
-
-    for (int i = 0; i < PORT_WAIT_TRIES; i++) {
-        DIR *folder = opendir("/sys/class/virtio-ports");
-        for (struct dirent *entry; folder && (entry = readdir(folder));) {
-            snprintf(path, sizeof(path), "/sys/class/virtio-ports/%s/name", entry->d_name);
-            FILE *file = fopen(path, "re");
-            bool match = file && fgets(found, sizeof(found), file) && strcspn(found, "\n") == strlen(name) &&
-                         !strncmp(found, name, strlen(name));
-            if (file)
-                fclose(file);
-            if (!match)
-                continue;
-            snprintf(path, sizeof(path), "/dev/%s", entry->d_name);
-            int fd = open(path, O_RDWR | O_CLOEXEC);
-            if (fd >= 0) {
-                closedir(folder);
-                return fd;
-            }
-        }
-        if (folder)
-            closedir(folder);
-        nanosleep(&(struct timespec){.tv_nsec = PORT_WAIT_NS}, NULL);
-    }
-    return -1;
-}
-
-static int tty_open(const char *path)
-{
-    struct termios mode;
-    int fd = open(path, O_RDWR | O_NOCTTY | O_CLOEXEC);
-
-    if (fd < 0 || tcgetattr(fd, &mode))
-        return -1;
-    cfmakeraw(&mode);
-    return tcsetattr(fd, TCSANOW, &mode) ? -1 : fd;
-}
-
 static void serve(int signals)
 {
     struct pollfd fds[2 + 3 * JOBS_MAX];
@@ -354,7 +313,7 @@ int main(int argc, char **argv)
     const uint32_t version = AGENT_VERSION;
     sigset_t child;
 
-    if (argc != 2 || (strncmp(argv[1], "port:", 5) && strncmp(argv[1], "tty:", 4))) {
+    if (argc != 2) {
         fprintf(stderr, "usage: agent port:NAME | agent tty:PATH\n");
         return 2;
     }
@@ -365,7 +324,7 @@ int main(int argc, char **argv)
     int signals = signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);
     if (signals < 0)
         die("signalfd");
-    port = argv[1][0] == 'p' ? port_find(argv[1] + 5) : tty_open(argv[1] + 4);
+    port = line_open(argv[1]);
     if (port < 0)
         die(argv[1]);
     send_frame(0, FRAME_HELLO, &version, sizeof(version));

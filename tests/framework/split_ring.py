@@ -11,6 +11,7 @@ import select
 import struct
 import threading
 import time
+from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Self
@@ -135,6 +136,17 @@ class SplitRing:
             self.avail_idx = (self.avail_idx + 1) & 0xFFFF
         self.avail[1] = self.avail_idx
 
+    def publish_batch(self, heads: "array[int]") -> None:
+        """Make many chains available at once; *heads* is an array of type ``H``, the cost does not grow with it."""
+        start = self.avail_idx % self.size
+        before_end = min(len(heads), self.size - start)
+        source = memoryview(heads)
+        self.avail[2 + start : 2 + start + before_end] = source[:before_end]
+        if before_end < len(heads):
+            self.avail[2 : 2 + len(heads) - before_end] = source[before_end:]
+        self.avail_idx = (self.avail_idx + len(heads)) & 0xFFFF
+        self.avail[1] = self.avail_idx
+
     def set_avail_idx(self, value: int) -> None:
         """Write avail.idx, whatever it says."""
         self.avail_idx = value & 0xFFFF
@@ -168,8 +180,6 @@ class SplitRing:
             slot = 2 * (self.last_used % self.size)
             elements.append((self.used_ring[slot], self.used_ring[slot + 1]))
             self.last_used = (self.last_used + 1) & 0xFFFF
-        if self.event_idx:
-            self.avail[2 + self.size] = self.last_used  # used_event: tell about the next one
         if not keep:
             for head, _ in elements:
                 if head not in self._chains:
@@ -182,23 +192,49 @@ class SplitRing:
     ) -> list[tuple[int, int]]:
         """Used elements, at least *count* of them.
 
+        Args:
+            count: how many to wait for.
+            timeout_s: how long.
+            keep: as in ``reap``.
+            spin_s: look at the ring for so long before sleeping on the call descriptor.
+
         Raises:
             TimeoutError: the device did not deliver.
         """
         elements = self.reap(keep=keep)
-        spin_end_s = time.monotonic() + spin_s if spin_s else 0
-        end_s = 0.0
-        while len(elements) < count:
-            if spin_end_s and time.monotonic() < spin_end_s:
-                elements += self.reap(keep=keep)
-                continue
-            now_s = time.monotonic()
-            end_s = end_s or now_s + timeout_s
-            if now_s >= end_s or not self._poll.poll(max(1, int((end_s - now_s) * 1000))):
-                raise TimeoutError(f"{len(elements)} of {count} requests completed")
-            self.take_call()
+        if len(elements) < count:
+            self._wait_until(count - len(elements), timeout_s, spin_s)
             elements += self.reap(keep=keep)
         return elements
+
+    def wait_batch(self, count: int, timeout_s: float = 10.0, *, spin_s: float = 0) -> None:
+        """Wait for exactly *count* used elements and pass over them; who they are is not looked at.
+
+        Raises:
+            TimeoutError: the device did not deliver.
+        """
+        self._wait_until(count, timeout_s, spin_s)
+        self.last_used = (self.last_used + count) & 0xFFFF
+
+    def _waiting(self) -> int:
+        return (self.used_head[1] - self.last_used) & 0xFFFF
+
+    def _wait_until(self, count: int, timeout_s: float, spin_s: float) -> None:
+        spin_end_s = time.monotonic() + spin_s
+        while self._waiting() < count:
+            now_s = time.monotonic()
+            if now_s < spin_end_s:
+                continue
+            if self.event_idx:
+                # used_event: signal the last one waited for. It may have come before the device saw this.
+                self.avail[2 + self.size] = (self.last_used + count - 1) & 0xFFFF
+                with self._fence:
+                    if self._waiting() >= count:
+                        return
+            left_s = spin_end_s + timeout_s - now_s
+            if left_s <= 0 or not self._poll.poll(max(1, int(left_s * 1000))):
+                raise TimeoutError(f"{self._waiting()} of {count} requests completed")
+            self.take_call()
 
     def take_call(self) -> bool:
         """Clear a pending call; whether there was one."""

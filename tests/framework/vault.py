@@ -6,6 +6,7 @@ with fixed memory and descriptors are made once; sending a request writes the he
 lengths, so that a benchmark measures the device and not this.
 """
 
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -99,6 +100,12 @@ class Slot:
         self.writable_bytes = output_bytes + TAIL_BYTES
         self.writable[self.writable_bytes - 1] = STATUS_UNTOUCHED
 
+    def clear_answer(self) -> None:
+        """Forget the last answer."""
+        end = self.writable_bytes
+        self.writable[:end] = bytes(end)
+        self.writable[end - 1] = STATUS_UNTOUCHED
+
     def answer(self, used_bytes: int) -> Answer:
         """Read what the device wrote."""
         end = self.output_bytes
@@ -156,11 +163,14 @@ class Vault:
         head = self._free.pop()
         return head, self._slots[head]
 
+    def slot(self, head: int) -> Slot:
+        """The slot of a head."""
+        return self._slots[head]
+
     def send(self, head: int) -> None:
         """Make a filled slot's request available; does not kick."""
-        slot = self._slots[head]
         self._busy.add(head)
-        self.ring.set_sizes(head, slot.readable_bytes, slot.writable_bytes)
+        self.set_sizes(head)
         self.ring.publish(head)
 
     def submit(self, op: int, **fields: Any) -> int:
@@ -180,6 +190,28 @@ class Vault:
             self._busy.remove(head)
             self._free.append(head)
         return answers
+
+    def burst(self, heads: "array[int]", timeout_s: float = 10.0, *, spin_s: float = 0) -> None:
+        """Send filled slots again, all at once, and wait for all; for benchmarks. ``statuses`` tells how it went.
+
+        Args:
+            heads: what ``take`` gave, in an array of type ``H``; the slots' sizes must be set by ``set_sizes``.
+            timeout_s: how long to wait.
+            spin_s: look at the ring for so long before sleeping.
+        """
+        self.ring.publish_batch(heads)
+        self.ring.kick()
+        self.ring.wait_batch(len(heads), timeout_s, spin_s=spin_s)
+
+    def set_sizes(self, head: int) -> None:
+        """Give a filled slot's descriptors their lengths."""
+        slot = self._slots[head]
+        self.ring.set_sizes(head, slot.readable_bytes, slot.writable_bytes)
+
+    def statuses(self, heads: "array[int]") -> set[int]:
+        """The status bytes in these slots."""
+        slots = (self._slots[head] for head in heads)
+        return {slot.writable[slot.writable_bytes - 1] for slot in slots}
 
     def request(self, op: int, *, timeout_s: float = 10.0, **fields: Any) -> Answer:
         """Send one request and wait for its answer; nothing else may be under way."""

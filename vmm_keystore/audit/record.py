@@ -10,10 +10,14 @@ from typing import Any
 from vmm_keystore._vks import ffi, lib
 from vmm_keystore.audit.line import time_text
 from vmm_keystore.errors import AuditError
-from vmm_keystore.policy.vocabulary import Mechanism, Op, Status, Word
+from vmm_keystore.policy.vocabulary import Mechanism, Op, Status
 
 RECORD_BYTES = ffi.sizeof("struct vks_audit_record")
 NO_KEY_ID = bytes(16)
+
+_OPS = {int(op): op.text for op in Op}
+_MECHANISMS: dict[int, str | None] = {0: None, **{int(mechanism): mechanism.text for mechanism in Mechanism}}
+_STATUSES = {int(status): status.text for status in Status}
 
 
 def use_fields(guest: str, records: bytes, label_of: Callable[[bytes], str | None]) -> Iterator[dict[str, Any]]:
@@ -33,12 +37,12 @@ def use_fields(guest: str, records: bytes, label_of: Callable[[bytes], str | Non
             "time": time_text(record.time_ns),
             "kind": "use",
             "guest": guest,
-            "op": _word(Op, record.op),
-            "mechanism": _word(Mechanism, record.mechanism) if record.mechanism else None,
+            "op": _OPS.get(record.op) or f"operation-{record.op}",
+            "mechanism": _MECHANISMS.get(record.mechanism, f"mechanism-{record.mechanism}"),
             "key": label_of(key_id),
             "key_id": None if key_id == NO_KEY_ID else key_id.hex(),
             "version": record.key_version,
-            "status": _word(Status, record.status),
+            "status": _STATUSES.get(record.status) or f"status-{record.status}",
             "uid": record.uid if record.flags & lib.VKS_AUDIT_F_UID else None,
             "bytes": record.input_bytes,
             "digest": bool(record.flags & lib.VKS_AUDIT_F_DIGEST),
@@ -48,8 +52,3 @@ def use_fields(guest: str, records: bytes, label_of: Callable[[bytes], str | Non
             "queue": record.queue,
             "record": record.record,
         }
-
-
-def _word(words: type[Word], number: int) -> str:
-    found = words.find(number)
-    return found.text if found is not None else f"{words.noun()}-{number}"

@@ -2,11 +2,14 @@
 """``qemu-images/build``: make what the tests boot, or move the lock file."""
 
 import argparse
+import json
 import sys
 
 from qemu_images.apt import AptError
 from qemu_images.cache import prune
+from qemu_images.images import qemu_image, uml_image
 from qemu_images.kernel import BuildError, kernel, vmlinux
+from qemu_images.keystore import content
 from qemu_images.packages import groups, write_lock
 from qemu_images.qemu import qemu_11
 from qemu_images.uml import FRAGMENTS, user_mode_linux
@@ -22,6 +25,9 @@ def _parser() -> argparse.ArgumentParser:
         "variant", choices=sorted(FRAGMENTS)
     )
     commands.add_parser("qemu-11", help="unpack QEMU of trixie-backports; prints the program's folder")
+    commands.add_parser("image", help="a guest with vks; prints kernel and initrd as JSON").add_argument(
+        "kernel", choices=["cloud", "generic", *sorted(FRAGMENTS)]
+    )
     commands.add_parser("all", help="everything the tests boot, so that no test waits for it")
     commands.add_parser("prune", help="remove what was not used for a while").add_argument(
         "--days", type=int, default=30, help="default: 30"
@@ -42,6 +48,10 @@ def main() -> int:
                 print(user_mode_linux(arguments.variant).linux)
             case "qemu-11":
                 print(qemu_11().tree)
+            case "image":
+                make = uml_image if arguments.kernel in FRAGMENTS else qemu_image
+                image = make(arguments.kernel, content(udev=arguments.kernel == "generic"))
+                print(json.dumps({"kernel": str(image.kernel), "initrd": str(image.initrd)}))
             case "all":
                 for flavour in ("cloud", "generic"):
                     vmlinux(kernel(flavour))

@@ -7,6 +7,7 @@ can reach it.
 """
 
 import asyncio
+import logging
 import socket
 import struct
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from vmm_keystore.errors import NotAllowedError
 
 _UCRED = struct.Struct("3i")  # struct ucred: pid, uid, gid
 _STATE = "peer"
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,7 @@ class PeerGate:
         peer = peer_of(scope)
         if peer is None or peer.uid not in self._allowed_uids:
             who = "an unknown peer" if peer is None else f"uid {peer.uid}"
+            _logger.warning("refused %s (pid %s)", who, peer.pid if peer else "unknown")
             await refuse(NotAllowedError(f"{who} may not use the control API", "ask as root or as the daemon's user"))(
                 scope, receive, send
             )

@@ -77,6 +77,7 @@ class ControlServer:
         self._socket = listen(self.path)
         self._thread.start()
         if not self._server.ready.wait(_START_S):
+            self.stop()
             raise DaemonError("the control API did not start", "the log says why")
 
     def stop(self) -> None:

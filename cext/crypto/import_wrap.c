@@ -17,6 +17,9 @@ enum {
 
 static const char label[] = "vmm-keystore import v1";
 
+/* RFC 5869, 2.2: "if not provided"; libcrypto 3.0 wants it spelled out. */
+static const uint8_t no_salt[32];
+
 struct info {
     uint8_t label[sizeof(label) - 1];
     uint8_t offer_id[16];
@@ -77,9 +80,10 @@ int vks_import_wrap(const struct vks_custodian_offer *offer, uint32_t type, cons
     memcpy(text, type_bytes, TYPE_BYTES);
     memcpy(text + TYPE_BYTES, material, material_bytes);
     info = make_info(offer, wrapped + 1);
-    error = vks_one_time_seal(&(struct vks_one_time_key){{shared, sizeof(shared)}, {NULL, 0}, {&info, sizeof(info)}},
-                              (struct vks_one_time_part){wrapped, 1},
-                              (struct vks_one_time_part){text, TYPE_BYTES + material_bytes}, wrapped + 1 + POINT_BYTES);
+    error = vks_one_time_seal(
+        &(struct vks_one_time_key){{shared, sizeof(shared)}, {no_salt, sizeof(no_salt)}, {&info, sizeof(info)}},
+        (struct vks_one_time_part){wrapped, 1}, (struct vks_one_time_part){text, TYPE_BYTES + material_bytes},
+        wrapped + 1 + POINT_BYTES);
 out:
     OPENSSL_cleanse(shared, sizeof(shared));
     vks_secret_free(text);
@@ -109,7 +113,8 @@ int vks_import_unwrap(const struct vks_custodian_offer *offer, EVP_PKEY *private
     error = text == NULL
                 ? -ENOMEM
                 : vks_one_time_open(
-                      &(struct vks_one_time_key){{shared, sizeof(shared)}, {NULL, 0}, {&info, sizeof(info)}},
+                      &(struct vks_one_time_key){
+                          {shared, sizeof(shared)}, {no_salt, sizeof(no_salt)}, {&info, sizeof(info)}},
                       (struct vks_one_time_part){wrapped, 1},
                       (struct vks_one_time_part){wrapped + 1 + POINT_BYTES, wrapped_bytes - 1 - POINT_BYTES}, text);
     OPENSSL_cleanse(shared, sizeof(shared));

@@ -255,20 +255,27 @@ int vks_secret_arena_install(void)
     return 0;
 }
 
-/* What the process may lock besides stacks and key pages. */
+/*
+ * What the process may lock besides stacks and key pages. A privileged process takes what it wants as a limit, not by
+ * its capability: it still holds when the process has dropped that.
+ */
 static size_t arena_bytes(void)
 {
+    const rlim_t want = (rlim_t)VKS_SECRET_ARENA_BYTES_MAX + VKS_SECRET_ARENA_RESERVED;
     struct rlimit limit;
 
     if (getrlimit(RLIMIT_MEMLOCK, &limit) != 0)
         return VKS_SECRET_ARENA_BYTES_MIN;
-    if (limit.rlim_cur < limit.rlim_max) {
-        struct rlimit raised = {limit.rlim_max, limit.rlim_max};
+    if (limit.rlim_cur < want) {
+        struct rlimit raised = {want, limit.rlim_max < want ? want : limit.rlim_max};
 
+        if (setrlimit(RLIMIT_MEMLOCK, &raised) == 0)
+            return VKS_SECRET_ARENA_BYTES_MAX;
+        raised = (struct rlimit){limit.rlim_max, limit.rlim_max};
         if (setrlimit(RLIMIT_MEMLOCK, &raised) == 0)
             limit = raised;
     }
-    if (limit.rlim_cur >= (rlim_t)VKS_SECRET_ARENA_BYTES_MAX + VKS_SECRET_ARENA_RESERVED)
+    if (limit.rlim_cur >= want)
         return VKS_SECRET_ARENA_BYTES_MAX;
     if (limit.rlim_cur <= (rlim_t)VKS_SECRET_ARENA_BYTES_MIN + VKS_SECRET_ARENA_RESERVED)
         return VKS_SECRET_ARENA_BYTES_MIN;

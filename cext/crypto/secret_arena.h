@@ -8,9 +8,9 @@
  * exist before the switch. Blocks are wiped when freed. Thread-safe; a full arena returns NULL, which libcrypto
  * reports.
  *
- * Size: as large as RLIMIT_MEMLOCK (its soft limit is raised to the hard one) leaves after VKS_SECRET_ARENA_RESERVED
- * for stacks and key pages, at most VKS_SECRET_ARENA_BYTES_MAX; 6 MiB under the usual 8 MiB limit, which is about 1500
- * keys. Only touched pages cost memory. To hold more keys per guest, raise the limit (LimitMEMLOCK).
+ * Size: what RLIMIT_MEMLOCK leaves after VKS_SECRET_ARENA_RESERVED for stacks and key pages, at most
+ * VKS_SECRET_ARENA_BYTES_MAX, which a privileged process gets by raising the limit; 6 MiB under the usual 8 MiB limit,
+ * about a thousand keys. Only touched pages cost memory. To hold more keys per guest, raise the limit (LimitMEMLOCK).
  */
 #ifndef VKS_SECRET_ARENA_H
 #define VKS_SECRET_ARENA_H

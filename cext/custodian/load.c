@@ -93,7 +93,10 @@ static int send_page(int channel, const struct vks_custodian_load *load, const s
                             .key_count = load->count,
                             .secret_memory = page->memory};
 
-    return vks_ipc_send(channel, &head, &(struct vks_ipc_part){&keys, sizeof(keys)}, 1, &fd, 1);
+    int error = vks_ipc_send(channel, &head, &(struct vks_ipc_part){&keys, sizeof(keys)}, 1, &fd, 1);
+
+    /* A worker that died with messages unread. */
+    return error == -ECONNRESET ? -EPIPE : error;
 }
 
 int vks_load(const struct vks_custodian_load *load, const uint8_t *entries, uint32_t entries_bytes)

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "arguments.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "failure.h"
+
+static const char usage[] =
+    "usage: vks-import --offer HEX [--type TYPE] [--format FORMAT] [--passphrase-fd N | --passphrase-file PATH] FILE\n"
+    "\n"
+    "Read the private or secret key in FILE ('-': standard input) and write it to standard output, wrapped to an "
+    "offer\n"
+    "of the custodian. A passphrase that is needed and not given is asked for on the terminal.\n"
+    "\n"
+    "  --offer HEX             id and public key of the offer, 96 hex digits\n"
+    "  --type TYPE             ec-p256, ec-p384, ed25519, rsa-2048, rsa-3072, rsa-4096, aes-128, aes-256, "
+    "hmac-sha256,\n"
+    "                          hmac-sha384, hmac-sha512, or auto (asymmetric keys only)\n"
+    "  --format FORMAT         pem, der, pkcs8, raw or auto\n"
+    "  --passphrase-fd N       read the passphrase from descriptor N\n"
+    "  --passphrase-file PATH  read the passphrase from a file\n"
+    "\n"
+    "exit codes: 2 usage, 3 cannot read, 4 no key that the vault takes, 5 wrong passphrase\n";
+
+static const char *const formats[] = {"auto", "pem", "der", "pkcs8", "raw"};
+
+static int digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+static int parse_offer(const char *hex, struct vks_custodian_offer *offer)
+{
+    uint8_t bytes[sizeof(*offer)];
+
+    if (strlen(hex) != 2 * sizeof(bytes))
+        return vks_import_fail(VKS_IMPORT_USAGE, NULL, "--offer takes %zu hex digits", 2 * sizeof(bytes));
+    for (size_t i = 0; i < sizeof(bytes); i++) {
+        int high = digit(hex[2 * i]);
+        int low = digit(hex[2 * i + 1]);
+
+        if (high < 0 || low < 0)
+            return vks_import_fail(VKS_IMPORT_USAGE, NULL, "--offer takes hex digits only");
+        bytes[i] = (uint8_t)(high << 4 | low);
+    }
+    memcpy(offer, bytes, sizeof(bytes));
+    return 0;
+}
+
+static int parse_format(const char *name, enum vks_import_format *format)
+{
+    for (size_t i = 0; i < sizeof(formats) / sizeof(formats[0]); i++) {
+        if (strcmp(formats[i], name) == 0) {
+            *format = (enum vks_import_format)i;
+            return 0;
+        }
+    }
+    return vks_import_fail(VKS_IMPORT_USAGE, "formats are pem, der, pkcs8, raw and auto", "unknown format: %s", name);
+}
+
+static int parse_type(const char *name, const struct vks_key_kind **kind)
+{
+    *kind = vks_key_kind_named(name);
+    if (*kind || strcmp(name, "auto") == 0)
+        return 0;
+    return vks_import_fail(VKS_IMPORT_USAGE, "vks-import --help names the types", "unknown key type: %s", name);
+}
+
+static int parse_fd(const char *text, int *fd)
+{
+    char *end;
+    long number = strtol(text, &end, 10);
+
+    if (*text == '\0' || *end != '\0' || number < 0 || number > 65535)
+        return vks_import_fail(VKS_IMPORT_USAGE, NULL, "--passphrase-fd takes a number");
+    *fd = (int)number;
+    return 0;
+}
+
+static int check(const struct vks_import_arguments *arguments, int offered)
+{
+    if (!offered)
+        return vks_import_fail(VKS_IMPORT_USAGE, "vmm-keystore key import makes one", "--offer is missing");
+    if (arguments->passphrase_fd >= 0 && arguments->passphrase_path)
+        return vks_import_fail(VKS_IMPORT_USAGE, NULL, "--passphrase-fd and --passphrase-file exclude each other");
+    if (arguments->format == VKS_IMPORT_FORMAT_RAW && !(arguments->kind && vks_key_kind_is_symmetric(arguments->kind)))
+        return vks_import_fail(VKS_IMPORT_USAGE, "give --type aes-256 or one like it",
+                               "raw keys are aes and hmac keys, and their type must be given");
+    return 0;
+}
+
+static int take_option(int option, struct vks_import_arguments *arguments)
+{
+    switch (option) {
+    case 'o':
+        return parse_offer(optarg, &arguments->offer);
+    case 't':
+        return parse_type(optarg, &arguments->kind);
+    case 'f':
+        return parse_format(optarg, &arguments->format);
+    case 'd':
+        return parse_fd(optarg, &arguments->passphrase_fd);
+    case 'p':
+        arguments->passphrase_path = optarg;
+        return 0;
+    case 'h':
+        fputs(usage, stdout);
+        return -1;
+    default:
+        return vks_import_fail(VKS_IMPORT_USAGE, "vks-import --help names the options",
+                               "unknown option, or one without its value");
+    }
+}
+
+int vks_import_arguments_parse(int count, char **words, struct vks_import_arguments *arguments)
+{
+    static const struct option options[] = {
+        {"offer", required_argument, NULL, 'o'},
+        {"type", required_argument, NULL, 't'},
+        {"format", required_argument, NULL, 'f'},
+        {"passphrase-fd", required_argument, NULL, 'd'},
+        {"passphrase-file", required_argument, NULL, 'p'},
+        {"help", no_argument, NULL, 'h'},
+        {NULL, 0, NULL, 0},
+    };
+    int offered = 0;
+    int option;
+
+    *arguments = (struct vks_import_arguments){.passphrase_fd = -1};
+    opterr = 0;
+    while ((option = getopt_long(count, words, "h", options, NULL)) != -1) {
+        int code = take_option(option, arguments);
+
+        if (code)
+            return code;
+        offered |= option == 'o';
+    }
+    if (optind != count - 1)
+        return vks_import_fail(VKS_IMPORT_USAGE, "vks-import --help shows the usage", "one key file is wanted");
+    arguments->path = words[optind];
+    return check(arguments, offered);
+}

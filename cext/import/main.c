@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * vks-import: reads a key file, asks for its passphrase if need be, and writes the key to standard output wrapped to an
+ * offer of the custodian. The command line client runs it so that no Python process ever sees a key.
+ */
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "arguments.h"
+#include "crypto_process.h"
+#include "failure.h"
+#include "import_wrap.h"
+#include "key_file.h"
+#include "secret_arena.h"
+#include "secret_input.h"
+#include "secret_stack.h"
+
+static int write_out(const uint8_t *bytes, size_t size_bytes)
+{
+    size_t done = 0;
+
+    while (done < size_bytes) {
+        ssize_t part = write(STDOUT_FILENO, bytes + done, size_bytes - done);
+
+        if (part < 0 && errno != EINTR)
+            return vks_import_fail(VKS_IMPORT_INTERNAL, NULL, "cannot write the wrapped key: %s", strerror(errno));
+        done += part > 0 ? (size_t)part : 0;
+    }
+    return 0;
+}
+
+static int import(void *argument)
+{
+    static uint8_t wrapped[VKS_IMPORT_WRAPPED_BYTES_MAX];
+    const struct vks_import_arguments *arguments = argument;
+    struct vks_key_file key = {NULL, NULL, 0};
+    struct vks_secret_input file;
+    int code = vks_secret_input_file(arguments->path, &file);
+
+    if (code == 0)
+        code = vks_key_file_parse(arguments, &file, &key);
+    vks_secret_free(file.bytes);
+    if (code == 0 && vks_import_wrap(&arguments->offer, key.kind->type, key.material, key.material_bytes, wrapped))
+        code = vks_import_fail(VKS_IMPORT_INTERNAL, "make a new offer", "cannot wrap the key to this offer");
+    if (code == 0)
+        code = write_out(wrapped, key.material_bytes + VKS_IMPORT_WRAPPED_OVERHEAD);
+    vks_secret_free(key.material);
+    return code;
+}
+
+int main(int count, char **words)
+{
+    struct vks_import_arguments arguments;
+    int code = vks_import_arguments_parse(count, words, &arguments);
+    int error;
+
+    if (code)
+        return code < 0 ? 0 : code;
+    error = vks_crypto_harden();
+    if (!error)
+        error = vks_crypto_start();
+    if (!error)
+        code = vks_secret_call(import, &arguments);
+    if (error || code < 0)
+        return vks_import_fail(VKS_IMPORT_INTERNAL, "raise the limit on locked memory (ulimit -l)",
+                               "cannot set up secret memory: %s", strerror(-(error ? error : code)));
+    return code;
+}

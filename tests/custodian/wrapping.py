@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The wrapping of imports and the types' numbers, written again from import_wrap.h with another library."""
+
+from __future__ import annotations
+
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from framework.secret_forms import PrivateKey
+
+TYPES = {
+    "ec-p256": 1, "ec-p384": 2, "ed25519": 3, "rsa-2048": 4, "rsa-3072": 5, "rsa-4096": 6, "aes-128": 7, "aes-256": 8,
+    "hmac-sha256": 9, "hmac-sha384": 10, "hmac-sha512": 11,
+}  # fmt: skip
+
+
+def pkcs8(key: PrivateKey) -> bytes:
+    """PKCS#8 DER."""
+    return key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+
+
+def public_der(key: PrivateKey) -> bytes:
+    """SubjectPublicKeyInfo DER."""
+    return key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+def wrap(offer: bytes, key_type: int, material: bytes) -> bytes:
+    """Wrap *material* to *offer* (id and public key)."""
+    ephemeral = X25519PrivateKey.generate()
+    ours = ephemeral.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+    shared = ephemeral.exchange(X25519PublicKey.from_public_bytes(offer[16:]))
+    info = b"vmm-keystore import v1" + offer[:16] + ours + offer[16:]
+    key = HKDF(SHA256(), 32, None, info).derive(shared)
+    return b"\x01" + ours + AESGCM(key).encrypt(bytes(12), key_type.to_bytes(4, "little") + material, b"\x01")

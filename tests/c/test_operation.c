@@ -359,6 +359,8 @@ static void test_slow(void)
     CHECK("RSA sign", vks_operation_is_slow(VKS_KEY_TYPE_RSA_2048, VKS_OP_SIGN, 0));
     CHECK("RSA decrypt", vks_operation_is_slow(VKS_KEY_TYPE_RSA_4096, VKS_OP_DECRYPT, 256));
     CHECK("RSA verify", !vks_operation_is_slow(VKS_KEY_TYPE_RSA_4096, VKS_OP_VERIFY, 16384));
+    CHECK("P-384 verify", vks_operation_is_slow(VKS_KEY_TYPE_EC_P384, VKS_OP_VERIFY, 0));
+    CHECK("P-256 sign", !vks_operation_is_slow(VKS_KEY_TYPE_EC_P256, VKS_OP_SIGN, 0));
     CHECK("16 KiB", !vks_operation_is_slow(VKS_KEY_TYPE_AES_128, VKS_OP_ENCRYPT, 16384));
     CHECK("above 16 KiB", vks_operation_is_slow(VKS_KEY_TYPE_AES_128, VKS_OP_ENCRYPT, 16385));
 }

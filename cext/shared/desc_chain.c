@@ -124,8 +124,6 @@ static int next_desc(struct walk *walk, const struct vks_guest_mem *mem, struct 
     for (;;) {
         if (walk->index >= walk->table_count)
             return -EINVAL;
-        if (walk->descriptor_count++ == VKS_DESCRIPTORS_MAX)
-            return -E2BIG;
         *desc = desc_load(&walk->table[walk->index]);
         if (!(desc->flags & VRING_DESC_F_INDIRECT))
             break;
@@ -133,6 +131,9 @@ static int next_desc(struct walk *walk, const struct vks_guest_mem *mem, struct 
         if (error)
             return error;
     }
+    /* What only points to a table does not count: it happens once. */
+    if (walk->descriptor_count++ == VKS_DESCRIPTORS_MAX)
+        return -E2BIG;
     walk->index = desc->flags & VRING_DESC_F_NEXT ? desc->next : UINT32_MAX;
     return 1;
 }

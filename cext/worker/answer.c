@@ -3,25 +3,15 @@
 #include "answer.h"
 
 #include <endian.h>
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-static uint64_t realtime_ns(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
-
-void answer_record(struct vks_audit_ring *ring, const struct job *job)
+void answer_record(struct vks_audit_ring *ring, const struct job *job, uint64_t time_ns)
 {
     const struct request *request = &job->request;
     struct vks_audit_record record = {
         .request_sequence = job->sequence,
-        .time_ns = realtime_ns(),
+        .time_ns = time_ns,
         .input_bytes = request->input_bytes,
         .key_version = job->key_version ? job->key_version : request->key_version,
         .op = request->op,

@@ -8,8 +8,8 @@
 #include "audit.h"
 #include "job.h"
 
-/* Commit the record of *job*; the ring has room. */
-void answer_record(struct vks_audit_ring *ring, const struct job *job);
+/* Commit the record of *job*, stamped *time_ns* (CLOCK_REALTIME); the ring has room. */
+void answer_record(struct vks_audit_ring *ring, const struct job *job, uint64_t time_ns);
 /* Write output, result and status of a committed request; the used length. */
 __attribute__((warn_unused_result)) uint32_t answer_write(const struct job *job);
 /* The same for a chain that could not be walked: a status at most. */

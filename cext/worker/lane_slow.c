@@ -116,12 +116,13 @@ struct job *slow_lane_done(struct slow_lane *lane)
 {
     int index = pick(lane, SLOW_DONE, false);
 
-    if (index < 0)
-        return NULL;
-    if (lane->job[index].key)
-        vks_key_unref(lane->job[index].key);
-    lane->job[index].key = NULL;
-    return &lane->job[index];
+    for (int i = 0; i < SLOW_JOBS; i++) {
+        if (atomic_load_explicit(&lane->state[i], memory_order_acquire) != SLOW_DONE || !lane->job[i].key)
+            continue;
+        vks_key_unref(lane->job[i].key);
+        lane->job[i].key = NULL;
+    }
+    return index < 0 ? NULL : &lane->job[index];
 }
 
 void slow_lane_release(struct slow_lane *lane, struct job *job)

@@ -46,7 +46,7 @@ struct job *slow_lane_free_job(struct slow_lane *lane);
 void slow_lane_submit(struct slow_lane *lane, struct job *job);
 /* Take back the job submitted last of those that have not begun; NULL when there is none. */
 struct job *slow_lane_cancel(struct slow_lane *lane);
-/* The job that has been done longest and not been given back; NULL when there is none. */
+/* The job that has been done longest and not been given back, or NULL. No done job keeps its key. */
 struct job *slow_lane_done(struct slow_lane *lane);
 /* Give a done job back. */
 void slow_lane_release(struct slow_lane *lane, struct job *job);

@@ -13,15 +13,26 @@
 #include "worker.h"
 
 enum {
-    BATCH = 64, /* requests between two looks at the control socket */
+    /* Between two looks at the control socket: so many requests, or, where they take longer, so much time. */
+    BATCH = 64,
+    BATCH_NS = 1000000,
 };
+
+static uint64_t realtime_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
 
 /* Record, then answer. A job of an earlier run of the ring is recorded only: its request will be run again. */
 static void finish(struct worker *worker, const struct job *job, bool walked)
 {
     uint32_t used_bytes;
 
-    answer_record(worker->audit, job);
+    worker->now_ns = realtime_ns();
+    answer_record(worker->audit, job, worker->now_ns);
     if (!worker->ring.running || job->ring_run != worker->ring.run)
         return;
     used_bytes = walked ? answer_write(job) : answer_broken(&job->chain);
@@ -32,13 +43,11 @@ void serve_done_jobs(struct worker *worker)
 {
     struct job *job;
 
-    while ((job = slow_lane_done(&worker->slow)) != NULL) {
-        control_settle_snapshot(worker);
-        if (!vks_audit_has_room(worker->audit))
-            return;
+    while ((job = slow_lane_done(&worker->slow)) != NULL && vks_audit_has_room(worker->audit)) {
         finish(worker, job, true);
         slow_lane_release(&worker->slow, job);
     }
+    control_settle_snapshot(worker);
 }
 
 /* Only the first info since the ring was reset comes from the driver's probe; later ones are its users'. */
@@ -65,7 +74,7 @@ static void run_fast(struct worker *worker, struct job *job)
         tell_features(&worker->ring, driver_features);
 }
 
-static void decode_and_decide(struct worker *worker, struct job *job, uint64_t now_s)
+static void decode_and_decide(struct worker *worker, struct job *job)
 {
     struct vks_request_head head;
 
@@ -77,7 +86,7 @@ static void decode_and_decide(struct worker *worker, struct job *job, uint64_t n
     job->status = request_decode(&job->request, &head, job->chain.readable_bytes, job->chain.writable_bytes);
     job->mechanism = job->request.mechanism;
     if (job->status == VKS_STATUS_OK)
-        job->status = decide(job, worker->table, now_s);
+        job->status = decide(job, worker->table, worker->now_ns / 1000000000);
 }
 
 /* The lengths were checked against the chain: failure would be our own mistake. */
@@ -107,7 +116,7 @@ static void refuse_chain(struct worker *worker, struct job *job)
 }
 
 /* Answer one request that was taken, or hand it to the slow lane, or park it. The audit ring has room. */
-static void serve_head(struct worker *worker, uint16_t head, uint64_t now_s)
+static void serve_head(struct worker *worker, uint16_t head)
 {
     struct ring *ring = &worker->ring;
     struct job *job = &worker->fast, *slow;
@@ -117,7 +126,7 @@ static void serve_head(struct worker *worker, uint16_t head, uint64_t now_s)
         refuse_chain(worker, job);
         return;
     }
-    decode_and_decide(worker, job, now_s);
+    decode_and_decide(worker, job);
     if (job->status == VKS_STATUS_OK && decide_is_slow(job)) {
         slow = slow_lane_free_job(&worker->slow);
         if (!slow) {
@@ -169,10 +178,10 @@ static int next_head(struct ring *ring, struct slow_lane *slow, uint16_t *head)
 
 static enum serve_result serve_batch(struct worker *worker)
 {
-    struct timespec now;
+    uint64_t start_ns = worker->now_ns = realtime_ns();
 
-    clock_gettime(CLOCK_REALTIME, &now);
-    for (int i = 0; i < BATCH && !guest_fault_seen(); i++) {
+    /* The clock may be set: an unsigned distance ends the batch then, which is all right. */
+    for (int i = 0; i < BATCH && worker->now_ns - start_ns < BATCH_NS && !guest_fault_seen(); i++) {
         uint16_t head;
         int found;
 
@@ -187,7 +196,7 @@ static enum serve_result serve_batch(struct worker *worker)
             vks_vring_want_kick(&worker->ring.vring);
             return vks_vring_available(&worker->ring.vring) ? SERVE_MORE : SERVE_IDLE;
         }
-        serve_head(worker, head, (uint64_t)now.tv_sec);
+        serve_head(worker, head);
     }
     return SERVE_MORE;
 }

@@ -45,6 +45,7 @@ struct worker {
     struct slow_lane slow;
     struct snapshot_table *table;
     struct key_loads loads;
+    uint64_t now_ns;     /* CLOCK_REALTIME at the last record, or when the batch began */
     bool snapshot_waits; /* its reply waits until a running job has let go of a key that was taken away */
     struct vks_ipc_head snapshot_request;
     struct vks_ipc_message message;

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from framework.guest_ram import GuestRam
 from framework.split_ring import SplitRing
+from framework.vault import Vault
 
 from vmm_keystore._vks import ffi, lib
 from vmm_keystore.policy.grant import Permission, PermittedKey
@@ -334,3 +335,13 @@ class WorkerRig:
             raise AssertionError("audit ring is broken")
         lib.vks_audit_take(ring, count)
         return [ffi.new("struct vks_audit_record *", records[i]) for i in range(count)]
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """A worker with a running ring."""
+
+    rig: WorkerRig
+    ram: GuestRam
+    ring: SplitRing
+    vault: Vault

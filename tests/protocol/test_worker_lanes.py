@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Two lanes, one ring: slow operations hold nothing up, what a guest changes meanwhile has no effect."""
+
+import statistics
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
+from framework.split_ring import ByteFlipper
+from framework.vault import HEAD_BYTES
+from protocol.worker_rig import Bench, RigKey, key_id, pkcs8
+
+from vmm_keystore._vks import lib
+from vmm_keystore.workers.ipc import pack
+
+OK, NO_KEY = lib.VKS_STATUS_OK, lib.VKS_STATUS_NO_KEY
+MAC = RigKey(key_id(5), lib.VKS_KEY_TYPE_HMAC_SHA256, bytes(range(64, 96)))
+ED = RigKey(key_id(2), lib.VKS_KEY_TYPE_ED25519, pkcs8(ed25519.Ed25519PrivateKey.generate()))
+SIGN_SLOWLY: dict[str, Any] = {"key_id": key_id(3), "data": b"slow", "output_bytes": 512}
+F_EVENT_IDX = 29
+
+
+@pytest.fixture
+def quick_switches() -> Iterator[None]:
+    """Let a thread that wants the interpreter have it soon, not after 5 ms."""
+    before_s = sys.getswitchinterval()
+    sys.setswitchinterval(0.0001)
+    yield
+    sys.setswitchinterval(before_s)
+
+
+@pytest.fixture(scope="module")
+def rsa_key() -> RigKey:
+    return RigKey(key_id(3), lib.VKS_KEY_TYPE_RSA_4096, pkcs8(rsa.generate_private_key(65537, 4096)))
+
+
+def test_mac_behind_100_signatures(bench: Bench, rsa_key: RigKey) -> None:
+    """An HMAC queued behind 100 RSA-4096 signatures completes after at most one of them (MUST-12, MUST-13)."""
+    bench.rig.give(rsa_key, MAC)
+    slow = [bench.vault.submit(lib.VKS_OP_SIGN, **SIGN_SLOWLY) for _ in range(100)]
+    fast = bench.vault.submit(lib.VKS_OP_MAC, key_id=MAC.key_id, data=b"fast", output_bytes=32)
+    bench.ring.kick()
+    answers = bench.vault.collect(101, timeout_s=30)
+    order = [head for head, _ in answers]
+    assert order.index(fast) <= 1
+    assert sorted(order) == sorted([*slow, fast])
+    assert {answer.status for _, answer in answers} == {OK}
+    assert [head for head in order if head != fast] == slow  # one slow lane: their own order is kept
+
+
+@pytest.mark.usefixtures("quick_switches")
+def test_guest_changes_the_message_while_it_is_signed(bench: Bench) -> None:
+    """100,000 Ed25519 signatures over changing bytes: no two share R with different S (MUST-9)."""
+    bench.rig.give(ED)
+    rounds, batch = 1000, 100
+    nonces: dict[bytes, bytes] = {}
+    slots = []
+    for _ in range(batch):
+        head, slot = bench.vault.take()
+        slot.fill(lib.VKS_OP_SIGN, key_id=ED.key_id, data=bytes(64), output_bytes=64)
+        slots.append((head, slot))
+    slots.sort(key=lambda taken: taken[1].readable_gpa)
+    start = slots[0][1].readable_gpa
+    view = bench.ram.at(start, slots[-1][1].readable_gpa + HEAD_BYTES + 64 - start)
+    offsets = [slot.readable_gpa - start + HEAD_BYTES for _, slot in slots[:: batch // 4]]
+    with ByteFlipper(view, offsets) as flipper:
+        for _ in range(rounds):
+            for head, _ in slots:
+                bench.vault.send(head)
+            bench.ring.kick()
+            for _, answer in bench.vault.collect(batch):
+                assert answer.status == OK
+                other = nonces.setdefault(answer.output[:32], answer.output[32:])
+                assert other == answer.output[32:], "two signatures with one nonce: the private key is out"
+            for head, _ in slots:
+                bench.vault._free.remove(head)
+            bench.rig.records()
+    assert flipper.flips > rounds
+    assert len(nonces) == 2  # the two messages there are
+
+
+def test_stop_with_slow_operations_under_way(bench: Bench, rsa_key: RigKey) -> None:
+    """A stop is answered within 10 ms; a start at its base redoes what was not answered, each exactly once."""
+    bench.rig.give(rsa_key, MAC)
+    took_s = []
+    for round_number in range(9):
+        sent = {bench.vault.submit(lib.VKS_OP_SIGN, **SIGN_SLOWLY) for _ in range(20)}
+        bench.ring.kick()
+        time.sleep(round_number * 0.0012)
+        before_s = time.monotonic()
+        base = bench.rig.stop()
+        took_s.append(time.monotonic() - before_s)
+        used = bench.ring.used_head[1]
+        assert base in {bench.ring.avail_idx, used}  # all were taken, or none
+        bench.rig.start(bench.ring, base=base)
+        answers = bench.vault.collect(20, timeout_s=30)
+        assert {head for head, _ in answers} == sent
+        assert {answer.status for _, answer in answers} == {OK}
+        runs: dict[int, list[int]] = {}
+        for record in bench.rig.records():
+            runs.setdefault(record.request_sequence, []).append(record.attempt)
+        assert len(runs) == 20
+        assert all(attempts == list(range(1, len(attempts) + 1)) for attempts in runs.values())
+    # The median: on a busy machine a single round measures the scheduler.
+    assert statistics.median(took_s) < 0.010
+
+
+def test_grant_removed_while_slow_operations_wait(bench: Bench, rsa_key: RigKey) -> None:
+    """Nothing signs with a key after the answer that says it is gone: waiting ones are decided again (P6)."""
+    bench.rig.give(rsa_key, MAC)
+    for _ in range(60):
+        bench.vault.submit(lib.VKS_OP_SIGN, **SIGN_SLOWLY)
+    bench.ring.kick()
+    first = bench.vault.collect(1)
+    assert first[0][1].status == OK
+    before_s = time.monotonic()
+    bench.rig.publish(MAC)
+    replied_ns = time.time_ns()
+    assert time.monotonic() - before_s < 0.1
+    bench.vault.collect(60 - len(first), timeout_s=30)
+    records = bench.rig.records()
+    assert len(records) == 60
+    assert {record.status for record in records if record.time_ns > replied_ns} <= {NO_KEY}
+    assert len([record for record in records if record.status == NO_KEY]) > 40
+
+
+def test_no_notification_is_suppressed_before_info(bench: Bench) -> None:
+    """used_event counts only once info told that EVENT_IDX was negotiated, and only the first info counts (MUST-3)."""
+    bench.rig.give(MAC)
+    bench.ring.avail[2 + bench.ring.size] = 0x8000  # used_event: far away
+    fields: dict[str, Any] = {"key_id": MAC.key_id, "data": b"m", "output_bytes": 32}
+    assert bench.vault.request(lib.VKS_OP_MAC, **fields).status == OK
+    told = pack("vks_info_request", {"abi_version_min": 1, "abi_version_max": 1, "driver_features": 1 << F_EVENT_IDX})
+    silent = pack("vks_info_request", {"abi_version_min": 1, "abi_version_max": 1})
+    bench.ring.event_idx = True
+    bench.ring.avail[2 + bench.ring.size] = bench.ring.last_used
+    assert bench.vault.request(lib.VKS_OP_INFO, data=told, output_bytes=256).status == OK
+    assert bench.vault.request(lib.VKS_OP_INFO, data=silent, output_bytes=256).status == OK
+    bench.ring.take_call()
+    bench.ring.avail[2 + bench.ring.size] = 0x8000
+    bench.vault.submit(lib.VKS_OP_MAC, **fields)
+    bench.ring.kick()
+    end_s = time.monotonic() + 5
+    while bench.ring.used_head[1] == bench.ring.last_used and time.monotonic() < end_s:
+        pass
+    time.sleep(0.01)
+    assert not bench.ring.take_call()
+    assert len(bench.vault.collect(1)) == 1
+
+
+def test_avail_flag_suppresses(bench: Bench) -> None:
+    """VIRTQ_AVAIL_F_NO_INTERRUPT is always honoured, avail_event always written (MUST-2, MUST-3)."""
+    bench.rig.give(MAC)
+    bench.ring.take_call()
+    bench.ring.avail[0] = 1
+    bench.vault.submit(lib.VKS_OP_MAC, key_id=MAC.key_id, data=b"m", output_bytes=32)
+    bench.ring.kick()
+    end_s = time.monotonic() + 5
+    while bench.ring.avail_event[0] != bench.ring.avail_idx and time.monotonic() < end_s:
+        pass
+    assert bench.ring.avail_event[0] == bench.ring.avail_idx
+    time.sleep(0.01)
+    assert not bench.ring.take_call()
+    assert len(bench.vault.collect(1)) == 1

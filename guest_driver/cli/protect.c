@@ -69,7 +69,7 @@ static bool signature_load(const struct session *session, const struct options *
     size_t raw_size = ecdsa_bytes(&session->key);
     struct buffer der;
 
-    if (!session_read_file(session, options->operands[1], SIGNATURE_BYTES_MAX, signature))
+    if (!file_read(options->operands[1], SIGNATURE_BYTES_MAX, signature))
         return false;
     if (!raw_size || options->given & OPTION_RAW)
         return true;
@@ -158,7 +158,7 @@ int command_mac_verify(const struct options *options)
 
     if (!session_begin(options, true, &session))
         return 1;
-    if (!session_read_file(&session, options->operands[1], TAG_BYTES_MAX, &tag)) {
+    if (!file_read(options->operands[1], TAG_BYTES_MAX, &tag)) {
         session_end(&session);
         return 1;
     }

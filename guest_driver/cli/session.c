@@ -52,7 +52,7 @@ void session_end(struct session *session)
     session->device = NULL;
 }
 
-bool session_read_file(const struct session *session, const char *path, size_t limit, struct buffer *buffer)
+bool file_read(const char *path, size_t limit, struct buffer *buffer)
 {
     int error = buffer_read(path, limit, buffer);
 

@@ -18,8 +18,7 @@ struct session {
 VKS_MUST_CHECK bool session_begin(const struct options *options, bool takes_input, struct session *session);
 void session_end(struct session *session);
 /* A file named on the command line; complains and gives false. */
-VKS_MUST_CHECK bool session_read_file(const struct session *session, const char *path, size_t limit,
-                                      struct buffer *buffer);
+VKS_MUST_CHECK bool file_read(const char *path, size_t limit, struct buffer *buffer);
 struct vks_bytes bytes_of(const struct buffer *buffer);
 struct vks_bytes bytes_of_text(const char *text); /* NULL: none */
 

@@ -8,9 +8,12 @@ from collections.abc import Generator
 
 import pytest
 from guest.boot import booting, running
+from guest.driver_bench import benching, plugging
 
 boot = pytest.fixture(booting, name="boot")
 boot_for_module = pytest.fixture(booting, name="boot_for_module", scope="module")
+plug = pytest.fixture(plugging, name="plug")
+bench = pytest.fixture(benching, name="bench", params=["uml-plain", "uml-kasan"])
 
 
 @pytest.hookimpl(wrapper=True)

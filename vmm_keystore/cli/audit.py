@@ -103,6 +103,7 @@ def _verify_files(folder: Path) -> dict[str, Any]:
         "segments": report.segments,
         "last_seq": report.last_seq,
         "last_hash": report.last_hash,
+        "torn_bytes": report.torn_bytes,
         "problem": report.problem,
     }
 

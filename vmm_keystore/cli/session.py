@@ -92,6 +92,11 @@ class Session:
             show_json(answer)
         else:
             print(sentence)
+            for effect in answer.get("applied", ()):
+                if effect["outcome"] == "worker-killed":
+                    print(
+                        f"guest {effect['guest']}: its worker did not confirm in time and was ended, a new one follows"
+                    )
 
 
 def command(

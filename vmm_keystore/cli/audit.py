@@ -122,7 +122,9 @@ def _matching(lines: Iterable[Line], guest: str | None) -> Iterator[Line]:
 
 
 def _show(session: Session, columns: AuditColumns, lines: list[Line], guest: str | None) -> None:
-    for line in _matching(lines, guest):
+    matching = list(_matching(lines, guest))
+    columns.fit(matching)
+    for line in matching:
         if session.as_json:
             show_json_line(line)
         else:

@@ -31,6 +31,7 @@ ControlSocketOption = Annotated[
     typer.Option(
         "--control-socket",
         metavar="PATH",
+        readable=False,  # whoever connects finds out, and says more than that
         help="Control socket of keystored; else $VMM_KEYSTORE_CONTROL_SOCKET, else control.sock in the state folder.",
     ),
 ]
@@ -39,6 +40,7 @@ StateDirOption = Annotated[
     typer.Option(
         "--state-dir",
         metavar="DIR",
+        readable=False,
         help=f"State folder of keystored; else $VMM_KEYSTORE_STATE_DIR, else {DEFAULT_STATE_DIR}.",
     ),
 ]

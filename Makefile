@@ -45,6 +45,10 @@ test-py: build images
 images: deps
 	@qemu-images/build all
 
+# Each fuzz target for SECONDS, then every regression input.
+fuzz: deps venv
+	@tools/fuzz $(SECONDS)
+
 test: lint test-c test-py
 
 clean:

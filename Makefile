@@ -49,6 +49,10 @@ images: deps
 fuzz: deps venv
 	@tools/fuzz $(SECONDS)
 
+# The whole path once, from an empty vault to a search of the guest's memory; last line "demo: ok".
+demo: build
+	@PYTHONPATH=tools:tests:qemu-images $(PY) -P -m demo
+
 test: lint test-c test-py
 
 clean:

@@ -2,9 +2,11 @@
 /* From the bytes of a file to key material. Knows formats; must not know offers or descriptors. */
 #include "key_file.h"
 
+#include <openssl/bio.h>
 #include <openssl/decoder.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
+#include <openssl/x509.h>
 #include <string.h>
 
 #include "failure.h"
@@ -39,26 +41,42 @@ static bool holds(const struct vks_secret_input *file, const char *text)
     return memmem(file->bytes, file->size_bytes, text, strlen(text)) != NULL;
 }
 
-static EVP_PKEY *decode(const struct vks_secret_input *file, const char *input, const char *structure,
-                        struct asker *asker)
+static EVP_PKEY *decode(const struct vks_secret_input *file, const char *input, struct asker *asker)
+{
+    EVP_PKEY *pkey = NULL;
+    BIO *bio = BIO_new_mem_buf(file->bytes, (int)file->size_bytes);
+    OSSL_DECODER_CTX *context =
+        OSSL_DECODER_CTX_new_for_pkey(&pkey, input, NULL, NULL, OSSL_KEYMGMT_SELECT_KEYPAIR, NULL, NULL);
+    long at = -1;
+
+    if (bio == NULL || context == NULL || OSSL_DECODER_CTX_set_passphrase_cb(context, ask, asker) != 1)
+        goto out;
+    /* A PEM file may hold other things before the key: parameters, a public key, certificates. */
+    while (OSSL_DECODER_from_bio(context, bio) != 1 && pkey == NULL && !asker->asked && BIO_tell(bio) > at)
+        at = BIO_tell(bio);
+out:
+    OSSL_DECODER_CTX_free(context);
+    BIO_free(bio);
+    return pkey;
+}
+
+/* The decoder does not mind which structure it meets; whoever named PKCS#8 does. */
+static bool is_pkcs8(const struct vks_secret_input *file, bool pem)
 {
     const uint8_t *cursor = file->bytes;
-    size_t left = file->size_bytes;
-    EVP_PKEY *pkey = NULL;
-    OSSL_DECODER_CTX *context =
-        OSSL_DECODER_CTX_new_for_pkey(&pkey, input, structure, NULL, OSSL_KEYMGMT_SELECT_KEYPAIR, NULL, NULL);
+    PKCS8_PRIV_KEY_INFO *plain;
+    X509_SIG *encrypted;
+    bool is;
 
-    if (context && OSSL_DECODER_CTX_set_passphrase_cb(context, ask, asker) == 1) {
-        /* A PEM file may hold other things before the key: parameters, certificates. */
-        while (pkey == NULL && left > 0) {
-            size_t before = left;
-
-            if (OSSL_DECODER_from_data(context, &cursor, &left) == 1 || left == before)
-                break;
-        }
-    }
-    OSSL_DECODER_CTX_free(context);
-    return pkey;
+    if (pem)
+        return holds(file, "-----BEGIN PRIVATE KEY-----") || holds(file, "-----BEGIN ENCRYPTED PRIVATE KEY-----");
+    plain = d2i_PKCS8_PRIV_KEY_INFO(NULL, &cursor, (long)file->size_bytes);
+    cursor = file->bytes;
+    encrypted = d2i_X509_SIG(NULL, &cursor, (long)file->size_bytes);
+    is = plain || encrypted;
+    PKCS8_PRIV_KEY_INFO_free(plain);
+    X509_SIG_free(encrypted);
+    return is;
 }
 
 /* Why an encrypted file did not open. */
@@ -71,7 +89,8 @@ static int encrypted_failure(const char *path)
         int reason = ERR_GET_REASON(error);
 
         if (reason == ERR_R_MALLOC_FAILURE || (evp && reason == EVP_R_MEMORY_LIMIT_EXCEEDED))
-            return vks_import_fail(VKS_IMPORT_NO_KEY, "raise the limit on locked memory (ulimit -l), or run as root",
+            return vks_import_fail(VKS_IMPORT_NO_KEY,
+                                   "raise the limit on locked memory (ulimit -l), or encrypt it anew without scrypt",
                                    "%s is encrypted in a way that takes more secret memory than there is", path);
         if (evp && (reason == ERR_R_UNSUPPORTED || reason == EVP_R_UNKNOWN_PBE_ALGORITHM ||
                     reason == EVP_R_UNSUPPORTED_CIPHER))
@@ -148,8 +167,10 @@ static int parse_private_key(const struct vks_import_arguments *arguments, const
 
     if (pkcs8 || arguments->format == VKS_IMPORT_FORMAT_AUTO)
         pem = holds(file, "-----BEGIN ");
+    if (pkcs8 && !is_pkcs8(file, pem))
+        return vks_import_fail(VKS_IMPORT_NO_KEY, "leave --format away", "%s holds no PKCS#8 key", arguments->path);
     ERR_clear_error();
-    pkey = decode(file, pem ? "PEM" : "DER", pkcs8 ? "PrivateKeyInfo" : NULL, &asker);
+    pkey = decode(file, pem ? "PEM" : "DER", &asker);
     if (pkey)
         code = take_pkey(arguments, pkey, key);
     else if (asker.code)

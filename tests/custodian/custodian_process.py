@@ -143,11 +143,13 @@ class Custodian:
             os.close(fd)
 
     def status(self) -> Any:
+        """``struct vks_custodian_status``."""
         error, body = self.call(lib.VKS_CUSTODIAN_STATUS)
         assert error == 0
         return unpack("vks_custodian_status", body)
 
     def generate(self, key_type: int, *, key_id: bytes = KEY_ID, version: int = 1) -> tuple[int, Key | None]:
+        """Error and, if it is 0, the key."""
         body = pack("vks_custodian_generate", key_id=key_id, version=version, type=key_type)
         return self._key(*self.call(lib.VKS_CUSTODIAN_GENERATE, body))
 
@@ -161,6 +163,7 @@ class Custodian:
     def import_key(
         self, offer_id: bytes, wrapped: bytes, *, key_id: bytes = KEY_ID, version: int = 1
     ) -> tuple[int, Key | None]:
+        """Error and, if it is 0, the key."""
         head = pack(
             "vks_custodian_import", offer_id=offer_id, key_id=key_id, version=version, wrapped_bytes=len(wrapped)
         )
@@ -177,6 +180,7 @@ class Custodian:
         return 0, Key(key.type, body[size : size + key.sealed_bytes], body[size + key.sealed_bytes :])
 
     def add_channel(self, channel_id: int) -> Channel:
+        """Make a key channel known; the worker's end."""
         channel = Channel()
         self.channels.append(channel)
         body = pack("vks_custodian_channel", channel_id=channel_id)

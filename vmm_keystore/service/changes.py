@@ -42,15 +42,10 @@ class Change:
 
     def __init__(self, connection: sa.Connection) -> None:
         self.connection = connection
-        self.detail: dict[str, Any] = {}
         self.committed = False
         self.applied: tuple[Applied, ...] = ()
         self._guests: list[str] = []
         self._after: list[Callable[[], None]] = []
-
-    def note(self, **detail: Any) -> None:
-        """Add to the audit line what was found out under way."""
-        self.detail |= detail
 
     def affects(self, *guests: str) -> None:
         """Name guests whose workers must have it before it is answered."""
@@ -100,7 +95,7 @@ class Changes:
             with self._store.write() as connection:
                 change = Change(connection)
                 yield change
-                number = insert_pending(connection, json.dumps(fields | change.detail))
+                number = insert_pending(connection, json.dumps(fields))
             change.committed = True
             change.applied, failures = self._apply(change)
             self._record(number, change.applied, failures)

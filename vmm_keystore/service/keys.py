@@ -131,11 +131,10 @@ class Keys:
             NotFoundError: no such key or version.
             StateError: the life cycle has no such move.
         """
-        with self._changes.begin(actor, _MOVES[state], key=label) as change:
+        asked = "all" if version is None and state == KeyState.DESTROYED else version or "current"
+        with self._changes.begin(actor, _MOVES[state], key=label, version=asked) as change:
             key = get_key(change.connection, label)
-            numbers = _versions_to_move(key, state, version)
-            change.note(**({"version": numbers[0]} if len(numbers) == 1 else {"versions": numbers}))
-            for number in numbers:
+            for number in _versions_to_move(key, state, version):
                 _move_version(change.connection, key, number, state)
             change.affects(*key.guests)
             if state == KeyState.DESTROYED:

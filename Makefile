@@ -45,6 +45,14 @@ test-py: build images
 images: deps
 	@qemu-images/build all
 
+# Each fuzz target for SECONDS, then every regression input.
+fuzz: deps venv
+	@tools/fuzz $(SECONDS)
+
+# The whole path once, from an empty vault to a search of the guest's memory; last line "demo: ok".
+demo: build
+	@PYTHONPATH=tools:tests:qemu-images $(PY) -P -m demo
+
 test: lint test-c test-py
 
 clean:

@@ -22,7 +22,8 @@
     │   └── NonceLeasesUsedUpError a key version can make no further nonces
     ├── AuditError
     │   ├── AuditWriteError        a line could not be made durable
-    │   └── AuditDamagedError      a segment is not what was written
+    │   ├── AuditDamagedError      a segment is not what was written
+    │   └── AuditNoteError         no checkpoint, or not signed by the log's key
     ├── CustodianError             vks-custodian failed, died or does not answer
     │   └── RootOfTrustError       the KEK could not be opened
     ├── WorkerError                a worker, its socket or its zygote failed
@@ -159,6 +160,12 @@ class AuditDamagedError(AuditError):
     """A segment is not what was written."""
 
     code = "audit-damaged"
+
+
+class AuditNoteError(AuditError):
+    """This is no checkpoint of the log: no signed note, another log's, or a signature that does not hold."""
+
+    code = "audit-note"
 
 
 class CustodianError(KeystoreError):

@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 HEADERS = [
     ROOT / "guest_driver/include/vmm_keystore.h",
     ROOT / "cext/shared/audit.h",
+    ROOT / "cext/shared/audit_chain.h",
     ROOT / "cext/shared/ipc.h",
     ROOT / "cext/shared/policy.h",
     ROOT / "cext/shared/snapshot.h",

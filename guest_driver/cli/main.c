@@ -84,7 +84,7 @@ int main(int argc, char *argv[])
     struct parse_error error;
     int status = 0;
 
-    if (options_parse(argc, argv, commands, &options, &error)) {
+    if (options_parse(argc, (const char *const *)argv, commands, &options, &error)) {
         complain_words("usage", error.text, error.hint);
         return 2;
     }

@@ -117,7 +117,7 @@ static const struct option_spec *find_option(const char *word, size_t *name_size
 }
 
 /* One option at argv[*at]; *at stays on its last word. */
-static int take_option(int argc, char *const argv[], int *at, struct options *options, struct parse_error *error)
+static int take_option(int argc, const char *const argv[], int *at, struct options *options, struct parse_error *error)
 {
     const char *word = argv[*at];
     const char *value = NULL;
@@ -177,7 +177,7 @@ static int check(const struct options *options, unsigned int operand_count, stru
     return 0;
 }
 
-int options_parse(int argc, char *const argv[], const struct command *commands, struct options *options,
+int options_parse(int argc, const char *const argv[], const struct command *commands, struct options *options,
                   struct parse_error *error)
 {
     unsigned int operand_count = 0;

@@ -52,8 +52,9 @@ struct parse_error {
 };
 
 /* @commands ends with a NULL name. 0, or -1 with @error filled in. */
-__attribute__((warn_unused_result)) int options_parse(int argc, char *const argv[], const struct command *commands,
-                                                      struct options *options, struct parse_error *error);
+__attribute__((warn_unused_result)) int options_parse(int argc, const char *const argv[],
+                                                      const struct command *commands, struct options *options,
+                                                      struct parse_error *error);
 
 /* "vks sign KEY", into @line. */
 void command_usage(const struct command *command, char *line, size_t size);

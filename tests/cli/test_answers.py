@@ -126,3 +126,15 @@ def test_a_broken_chain_is_a_failure(cli: Cli, fake: ControlFake) -> None:
     assert outcome.status == 1
     assert outcome.stderr.startswith("vmm-keystore: the audit log does not hold: line 2 was edited\n")
     assert cli("audit", "verify", "--json").facts == found
+
+
+def test_a_worker_that_was_ended_for_a_change_is_told(cli: Cli, fake: ControlFake) -> None:
+    applied = [
+        {"guest": "web", "outcome": "worker-killed", "detail": ""},
+        {"guest": "db", "outcome": "acknowledged", "detail": ""},
+    ]
+    fake.answer("POST /v1/keys/tls/suspend", {"label": "tls", "applied": applied})
+    assert cli("key", "suspend", "tls").stdout.splitlines() == [
+        "key tls is suspended",
+        "guest web: its worker did not confirm in time and was ended, a new one follows",
+    ]

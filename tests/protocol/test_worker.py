@@ -146,7 +146,7 @@ def test_random(bench: Bench) -> None:
 
 
 def test_refusals(bench: Bench) -> None:
-    """A key of nobody and a key of somebody else are the same; every refusal leaves zeros (MUST-19, MUST-16)."""
+    """A key of nobody and a key of somebody else are the same; every refusal leaves zeros (MUST-16, MUST-19, MUST-26)."""
     sign = {"data": b"x", "output_bytes": 64}
     cases: list[tuple[str, int, dict[str, Any], int, int]] = [
         ("absent key", lib.VKS_OP_SIGN, sign | {"key_id": key_id(99)}, lib.VKS_STATUS_NO_KEY, 0),

@@ -9,6 +9,7 @@ import fcntl
 import mmap
 import os
 import select
+import signal
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -24,7 +25,7 @@ from vmm_keystore._vks import ffi, lib
 from vmm_keystore.policy.grant import Permission, PermittedKey
 from vmm_keystore.policy.vocabulary import KeyState, KeyType
 from vmm_keystore.workers.ipc import HEAD_BYTES, pack, pack_message
-from vmm_keystore.workers.programs import Child, kill_pidfd, start_program
+from vmm_keystore.workers.programs import start_program
 from vmm_keystore.workers.snapshot import build_snapshot, seal_snapshot
 
 STATE_BYTES = lib.vks_state_bytes()
@@ -142,22 +143,22 @@ class Zygote:
     """The installed vks-zygote; a context manager that ends it."""
 
     def __init__(self) -> None:
-        self.child: Child = start_program("vks-zygote")
-        self.child.control.settimeout(10)
+        self.process, self.control = start_program("vks-zygote")
+        self.control.settimeout(10)
         self._worker_ids = iter(range(1, 1 << 30))
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_exc: object) -> None:
-        self.child.control.close()
-        self.child.reap()
+        self.control.close()
+        self.process.close(reap=True)
 
     def spawn(self, control_fd: int, key_fd: int, state_fd: int) -> tuple[int, int]:
         """Pid and pidfd of a new worker."""
         body = pack("vks_zygote_spawn", {"worker_id": next(self._worker_ids)})
-        send(self.child.control, pack_message(lib.VKS_ZYGOTE_SPAWN, 1, body), [control_fd, key_fd, state_fd])
-        reply = receive(self.child.control)
+        send(self.control, pack_message(lib.VKS_ZYGOTE_SPAWN, 1, body), [control_fd, key_fd, state_fd])
+        reply = receive(self.control)
         if reply.error:
             raise OSError(-reply.error, "zygote refused")
         spawned: Any = ffi.from_buffer("struct vks_zygote_spawned *", reply.body)
@@ -199,7 +200,7 @@ class WorkerRig:
 
     def kill(self) -> None:
         """SIGKILL."""
-        kill_pidfd(self.pidfd)
+        signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
         self.wait_ended()
 
     def wait_ended(self, timeout_s: float = 10) -> None:

@@ -9,15 +9,15 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from vmm_keystore.audit.line import add_line, time_text
-from vmm_keystore.audit.record import use_fields
-from vmm_keystore.audit.resume import Standing, find_last_change, find_standing, sync_directory
-from vmm_keystore.audit.segments import Segment, segment_path
-from vmm_keystore.errors import AuditWriteError
+from vmm_keystore.audit.line import Link, add_lines, encode_body, time_text
+from vmm_keystore.audit.record import use_bodies
+from vmm_keystore.audit.resume import Standing, find_last_change, find_standing
+from vmm_keystore.audit.segments import Segment, remove_unfinished, segment_path, sync_directory
+from vmm_keystore.errors import AuditError, AuditWriteError
 
 SEGMENT_BYTES_MAX = 16 * 1024 * 1024
 
@@ -39,6 +39,10 @@ class AuditLog:
         segment_bytes_max: int = SEGMENT_BYTES_MAX,
     ) -> None:
         self.directory = directory
+        self.problem = ""
+        """Why the last append failed, in one line; empty when it did not."""
+        self.on_rotated: Callable[[], None] = lambda: None
+        """Called with the log's lock held: must not wait."""
         self._label_of = label_of
         self._segment_bytes_max = segment_bytes_max
         self._lock = threading.Lock()
@@ -46,6 +50,7 @@ class AuditLog:
         try:
             directory.mkdir(mode=0o700, exist_ok=True)
             with self._lock:
+                remove_unfinished(directory)
                 self._standing = self._resume()
         except OSError as error:
             raise _write_error(directory, error) from error
@@ -55,28 +60,58 @@ class AuditLog:
         """Number of the last durable line."""
         return self._standing.link.seq
 
+    @property
+    def head(self) -> Link:
+        """Number and hash of the last durable line."""
+        return self._standing.link
+
     def append_records(self, guest: str, records: bytes) -> None:
         """Append a worker's records, see ``service.ports.AuditSink``."""
         with self._lock:
-            lines = list(use_fields(guest, records, self._label_of))
+            uses = list(use_bodies(guest, records, self._label_of))
             known = self._standing.last_records.get(guest)
-            for i, line in enumerate(lines):
-                if (line["record"], line["time"]) == known:
-                    del lines[: i + 1]
+            for i, use in enumerate(uses):
+                if (use.number, use.time) == known:
+                    del uses[: i + 1]
                     break
-            if lines:
-                self._append(lines)
-                self._standing.last_records[guest] = (lines[-1]["record"], lines[-1]["time"])
+            if uses:
+                self._append([use.body for use in uses])
+                self._standing.last_records[guest] = (uses[-1].number, uses[-1].time)
 
     def append_change(self, number: int, fields: Mapping[str, Any]) -> None:
         """Append the line of admin change *number*; numbers grow."""
         with self._lock:
-            self._append([{**fields, "kind": "admin", "change": number}])
+            self._append([encode_body({**fields, "kind": "admin", "change": number})])
+
+    def append_refusal(self, fields: Mapping[str, Any]) -> None:
+        """Append the line of an admin change that was refused; nothing of it was done."""
+        with self._lock:
+            self._append([encode_body({**fields, "kind": "admin"})])
 
     def append_notice(self, event: str, **detail: Any) -> None:
         """Append what the daemon itself has to say to an auditor."""
         with self._lock:
             self._append([_notice(event, detail)])
+
+    def append_checkpoint(self, head: Link, note: str) -> bool:
+        """Append the signed *note* on *head* as the line after it; False when the log went on meanwhile."""
+        with self._lock:
+            if head != self._standing.link:
+                return False
+            self._append([encode_body({"time": time_text(time.time_ns()), "kind": "checkpoint", "note": note})])
+            return True
+
+    def rotate(self, older_than_s: float) -> bool:
+        """Let the next line start a new segment when the present one is that old and has more than one line."""
+        with self._lock:
+            standing = self._standing
+            if standing.segment is None or self._fd < 0 or standing.link.seq <= standing.segment.first_seq:
+                return False
+            if time.time() - standing.started_s < older_than_s:
+                return False
+            self._drop_fd()
+            standing.segment = None
+            return True
 
     def last_change(self) -> int:
         """Return the number of the last admin change in the log; reads as much of it as it must."""
@@ -87,39 +122,55 @@ class AuditLog:
         with self._lock:
             self._drop_fd()
 
-    def _append(self, lines: Sequence[Mapping[str, Any]]) -> None:
+    def _append(self, bodies: Sequence[bytes]) -> None:
         try:
-            if self._fd < 0:
+            if self._fd < 0 and self._standing.segment is not None:
                 self._standing = self._resume()
-            self._write(lines)
+            self._write(bodies)
         except OSError as error:
             self._undo()
-            raise _write_error(self.directory, error) from error
+            failure = _write_error(self.directory, error)
+            self._note_problem(failure.message)
+            raise failure from error
+        except AuditError as error:
+            self._note_problem(error.message)
+            raise
+        if self.problem:
+            self.problem = ""
+            _logger.warning("audit: the log can be written again")
 
-    def _write(self, lines: Iterable[Mapping[str, Any]]) -> None:
+    def _note_problem(self, problem: str) -> None:
+        # Once: the callers try again and again.
+        if not self.problem:
+            _logger.error("%s", problem)
+        self.problem = problem
+
+    def _write(self, bodies: Sequence[bytes]) -> None:
         standing = self._standing
         if standing.segment is None or standing.size_bytes >= self._segment_bytes_max:
             self._start_segment(standing)
-        link, chunks = standing.link, []
-        for fields in lines:
-            chunk, link = add_line(link, fields)
-            chunks.append(chunk)
-        rest = memoryview(b"".join(chunks))
-        size = len(rest)
+        lines, link = add_lines(standing.link, bodies)
+        rest = memoryview(lines)
         while rest:
             rest = rest[os.write(self._fd, rest) :]
         os.fdatasync(self._fd)
         standing.link = link
-        standing.size_bytes += size
+        standing.size_bytes += len(lines)
 
     def _start_segment(self, standing: Standing) -> None:
         first_seq = standing.link.seq + 1
         path = segment_path(self.directory, first_seq)
         fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            sync_directory(self.directory)
+        except OSError:
+            os.close(fd)
+            path.unlink()
+            raise
         self._drop_fd()
         self._fd = fd
-        standing.segment, standing.size_bytes = Segment(path, first_seq), 0
-        sync_directory(self.directory)
+        standing.segment, standing.size_bytes, standing.started_s = Segment(path, first_seq), 0, time.time()
+        self.on_rotated()
 
     def _resume(self) -> Standing:
         standing = find_standing(self.directory)
@@ -135,13 +186,13 @@ class AuditLog:
         return standing
 
     def _undo(self) -> None:
-        # Cut off what was written of the failed batch, then find out anew where we stand before the next one.
+        # Cut off what was written of the failed batch. Where that fails, find out anew where we stand before the next.
         if self._fd >= 0:
             try:
                 os.ftruncate(self._fd, self._standing.size_bytes)
             except OSError as error:
                 _logger.error("audit: cannot cut a failed write: %s", error.strerror)
-        self._drop_fd()
+                self._drop_fd()
 
     def _drop_fd(self) -> None:
         if self._fd >= 0:
@@ -149,8 +200,8 @@ class AuditLog:
             self._fd = -1
 
 
-def _notice(event: str, detail: Mapping[str, Any]) -> dict[str, Any]:
-    return {"time": time_text(time.time_ns()), "kind": "notice", "event": event, **detail}
+def _notice(event: str, detail: Mapping[str, Any]) -> bytes:
+    return encode_body({"time": time_text(time.time_ns()), "kind": "notice", "event": event, **detail})
 
 
 def _write_error(directory: Path, error: OSError) -> AuditWriteError:

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Audit records of a worker (``struct vks_audit_record``) as fields of a line.
+"""Audit records of a worker (``struct vks_audit_record``) as bodies of lines.
 
 A worker that fell may write anything here: every value is taken as a number, none is trusted.
 """
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from vmm_keystore._vks import ffi, lib
-from vmm_keystore.audit.line import time_text
+from vmm_keystore.audit.line import encode_body, time_text
 from vmm_keystore.errors import AuditError
 from vmm_keystore.policy.vocabulary import Mechanism, Op, Status
 
@@ -20,7 +20,15 @@ _MECHANISMS: dict[int, str | None] = {0: None, **{int(mechanism): mechanism.text
 _STATUSES = {int(status): status.text for status in Status}
 
 
-def use_fields(guest: str, records: bytes, label_of: Callable[[bytes], str | None]) -> Iterator[dict[str, Any]]:
+class UseBody(NamedTuple):
+    """The body of one record's line, and what tells the record from every other one of its guest."""
+
+    number: int
+    time: str
+    body: bytes
+
+
+def use_bodies(guest: str, records: bytes, label_of: Callable[[bytes], str | None]) -> Iterator[UseBody]:
     """Decode whole records, in order.
 
     Raises:
@@ -30,25 +38,43 @@ def use_fields(guest: str, records: bytes, label_of: Callable[[bytes], str | Non
     if rest:
         raise AuditError(f"{len(records)} bytes are no whole number of audit records")
     decoded = ffi.from_buffer("struct vks_audit_record[]", records)
+    # Most records of a drain differ in numbers only: what they share is written once.
+    shared: dict[tuple[Any, ...], str] = {}
     for i in range(count):
         record = decoded[i]
-        key_id = bytes(record.key_id)
-        yield {
-            "time": time_text(record.time_ns),
-            "kind": "use",
-            "guest": guest,
-            "op": _OPS.get(record.op) or f"operation-{record.op}",
-            "mechanism": _MECHANISMS.get(record.mechanism, f"mechanism-{record.mechanism}"),
-            "key": label_of(key_id),
-            "key_id": None if key_id == NO_KEY_ID else key_id.hex(),
-            "version": record.key_version,
-            "status": _STATUSES.get(record.status) or f"status-{record.status}",
-            "uid": record.uid if record.flags & lib.VKS_AUDIT_F_UID else None,
-            "bytes": record.input_bytes,
-            "digest": bool(record.flags & lib.VKS_AUDIT_F_DIGEST),
-            "count": record.request_count,
-            "request": record.request_sequence,
-            "attempt": record.attempt,
-            "queue": record.queue,
-            "record": record.record,
-        }
+        key = (
+            bytes(record.key_id),
+            record.key_version,
+            record.op,
+            record.mechanism,
+            record.status,
+            record.flags,
+            record.uid,
+        )
+        middle = shared.get(key)
+        if middle is None:
+            middle = shared[key] = _shared_members(guest, record, label_of)
+        time = time_text(record.time_ns)
+        body = (
+            f'{{"time":"{time}",{middle},"bytes":{record.input_bytes},"count":{record.request_count},'
+            f'"request":{record.request_sequence},"attempt":{record.attempt},"queue":{record.queue},'
+            f'"record":{record.record}}}'
+        )
+        yield UseBody(record.record, time, body.encode())
+
+
+def _shared_members(guest: str, record: Any, label_of: Callable[[bytes], str | None]) -> str:
+    key_id = bytes(record.key_id)
+    members = {
+        "kind": "use",
+        "guest": guest,
+        "op": _OPS.get(record.op) or f"operation-{record.op}",
+        "mechanism": _MECHANISMS.get(record.mechanism, f"mechanism-{record.mechanism}"),
+        "key": label_of(key_id),
+        "key_id": None if key_id == NO_KEY_ID else key_id.hex(),
+        "version": record.key_version,
+        "status": _STATUSES.get(record.status) or f"status-{record.status}",
+        "uid": record.uid if record.flags & lib.VKS_AUDIT_F_UID else None,
+        "digest": bool(record.flags & lib.VKS_AUDIT_F_DIGEST),
+    }
+    return encode_body(members)[1:-1].decode()

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Finding out, at start or after a failed write, where the chain stands and what a crash left behind it."""
 
+import hashlib
 import os
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from vmm_keystore.audit.line import START, Link, hash_line, parse_line
-from vmm_keystore.audit.segments import Segment, list_segments, read_lines
+from vmm_keystore.audit.line import START, Link, parse_line
+from vmm_keystore.audit.segments import Segment, list_segments, read_lines, sync_directory
 from vmm_keystore.errors import AuditDamagedError
 
 _RECENT_SEGMENTS = 2
@@ -21,6 +23,8 @@ class Standing:
     link: Link
     segment: Segment | None
     size_bytes: int
+    started_s: float = field(default_factory=time.time)
+    """When the segment was started or, after that, taken up by this daemon."""
     last_records: dict[str, tuple[int, str]] = field(default_factory=dict)
     """By guest: number and time of its last record, to know one that was stored but not taken."""
     torn: list[dict[str, Any]] = field(default_factory=list)
@@ -43,8 +47,8 @@ def find_standing(directory: Path) -> Standing:
     standing = _read_last(directory, segments)
     for segment in segments[-_RECENT_SEGMENTS:]:
         for line, _ in read_lines(segment.path):
-            fields = parse_line(line)
-            if fields is not None and fields.get("kind") == "use":
+            fields = parse_line(line) if b'"kind":"use"' in line else None
+            if fields is not None:
                 standing.last_records[str(fields.get("guest"))] = (fields.get("record", 0), str(fields.get("time")))
     return standing
 
@@ -64,11 +68,14 @@ def find_last_change(directory: Path) -> int:
 
 def _read_last(directory: Path, segments: list[Segment]) -> Standing:
     segment = segments[-1]
+    if segment.compressed:
+        # Closed for good; the one that followed it had no line yet.
+        return Standing(_last_link(segment), None, 0)
     good_end, link = 0, None
     for line, end in read_lines(segment.path):
         fields = parse_line(line) if line.endswith(b"\n") else None
         if fields is not None:
-            good_end, link = end, Link(fields["seq"], hash_line(line[:-1]))
+            good_end, link = end, Link(fields["seq"], _hash(line[:-1]))
     if link is None:
         link = _last_link(segments[-2]) if len(segments) > 1 else START
     standing = Standing(link, segment, good_end)
@@ -86,14 +93,14 @@ def _last_link(segment: Segment) -> Link:
         raise AuditDamagedError(
             f"the last line of {segment.path} is not readable", "move the audit folder away and keep it as evidence"
         )
-    return Link(fields["seq"], hash_line(last.removesuffix(b"\n")))
+    return Link(fields["seq"], _hash(last.removesuffix(b"\n")))
 
 
 def _set_aside(directory: Path, segment: Segment, good_end: int) -> dict[str, Any]:
     with segment.path.open("rb+") as file:
         file.seek(good_end)
         content = file.read()
-        digest = hash_line(content)
+        digest = _hash(content)
         aside = directory / f"torn-{segment.first_seq:016}-{good_end}-{digest[:16]}"
         fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         with os.fdopen(fd, "wb") as copy:
@@ -107,10 +114,5 @@ def _set_aside(directory: Path, segment: Segment, good_end: int) -> dict[str, An
     return {"file": aside.name, "bytes": len(content), "sha256": digest}
 
 
-def sync_directory(directory: Path) -> None:
-    """Make names in *directory* durable."""
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+def _hash(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

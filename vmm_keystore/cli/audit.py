@@ -103,6 +103,7 @@ def _verify_files(folder: Path) -> dict[str, Any]:
         "segments": report.segments,
         "last_seq": report.last_seq,
         "last_hash": report.last_hash,
+        "torn_bytes": report.torn_bytes,
         "problem": report.problem,
     }
 
@@ -121,7 +122,9 @@ def _matching(lines: Iterable[Line], guest: str | None) -> Iterator[Line]:
 
 
 def _show(session: Session, columns: AuditColumns, lines: list[Line], guest: str | None) -> None:
-    for line in _matching(lines, guest):
+    matching = list(_matching(lines, guest))
+    columns.fit(matching)
+    for line in matching:
         if session.as_json:
             show_json_line(line)
         else:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from vmm_keystore.cli.output import cell, moment
@@ -20,22 +21,31 @@ class AuditColumns:
     def __init__(self) -> None:
         self._widths = [0] * 5
 
+    def fit(self, lines: Iterable[dict[str, Any]]) -> None:
+        """Make room for lines that are known already."""
+        for line in lines:
+            self._texts(line)
+
     def lay_out(self, line: dict[str, Any]) -> str:
         """Say one audit line in one line of text."""
-        columns = [
-            moment(line.get("time")),
-            _actor(line),
-            cell(line.get("op") or line.get("action") or line.get("event")),
-            _key(line),
-            cell(line.get("status", "ok")),
-        ]
-        self._widths = [max(width, len(text)) for width, text in zip(self._widths, columns, strict=True)]
+        columns = self._texts(line)
         shown = _OWN_COLUMN | _MACHINE | ({"guest"} if line.get("kind") != "admin" else set())
         rest = " ".join(
             f"{name}={cell(value)}" for name, value in line.items() if name not in shown and _is_telling(name, value)
         )
         text = "  ".join(column.ljust(width) for column, width in zip(columns, self._widths, strict=True))
         return f"{text}  {rest}".rstrip()
+
+    def _texts(self, line: dict[str, Any]) -> list[str]:
+        texts = [
+            moment(line.get("time")),
+            _actor(line),
+            cell(line.get("op") or line.get("action") or line.get("event")),
+            _key(line),
+            cell(line.get("status", "ok")),
+        ]
+        self._widths = [max(width, len(text)) for width, text in zip(self._widths, texts, strict=True)]
+        return texts
 
 
 def _actor(line: dict[str, Any]) -> str:

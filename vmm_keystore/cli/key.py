@@ -45,7 +45,7 @@ def key_generate(
 def key_import(
     session: Session,
     label: NewLabel,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="File with the key.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", readable=False, help="File with the key.")],
     *,
     key_type: Annotated[
         str,
@@ -57,7 +57,10 @@ def key_import(
     passphrase_file: Annotated[
         Path | None,
         typer.Option(
-            "--passphrase-file", metavar="FILE", help="File whose first line is the passphrase; else it is asked."
+            "--passphrase-file",
+            metavar="FILE",
+            readable=False,
+            help="File whose first line is the passphrase; else it is asked.",
         ),
     ] = None,
     inactive: Inactive = False,

@@ -7,7 +7,6 @@ The key and its passphrase exist in that program only; what comes back through t
 from __future__ import annotations
 
 import base64
-import os
 import subprocess
 from pathlib import Path
 
@@ -34,16 +33,9 @@ def wrap_key_file(offer: dict[str, str], file: Path, *, key_type: str, form: str
     """
     command: list[str | Path] = [program_path("vks-import"), "--offer", offer["offer_id"] + offer["public_key"]]
     command += ["--type", key_type, "--format", form]
-    descriptors: tuple[int, ...] = ()
     if passphrase_file is not None:
-        descriptors = (os.open(passphrase_file, os.O_RDONLY | os.O_CLOEXEC),)
-        command += ["--passphrase-fd", str(descriptors[0])]
-    command.append(file)
-    try:
-        done = subprocess.run(command, capture_output=True, check=False, pass_fds=descriptors)
-    finally:
-        for descriptor in descriptors:
-            os.close(descriptor)
+        command += ["--passphrase-file", passphrase_file]
+    done = subprocess.run([*command, "--", file], capture_output=True, check=False)
     if done.returncode != 0:
         raise _failure(done.returncode, done.stderr.decode(errors="replace"))
     return base64.b64encode(done.stdout).decode()

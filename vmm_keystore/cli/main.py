@@ -9,7 +9,7 @@ import sys
 
 import typer
 
-from vmm_keystore.cli import audit, completion, grant, guest, key, qemu_args, status
+from vmm_keystore.cli import audit, completion, grant, guest, key, qemu_args, serve, status
 from vmm_keystore.cli.failure import ExitStatus, exit_status
 from vmm_keystore.cli.session import ControlSocketOption, Place, StateDirOption
 from vmm_keystore.errors import KeystoreError
@@ -30,6 +30,7 @@ def root(ctx: typer.Context, control_socket: ControlSocketOption = None, state_d
     ctx.obj = Place(control_socket, state_dir)
 
 
+serve.register(app)
 app.add_typer(guest.app, name="guest")
 app.add_typer(key.app, name="key")
 app.add_typer(grant.app, name="grant")

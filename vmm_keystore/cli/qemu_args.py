@@ -45,7 +45,7 @@ def qemu_args(
         typer.Option("--qemu", metavar="VERSION", help="Version of QEMU, like 7.2; else options that suit every one."),
     ] = None,
     accel: Annotated[
-        str | None, typer.Option("--accel", metavar="NAME", help="kvm or tcg; else kvm where /dev/kvm is usable.")
+        str | None, typer.Option("--accel", metavar="NAME", help="kvm or tcg; else kvm where this machine has it.")
     ] = None,
     memory: Annotated[
         str, typer.Option("--memory", metavar="SIZE", help="Memory of the guest, like 512M or 4G.")
@@ -113,8 +113,15 @@ def check_memory(text: str) -> None:
 
 
 def usable_accelerator() -> Accelerator:
-    """Say what a QEMU started by this user would use."""
-    return Accelerator.KVM if os.access("/dev/kvm", os.R_OK | os.W_OK) else Accelerator.TCG
+    """Say what a QEMU started by this user would use.
+
+    A /dev/kvm alone proves little: inside some virtual machines it is there and QEMU dies on it, since the processor
+    offers no virtualisation of its own.
+    """
+    with Path("/proc/cpuinfo").open() as cpuinfo:
+        flags = next((line.split() for line in cpuinfo if line.startswith("flags")), [])
+    usable = os.access("/dev/kvm", os.R_OK | os.W_OK) and bool({"vmx", "svm"} & set(flags))
+    return Accelerator.KVM if usable else Accelerator.TCG
 
 
 def _escape(value: str) -> str:

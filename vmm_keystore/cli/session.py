@@ -31,6 +31,7 @@ ControlSocketOption = Annotated[
     typer.Option(
         "--control-socket",
         metavar="PATH",
+        readable=False,  # whoever connects finds out, and says more than that
         help="Control socket of keystored; else $VMM_KEYSTORE_CONTROL_SOCKET, else control.sock in the state folder.",
     ),
 ]
@@ -39,6 +40,7 @@ StateDirOption = Annotated[
     typer.Option(
         "--state-dir",
         metavar="DIR",
+        readable=False,
         help=f"State folder of keystored; else $VMM_KEYSTORE_STATE_DIR, else {DEFAULT_STATE_DIR}.",
     ),
 ]
@@ -92,6 +94,11 @@ class Session:
             show_json(answer)
         else:
             print(sentence)
+            for effect in answer.get("applied", ()):
+                if effect["outcome"] == "worker-killed":
+                    print(
+                        f"guest {effect['guest']}: its worker did not confirm in time and was ended, a new one follows"
+                    )
 
 
 def command(

@@ -25,6 +25,7 @@ HTTP_STATUS: dict[str, int] = {
     "audit-failed": 500,
     "audit-write-failed": 507,
     "audit-damaged": 500,
+    "audit-note": 400,
     "custodian-failed": 503,
     "root-of-trust": 503,
     "worker-failed": 503,

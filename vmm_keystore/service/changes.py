@@ -42,10 +42,15 @@ class Change:
 
     def __init__(self, connection: sa.Connection) -> None:
         self.connection = connection
+        self.detail: dict[str, Any] = {}
         self.committed = False
         self.applied: tuple[Applied, ...] = ()
         self._guests: list[str] = []
         self._after: list[Callable[[], None]] = []
+
+    def note(self, **detail: Any) -> None:
+        """Add to the audit line what was found out under way."""
+        self.detail |= detail
 
     def affects(self, *guests: str) -> None:
         """Name guests whose workers must have it before it is answered."""
@@ -95,7 +100,7 @@ class Changes:
             with self._store.write() as connection:
                 change = Change(connection)
                 yield change
-                number = insert_pending(connection, json.dumps(fields))
+                number = insert_pending(connection, json.dumps(fields | change.detail))
             change.committed = True
             change.applied, failures = self._apply(change)
             self._record(number, change.applied, failures)

@@ -131,10 +131,11 @@ class Keys:
             NotFoundError: no such key or version.
             StateError: the life cycle has no such move.
         """
-        asked = "all" if version is None and state == KeyState.DESTROYED else version or "current"
-        with self._changes.begin(actor, _MOVES[state], key=label, version=asked) as change:
+        with self._changes.begin(actor, _MOVES[state], key=label) as change:
             key = get_key(change.connection, label)
-            for number in _versions_to_move(key, state, version):
+            numbers = _versions_to_move(key, state, version)
+            change.note(**({"version": numbers[0]} if len(numbers) == 1 else {"versions": numbers}))
+            for number in numbers:
                 _move_version(change.connection, key, number, state)
             change.affects(*key.guests)
             if state == KeyState.DESTROYED:

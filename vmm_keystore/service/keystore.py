@@ -19,6 +19,7 @@ from typing import Any
 
 from vmm_keystore.audit.log import AuditLog
 from vmm_keystore.audit.reader import AuditReader
+from vmm_keystore.audit.selection import EVERYTHING, Selection
 from vmm_keystore.audit.verify import ChainReport, verify_chain
 from vmm_keystore.errors import CustodianError
 from vmm_keystore.service.changes import Changes
@@ -71,16 +72,18 @@ class Keystore:
         """End what the service started; the parts it was given stay open."""
         self._changes.close()
 
-    def audit_page(self, after: int | None, limit: int) -> tuple[list[dict[str, Any]], int]:
-        """Return up to *limit* lines behind *after* (None: the last ones) and the number to ask behind next.
+    def audit_page(
+        self, after: int | None, limit: int, selection: Selection = EVERYTHING
+    ) -> tuple[list[dict[str, Any]], int]:
+        """Return up to *limit* selected lines behind *after* (None: the last ones) and the number to ask behind next.
 
         What the workers have committed so far is in the log before it is read.
         """
         self._workers.drain_audit()
         until = self._audit.last_seq
-        start = max(0, until - limit) if after is None else min(after, until)
-        lines = self._reader.page(start, until, limit)
-        return lines, start + len(lines)
+        if after is None:
+            return self._reader.last(until, limit, selection), until
+        return self._reader.page(min(after, until), until, limit, selection)
 
     def audit_verify(self) -> ChainReport:
         """Check the whole chain as it stands."""

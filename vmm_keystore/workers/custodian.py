@@ -65,7 +65,7 @@ def open_kek(path: Path, *, may_create: bool) -> tuple[int, bool]:
     flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
     try:
         try:
-            fd = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o600) if may_create else os.open(path, flags)
+            fd = create_durably(path, flags) if may_create else os.open(path, flags)
         except FileExistsError:
             fd = os.open(path, flags)
     except OSError as error:
@@ -81,6 +81,17 @@ def open_kek(path: Path, *, may_create: bool) -> tuple[int, bool]:
         os.close(fd)
         raise RootOfTrustError(problem, hint)
     return fd, status.st_size == 0
+
+
+def create_durably(path: Path, flags: int) -> int:
+    """Make an empty file whose name survives a crash of the host."""
+    fd = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o600)
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+    return fd
 
 
 class Custodian:
@@ -119,7 +130,7 @@ class Custodian:
             root = pack("vks_custodian_root", {"kind": KIND_FILE, "create": int(create)})
             connection.request(lib.VKS_CUSTODIAN_ROOT_OPEN, root, [fd])
         except ProgramRefusedError as error:
-            hint = "it was changed or damaged; restore it from a backup" if error.errno == errno.EBADMSG else ""
+            hint = "it was changed or damaged; restore it from a backup" if error.errno in {errno.EBADMSG, errno.EINVAL} else ""
             raise RootOfTrustError(
                 f"the key encryption key cannot be opened: {os.strerror(error.errno)}", hint
             ) from None
@@ -196,6 +207,13 @@ class Custodian:
         os.close(fd)
         try:
             self._program.connection(0).post(lib.VKS_CUSTODIAN_CHANNEL_CLOSE, channel_body(channel_id))
+        except ProgramLostError:
+            return
+
+    def give_up(self, reason: str) -> None:
+        """End a custodian that hangs; its successor starts at once."""
+        try:
+            self._program.connection(0).close(f"vks-custodian: {reason}")
         except ProgramLostError:
             return
 

@@ -17,7 +17,7 @@ from vmm_keystore.policy.grant import PermittedKey
 from vmm_keystore.service.ports import Applied, ApplyOutcome, AuditSink, GuestKeys, WorkerStatus
 from vmm_keystore.vhost_user.backend import Session
 from vmm_keystore.workers.custodian import Custodian
-from vmm_keystore.workers.errors import ProgramError, StateMemoryError
+from vmm_keystore.workers.errors import ProgramError, ProgramLostError, StateMemoryError
 from vmm_keystore.workers.loop import Loop
 from vmm_keystore.workers.session import WorkerSession
 from vmm_keystore.workers.snapshot import build_snapshot
@@ -63,7 +63,8 @@ class GuestWorker:
     @property
     def serving(self) -> Worker | None:
         """The worker that has its keys and snapshot, if there is one."""
-        return self._serving
+        worker = self._serving
+        return None if worker is None or worker.ended.is_set() else worker
 
     def open_session(self, session: Session) -> WorkerSession:
         """Take a front-end in; ``BackendFactory`` of vhost_user, on its thread."""
@@ -218,11 +219,16 @@ class GuestWorker:
         """Load what the worker lacks, then publish; False when it was killed over it."""
         problems: list[str] = []
         permitted = self._permitted()
-        for _ in range(LOAD_ROUNDS_MAX):
+        for attempts_left in reversed(range(LOAD_ROUNDS_MAX)):
             missing = [version for version in versions(permitted) if version not in worker.held]
             if not missing or problems:
                 break
-            problems = worker.load(self._around.keys.lease_keys(self._name, missing))
+            try:
+                problems = worker.load(self._around.keys.lease_keys(self._name, missing))
+            except ProgramLostError:
+                # The custodian died: its successor gets fresh leases.
+                if worker.ended.is_set() or not attempts_left:
+                    raise
             # Read again: what was revoked while keys were loaded must not be published.
             permitted = self._permitted()
         for problem in problems:

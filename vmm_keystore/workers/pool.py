@@ -66,10 +66,16 @@ class GuestPool:
     def stop(self) -> None:
         """End every worker; audit records and in-flight tables stay in state memory or reach the sink."""
         self._stopping.set()
-        self._drain_thread.join()
+        if self._drain_thread.ident is not None:
+            self._drain_thread.join()
         for guest in list(self._guests.values()):
             guest.stop(remove=False)
         self._replacing.shutdown(wait=True, cancel_futures=True)
+
+    @property
+    def guest_count(self) -> int:
+        """How many guests there are."""
+        return len(self._guests)
 
     def add_guest(self, guest: Guest) -> None:
         """Listen on the guest's socket and start its worker."""

@@ -7,7 +7,7 @@ A program finds its control socket as descriptor 3 and ends when the other end c
 import os
 import signal
 import socket
-from dataclasses import dataclass
+import threading
 from pathlib import Path
 
 from vmm_keystore.workers.errors import ProgramMissingError
@@ -16,31 +16,34 @@ CONTROL_FD = 3
 LIBEXEC = Path(__file__).resolve().parent.parent / "libexec"
 
 
-@dataclass(frozen=True, slots=True)
-class Child:
-    """A program of ours that runs: *pidfd* is readable once it ended, *control* is our end of its socket."""
+class Process:
+    """A process of ours by its pidfd, which is readable once it ended."""
 
-    name: str
-    pid: int
-    pidfd: int
-    control: socket.socket
+    def __init__(self, pid: int, pidfd: int) -> None:
+        """Take over *pidfd*."""
+        self.pid = pid
+        self.pidfd = pidfd
+        self.ended = threading.Event()
+        # kill() must not hit whatever gets the descriptor's number after it is closed.
+        self._lock = threading.Lock()
 
     def kill(self) -> None:
-        """Send SIGKILL; harmless once the program has ended."""
-        kill_pidfd(self.pidfd)
+        """Send SIGKILL; harmless once the process has ended. From any thread."""
+        with self._lock:
+            if self.ended.is_set():
+                return
+            try:
+                signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
+            except ProcessLookupError:
+                return
 
-    def reap(self) -> None:
-        """Collect the exit status of a program that has ended and give its descriptors back."""
-        os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED)
-        os.close(self.pidfd)
-
-
-def kill_pidfd(pidfd: int) -> None:
-    """Send SIGKILL to the process a pidfd stands for, unless it is gone already."""
-    try:
-        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-    except ProcessLookupError:
-        return
+    def close(self, *, reap: bool) -> None:
+        """Give the pidfd back once it said that the process ended; *reap* our own child."""
+        with self._lock:
+            if reap:
+                os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED)
+            self.ended.set()
+            os.close(self.pidfd)
 
 
 def program_path(name: str) -> Path:
@@ -62,8 +65,8 @@ def control_pair() -> tuple[socket.socket, socket.socket]:
     return ours, theirs
 
 
-def start_program(name: str) -> Child:
-    """Start a program with its control socket, no environment and its own process group.
+def start_program(name: str) -> tuple[Process, socket.socket]:
+    """Start a program with no environment, in its own process group; our end of its control socket comes with it.
 
     The group keeps a terminal's ctrl-c away from it: keystored ends its programs in order.
     """
@@ -79,4 +82,4 @@ def start_program(name: str) -> Child:
         except OSError:
             ours.close()
             raise
-    return Child(name, pid, os.pidfd_open(pid), ours)
+    return Process(pid, os.pidfd_open(pid)), ours

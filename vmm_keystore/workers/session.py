@@ -12,6 +12,7 @@ from typing import Protocol
 
 from vmm_keystore._vks import lib
 from vmm_keystore.vhost_user.backend import Completion, MemoryRegion, RingFd, Session, Vring
+from vmm_keystore.workers.errors import ProgramLostError
 from vmm_keystore.workers.ipc import Message, pack
 from vmm_keystore.workers.worker import Worker
 
@@ -52,6 +53,7 @@ class WorkerSession:
         self._owner = owner
         self._session = session
         self._worker: Worker | None = None
+        self._established = False  # the worker has done something for this front-end
         self._waiting: Callable[[], None] | None = None
         self._rings: set[int] = set()
         self._mapped = False
@@ -159,18 +161,24 @@ class WorkerSession:
         if worker is None:
             self._waiting = lambda: self._call(send, finish, fail)
             return
-        send(worker).add_done_callback(
-            lambda future: self._session.reactor.call_soon(lambda: self._finish(future, finish, fail))
-        )
 
-    def _finish(self, future: Future[Message], finish: Finish, fail: Fail) -> None:
-        if self._closed:
-            return
-        error = future.exception()
-        if error is None:
-            finish(future.result())
-        else:
-            fail(str(error))
+        def replied(future: Future[Message]) -> None:
+            if self._closed:
+                return
+            error = future.exception()
+            if error is None:
+                self._established = True
+                finish(future.result())
+            elif isinstance(error, ProgramLostError) and not self._established:
+                # It had died before it heard of this front-end: the next one will do.
+                self._worker = None
+                self._waiting = lambda: self._call(send, finish, fail)
+                if self._owner.serving not in (None, worker):
+                    self._resume()
+            else:
+                fail(str(error))
+
+        send(worker).add_done_callback(lambda future: self._session.reactor.call_soon(lambda: replied(future)))
 
     def _resume(self) -> None:
         waiting, self._waiting = self._waiting, None
@@ -178,7 +186,7 @@ class WorkerSession:
             waiting()
 
     def _abort(self, worker: Worker) -> None:
-        if worker is self._worker and not self._closed:
+        if worker is self._worker and self._established and not self._closed:
             self._session.abort("the guest's worker ended")
 
 

@@ -9,11 +9,12 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 
+from vmm_keystore.errors import KeystoreError
 from vmm_keystore.workers.connection import Connection
-from vmm_keystore.workers.errors import ProgramError, ProgramLostError
+from vmm_keystore.workers.errors import ProgramLostError
 from vmm_keystore.workers.ipc import Form
 from vmm_keystore.workers.loop import Loop
-from vmm_keystore.workers.programs import Child, start_program
+from vmm_keystore.workers.programs import Process, start_program
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +43,7 @@ class SupervisedProgram:
         self._forms = forms
         self._prepare = prepare
         self._changed = threading.Condition()
-        self._child: Child | None = None
+        self._child: Process | None = None
         self._connection: Connection | None = None
         self._started_s = 0.0
         self._delay_s = 0.0
@@ -60,10 +61,10 @@ class SupervisedProgram:
         Raises:
             ProgramError: it is missing, or ended or refused while it was prepared; nothing is left running.
         """
-        child = start_program(self._name)
+        child, control = start_program(self._name)
         connection = Connection(
             self._loop,
-            child.control,
+            control,
             self._forms,
             name=self._name,
             on_event=lambda _message: child.kill(),
@@ -74,7 +75,7 @@ class SupervisedProgram:
                 self._prepare(connection)
         except Exception:
             child.kill()
-            child.reap()
+            child.close(reap=True)
             connection.close(f"{self._name} could not be prepared")
             raise
         with self._changed:
@@ -113,15 +114,15 @@ class SupervisedProgram:
             with self._changed:
                 self._changed.wait_for(lambda: self._child is not child, END_WAIT_S)
 
-    def _lost(self, child: Child, reason: str) -> None:
+    def _lost(self, child: Process, reason: str) -> None:
         if not self._stopping:
             log.error("%s; killed", reason)
             child.kill()
 
-    def _ended(self, child: Child) -> None:
+    def _ended(self, child: Process) -> None:
         """On the loop's thread, when the pidfd says exit."""
         self._loop.remove_reader(child.pidfd)
-        child.reap()
+        child.close(reap=True)
         with self._changed:
             connection, self._connection, self._child = self._connection, None, None
             restart = not self._stopping
@@ -140,7 +141,7 @@ class SupervisedProgram:
             self._delay_s = min(RESTART_DELAY_MAX_S, max(0.05, self._delay_s * 2))
             try:
                 self.start()
-            except (ProgramError, OSError) as error:
+            except (KeystoreError, OSError) as error:
                 log.error("%s could not be restarted: %s", self._name, error)
             else:
                 log.info("%s restarted, pid %s", self._name, self.pid)

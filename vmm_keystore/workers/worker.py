@@ -8,7 +8,6 @@ import itertools
 import logging
 import os
 import socket
-import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
@@ -21,9 +20,9 @@ from vmm_keystore.workers.custodian import SECRET_MEMORY, Custodian, load_batche
 from vmm_keystore.workers.errors import ProgramError, ProgramLostError, ProgramRefusedError
 from vmm_keystore.workers.ipc import REPLY, Form, Message, pack
 from vmm_keystore.workers.loop import Loop
-from vmm_keystore.workers.programs import control_pair, kill_pidfd
+from vmm_keystore.workers.programs import Process, control_pair
 from vmm_keystore.workers.snapshot import seal_snapshot
-from vmm_keystore.workers.zygote import Spawned, Zygote
+from vmm_keystore.workers.zygote import Zygote
 
 log = logging.getLogger(__name__)
 
@@ -61,27 +60,26 @@ class Worker:
         custodian: Custodian,
         guest: str,
         control: socket.socket,
-        spawned: Spawned,
+        process: Process,
         worker_id: int,
         on_ended: Callable[["Worker"], None],
     ) -> None:
         """Take over a freshly forked process; use :func:`start_worker`."""
         self.guest = guest
         self.worker_id = worker_id
-        self.pid = spawned.pid
+        self.pid = process.pid
         self.secret_memory = ""
         self.held: frozenset[KeyVersion] = frozenset()
         self.generation = 0
-        self.ended = threading.Event()
-        self._pidfd = spawned.pidfd
-        self._kill_lock = threading.Lock()
+        self.ended = process.ended
+        self._process = process
         self._loop = loop
         self._custodian = custodian
         self._on_ended = on_ended
         self._ready: Future[None] = Future()
         self._load_ids = itertools.count(1)
         self._loads: dict[int, Future[None]] = {}
-        loop.add_reader(spawned.pidfd, self._process_ended)
+        loop.add_reader(process.pidfd, self._process_ended)
         self._connection = Connection(
             loop,
             control,
@@ -113,14 +111,15 @@ class Worker:
             What went wrong with those that are not held, one line each: a blob that cannot be opened, or memory.
 
         Raises:
-            ProgramLostError: the custodian and its successor, or the worker, died over it.
+            ProgramLostError: the custodian or the worker died or hung over it. Whether the keys arrive yet is unknown:
+                try again with fresh nonce leases only, or two loads of one lease would make the same nonces.
         """
         problems = []
         for batch in load_batches(loads):
             try:
                 self._load_batch(batch)
             except ProgramRefusedError:
-                # One bad key must not keep the others away.
+                # One bad key must not keep the others away. Nothing of the batch is held, so its leases are unused.
                 problems += [problem for load in batch if (problem := self._load_one(load))]
         return problems
 
@@ -132,25 +131,22 @@ class Worker:
         return ""
 
     def _load_batch(self, batch: list[KeyLoad]) -> None:
-        try:
-            self._load_once(batch)
-        except ProgramLostError:
-            if self.ended.is_set():
-                raise
-            self._load_once(batch)
-        self.held |= {(load.key_id, load.version) for load in batch}
-
-    def _load_once(self, batch: list[KeyLoad]) -> None:
         load_id = next(self._load_ids)
         loaded: Future[None] = Future()
         self._loads[load_id] = loaded
+        sent = self._custodian.load(self.worker_id, load_id, batch)
         try:
-            self._custodian.load(self.worker_id, load_id, batch).result(LOAD_TIMEOUT_S)
+            sent.result(LOAD_TIMEOUT_S)
             loaded.result(LOAD_TIMEOUT_S)
         except FutureTimeoutError:
+            if sent.done():
+                self.kill()
+            else:
+                self._custodian.give_up("it hung over a load")
             raise ProgramLostError(f"keys of {self.guest} were not loaded in time") from None
         finally:
             self._loads.pop(load_id, None)
+        self.held |= {(load.key_id, load.version) for load in batch}
 
     def publish(self, content: bytes, versions: frozenset[KeyVersion]) -> bool:
         """Put a snapshot in force, or kill the worker; either way nothing older can start any more on return.
@@ -179,9 +175,7 @@ class Worker:
 
     def kill(self) -> None:
         """Send SIGKILL; it has ended when ``ended`` is set."""
-        with self._kill_lock:
-            if not self.ended.is_set():
-                kill_pidfd(self._pidfd)
+        self._process.kill()
 
     def wait_ended(self) -> None:
         """Wait until the process is gone.
@@ -199,11 +193,8 @@ class Worker:
 
     def _process_ended(self) -> None:
         """On the loop's thread, when the pidfd says exit."""
-        self._loop.remove_reader(self._pidfd)
-        # Under the lock: kill() must not hit whatever gets the descriptor's number next.
-        with self._kill_lock:
-            self.ended.set()
-            os.close(self._pidfd)
+        self._loop.remove_reader(self._process.pidfd)
+        self._process.close(reap=False)
         error = ProgramLostError(f"worker of {self.guest} ended")
         for waiting in (self._ready, *list(self._loads.values())):
             if not waiting.done():
@@ -250,7 +241,7 @@ def start_worker(
     channel, worker_channel = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with worker_control, channel, worker_channel:
         try:
-            spawned = zygote.spawn(worker_id, worker_control.fileno(), worker_channel.fileno(), state_fd)
+            process = zygote.spawn(worker_id, worker_control.fileno(), worker_channel.fileno(), state_fd)
         except ProgramError:
             control.close()
             raise
@@ -263,7 +254,7 @@ def start_worker(
         custodian=custodian,
         guest=guest,
         control=control,
-        spawned=spawned,
+        process=process,
         worker_id=worker_id,
         on_ended=on_ended,
     )

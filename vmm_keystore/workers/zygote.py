@@ -1,25 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """The zygote: the process that workers are forked from, with libcrypto warmed up."""
 
-from dataclasses import dataclass
-
 from vmm_keystore._vks import lib
 from vmm_keystore.errors import WorkerError
 from vmm_keystore.workers.errors import ProgramError, ProgramLostError
 from vmm_keystore.workers.ipc import REPLY, Form, Message, pack
 from vmm_keystore.workers.loop import Loop
+from vmm_keystore.workers.programs import Process
 from vmm_keystore.workers.supervised import SupervisedProgram
 
 FORMS = {lib.VKS_ZYGOTE_SPAWN | REPLY: Form("vks_zygote_spawned", fd_count=1)}
 START_TIMEOUT_S = 10.0  # the first spawn waits for the warm-up
-
-
-@dataclass(frozen=True, slots=True)
-class Spawned:
-    """A forked process; it is the zygote's child, so only the pidfd tells when it ended."""
-
-    pid: int
-    pidfd: int
 
 
 class Zygote:
@@ -48,8 +39,8 @@ class Zygote:
         """End the program."""
         self._program.stop()
 
-    def spawn(self, worker_id: int, control_fd: int, key_channel_fd: int, state_fd: int) -> Spawned:
-        """Fork a worker with its three descriptors, lent for the call.
+    def spawn(self, worker_id: int, control_fd: int, key_channel_fd: int, state_fd: int) -> Process:
+        """Fork a worker with its three descriptors, lent for the call; it is the zygote's to reap.
 
         Raises:
             ProgramError: the zygote refused, or died and so did its successor.
@@ -60,7 +51,7 @@ class Zygote:
             message = self._request(body, fds)
         except ProgramLostError:
             message = self._request(body, fds)
-        return Spawned(int(message.body.pid), message.fds[0])
+        return Process(int(message.body.pid), message.fds[0])
 
     def _request(self, body: bytes, fds: list[int]) -> Message:
         return self._program.connection().request(lib.VKS_ZYGOTE_SPAWN, body, fds, timeout_s=START_TIMEOUT_S)

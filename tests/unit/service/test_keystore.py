@@ -72,7 +72,7 @@ def test_every_change_is_on_record(granted: FakeDaemon) -> None:
     ]
     assert [line["change"] for line in lines] == [1, 2, 3, 4, 5]
     assert lines[2]["ops"] == ["sign"]
-    assert lines[3]["applied"] == {"vm1": "worker-killed"}
+    assert (lines[3]["version"], lines[3]["applied"]) == (1, {"vm1": "worker-killed"})
     with granted.store.read() as connection:
         assert list_pending(connection) == ()
 
@@ -153,6 +153,7 @@ def test_destroyed_key_leaves_no_blob(granted: FakeDaemon, tmp_path: Path) -> No
     assert on_disk()
     key, _ = granted.keystore.keys.move(ROOT, "web", KeyState.DESTROYED, None)
     assert {version.state for version in key.versions} == {KeyState.DESTROYED}
+    assert granted.admin_lines()[-1]["versions"] == [1, 2]
     assert not on_disk()
     with pytest.raises(StateError, match="destroyed already"):
         granted.keystore.keys.move(ROOT, "web", KeyState.DESTROYED, None)

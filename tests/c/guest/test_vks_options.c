@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The command line of vks: what is understood, and the one line that says what is not. */
+#include <string.h>
+
+#include "../check.h"
+#include "options.h"
+#include "vks.h"
+
+static const struct command commands[] = {
+    {"list", {0}, OPTION_JSON, "", NULL, NULL},
+    {"encrypt", {"KEY"}, OPTION_MECHANISM | OPTION_VERSION | OPTION_AAD | OPTION_NONCE, "", NULL, NULL},
+    {"verify", {"KEY", "SIG"}, OPTION_DIGEST | OPTION_RAW, "", NULL, NULL},
+    {0},
+};
+
+#define WORDS_MAX 8
+
+static const struct {
+    const char *words[WORDS_MAX];
+    const char *error; /* NULL: understood */
+} lines[] = {
+    {{"list"}, NULL},
+    {{"list", "--json"}, NULL},
+    {{"--json", "list"}, NULL},
+    {{"verify", "k", "s", "--raw", "--digest"}, NULL},
+    {{"verify", "--", "--raw", "-s"}, NULL},
+    {{"verify", "-", "s"}, NULL},
+    {{"encrypt", "k", "--version=3", "--device=/dev/x"}, NULL},
+    {{"encrypt", "k", "--aad", "--json"}, NULL},
+    {{"encrypt", "k", "--aad="}, NULL},
+    {{"--help"}, NULL},
+    {{"encrypt", "--help"}, NULL},
+    {{"-h"}, NULL},
+    {{NULL}, "which command?"},
+    {{"lis"}, "no command 'lis'"},
+    {{""}, "no command ''"},
+    {{"verify", "k"}, "verify: SIG is missing"},
+    {{"verify"}, "verify: KEY is missing"},
+    {{"verify", "k", "s", "x"}, "verify: 'x' is one word too many"},
+    {{"list", "x"}, "list: 'x' is one word too many"},
+    {{"list", "--raw"}, "list takes no option --raw"},
+    {{"list", "--bogus"}, "no option '--bogus'"},
+    {{"list", "--js"}, "no option '--js'"},
+    {{"list", "-x"}, "no option '-x'"},
+    {{"list", "--json=1"}, "option --json takes no value"},
+    {{"encrypt", "k", "--aad"}, "option --aad needs a value"},
+    {{"encrypt", "k", "--version", "0"}, "'0' is not a key version"},
+    {{"encrypt", "k", "--version", "-1"}, "'-1' is not a key version"},
+    {{"encrypt", "k", "--version", "1x"}, "'1x' is not a key version"},
+    {{"encrypt", "k", "--version", " 1"}, "' 1' is not a key version"},
+    {{"encrypt", "k", "--version", "4294967296"}, "'4294967296' is not a key version"},
+    {{"encrypt", "k", "--version", "99999999999999999999999"}, "'99999999999999999999999' is not a key version"},
+    {{"encrypt", "k", "--mechanism", "rot13"}, "no mechanism 'rot13'"},
+    {{"encrypt", "k", "--mechanism", "default"}, "no mechanism 'default'"},
+    {{"encrypt", "k", "--nonce", "0"}, "'0' is not a nonce in hex"},
+    {{"encrypt", "k", "--nonce", ""}, "'' is not a nonce in hex"},
+    {{"encrypt", "k", "--nonce", "0g"}, "'0g' is not a nonce in hex"},
+    {{"encrypt", "k", "--nonce", "0\x10"}, "'0\x10' is not a nonce in hex"},
+    {{"encrypt", "k", "--nonce", "0000000000000000000000000000000000"},
+     "'0000000000000000000000000000000000' is not a nonce in hex"},
+};
+
+static int parse(const char *const words[], struct options *options, struct parse_error *error)
+{
+    const char *argv[WORDS_MAX + 2] = {"vks"};
+    int argc = 1;
+
+    while (words[argc - 1]) {
+        argv[argc] = words[argc - 1];
+        argc++;
+    }
+    return options_parse(argc, argv, commands, options, error);
+}
+
+static void test_lines(void)
+{
+    for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+        const char *name = lines[i].words[0] ? lines[i].words[0] : "";
+        struct parse_error error;
+        struct options options;
+        int got = parse(lines[i].words, &options, &error);
+
+        CHECK_EQUAL(lines[i].error ? lines[i].error : name, got, lines[i].error ? -1 : 0);
+        if (lines[i].error && strcmp(error.text, lines[i].error) != 0) {
+            fprintf(stderr, "got: %s\n", error.text);
+            CHECK(lines[i].error, false);
+        }
+        CHECK(name, !lines[i].error || error.hint[0]);
+    }
+}
+
+static void test_values(void)
+{
+    const char *words[] = {"encrypt",           "--nonce", "00fF10",      "key", "--mechanism",
+                           "aes-gcm-own-nonce", "--aad=a", "--version=7", NULL};
+    const char *operands[] = {"verify", "--", "--raw", "sig", NULL};
+    struct parse_error error;
+    struct options options;
+
+    CHECK_EQUAL("values", parse(words, &options, &error), 0);
+    CHECK_EQUAL("nonce", options.nonce_size, 3);
+    CHECK("nonce", options.nonce[0] == 0 && options.nonce[1] == 0xff && options.nonce[2] == 0x10);
+    CHECK_EQUAL("mechanism", options.mechanism, VKS_MECHANISM_AES_GCM_OWN_NONCE);
+    CHECK_EQUAL("version", options.version, 7);
+    CHECK("aad", strcmp(options.aad, "a") == 0);
+    CHECK("operand", strcmp(options.operands[0], "key") == 0 && !options.device);
+    CHECK_EQUAL("operands", parse(operands, &options, &error), 0);
+    CHECK("operands", strcmp(options.operands[0], "--raw") == 0 && options.given == 0);
+}
+
+int main(void)
+{
+    test_lines();
+    test_values();
+    return 0;
+}

@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* libvks over a transport that answers what the test says: what is sent, and what of an answer is believed. */
+#include <endian.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../check.h"
+#include "request.h"
+
+/* A device that answers each request of a table with prepared bytes. */
+struct fake {
+    struct vks_ioc_request seen;
+    unsigned int calls;
+    int error;
+    uint32_t status;
+    uint32_t output_bytes;
+    const uint8_t *output;
+    size_t output_size;
+};
+
+static int fake_submit(void *context, struct vks_ioc_request *request)
+{
+    struct fake *fake = context;
+    size_t room = le32toh(request->head.output_bytes);
+
+    fake->seen = *request;
+    fake->calls++;
+    if (fake->output_size)
+        memcpy((void *)(uintptr_t)request->output_ptr, fake->output,
+               fake->output_size < room ? fake->output_size : room);
+    request->status = fake->status;
+    request->result.output_bytes = htole32(fake->output_bytes);
+    request->result.sequence = htole64(77);
+    request->result.key_version = htole32(3);
+    return fake->error;
+}
+
+static int fake_batch(void *context, struct vks_ioc_request *requests, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        requests[i].error = i == 1 ? -EFAULT : fake_submit(context, &requests[i]);
+    return 0;
+}
+
+static const struct vks_transport transport = {.submit = fake_submit, .submit_batch = fake_batch};
+
+static void test_encoding(void)
+{
+    struct fake fake = {.output_bytes = 4};
+    struct vks_device device = {.transport = &transport, .context = &fake};
+    uint8_t output[8];
+    struct vks_request request = {
+        .op = VKS_OP_SIGN,
+        .use = {.key_id = {1, 2, 3}, .key_version = 0x01020304, .mechanism = 4, .is_digest = true},
+        .parameter = {"p", 1},
+        .aad = {"aa", 2},
+        .input = {"iii", 3},
+        .output = output,
+        .output_size = sizeof(output),
+    };
+    const uint8_t *head = (const uint8_t *)&fake.seen.head;
+
+    CHECK_EQUAL("submit", vks_submit(&device, &request), 0);
+    CHECK_EQUAL("opcode", le32toh(fake.seen.head.opcode), 0x766b7304);
+    CHECK_EQUAL("little-endian", head[0], VKS_OP_SIGN);
+    CHECK_EQUAL("flags", le32toh(fake.seen.head.flags), VKS_REQUEST_F_DIGEST);
+    CHECK_EQUAL("version", le32toh(fake.seen.head.key_version), 0x01020304);
+    CHECK_EQUAL("id", fake.seen.head.key_id[2], 3);
+    CHECK_EQUAL("parameter", le32toh(fake.seen.head.parameter_bytes), 1);
+    CHECK_EQUAL("aad", le32toh(fake.seen.head.aad_bytes), 2);
+    CHECK_EQUAL("input", le32toh(fake.seen.head.input_bytes), 3);
+    CHECK_EQUAL("output", le32toh(fake.seen.head.output_bytes), 8);
+    CHECK_EQUAL("abi", le16toh(fake.seen.head.abi_version), VKS_ABI_VERSION);
+    CHECK_EQUAL("reserved", fake.seen.head.reserved0 | fake.seen.head.reserved1 | fake.seen.head.uid, 0);
+    CHECK_EQUAL("written", request.output_written, 4);
+    CHECK_EQUAL("sequence", request.sequence, 77);
+    CHECK_EQUAL("used version", request.key_version, 3);
+}
+
+static const struct {
+    const char *name;
+    size_t parameter, aad, input;
+    int error;
+} lengths[] = {
+    {"largest", VKS_PARAMETER_BYTES_MAX, VKS_AAD_BYTES_MAX, VKS_INPUT_BYTES_MAX, 0},
+    {"parameter", VKS_PARAMETER_BYTES_MAX + 1, 0, 0, -E2BIG},
+    {"aad", 0, VKS_AAD_BYTES_MAX + 1, 0, -E2BIG},
+    {"input", 0, 0, VKS_INPUT_BYTES_MAX + 1, -E2BIG},
+    {"beyond 32 bits", 0, 0, (size_t)1 << 32, -E2BIG},
+    {"all bits", SIZE_MAX, SIZE_MAX, SIZE_MAX, -E2BIG},
+};
+
+static void test_lengths(void)
+{
+    for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
+        struct fake fake = {0};
+        struct vks_device device = {.transport = &transport, .context = &fake};
+        struct vks_request request = {.op = VKS_OP_SIGN,
+                                      .parameter = {"", lengths[i].parameter},
+                                      .aad = {"", lengths[i].aad},
+                                      .input = {"", lengths[i].input}};
+
+        CHECK_EQUAL(lengths[i].name, vks_submit(&device, &request), lengths[i].error);
+        CHECK_EQUAL(lengths[i].name, fake.calls, lengths[i].error ? 0 : 1);
+    }
+}
+
+static const struct {
+    const char *name;
+    int transport_error;
+    uint32_t status, output_bytes;
+    int error;
+    size_t written;
+} answers[] = {
+    {"all of it", 0, 0, 16, 0, 16},
+    {"more than there is room", 0, 0, 17, -EPROTO, 0},
+    {"much more", 0, 0, UINT32_MAX, -EPROTO, 0},
+    {"needs more", 0, VKS_STATUS_OUTPUT_SIZE, 5000, VKS_STATUS_OUTPUT_SIZE, 5000},
+    {"refused with a length", 0, VKS_STATUS_DENIED, 16, VKS_STATUS_DENIED, 0},
+    {"no answer", -ENODEV, 0, 16, -ENODEV, 0},
+};
+
+static void test_answers(void)
+{
+    for (size_t i = 0; i < sizeof(answers) / sizeof(answers[0]); i++) {
+        struct fake fake = {
+            .error = answers[i].transport_error, .status = answers[i].status, .output_bytes = answers[i].output_bytes};
+        struct vks_device device = {.transport = &transport, .context = &fake};
+        struct vks_use use = {.key_version = 0};
+        uint8_t tag[16];
+        size_t size = sizeof(tag);
+
+        CHECK_EQUAL(answers[i].name, vks_mac(&device, &use, (struct vks_bytes){"x", 1}, tag, &size), answers[i].error);
+        CHECK_EQUAL(answers[i].name, size, answers[i].written);
+    }
+}
+
+static void test_batch(void)
+{
+    struct fake fake = {.status = 0};
+    struct vks_device device = {.transport = &transport, .context = &fake};
+    struct vks_request requests[VKS_IOC_BATCH_MAX + 1] = {{.op = VKS_OP_RANDOM}};
+
+    CHECK_EQUAL("none", vks_submit_batch(&device, requests, 0), -EINVAL);
+    CHECK_EQUAL("too many", vks_submit_batch(&device, requests, VKS_IOC_BATCH_MAX + 1), -EINVAL);
+    CHECK_EQUAL("batch", vks_submit_batch(&device, requests, 3), 0);
+    CHECK_EQUAL("first", requests[0].error, 0);
+    CHECK_EQUAL("second", requests[1].error, -EFAULT);
+    CHECK_EQUAL("third", requests[2].error, 0);
+    requests[2].input.size = SIZE_MAX;
+    fake.calls = 0;
+    CHECK_EQUAL("impossible", vks_submit_batch(&device, requests, 3), -E2BIG);
+    CHECK_EQUAL("none was sent", fake.calls, 0);
+}
+
+static void test_random(void)
+{
+    uint8_t output[VKS_RANDOM_BYTES_MAX + 10];
+    struct fake fake = {.output_bytes = VKS_RANDOM_BYTES_MAX};
+    struct vks_device device = {.transport = &transport, .context = &fake};
+
+    CHECK_EQUAL("second piece is short of what is said", vks_random(&device, output, sizeof(output)), -EPROTO);
+    CHECK_EQUAL("pieces", fake.calls, 2);
+    CHECK_EQUAL("second piece", le32toh(fake.seen.head.output_bytes), 10);
+    fake.output_bytes = 9;
+    CHECK_EQUAL("short answer is no random", vks_random(&device, output, 10), VKS_STATUS_INTERNAL);
+    CHECK_EQUAL("nothing", vks_random(&device, output, 0), 0);
+}
+
+/* A page of a list: head and entries; the fake gives the same page again and again. */
+struct page {
+    struct vks_list_head head;
+    struct vks_key_entry entries[2];
+};
+
+static const struct {
+    const char *name;
+    uint32_t entry_count, more, output_bytes;
+    uint8_t second_id;
+    int error;
+} pages[] = {
+    {"two keys", 2, 0, sizeof(struct page), 2, 0},
+    {"empty", 0, 0, sizeof(struct vks_list_head), 2, 0},
+    {"shorter than its head", 0, 0, 7, 2, -EPROTO},
+    {"nothing", 0, 0, 0, 2, -EPROTO},
+    {"more entries than bytes", 3, 0, sizeof(struct page), 2, -EPROTO},
+    {"fewer entries than bytes", 1, 0, sizeof(struct page), 2, -EPROTO},
+    {"count of 2^32 - 1", UINT32_MAX, 0, sizeof(struct page), 2, -EPROTO},
+    {"half an entry", 1, 0, sizeof(struct vks_list_head) + 1, 2, -EPROTO},
+    {"more, and none here", 0, 1, sizeof(struct vks_list_head), 2, -EPROTO},
+    {"the same page for ever", 2, 1, sizeof(struct page), 2, -EPROTO},
+    {"twice the same", 2, 0, sizeof(struct page), 1, -EPROTO},
+    {"backwards", 2, 0, sizeof(struct page), 0, -EPROTO},
+};
+
+static void test_list(void)
+{
+    for (size_t i = 0; i < sizeof(pages) / sizeof(pages[0]); i++) {
+        struct page page = {
+            .head = {.entry_count = htole32(pages[i].entry_count), .more = htole32(pages[i].more)},
+            .entries = {{.key_id = {1}, .version = htole32(1)},
+                        {.key_id = {pages[i].second_id}, .version = htole32(1)}},
+        };
+        struct fake fake = {
+            .output = (const uint8_t *)&page, .output_size = sizeof(page), .output_bytes = pages[i].output_bytes};
+        struct vks_device device = {.transport = &transport, .context = &fake};
+        struct vks_key *keys;
+        size_t count;
+
+        CHECK_EQUAL(pages[i].name, vks_list(&device, &keys, &count), pages[i].error);
+        CHECK_EQUAL(pages[i].name, count, pages[i].error ? 0 : pages[i].entry_count);
+        free(keys);
+    }
+}
+
+static const struct {
+    const char *name;
+    uint32_t version;
+    int error;
+    uint32_t found_version;
+    uint8_t found_id;
+} searches[] = {
+    {"web", 0, 0, 2, 1},
+    {"web", 1, 0, 1, 1},
+    {"web", 3, VKS_STATUS_NO_KEY, 0, 0},
+    {"we", 0, VKS_STATUS_NO_KEY, 0, 0},
+    {"", 0, VKS_STATUS_NO_KEY, 0, 0},
+    {"01000000000000000000000000000000", 0, 0, 2, 1},
+    {"0100000000000000000000000000000", 0, VKS_STATUS_NO_KEY, 0, 0},
+    {"0100000000000000000000000000000g", 0, VKS_STATUS_NO_KEY, 0, 0},
+};
+
+/* A label without a NUL at its end must not be read beyond. */
+static void test_find(void)
+{
+    struct page page = {
+        .head = {.entry_count = htole32(2)},
+        .entries = {{.key_id = {1}, .version = htole32(1), .label = "web"},
+                    {.key_id = {1}, .version = htole32(2), .is_current = htole32(1), .label = "web"}},
+    };
+    struct fake fake = {.output = (const uint8_t *)&page, .output_size = sizeof(page), .output_bytes = sizeof(page)};
+    struct vks_device device = {.transport = &transport, .context = &fake};
+    struct vks_key key;
+    char longest[VKS_LABEL_BYTES];
+
+    for (size_t i = 0; i < sizeof(searches) / sizeof(searches[0]); i++) {
+        memset(&key, 0, sizeof(key));
+        CHECK_EQUAL(searches[i].name, vks_find_key(&device, searches[i].name, searches[i].version, &key),
+                    searches[i].error);
+        CHECK_EQUAL(searches[i].name, key.version, searches[i].found_version);
+        CHECK_EQUAL(searches[i].name, key.id[0], searches[i].found_id);
+    }
+    memset(page.entries[1].label, 'x', sizeof(page.entries[1].label));
+    memset(longest, 'x', sizeof(longest));
+    longest[VKS_LABEL_BYTES - 1] = '\0';
+    CHECK_EQUAL("label of 64", vks_find_key(&device, longest, 0, &key), 0);
+    CHECK_EQUAL("terminated", strlen(key.label), VKS_LABEL_BYTES - 1);
+}
+
+/* Every status and every number of the ABI has its words. */
+static void test_names(void)
+{
+    for (int status = VKS_STATUS_MALFORMED; status < VKS_STATUS_END; status++)
+        CHECK("status text", strstr(vks_error_text(status), "does not know") == NULL);
+    CHECK("unknown status", strstr(vks_error_text(VKS_STATUS_END), "does not know") != NULL);
+    for (uint32_t i = 1; i < VKS_MECHANISM_COUNT; i++)
+        CHECK_EQUAL("mechanism", vks_mechanism_from_name(vks_mechanism_name(i)), i);
+    CHECK("mechanism", vks_mechanism_name(VKS_MECHANISM_COUNT) == NULL);
+    CHECK_EQUAL("mechanism", vks_mechanism_from_name("aes"), 0);
+    CHECK_EQUAL("mechanism", vks_mechanism_from_name("default"), 0);
+    for (uint32_t i = 1; i < VKS_OP_COUNT; i++)
+        CHECK("op", vks_op_name(i) != NULL);
+    for (uint32_t i = 1; i < VKS_KEY_TYPE_COUNT; i++)
+        CHECK("type", vks_key_type_name(i) != NULL);
+    for (uint32_t i = 0; i < VKS_KEY_STATE_COUNT; i++)
+        CHECK("state", vks_key_state_name(i) != NULL);
+    CHECK("beyond", !vks_op_name(VKS_OP_COUNT) && !vks_key_type_name(UINT32_MAX) && !vks_key_state_name(64));
+}
+
+int main(void)
+{
+    test_encoding();
+    test_lengths();
+    test_answers();
+    test_batch();
+    test_random();
+    test_list();
+    test_find();
+    test_names();
+    return 0;
+}

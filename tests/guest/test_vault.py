@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The whole path: ``vks`` in a guest, kernel module, virtqueue, real keystored, and the answer checked on the host.
+
+The same tests on every carrier: user-mode Linux, plain and under KASAN, and stock QEMU 7.2 and 11.1 with exactly the
+options that ``vmm-keystore qemu-args`` prints.
+"""
+
+import itertools
+import json
+from dataclasses import dataclass
+
+import pytest
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from framework.guest import Guest
+from framework.keystored import Keystored
+from framework.qemu import qemu_version
+from guest.boot import Boot
+from qemu_images.keystore import content
+from qemu_images.qemu import qemu_11
+
+CARRIERS = [
+    pytest.param("uml-plain", marks=pytest.mark.uml),
+    pytest.param("uml-kasan", marks=pytest.mark.uml),
+    pytest.param("qemu-7.2", marks=pytest.mark.qemu),
+    pytest.param("qemu-11.1", marks=pytest.mark.qemu),
+]
+numbers = itertools.count(1)
+MESSAGE = b"what the guest says"
+SHA256_SALT = padding.PSS(padding.MGF1(hashes.SHA256()), hashes.SHA256.digest_size)
+
+
+@dataclass(frozen=True)
+class Place:
+    """A booted guest, its vault, and what it is called there."""
+
+    guest: Guest
+    vault: Keystored
+    name: str
+
+
+@pytest.fixture(scope="module", params=CARRIERS)
+def place(request: pytest.FixtureRequest, shared_vault: Keystored, boot_for_module: Boot) -> Place:
+    """Boot a guest on one carrier; the keys are the vault's, shared by all carriers."""
+    carrier: str = request.param
+    name = carrier.replace(".", "-")
+    socket = shared_vault.add_guest(name)
+    if carrier.startswith("uml"):
+        guest = boot_for_module(carrier, content(), devices=[(socket, 20)])
+    else:
+        command = qemu_11().command if carrier == "qemu-11.1" else ("qemu-system-x86_64",)
+        version = "{}.{}".format(*qemu_version(command))
+        options = shared_vault.facts("qemu-args", name, "--qemu", version, "--accel", "tcg")
+        guest = boot_for_module("qemu-cloud", content(), devices=options, command=command)
+    return Place(guest, shared_vault, name)
+
+
+def key(place: Place, key_type: str, ops: str, *mechanisms: str) -> str:
+    """A fresh key of *key_type* that this guest may use; its label."""
+    label = f"{place.name}-{key_type}-{next(numbers)}"
+    place.vault.api.generate(label, key_type)
+    limits = {"mechanisms": list(mechanisms)} if mechanisms else {}
+    place.vault.api.grant(place.name, label, ops.split(","), **limits)
+    return label
+
+
+def public_key(place: Place, label: str) -> object:
+    """The public key as the host's command line prints it; the guest's must be the same."""
+    pem = place.vault.cli("key", "public", label).stdout
+    assert place.guest.run(f"vks public {label}").stdout.decode() == pem
+    return load_pem_public_key(pem.encode())
+
+
+def test_guest_knows_its_name_and_its_keys(place: Place) -> None:
+    """``info`` names the guest; ``list`` shows the keys granted to it and no other guest's (MUST-19, MUST-24)."""
+    mine = key(place, "ec-p256", "sign")
+    place.vault.api.generate(f"{place.name}-nobody", "ec-p256")
+    assert json.loads(place.guest.run("vks info --json").stdout)["guest"] == place.name
+    labels = {entry["label"] for entry in json.loads(place.guest.run("vks list --json").stdout)}
+    assert mine in labels
+    assert all(label.startswith(place.name) for label in labels)
+    assert f"{place.name}-nobody" not in labels
+
+
+def test_ecdsa_signature_verifies_on_the_host(place: Place) -> None:
+    """P-256 over a message and over its digest; the guest's own verify agrees, and refuses another message."""
+    label = key(place, "ec-p256", "sign,verify")
+    public = public_key(place, label)
+    assert isinstance(public, ec.EllipticCurvePublicKey)
+    signature = place.guest.run(f"vks sign {label}", stdin=MESSAGE).stdout
+    public.verify(signature, MESSAGE, ec.ECDSA(hashes.SHA256()))
+    digest = hashes.Hash(hashes.SHA256())
+    digest.update(MESSAGE)
+    value = digest.finalize()
+    signature = place.guest.run(f"vks sign --digest {label}", stdin=value).stdout
+    public.verify(signature, value, ec.ECDSA(Prehashed(hashes.SHA256())))
+    place.guest.push(signature, "/tmp/signature")
+    place.guest.run(f"vks verify {label} /tmp/signature", stdin=MESSAGE)
+    refused = place.guest.run(f"vks verify {label} /tmp/signature", stdin=MESSAGE + b"!", check=False)
+    assert refused.status != 0
+    with pytest.raises(InvalidSignature):
+        public.verify(signature, MESSAGE + b"!", ec.ECDSA(hashes.SHA256()))
+
+
+def test_ed25519_and_rsa_pss_verify_on_the_host(place: Place) -> None:
+    """A message of one page and more, so that several descriptors and the slow lane take part."""
+    message = bytes(range(256)) * 128
+    label = key(place, "ed25519", "sign")
+    public = public_key(place, label)
+    assert isinstance(public, ed25519.Ed25519PublicKey)
+    public.verify(place.guest.run(f"vks sign {label}", stdin=message).stdout, message)
+    label = key(place, "rsa-2048", "sign")
+    public = public_key(place, label)
+    assert isinstance(public, rsa.RSAPublicKey)
+    public.verify(place.guest.run(f"vks sign {label}", stdin=message).stdout, message, SHA256_SALT, hashes.SHA256())
+
+
+def test_what_was_encrypted_decrypts_and_nothing_else(place: Place) -> None:
+    """AES-GCM round trip, with associated data; a flipped bit and other associated data are refused."""
+    label = key(place, "aes-256", "encrypt,decrypt")
+    sealed = place.guest.run(f"vks encrypt --aad context {label}", stdin=MESSAGE).stdout
+    assert len(sealed) == 12 + len(MESSAGE) + 16
+    assert MESSAGE not in sealed
+    assert place.guest.run(f"vks decrypt --aad context {label}", stdin=sealed).stdout == MESSAGE
+    flipped = sealed[:-1] + bytes([sealed[-1] ^ 1])
+    for arguments, data in ((f"--aad context {label}", flipped), (f"--aad other {label}", sealed)):
+        refused = place.guest.run(f"vks decrypt {arguments}", stdin=data, check=False)
+        assert refused.status != 0
+        assert refused.stdout == b""
+
+
+def test_mac_and_random(place: Place) -> None:
+    """A tag verifies, another message's does not; random bytes differ."""
+    label = key(place, "hmac-sha256", "mac,mac-verify")
+    place.guest.push(place.guest.run(f"vks mac {label}", stdin=MESSAGE).stdout, "/tmp/tag")
+    place.guest.run(f"vks mac-verify {label} /tmp/tag", stdin=MESSAGE)
+    assert place.guest.run(f"vks mac-verify {label} /tmp/tag", stdin=b"", check=False).status != 0
+    assert len({place.guest.run("vks random 32").stdout for _ in range(4)}) == 4
+
+
+def test_largest_request_makes_the_round_trip(place: Place) -> None:
+    """One MiB in and out, made and compared in the guest."""
+    label = key(place, "aes-128", "encrypt,decrypt")
+    place.guest.run("head -c 1048576 /dev/urandom >/tmp/large")
+    place.guest.run(f"vks encrypt {label} </tmp/large >/tmp/sealed")
+    assert place.guest.run("stat -c %s /tmp/sealed").text == str(1048576 + 28)
+    # What was sealed is 28 bytes longer than an input may be: the largest that comes back is that much shorter.
+    place.guest.run("head -c 1048548 /tmp/large >/tmp/fits")
+    place.guest.run(f"vks encrypt {label} </tmp/fits | vks decrypt {label} | cmp - /tmp/fits")
+
+
+def test_foreign_key_looks_like_an_absent_one(place: Place) -> None:
+    """Same words, same status, for a key of another guest and for one that never was (P2, MUST-19)."""
+    label = f"{place.name}-foreign"
+    place.vault.api.generate(label, "ec-p256")
+    key_id = place.vault.api.get(f"/keys/{label}")["id"]
+    answers = [
+        place.guest.run(f"vks sign {name}", stdin=MESSAGE, check=False) for name in (key_id, "0123456789abcdef" * 2)
+    ]
+    assert answers[0].status == answers[1].status != 0
+    assert answers[0].stderr.replace(key_id.encode(), b"KEY") == answers[1].stderr.replace(
+        b"0123456789abcdef" * 2, b"KEY"
+    )
+
+
+def test_revoked_grant_is_gone_at_once(place: Place) -> None:
+    """The first use after ``grant remove`` returned is refused (P6), and the log has the one before it only."""
+    label = key(place, "ec-p256", "sign")
+    key_id = place.vault.api.get(f"/keys/{label}")["id"]
+    place.guest.run(f"vks sign {key_id}", stdin=MESSAGE)
+    place.vault.cli("grant", "remove", place.name, label)
+    refused = place.guest.run(f"vks sign {key_id}", stdin=MESSAGE, check=False)
+    assert refused.status != 0
+    assert refused.stdout == b""
+    lines = [json.loads(line) for line in place.vault.cli("audit", "tail", "--json").stdout.splitlines()]
+    uses = [line["status"] for line in lines if line.get("key_id") == key_id and line.get("op") == "sign"]
+    assert uses == ["ok"]
+
+
+def test_rotation_signs_with_the_new_version_and_still_reads_the_old(place: Place) -> None:
+    """After a rotation the current version changes under the running guest; old ciphertext still opens."""
+    label = key(place, "aes-256", "encrypt,decrypt")
+    sealed = place.guest.run(f"vks encrypt {label}", stdin=MESSAGE).stdout
+    place.vault.cli("key", "rotate", label)
+    assert place.guest.run(f"vks decrypt --version 1 {label}", stdin=sealed).stdout == MESSAGE
+    assert place.guest.run(f"vks encrypt --version 1 {label}", stdin=MESSAGE, check=False).status != 0
+    renewed = place.guest.run(f"vks encrypt {label}", stdin=MESSAGE).stdout
+    assert place.guest.run(f"vks decrypt {label}", stdin=renewed).stdout == MESSAGE
+
+
+def test_module_can_be_reloaded(place: Place) -> None:
+    """Driver gone and back on the same connection; then everything works as before."""
+    label = key(place, "ed25519", "sign")
+    place.guest.run("rmmod virtio_keystore")
+    assert place.guest.run(f"vks sign {label}", stdin=MESSAGE, check=False).status != 0
+    place.guest.run("modprobe virtio_keystore")
+    public = public_key(place, label)
+    assert isinstance(public, ed25519.Ed25519PublicKey)
+    public.verify(place.guest.run(f"vks sign {label}", stdin=MESSAGE).stdout, MESSAGE)
+
+
+def test_interrupts_are_what_the_carrier_promises(place: Place) -> None:
+    """QEMU 11.1 is used with MSI-X; 7.2 under TCG with a line interrupt, as ``qemu-args`` says it must."""
+    if place.name.startswith("uml"):
+        pytest.skip("user-mode Linux has no PCI")
+    device = place.guest.run("grep -l 0x0014 /sys/bus/virtio/devices/*/device").text.split("/")[-2]
+    interrupts = place.guest.run(f"grep {device} /proc/interrupts").text
+    assert ("PCI-MSI" in interrupts) == (place.name == "qemu-11-1")

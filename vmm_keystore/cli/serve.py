@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``vmm-keystore serve``: runs keystored in the foreground."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vmm_keystore.cli.session import CONTROL_SOCKET_NAME, ControlSocketOption, Place, StateDirOption
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to *app*."""
+    app.command("serve")(serve)
+
+
+def serve(
+    ctx: typer.Context,
+    state_dir: StateDirOption = None,
+    control_socket: ControlSocketOption = None,
+    runtime_dir: Annotated[
+        Path | None,
+        typer.Option("--runtime-dir", metavar="DIR", help="Folder on tmpfs for what survives keystored, not the host."),
+    ] = None,
+) -> None:
+    """Run keystored in the foreground until SIGTERM."""
+    from vmm_keystore import daemon  # noqa: PLC0415  # the whole server, for this command only
+
+    place = Place(control_socket, state_dir)
+    outer: Place = ctx.obj or Place()
+    folder = (state_dir or outer.state_dir or Place().resolve_state_dir(os.environ)).absolute()
+    socket = place.control_socket or outer.control_socket or folder / CONTROL_SOCKET_NAME
+    daemon.serve(folder, control_socket=socket.absolute(), runtime_dir=runtime_dir)

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""keystored: puts the parts together, in the order in which they need each other, and takes them apart again.
+
+Threads: this one waits for the signal to end; ``control`` runs the control API; ``vhost-user`` talks to front-ends;
+``workers`` reads control sockets and watches processes; ``audit-drain`` stores audit records; ``replace-worker`` starts
+successors of dead workers.
+"""
+
+import logging
+import os
+import signal
+import sys
+import threading
+from contextlib import ExitStack
+from pathlib import Path
+from types import FrameType
+
+from vmm_keystore.audit.log import AuditLog
+from vmm_keystore.control.app import make_app
+from vmm_keystore.control.server import ControlServer
+from vmm_keystore.process import harden, log_to_stderr, notify
+from vmm_keystore.service.guest_keys import KeyLabels, StoreGuestKeys
+from vmm_keystore.service.keystore import Keystore
+from vmm_keystore.store.keys import list_keys
+from vmm_keystore.store.state_dir import StateDir
+from vmm_keystore.store.store import Store
+from vmm_keystore.vhost_user.server import Server
+from vmm_keystore.workers.custodian import Custodian, open_kek
+from vmm_keystore.workers.loop import Loop
+from vmm_keystore.workers.pool import GuestPool
+from vmm_keystore.workers.state_memory import default_runtime_dir, prepare_runtime_dir
+from vmm_keystore.workers.zygote import Zygote
+
+log = logging.getLogger("keystored")
+
+SWITCH_INTERVAL_S = 0.001
+"""QEMU waits for some answers with its main loop: no other thread may keep the interpreter for the usual 5 ms."""
+
+
+class StopRequested(BaseException):
+    """Like KeyboardInterrupt: SIGTERM or SIGINT came, in the main thread, wherever it is."""
+
+
+def serve(state_dir: Path, control_socket: Path | None = None, runtime_dir: Path | None = None) -> None:
+    """Run the daemon until SIGTERM or SIGINT; it then ends cleanly and returns.
+
+    Args:
+        state_dir: where store, KEK and audit log live; made private on first start.
+        control_socket: of the control API; in *state_dir* when None.
+        runtime_dir: on tmpfs, for state memory; chosen when None.
+
+    Raises:
+        KeystoreError: it cannot start; nothing of it is left running.
+    """
+    log_to_stderr()
+    harden()
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop_requested)
+    with ExitStack() as stack:
+        try:
+            start(stack, state_dir, control_socket, runtime_dir)
+            threading.Event().wait()
+        except StopRequested:
+            notify("STOPPING=1")
+            log.info("keystored stopping")
+    log.info("keystored stopped")
+
+
+def stop_requested(_number: int, _frame: FrameType | None) -> None:
+    """Leave what is under way; everything is taken apart in order, unless a second signal cuts that short."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
+    raise StopRequested
+
+
+def start(stack: ExitStack, state_dir: Path, control_socket: Path | None, runtime_dir: Path | None) -> None:
+    """Start every part; *stack* takes apart what was started."""
+    folder = stack.enter_context(StateDir(state_dir))
+    control_socket = control_socket or folder.control_socket
+    store = stack.enter_context(Store(folder.database))
+    labels = KeyLabels(store)
+    audit = AuditLog(folder.audit, labels.find)
+    stack.callback(audit.close)
+    runtime_dir = runtime_dir or default_runtime_dir(folder.path)
+    prepare_runtime_dir(runtime_dir)
+
+    def open_root() -> tuple[int, bool]:
+        with store.read() as connection:
+            return open_kek(folder.root_key, may_create=not list_keys(connection))
+
+    server = Server()
+    server.start()
+    stack.callback(server.stop)
+    loop = Loop("workers")
+    loop.start()
+    stack.callback(loop.stop)
+    custodian = Custodian(loop, open_root)
+    custodian.start()
+    stack.callback(custodian.stop)
+    zygote = Zygote(loop)
+    zygote.start()
+    stack.callback(zygote.stop)
+    pool = GuestPool(
+        loop=loop,
+        custodian=custodian,
+        zygote=zygote,
+        keys=StoreGuestKeys(store),
+        sink=audit,
+        runtime_dir=runtime_dir,
+        server=server,
+    )
+    stack.callback(pool.stop)
+    pool.start()
+    keystore = Keystore(store, custodian, pool, audit, labels)
+    stack.callback(keystore.close)
+    keystore.recover()
+    control = ControlServer(make_app(keystore, frozenset({0, os.geteuid()})), control_socket)
+    control.start()
+    stack.callback(control.stop)
+    log.info("keystored ready: control %s, guests %d", control_socket, pool.guest_count)
+    notify("READY=1")

@@ -7,6 +7,7 @@ Another database gets a file like this one; nothing else in the store knows whic
 import os
 import sqlite3
 import stat
+from contextlib import closing
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -44,6 +45,7 @@ def open_engine(path: Path) -> sa.Engine:
         StoreError: one of its kinds, with a hint.
     """
     _prepare_file(path)
+    _check_owner(path)
     engine = sa.create_engine(
         sa.URL.create("sqlite", database=str(path)),
         poolclass=QueuePool,
@@ -120,14 +122,24 @@ def _prepare_file(path: Path) -> None:
         raise StoreAccessError(f"others may read {path}", f"chmod 600 {path}")
 
 
+def _check_owner(path: Path) -> None:
+    """Refuse the database of another program before anything is written to it, a journal mode among that."""
+    if path.stat().st_size == 0:
+        return
+    try:
+        with closing(sqlite3.connect(path, timeout=BUSY_TIMEOUT_S)) as connection:
+            (application_id,) = connection.execute("PRAGMA application_id").fetchone()
+            (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except sqlite3.Error as error:
+        raise translate(error, path) from error
+    if application_id != APPLICATION_ID and (application_id or tables):
+        raise damaged(path, "it is the database of another program")
+
+
 def _check(connection: sa.Connection, path: Path) -> None:
     mode = connection.exec_driver_sql("PRAGMA journal_mode").scalar_one()
     if mode != "wal":
         raise StoreError(f"{path} cannot use a write-ahead log (it uses '{mode}')", "put it on a local file system")
-    application_id = connection.exec_driver_sql("PRAGMA application_id").scalar_one()
-    tables = connection.exec_driver_sql("SELECT count(*) FROM sqlite_master").scalar_one()
-    if application_id != APPLICATION_ID and (application_id or tables):
-        raise damaged(path, "it is the database of another program")
     verdict = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar_one()
     if verdict != "ok":
         raise damaged(path, str(verdict).splitlines()[-1])

@@ -70,7 +70,7 @@ def open_kek(path: Path, *, may_create: bool) -> tuple[int, bool]:
             fd = os.open(path, flags)
     except OSError as error:
         hint = "restore it from a backup, the keys in the store cannot be opened without it"
-        raise RootOfTrustError(f"cannot open {path}: {os.strerror(error.errno or 0)}", hint) from None
+        raise RootOfTrustError(f"cannot open {path}: {os.strerror(error.errno or 0).lower()}", hint) from None
     status = os.fstat(fd)
     problem, hint = "", ""
     if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o077:
@@ -81,6 +81,14 @@ def open_kek(path: Path, *, may_create: bool) -> tuple[int, bool]:
         os.close(fd)
         raise RootOfTrustError(problem, hint)
     return fd, status.st_size == 0
+
+
+def root_refusal(error: int) -> RootOfTrustError:
+    """Say why the custodian did not take the KEK file."""
+    if error in {errno.EBADMSG, errno.EINVAL, errno.EIO}:
+        hint = "restore it from a backup, the keys in the store cannot be opened without it"
+        return RootOfTrustError("the kek is damaged", hint)
+    return RootOfTrustError(f"the kek cannot be opened: {os.strerror(error).lower()}")
 
 
 def create_durably(path: Path, flags: int) -> int:
@@ -130,10 +138,7 @@ class Custodian:
             root = pack("vks_custodian_root", {"kind": KIND_FILE, "create": int(create)})
             connection.request(lib.VKS_CUSTODIAN_ROOT_OPEN, root, [fd])
         except ProgramRefusedError as error:
-            hint = "it was changed or damaged; restore it from a backup" if error.errno in {errno.EBADMSG, errno.EINVAL} else ""
-            raise RootOfTrustError(
-                f"the key encryption key cannot be opened: {os.strerror(error.errno)}", hint
-            ) from None
+            raise root_refusal(error.errno) from None
         finally:
             os.close(fd)
         with self._channels_lock:

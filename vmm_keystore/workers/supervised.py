@@ -115,9 +115,12 @@ class SupervisedProgram:
                 self._changed.wait_for(lambda: self._child is not child, END_WAIT_S)
 
     def _lost(self, child: Process, reason: str) -> None:
-        if not self._stopping:
+        if self._stopping:
+            return
+        # One that is still being prepared is the business of whoever started it, who is told by an exception.
+        if child is self._child:
             log.error("%s; killed", reason)
-            child.kill()
+        child.kill()
 
     def _ended(self, child: Process) -> None:
         """On the loop's thread, when the pidfd says exit."""

@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 PY := $(VENV)/bin/python
 SECONDS ?= 60
 
-.PHONY: all deps venv build lint format test test-c test-py demo bench fuzz images clean
+.PHONY: all deps venv build lint format test test-c test-sanitized test-py demo bench fuzz images clean
 
 all: build
 
@@ -41,6 +41,10 @@ test-c: deps venv
 test-py: build images
 	@$(VENV)/bin/pytest
 
+# The worker once more, built with the sanitizers, against honest and lying drivers.
+test-sanitized: build test-c
+	@VKS_TEST_LIBEXEC=build/asan/cext/worker $(VENV)/bin/pytest tests/protocol/test_worker*.py
+
 # Guest kernels and emulators, into the user's cache: minutes the first time, nothing after that.
 images: deps
 	@qemu-images/build all
@@ -53,7 +57,7 @@ fuzz: deps venv
 demo: build
 	@PYTHONPATH=tools:tests:qemu-images $(PY) -P -m demo
 
-test: lint test-c test-py
+test: lint test-c test-sanitized test-py
 
 clean:
 	rm -rf build

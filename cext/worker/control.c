@@ -40,10 +40,21 @@ static void on_ring_start(struct worker *worker)
     reply(worker, ring_start(worker, vks_ipc_body(&worker->message), &worker->message), NULL, 0);
 }
 
+static bool names_the_ring(const struct worker *worker)
+{
+    const struct vks_worker_ring *named = vks_ipc_body(&worker->message);
+
+    return named->queue == 0;
+}
+
 static void on_ring_stop(struct worker *worker)
 {
     struct vks_worker_ring_stopped stopped = {0};
 
+    if (!names_the_ring(worker)) {
+        reply(worker, -EINVAL, NULL, 0);
+        return;
+    }
     ring_stop(worker);
     stopped.base = worker->ring.vring.last_avail;
     reply(worker, 0, &stopped, sizeof(stopped));
@@ -54,10 +65,10 @@ static void on_ring_fd(struct worker *worker)
     struct ring *ring = &worker->ring;
     int fd = vks_ipc_take_fd(&worker->message, 0);
 
-    if (!ring->running) {
+    if (!names_the_ring(worker) || !ring->running) {
         if (fd >= 0)
             close(fd);
-        reply(worker, -ENOTCONN, NULL, 0);
+        reply(worker, ring->running ? -EINVAL : -ENOTCONN, NULL, 0);
         return;
     }
     if (worker->message.head.type == VKS_WORKER_RING_CALL) {

@@ -41,8 +41,8 @@ bool inflight_start(struct inflight *inflight, struct vks_vring *ring, uint16_t 
 
     redo_collect(inflight, redo);
     next_avail = (uint16_t)(queue->used_idx + redo->count);
-    /* With nothing in flight only a base other than 0 tells a ring that goes on from one that was reset. */
-    resumes = queue->desc_num == ring->size && (redo->count || base);
+    /* Base 0 is also that of a ring that was reset: there, only used.idx in memory tells that it goes on. */
+    resumes = queue->desc_num == ring->size && (base || (redo->count && (uint16_t)(in_memory - queue->used_idx) <= 1));
     /* The last answer was published but not written down. */
     if (resumes && in_memory == (uint16_t)(queue->used_idx + 1) && queue->last_batch_head < ring->size) {
         inflight->slot[queue->last_batch_head].inflight = 0;

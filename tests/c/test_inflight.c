@@ -111,6 +111,13 @@ static void test_reset(void)
     inflight.queue->features = 1;
     CHECK("base 0 with nothing in flight is a reset", !restart(0));
     CHECK_EQUAL("features forgotten", inflight.queue->features, 0);
+    fresh(0xfffe);
+    take(2);
+    take(3);
+    CHECK("base 0 in the middle of the count goes on", restart(0));
+    ring.used->idx = 0;
+    CHECK("base 0 with a fresh used ring is a reset", !restart(0));
+    CHECK_EQUAL("used", ring.used_idx, 0);
 }
 
 static void test_features(void)

@@ -1,8 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The real worker behind a ring whose other end is the test."""
+"""The real worker behind a ring whose other end is the test.
 
+``VKS_TEST_LIBEXEC`` names another folder with the programs: tools/test-c has the worker built with sanitizers tested.
+"""
+
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 from framework.guest_ram import GuestRam
@@ -10,11 +15,17 @@ from framework.split_ring import SplitRing
 from framework.vault import Vault
 from protocol.worker_rig import Bench, WorkerRig, Zygote
 
+from vmm_keystore.workers import programs
+
 
 @pytest.fixture(scope="session")
 def zygote() -> Iterator[Zygote]:
-    """Give the installed zygote, warmed up once."""
-    with Zygote() as running:
+    """Give the zygote, warmed up once."""
+    with pytest.MonkeyPatch.context() as patch:
+        if folder := os.environ.get("VKS_TEST_LIBEXEC"):
+            patch.setattr(programs, "LIBEXEC", Path(folder).resolve())
+        running = Zygote()
+    with running:
         yield running
 
 

@@ -217,6 +217,8 @@ def test_wrong_starts(bench: Bench) -> None:
     """Rings that do not fit, wrong flags and wrong descriptors are refused; the worker lives on."""
     rig, ring = bench.rig, bench.ring
     rig.start(ring, error=-16)  # EBUSY: it runs
+    for message_type, fds in ((lib.VKS_WORKER_RING_STOP, []), (lib.VKS_WORKER_RING_KICK, [ring.kick_fd])):
+        rig.ask(message_type, pack("vks_worker_ring", {"queue": 1}), fds, error=-22)
     rig.stop()
     uva = ring.ram.uva
     for fields in (

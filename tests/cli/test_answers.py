@@ -109,6 +109,7 @@ def test_a_grant_carries_every_limit(cli: Cli, fake: ControlFake) -> None:
 
 def test_export_never_overwrites(cli: Cli, fake: ControlFake, tmp_path: Path) -> None:
     fake.answer("GET /v1/audit?after=0&limit=1000", {"lines": [{"seq": 1}], "last_seq": 1})
+    fake.answer("GET /v1/audit?after=1&limit=1000", {"lines": [], "last_seq": 1})
     target = tmp_path / "log.jsonl"
     assert cli("audit", "export", "--output", target).stdout == f"1 lines written to {target}\n"
     assert target.read_text() == '{"seq":1}\n'

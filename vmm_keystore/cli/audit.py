@@ -111,9 +111,9 @@ def _verify_files(folder: Path) -> dict[str, Any]:
 def _all_lines(session: Session, after: int) -> Iterator[Line]:
     while True:
         page = session.keystored.get("audit", after=after, limit=PAGE_LINES)
-        yield from page["lines"]
-        if len(page["lines"]) < PAGE_LINES:
+        if not page["lines"]:
             return
+        yield from page["lines"]
         after = page["last_seq"]
 
 

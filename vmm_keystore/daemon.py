@@ -9,8 +9,8 @@ successors of dead workers.
 import logging
 import os
 import signal
+import socket
 import sys
-import threading
 from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
@@ -60,11 +60,24 @@ def serve(state_dir: Path, control_socket: Path | None = None, runtime_dir: Path
     with ExitStack() as stack:
         try:
             start(stack, state_dir, control_socket, runtime_dir)
-            threading.Event().wait()
+            wait_for_signal()
         except StopRequested:
             notify("STOPPING=1")
             log.info("keystored stopping")
     log.info("keystored stopped")
+
+
+def wait_for_signal() -> None:
+    """Sleep until a signal's handler leaves; also woken when the kernel gives the signal to another thread."""
+    woken, wake = socket.socketpair()
+    with woken, wake:
+        wake.setblocking(False)
+        signal.set_wakeup_fd(wake.fileno())
+        try:
+            while True:
+                woken.recv(1)
+        finally:
+            signal.set_wakeup_fd(-1)
 
 
 def stop_requested(_number: int, _frame: FrameType | None) -> None:

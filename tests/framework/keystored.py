@@ -79,7 +79,8 @@ class Keystored:
         """Start it and wait until it says that it is ready."""
         self._ready.clear()
         command = [str(PROGRAM), "serve", "--state-dir", str(self.state_dir)]
-        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment())
+        env = environment() | {"PYTHONFAULTHANDLER": "1"}
+        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=env)
         self._reader = threading.Thread(target=self._read, args=(self.process,), daemon=True)
         self._reader.start()
         if not self._ready.wait(READY_WAIT_S) or self.process.poll() is not None:
@@ -93,8 +94,10 @@ class Keystored:
         try:
             status = process.wait(timeout_s)
         except subprocess.TimeoutExpired:
-            process.kill()
+            # Every thread says where it is.
+            process.send_signal(signal.SIGABRT)
             process.wait()
+            self._join()
             raise AssertionError("keystored did not end:\n" + self.log_text) from None
         self._join()
         if status != 0:

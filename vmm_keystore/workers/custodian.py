@@ -34,7 +34,7 @@ LOAD_HEAD_BYTES: int = HEAD_BYTES + ffi.sizeof("struct vks_custodian_load")
 SECRET_MEMORY = {lib.VKS_SECRET_MEMORY_MEMFD: "memfd-secret", lib.VKS_SECRET_MEMORY_MLOCK: "mlock"}
 IMPORT_REFUSALS = {
     errno.ENOENT: "the import offer is unknown or used",
-    errno.EBADMSG: "what was sent was not wrapped to this offer",
+    errno.EBADMSG: "what was sent was not wrapped to this offer, or is damaged",
     errno.EINVAL: "what was sent is not a key of a supported type",
 }
 

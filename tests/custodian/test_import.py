@@ -3,9 +3,8 @@
 
 from __future__ import annotations
 
-import errno
+import contextlib
 import os
-import pty
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -143,21 +142,33 @@ def test_key_behind_other_things_in_a_pem_file(
 
 
 def test_scrypt(custodian: Custodian, private_keys: dict[str, PrivateKey], tmp_path: Path) -> None:
-    """scrypt works as far as secret memory goes, and says so where it ends."""
-    plain, path = tmp_path / "plain", tmp_path / "key"
+    """A key behind scrypt comes in as far as secret memory goes; where that ends, the program says so."""
+    plain, path, secret = tmp_path / "plain", tmp_path / "key", tmp_path / "passphrase"
     plain.write_bytes(private_keys["ec-p256"].private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-    command = ["openssl", "pkcs8", "-topk8", "-in", plain, "-out", path, "-passout", f"pass:{PASSPHRASE.decode()}"]
-    subprocess.run([*command, "-scrypt", "-scrypt_N", "1024"], check=True)
+    secret.write_bytes(PASSPHRASE)
+    encrypt: list[str | Path] = [
+        "openssl",
+        "pkcs8",
+        "-topk8",
+        "-in",
+        plain,
+        "-out",
+        path,
+        "-passout",
+        f"file:{secret}",
+        "-scrypt",
+    ]
+    subprocess.run([*encrypt, "-scrypt_N", "1024"], check=True)
     arrive(custodian, path, passphrase=PASSPHRASE)
-    subprocess.run([*command, "-scrypt", "-scrypt_N", "1048576"], check=False, capture_output=True)
-    vector = VECTORS / "PKCS8/ed25519-scrypt.pem"
-    limited = subprocess.run(
-        ["prlimit", "--memlock=8388608:8388608", "setpriv", "--bounding-set=-ipc_lock,-sys_resource",
-         "--inh-caps=-ipc_lock,-sys_resource", LIBEXEC / "vks-import", "--offer", SOME_OFFER,
-         "--passphrase-file", plain, vector],
-        capture_output=True, check=False,
-    )  # fmt: skip
-    fails(limited, 4, "more secret memory", "ulimit -l")
+    subprocess.run([*encrypt, "-scrypt_N", "16384"], check=True)
+    limited: list[str | Path] = [
+        "prlimit",
+        "--memlock=8388608:8388608",
+        "setpriv",
+        "--bounding-set=-ipc_lock,-sys_resource",
+    ]
+    program: list[str | Path] = [LIBEXEC / "vks-import", "--offer", SOME_OFFER, "--passphrase-file", secret, path]
+    fails(subprocess.run([*limited, *program], capture_output=True, check=False), 4, "more secret memory", "ulimit -l")
 
 
 @pytest.mark.parametrize(("name", "size"), [("aes-128", 16), ("aes-256", 32), ("hmac-sha256", 14), ("hmac-sha512", 64)])
@@ -188,26 +199,22 @@ def test_wrong_and_missing_passphrases(private_keys: dict[str, PrivateKey], tmp_
 
 def terminal(path: Path, typed: Sequence[bytes], offer: str) -> tuple[int, bytes, bytes]:
     """Run with a terminal of its own and type; exit code, standard output, what the terminal showed."""
-    reader, writer = os.pipe()
-    pid, master = pty.fork()
-    if pid == 0:
-        os.dup2(writer, 1)
-        os.execve(LIBEXEC / "vks-import", ["vks-import", "--offer", offer, str(path)], {})
-    os.close(writer)
-    shown = b""
-    while b"passphrase for" not in shown or not shown.endswith(b": "):
-        shown += os.read(master, 1000)
-    for keys in typed:
-        os.write(master, keys)
-    try:
-        while part := os.read(master, 1000):
-            shown += part
-    except OSError as error:
-        assert error.errno == errno.EIO
-    output = os.read(reader, 65536)
-    os.close(reader)
+    master, slave = os.openpty()
+    command: list[str | Path] = ["setsid", "--ctty", "--wait", LIBEXEC / "vks-import", "--offer", offer, path]
+    with subprocess.Popen(command, stdin=slave, stdout=subprocess.PIPE, stderr=slave, env={}) as process:
+        os.close(slave)
+        shown = b""
+        while not shown.endswith(b": "):
+            shown += os.read(master, 1000)
+        for keys in typed:
+            os.write(master, keys)
+        # EIO: the last holder of the terminal is gone.
+        with contextlib.suppress(OSError):
+            while part := os.read(master, 1000):
+                shown += part
+        output, _ = process.communicate()
     os.close(master)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), output, shown
+    return process.returncode, output, shown
 
 
 def test_passphrase_from_the_terminal(
@@ -236,7 +243,7 @@ def test_files_that_are_no_keys(custodian: Custodian, private_keys: dict[str, Pr
     path = tmp_path / "key"
     private = private_keys["ec-p256"]
     pem = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    small = rsa.generate_private_key(65537, 1024)
+    small = rsa.generate_private_key(65537, 1024)  # noqa: S505 that it is refused is the test
     cubic = rsa.generate_private_key(3, 2048)
     assert cubic.private_numbers().public_numbers.e == 3
     for content, options, words in (
@@ -276,7 +283,9 @@ def test_inconsistent_private_keys(private_keys: dict[str, PrivateKey], tmp_path
     one, two = pkcs8(private_keys["ec-p256"]), pkcs8(ec.generate_private_key(ec.SECP256R1()))
     path.write_bytes(one[:-64] + two[-64:])
     fails(run(path), 4)
-    numbers = private_keys["rsa-2048"].private_numbers()  # type: ignore[union-attr]
+    private = private_keys["rsa-2048"]
+    assert isinstance(private, rsa.RSAPrivateKey)
+    numbers = private.private_numbers()
     path.write_bytes(
         pkcs8(private_keys["rsa-2048"]).replace(numbers.d.to_bytes(256, "big"), (numbers.d ^ 4).to_bytes(256, "big"))
     )

@@ -26,6 +26,7 @@ from vmm_keystore.errors import (
 APPLICATION_ID = 0x766B7331  # "vks1", in the file's header
 BUSY_TIMEOUT_S = 5.0
 WRITE_OPTION = "keystore_write"
+_FREE_BYTES_MIN = 64 * 1024  # what SQLite asks for at once for the index of its write-ahead log
 
 # secure_delete: the sealed blob of a destroyed key is overwritten, not only unlinked from its page.
 _PRAGMAS = (
@@ -70,7 +71,8 @@ def translate(error: sa.exc.DBAPIError | sqlite3.Error, path: Path) -> StoreErro
     """Turn an error of SQLite into the one of ours that names the cause."""
     cause = error.orig if isinstance(error, sa.exc.DBAPIError) else error
     primary = getattr(cause, "sqlite_errorcode", 0) & 0xFF
-    if primary == sqlite3.SQLITE_FULL:
+    # The write-ahead log's index cannot grow either when the disk is full; SQLite calls that an I/O error.
+    if primary == sqlite3.SQLITE_FULL or (primary == sqlite3.SQLITE_IOERR and _is_full(path)):
         return StoreFullError(f"no space left for {path}", "free space on its file system; nothing was changed")
     if primary == sqlite3.SQLITE_READONLY:
         return StoreReadOnlyError(f"{path} is read-only", "make the file and its folder writable for the daemon's user")
@@ -100,6 +102,14 @@ def scrub_log(engine: sa.Engine) -> None:
 def mark(connection: sa.Connection) -> None:
     """Write our mark into a fresh database."""
     connection.exec_driver_sql(f"PRAGMA application_id = {APPLICATION_ID}")
+
+
+def _is_full(path: Path) -> bool:
+    try:
+        status = os.statvfs(path.parent)
+    except OSError:
+        return False
+    return status.f_bavail * status.f_frsize < _FREE_BYTES_MIN
 
 
 def _prepare_file(path: Path) -> None:

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -40,7 +41,7 @@ class Vault:
         with self.log.open("wb") as log:
             self._process = subprocess.Popen([PROGRAM, *words], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         deadline = time.monotonic() + START_SECONDS
-        while self._quiet("status").returncode != 0:
+        while not self._listens():
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self.__exit__(None, None, None)
                 raise DemoFailed(f"keystored did not start:\n{self.log.read_text(errors='replace')}")
@@ -60,6 +61,10 @@ class Vault:
                     self._process.wait()
         finally:
             shutil.rmtree(self.runtime_dir, ignore_errors=True)
+
+    def _listens(self) -> bool:
+        with socket.socket(socket.AF_UNIX) as probe:
+            return probe.connect_ex(str(self.state_dir / "control.sock")) == 0
 
     @property
     def pid(self) -> int:

@@ -48,6 +48,8 @@ class Keystored:
         self.folder = folder or Path(tempfile.mkdtemp(prefix="vks-"))
         self.state_dir = self.folder / "state"
         self.control_socket = self.state_dir / "control.sock"
+        # On tmpfs, and ours to remove: the daemon keeps its state memory for the next start.
+        self.runtime_dir = Path("/dev/shm") / self.folder.name
         self.log: list[str] = []
         self.process: subprocess.Popen[str] | None = None
         self._reader: threading.Thread | None = None
@@ -79,6 +81,7 @@ class Keystored:
         """Start it and wait until it says that it is ready."""
         self._ready.clear()
         command = [str(PROGRAM), "serve", "--state-dir", str(self.state_dir)]
+        command += ["--runtime-dir", str(self.runtime_dir)]
         env = environment() | {"PYTHONFAULTHANDLER": "1"}
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=env)
         self._reader = threading.Thread(target=self._read, args=(self.process,), daemon=True)
@@ -165,6 +168,7 @@ class Keystored:
             self._reader.join(END_WAIT_S)
 
     def _remove_folder(self) -> None:
+        shutil.rmtree(self.runtime_dir, ignore_errors=True)
         if self._own_folder:
             shutil.rmtree(self.folder, ignore_errors=True)
 

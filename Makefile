@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-# One command each: demo, test, lint, bench, fuzz. Every target installs what it needs.
+# One command each: demo, test, lint, fuzz. Every target installs what it needs.
 SHELL := /bin/bash
 VENV := .venv
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 PY := $(VENV)/bin/python
 SECONDS ?= 60
 
-.PHONY: all deps venv build lint format test test-c test-sanitized test-py demo bench fuzz images clean
+.PHONY: all deps venv build lint format test test-c test-sanitized test-py demo fuzz images clean
 
 all: build
 

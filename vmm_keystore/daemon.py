@@ -15,12 +15,16 @@ from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
 
+from vmm_keystore.audit.keeper import AuditKeeper
 from vmm_keystore.audit.log import AuditLog
 from vmm_keystore.control.app import make_app
 from vmm_keystore.control.server import ControlServer
 from vmm_keystore.process import harden, log_to_stderr, notify
+from vmm_keystore.service.audit import Audit
+from vmm_keystore.service.audit_key import AuditKey
 from vmm_keystore.service.guest_keys import KeyLabels, StoreGuestKeys
 from vmm_keystore.service.keystore import Keystore
+from vmm_keystore.store.audit_key import find_audit_key
 from vmm_keystore.store.keys import list_keys
 from vmm_keystore.store.state_dir import StateDir
 from vmm_keystore.store.store import Store
@@ -100,7 +104,8 @@ def start(stack: ExitStack, state_dir: Path, control_socket: Path | None, runtim
 
     def open_root() -> tuple[int, bool]:
         with store.read() as connection:
-            return open_kek(folder.root_key, may_create=not list_keys(connection))
+            may_create = not list_keys(connection) and find_audit_key(connection) is None
+            return open_kek(folder.root_key, may_create=may_create)
 
     server = Server()
     server.start()
@@ -111,6 +116,11 @@ def start(stack: ExitStack, state_dir: Path, control_socket: Path | None, runtim
     custodian = Custodian(loop, open_root)
     custodian.start()
     stack.callback(custodian.stop)
+    audit_key = AuditKey(store, custodian)
+    keeper = AuditKeeper(audit, audit_key)
+    keeper.start()
+    # After the pool's end, which drains the last records, and before the custodian's.
+    stack.callback(keeper.stop)
     zygote = Zygote(loop)
     zygote.start()
     stack.callback(zygote.stop)
@@ -125,7 +135,7 @@ def start(stack: ExitStack, state_dir: Path, control_socket: Path | None, runtim
     )
     stack.callback(pool.stop)
     pool.start()
-    keystore = Keystore(store, custodian, pool, audit, labels)
+    keystore = Keystore(store, custodian, pool, Audit(keeper, audit_key.public, pool), labels)
     stack.callback(keystore.close)
     keystore.recover()
     control = ControlServer(make_app(keystore, frozenset({0, os.geteuid()})), control_socket)

@@ -46,6 +46,8 @@ class KeystoreError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.on_record = False
+        """The audit log tells of it already."""
 
 
 class RequestError(KeystoreError):

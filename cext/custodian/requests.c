@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "audit_key.h"
 #include "channels.h"
 #include "import_wrap.h"
 #include "key_generate.h"
@@ -197,6 +198,35 @@ static int serve_load(int fd, struct vks_ipc_message *message)
                          NULL, 0);
 }
 
+static int serve_audit_key(int fd, struct vks_ipc_message *message)
+{
+    static uint8_t sealed[VKS_SEAL_BYTES_MAX];
+    struct vks_ipc_head head = {.type = message->head.type | VKS_IPC_REPLY, .tag = message->head.tag};
+    struct vks_custodian_audit_key key;
+    int error = vks_root_kek() ? vks_audit_key_make(&key, sealed) : -ENOKEY;
+    struct vks_ipc_part parts[] = {{&key, sizeof(key)}, {sealed, error ? 0 : key.sealed_bytes}};
+
+    if (error)
+        return vks_ipc_reply(fd, &message->head, error, NULL, 0);
+    return vks_ipc_send(fd, &head, parts, 2, NULL, 0);
+}
+
+static int serve_audit_sign(int fd, struct vks_ipc_message *message)
+{
+    const uint8_t *body = vks_ipc_body(message);
+    uint32_t rest_bytes = vks_ipc_body_bytes(message) - (uint32_t)sizeof(struct vks_custodian_audit_sign);
+    struct vks_custodian_audit_signature signature;
+    struct vks_custodian_audit_sign request;
+    int error;
+
+    memcpy(&request, body, sizeof(request));
+    if (request.sealed_bytes > rest_bytes || request.text_bytes != rest_bytes - request.sealed_bytes)
+        return -EPROTO;
+    body += sizeof(request);
+    error = vks_audit_key_sign(body, request.sealed_bytes, body + request.sealed_bytes, request.text_bytes, &signature);
+    return vks_ipc_reply(fd, &message->head, error, &signature, sizeof(signature));
+}
+
 static const struct {
     uint32_t type;
     int (*serve)(int fd, struct vks_ipc_message *message);
@@ -209,6 +239,8 @@ static const struct {
     {VKS_CUSTODIAN_CHANNEL, serve_channel},
     {VKS_CUSTODIAN_CHANNEL_CLOSE, serve_channel_close},
     {VKS_CUSTODIAN_LOAD, serve_load},
+    {VKS_CUSTODIAN_AUDIT_KEY, serve_audit_key},
+    {VKS_CUSTODIAN_AUDIT_SIGN, serve_audit_sign},
 };
 
 int vks_request_serve(int fd, struct vks_ipc_message *message)

@@ -47,6 +47,8 @@ enum vks_ipc_type {
     VKS_CUSTODIAN_CHANNEL_CLOSE = 0x307, /* vks_custodian_channel */
     VKS_CUSTODIAN_LOAD =
         0x308, /* vks_custodian_load, count times: vks_custodian_load_entry, sealed bytes padded to 8 */
+    VKS_CUSTODIAN_AUDIT_KEY = 0x309,  /* empty: make the audit key; reply vks_custodian_audit_key, sealed */
+    VKS_CUSTODIAN_AUDIT_SIGN = 0x30a, /* vks_custodian_audit_sign, sealed, text; reply vks_custodian_audit_signature */
 
     /* keystored to zygote; answered */
     VKS_ZYGOTE_SPAWN =
@@ -195,6 +197,21 @@ struct vks_custodian_load_entry {
     uint32_t type;
     uint32_t nonce_lease;
     uint32_t sealed_bytes;
+};
+
+struct vks_custodian_audit_key {
+    uint8_t public_key[32]; /* Ed25519 */
+    uint32_t sealed_bytes;
+    uint32_t reserved;
+};
+
+struct vks_custodian_audit_sign {
+    uint32_t sealed_bytes;
+    uint32_t text_bytes; /* of a checkpoint: nothing else is signed */
+};
+
+struct vks_custodian_audit_signature {
+    uint8_t signature[64];
 };
 
 struct vks_zygote_spawn {

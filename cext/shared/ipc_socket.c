@@ -37,6 +37,8 @@ static const struct shape {
     {VKS_CUSTODIAN_CHANNEL, sizeof(struct vks_custodian_channel), 0, 1, 1},
     {VKS_CUSTODIAN_CHANNEL_CLOSE, sizeof(struct vks_custodian_channel), 0, 0, 0},
     {VKS_CUSTODIAN_LOAD, sizeof(struct vks_custodian_load), 1, 0, 0},
+    {VKS_CUSTODIAN_AUDIT_KEY, 0, 0, 0, 0},
+    {VKS_CUSTODIAN_AUDIT_SIGN, sizeof(struct vks_custodian_audit_sign), 1, 0, 0},
     {VKS_ZYGOTE_SPAWN, sizeof(struct vks_zygote_spawn), 0, 3, 3},
 };
 

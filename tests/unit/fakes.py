@@ -8,10 +8,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from vmm_keystore.audit.keeper import AuditKeeper
 from vmm_keystore.audit.log import AuditLog
 from vmm_keystore.errors import CustodianError, ImportRefusedError, KeystoreError, WorkerError
 from vmm_keystore.policy.grant import PermittedKey
 from vmm_keystore.policy.vocabulary import KeyState, KeyType
+from vmm_keystore.service.audit import Audit
+from vmm_keystore.service.audit_key import AuditKey
 from vmm_keystore.service.guest_keys import KeyLabels, StoreGuestKeys
 from vmm_keystore.service.keystore import Keystore
 from vmm_keystore.service.ports import (
@@ -61,6 +66,17 @@ class FakeCustodian:
         if self.offers.pop(offer_id, None) is None:
             raise ImportRefusedError("unknown or used offer", "import again")
         return self.generate(key_id, version, KeyType.from_text(wrapped.decode()))
+
+    def make_audit_key(self) -> tuple[bytes, bytes]:
+        """Make a key that is sealed by nothing."""
+        self._check()
+        key = Ed25519PrivateKey.generate()
+        return key.public_key().public_bytes_raw(), b"sealed:" + key.private_bytes_raw()
+
+    def sign_checkpoint(self, sealed: bytes, text: bytes) -> bytes:
+        """Sign."""
+        self._check()
+        return Ed25519PrivateKey.from_private_bytes(sealed.removeprefix(b"sealed:")).sign(text)
 
     def _check(self) -> None:
         if self.broken:
@@ -134,6 +150,7 @@ class FakeDaemon:
     audit: AuditLog = field(init=False)
     custodian: FakeCustodian = field(init=False)
     workers: FakeWorkers = field(init=False)
+    keeper: AuditKeeper = field(init=False)
     keystore: Keystore = field(init=False)
 
     def __post_init__(self) -> None:
@@ -144,7 +161,10 @@ class FakeDaemon:
         self.workers = FakeWorkers(StoreGuestKeys(self.store), self.audit)
         for guest in self.workers.guest_keys.guests():
             self.workers.add_guest(guest)
-        self.keystore = Keystore(self.store, self.custodian, self.workers, self.audit, labels)
+        audit_key = AuditKey(self.store, self.custodian)
+        self.keeper = AuditKeeper(self.audit, audit_key)
+        audit = Audit(self.keeper, audit_key.public, self.workers)
+        self.keystore = Keystore(self.store, self.custodian, self.workers, audit, labels)
         self.keystore.recover()
 
     def close(self) -> None:
@@ -155,7 +175,7 @@ class FakeDaemon:
 
     def admin_lines(self) -> list[dict[str, Any]]:
         """Audit lines of admin changes."""
-        return [line for line in self.keystore.audit_page(0, 1000)[0] if line["kind"] == "admin"]
+        return [line for line in self.keystore.audit.page(0, 1000)[0] if line["kind"] == "admin"]
 
     def states(self, guest: str = "vm1") -> list[tuple[int, KeyState, bool]]:
         """Version, state and whether it is the current one, of what is in force in *guest*."""

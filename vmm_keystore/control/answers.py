@@ -110,6 +110,9 @@ def audit_verified(report: ChainReport) -> models.AuditVerified:
         last_hash=report.last_hash,
         torn_bytes=report.torn_bytes,
         problem=report.problem,
+        checkpoints=report.checkpoints,
+        signed_seq=report.signed_seq,
+        key=report.key,
     )
 
 
@@ -125,7 +128,12 @@ def status_info(status: DaemonStatus) -> models.StatusInfo:
         guests_connected=status.guests_connected,
         keys=status.keys,
         grants=status.grants,
-        audit_last_seq=status.audit_last_seq,
+        audit=models.AuditInfo(
+            last_seq=status.audit.last_seq,
+            signed_seq=status.audit.signed_seq,
+            problem=status.audit.problem,
+            upkeep_problem=status.audit.upkeep_problem,
+        ),
         custodian=_custodian_info(status.custodian),
     )
 

@@ -250,7 +250,8 @@ class GrantList(Model):
     grants: list[GrantInfo]
 
 
-# audit: GET /v1/audit?after=SEQ&limit=N (without after: the last N lines), GET /v1/audit/verify
+# audit: GET /v1/audit?after=SEQ&limit=N&guest=…&key=…&op=…&status=…&since=…&until=… (without after: the last N lines),
+# GET /v1/audit/verify, GET /v1/audit/public-key, POST /v1/audit/checkpoint
 
 
 class AuditPage(Model):
@@ -270,6 +271,23 @@ class AuditVerified(Model):
     last_hash: str
     torn_bytes: int = 0
     problem: str = ""
+    checkpoints: int = 0
+    signed_seq: int = 0
+    key: str = ""
+
+
+class AuditKeyInfo(Model):
+    """The public key of the checkpoints: as note verifiers take it, and as PEM."""
+
+    origin: str
+    vkey: str
+    pem: str
+
+
+class AuditCheckpoint(Model):
+    """A signed note on the log's head."""
+
+    note: str
 
 
 # GET /v1/status
@@ -285,6 +303,15 @@ class CustodianInfo(Model):
     problem: str = ""
 
 
+class AuditInfo(Model):
+    """The audit log; *problem*: lines cannot be stored, so operations wait. *upkeep_problem*: not signed, compressed."""
+
+    last_seq: int
+    signed_seq: int
+    problem: str = ""
+    upkeep_problem: str = ""
+
+
 class StatusInfo(Model):
     """The daemon at a glance."""
 
@@ -297,5 +324,5 @@ class StatusInfo(Model):
     guests_connected: int
     keys: int
     grants: int
-    audit_last_seq: int
+    audit: AuditInfo
     custodian: CustodianInfo

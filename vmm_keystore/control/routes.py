@@ -5,11 +5,14 @@ All of them are plain functions, so that they run in threads: one that waits (fo
 holds up no other.
 """
 
+from datetime import UTC
 from typing import Annotated, cast
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import PlainTextResponse
+from pydantic import AwareDatetime
 
+from vmm_keystore.audit.selection import Selection
 from vmm_keystore.control import answers, models
 from vmm_keystore.control.peer import peer_of
 from vmm_keystore.errors import NotAllowedError
@@ -35,8 +38,25 @@ def _actor(request: Request) -> Actor:
     return Actor(peer.uid, peer.pid)
 
 
+def _selection(
+    *,
+    guest: str = "",
+    key: str = "",
+    op: str = "",
+    status: str = "",
+    since: Annotated[AwareDatetime | None, Query()] = None,
+    until: Annotated[AwareDatetime | None, Query()] = None,
+) -> Selection:
+    return Selection(guest, key, op, status, since=_line_time(since), until=_line_time(until))
+
+
+def _line_time(time: AwareDatetime | None) -> str:
+    return "" if time is None else f"{time.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%f}000Z"
+
+
 Service = Annotated[Keystore, Depends(_keystore)]
 Caller = Annotated[Actor, Depends(_actor)]
+Wanted = Annotated[Selection, Depends(_selection)]
 Version = Annotated[int | None, Query(ge=1, le=2**32 - 1)]
 
 
@@ -181,18 +201,32 @@ def remove_grant(guest: str, key: str, service: Service, caller: Caller) -> mode
 @router.get("/audit")
 def audit_page(
     service: Service,
+    wanted: Wanted,
     after: Annotated[int | None, Query(ge=0)] = None,
     limit: Annotated[int, Query(ge=1, le=PAGE_LINES_MAX)] = 100,
 ) -> models.AuditPage:
-    """Lines behind number *after*; without it the last ones."""
-    lines, last_seq = service.audit_page(after, limit)
+    """Selected lines behind number *after*; without it the last ones."""
+    lines, last_seq = service.audit.page(after, limit, wanted)
     return models.AuditPage(lines=lines, last_seq=last_seq)
 
 
 @router.get("/audit/verify")
 def audit_verify(service: Service) -> models.AuditVerified:
-    """Check the whole hash chain."""
-    return answers.audit_verified(service.audit_verify())
+    """Check the whole hash chain and the checkpoints in it."""
+    return answers.audit_verified(service.audit.verify())
+
+
+@router.get("/audit/public-key")
+def audit_public_key(service: Service) -> models.AuditKeyInfo:
+    """The key that checkpoints are signed with."""
+    key = service.audit.public_key
+    return models.AuditKeyInfo(origin=key.origin, vkey=key.vkey, pem=key.pem)
+
+
+@router.post("/audit/checkpoint")
+def audit_checkpoint(service: Service) -> models.AuditCheckpoint:
+    """Sign the log as it stands."""
+    return models.AuditCheckpoint(note=service.audit.checkpoint())
 
 
 def _move(

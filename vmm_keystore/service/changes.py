@@ -95,20 +95,25 @@ class Changes:
             WorkerError: it is stored, but a guest's worker did not confirm it and could not be ended, or a step failed.
             AuditError: it is stored and in force, its audit line follows when the log can be written again.
         """
-        fields = {"time": time_text(time.time_ns()), "action": action, "uid": actor.uid, "pid": actor.pid, **detail}
-        with self.lock:
+        fields = _fields(actor, action, detail)
+        with self.attempt(actor, action, **detail), self.lock:
             with self._store.write() as connection:
                 change = Change(connection)
                 yield change
                 number = insert_pending(connection, json.dumps(fields | change.detail))
             change.committed = True
-            change.applied, failures = self._apply(change)
-            self._record(number, change.applied, failures)
-        if failures:
-            raise WorkerError(
-                "the change is stored, but not everywhere in force: " + "; ".join(failures),
-                "vmm-keystore guest show tells how its worker is; restarting the daemon ends it",
-            )
+            self._finish(change, number)
+
+    @contextmanager
+    def attempt(self, actor: Actor, action: str, **detail: Any) -> Iterator[None]:
+        """Record it, with the reason, when the block refuses: nothing of the change was done then."""
+        try:
+            yield
+        except KeystoreError as error:
+            if not error.on_record:
+                self._record_refusal(_fields(actor, action, detail), error)
+                error.on_record = True
+            raise
 
     def recover(self) -> None:
         """Write the audit lines of changes that an earlier daemon committed and did not live to record."""
@@ -144,6 +149,27 @@ class Changes:
         except KeystoreError as error:
             return error
 
+    def _finish(self, change: Change, number: int) -> None:
+        change.applied, failures = self._apply(change)
+        try:
+            self._record(number, change.applied, failures)
+            if failures:
+                raise WorkerError(
+                    "the change is stored, but not everywhere in force: " + "; ".join(failures),
+                    "vmm-keystore guest show tells how its worker is; restarting the daemon ends it",
+                )
+        except KeystoreError as error:
+            # Its own line tells of it, now or when the log can be written again: it is no refusal.
+            error.on_record = True
+            raise
+
+    def _record_refusal(self, fields: dict[str, Any], error: KeystoreError) -> None:
+        try:
+            self._audit.append_refusal({**fields, "status": error.code, "reason": error.message})
+        except AuditError as failure:
+            # Nothing was done, so nothing has to wait for its line.
+            _logger.warning("refused %s is not on record: %s", fields["action"], failure.message)
+
     def _record(self, number: int, applied: tuple[Applied, ...], failures: list[str]) -> None:
         outcome: dict[str, Any] = {"applied": {one.guest: one.outcome.value for one in applied}}
         if failures:
@@ -166,3 +192,7 @@ class Changes:
                 self._recorded = number
         with self._store.write() as connection:
             delete_pending(connection, self._recorded)
+
+
+def _fields(actor: Actor, action: str, detail: dict[str, Any]) -> dict[str, Any]:
+    return {"time": time_text(time.time_ns()), "action": action, "uid": actor.uid, "pid": actor.pid, **detail}

@@ -46,17 +46,18 @@ class Grants:
             InvalidRequestError: operations or mechanisms do not go with the key's type.
             StateError: the key is destroyed.
         """
-        with self._store.read() as connection:
-            key_type = get_key(connection, request.key).key_type
-        permission = permission_for(
-            key_type,
-            request.ops,
-            request.mechanisms,
-            not_before_s=request.not_before_s,
-            not_after_s=request.not_after_s,
-            input_bytes_max=request.input_bytes_max,
-            uids=request.uids,
-        )
+        with self._changes.attempt(actor, "grant-add", guest=request.guest, key=request.key):
+            with self._store.read() as connection:
+                key_type = get_key(connection, request.key).key_type
+            permission = permission_for(
+                key_type,
+                request.ops,
+                request.mechanisms,
+                not_before_s=request.not_before_s,
+                not_after_s=request.not_after_s,
+                input_bytes_max=request.input_bytes_max,
+                uids=request.uids,
+            )
         detail = {
             "guest": request.guest,
             "key": request.key,

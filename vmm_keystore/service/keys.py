@@ -54,10 +54,11 @@ class Keys:
             AlreadyExistsError: the label is taken.
             CustodianError: it could not be made.
         """
-        self._check_free(label)
-        key_id = uuid.uuid4().bytes
-        sealed = self._custodian.generate(key_id, 1, key_type)
-        return self._insert(actor, "key-generate", label, key_id, sealed, activate=activate)
+        with self._changes.attempt(actor, "key-generate", key=label, type=key_type.text):
+            self._check_free(label)
+            key_id = uuid.uuid4().bytes
+            sealed = self._custodian.generate(key_id, 1, key_type)
+            return self._insert(actor, "key-generate", label, key_id, sealed, activate=activate)
 
     def offer_import(self) -> ImportOffer:
         """Get a one-time public key to wrap an import to."""
@@ -81,22 +82,24 @@ class Keys:
             ImportRefusedError: the custodian could not take it.
             InvalidRequestError: it is a key of another type.
         """
-        self._check_free(label)
-        key_id = uuid.uuid4().bytes
-        sealed = self._custodian.import_key(offer_id, key_id, 1, wrapped)
-        if key_type is not None and sealed.key_type != key_type:
-            raise InvalidRequestError(
-                f"the key is of type {sealed.key_type.text}, not {key_type.text}",
-                "leave out --type to take it as it is",
-            )
-        return self._insert(actor, "key-import", label, key_id, sealed, activate=activate)
+        with self._changes.attempt(actor, "key-import", key=label):
+            self._check_free(label)
+            key_id = uuid.uuid4().bytes
+            sealed = self._custodian.import_key(offer_id, key_id, 1, wrapped)
+            if key_type is not None and sealed.key_type != key_type:
+                raise InvalidRequestError(
+                    f"the key is of type {sealed.key_type.text}, not {key_type.text}",
+                    "leave out --type to take it as it is",
+                )
+            return self._insert(actor, "key-import", label, key_id, sealed, activate=activate)
 
     def rotate(self, actor: Actor, label: str) -> tuple[KeyRow, tuple[Applied, ...]]:
         """Make a new active version current; the one before only processes from now on."""
-        before = self.show(label)
-        rotated_state(before.state)
-        version = before.versions[-1].version + 1
-        sealed = self._custodian.generate(before.key_id, version, before.key_type)
+        with self._changes.attempt(actor, "key-rotate", key=label):
+            before = self.show(label)
+            rotated_state(before.state)
+            version = before.versions[-1].version + 1
+            sealed = self._custodian.generate(before.key_id, version, before.key_type)
         with self._changes.begin(actor, "key-rotate", key=label, version=version) as change:
             key = get_key(change.connection, label)
             if key.versions[-1].version + 1 != version:

@@ -7,7 +7,9 @@ Put together from below, because the workers need what is under the service::
     labels = KeyLabels(store)
     audit = AuditLog(state_dir.audit, labels.find)
     workers = ...(StoreGuestKeys(store), audit)          # GuestWorkers
-    keystore = Keystore(store, custodian, workers, audit, labels)
+    audit_key = AuditKey(store, custodian)
+    keeper = AuditKeeper(audit, audit_key)                # to be started, and stopped after the workers
+    keystore = Keystore(store, custodian, workers, Audit(keeper, audit_key.public, workers), labels)
     keystore.recover()
 """
 
@@ -15,13 +17,9 @@ import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from vmm_keystore.audit.log import AuditLog
-from vmm_keystore.audit.reader import AuditReader
-from vmm_keystore.audit.selection import EVERYTHING, Selection
-from vmm_keystore.audit.verify import ChainReport, verify_chain
 from vmm_keystore.errors import CustodianError
+from vmm_keystore.service.audit import Audit, AuditStatus
 from vmm_keystore.service.changes import Changes
 from vmm_keystore.service.grants import Grants
 from vmm_keystore.service.guest_keys import KeyLabels
@@ -43,7 +41,7 @@ class DaemonStatus:
     guests_connected: int
     keys: int
     grants: int
-    audit_last_seq: int
+    audit: AuditStatus
     custodian: CustodianStatus | CustodianError
 
 
@@ -51,15 +49,20 @@ class Keystore:
     """Everything an admin can ask for."""
 
     def __init__(
-        self, store: Store, custodian: KeyCustodian, workers: GuestWorkers, audit: AuditLog, labels: KeyLabels
+        self,
+        store: Store,
+        custodian: KeyCustodian,
+        workers: GuestWorkers,
+        audit: Audit,
+        labels: KeyLabels,
     ) -> None:
         self._store = store
         self._custodian = custodian
         self._workers = workers
-        self._audit = audit
-        self._reader = AuditReader(audit.directory)
+        self._state_dir = audit.log.directory.parent
         self._started = time.monotonic()
-        self._changes = Changes(store, workers, audit)
+        self._changes = Changes(store, workers, audit.log)
+        self.audit = audit
         self.guests = Guests(store, workers, self._changes)
         self.keys = Keys(store, custodian, self._changes, labels)
         self.grants = Grants(store, self._changes)
@@ -72,24 +75,6 @@ class Keystore:
         """End what the service started; the parts it was given stay open."""
         self._changes.close()
 
-    def audit_page(
-        self, after: int | None, limit: int, selection: Selection = EVERYTHING
-    ) -> tuple[list[dict[str, Any]], int]:
-        """Return up to *limit* selected lines behind *after* (None: the last ones) and the number to ask behind next.
-
-        What the workers have committed so far is in the log before it is read.
-        """
-        self._workers.drain_audit()
-        until = self._audit.last_seq
-        if after is None:
-            return self._reader.last(until, limit, selection), until
-        return self._reader.page(min(after, until), until, limit, selection)
-
-    def audit_verify(self) -> ChainReport:
-        """Check the whole chain as it stands."""
-        self._workers.drain_audit()
-        return verify_chain(self._audit.directory, self._audit.last_seq)
-
     def status(self) -> DaemonStatus:
         """Say how the daemon is; a custodian that does not answer is part of the answer."""
         custodian: CustodianStatus | CustodianError
@@ -101,12 +86,12 @@ class Keystore:
         return DaemonStatus(
             pid=os.getpid(),
             uptime_s=int(time.monotonic() - self._started),
-            state_dir=self._audit.directory.parent,
+            state_dir=self._state_dir,
             store_schema=self._store.schema,
             guests=len(guests),
             guests_connected=sum(view.worker.front_end_pid is not None for view in guests),
             keys=len(self.keys.list()),
             grants=len(self.grants.list()),
-            audit_last_seq=self._audit.last_seq,
+            audit=self.audit.status(),
             custodian=custodian,
         )

@@ -44,6 +44,11 @@ def key_tail_bytes(key: Any) -> int:
     return int(key.sealed_bytes + key.public_bytes)
 
 
+def audit_key_tail_bytes(key: Any) -> int:
+    """Bytes behind ``struct vks_custodian_audit_key``."""
+    return int(key.sealed_bytes)
+
+
 FORMS = {
     lib.VKS_CUSTODIAN_STATUS | REPLY: Form("vks_custodian_status"),
     lib.VKS_CUSTODIAN_ROOT_OPEN | REPLY: Form(),
@@ -53,6 +58,8 @@ FORMS = {
     lib.VKS_CUSTODIAN_CHANNEL | REPLY: Form(),
     lib.VKS_CUSTODIAN_CHANNEL_CLOSE | REPLY: Form(),
     lib.VKS_CUSTODIAN_LOAD | REPLY: Form(),
+    lib.VKS_CUSTODIAN_AUDIT_KEY | REPLY: Form("vks_custodian_audit_key", audit_key_tail_bytes),
+    lib.VKS_CUSTODIAN_AUDIT_SIGN | REPLY: Form("vks_custodian_audit_signature"),
 }
 
 
@@ -188,6 +195,23 @@ class Custodian:
         except ProgramRefusedError as error:
             cause = IMPORT_REFUSALS.get(error.errno, os.strerror(error.errno))
             raise ImportRefusedError(f"import refused: {cause}") from error
+
+    def make_audit_key(self) -> tuple[bytes, bytes]:
+        """Make the key that signs checkpoints: its public part and a sealed blob."""
+        try:
+            message = self._ask(lib.VKS_CUSTODIAN_AUDIT_KEY)
+        except ProgramRefusedError as error:
+            raise CustodianError(f"the custodian made no audit key: {os.strerror(error.errno)}") from error
+        return bytes(message.body.public_key), message.tail
+
+    def sign_checkpoint(self, sealed: bytes, text: bytes) -> bytes:
+        """Sign the text of a checkpoint."""
+        fields = {"sealed_bytes": len(sealed), "text_bytes": len(text)}
+        try:
+            message = self._ask(lib.VKS_CUSTODIAN_AUDIT_SIGN, pack("vks_custodian_audit_sign", fields) + sealed + text)
+        except ProgramRefusedError as error:
+            raise CustodianError(f"the custodian signed no checkpoint: {os.strerror(error.errno)}") from error
+        return bytes(message.body.signature)
 
     def open_channel(self, channel_id: int, fd: int) -> None:
         """Give a worker's key channel to the custodian, and to each of its successors.

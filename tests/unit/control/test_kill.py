@@ -80,5 +80,5 @@ def test_sigkill_loses_no_answered_change(tmp_path: Path, delay_s: float) -> Non
     expected |= {("key-rotate", label) for label, versions in states.items() if len(versions) == 2}
     assert len(lines) == len(set(lines))
     assert set(lines) == expected
-    assert daemon.keystore.audit_verify().ok
+    assert daemon.keystore.audit.verify().ok
     daemon.close()

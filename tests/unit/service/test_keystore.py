@@ -14,6 +14,7 @@ from vmm_keystore.errors import (
     CustodianError,
     ImportRefusedError,
     InvalidRequestError,
+    KeystoreError,
     NotFoundError,
     StateError,
     StoreFullError,
@@ -228,7 +229,12 @@ def test_guest_whose_socket_fails_is_not_stored(daemon: FakeDaemon) -> None:
     with pytest.raises(WorkerError, match="permission denied"):
         daemon.keystore.guests.add(ROOT, VM1)
     assert daemon.keystore.guests.list() == ()
-    assert daemon.admin_lines() == []
+    (refused,) = daemon.admin_lines()
+    assert (refused["action"], refused["guest"], refused["uid"]) == ("guest-add", "vm1", ROOT.uid)
+    assert (refused["status"], refused["reason"]) == (
+        "worker-failed",
+        "cannot listen on /run/vm1.sock: permission denied",
+    )
 
 
 def test_guest_that_cannot_be_stored_is_not_served(daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -266,14 +272,18 @@ def test_guest_removal(granted: FakeDaemon) -> None:
     ],
 )
 def test_grant_that_cannot_be(
-    granted: FakeDaemon, request_: GrantRequest, error: type[Exception], message: str
+    granted: FakeDaemon, request_: GrantRequest, error: type[KeystoreError], message: str
 ) -> None:
     """Refused with the cause; what was granted before stays."""
     before = granted.workers.in_force["vm1"]
     with pytest.raises(error, match=message):
         granted.keystore.grants.add(ROOT, request_)
     assert granted.workers.guest_keys.permitted_keys("vm1") == before
-    assert len(granted.admin_lines()) == 3
+    *_, refused = granted.admin_lines()
+    assert (refused["action"], refused["guest"], refused["key"]) == ("grant-add", request_.guest, request_.key)
+    assert refused["status"] == error.code
+    assert message in refused["reason"]
+    assert "change" not in refused
 
 
 def test_grant_lists_are_filtered(granted: FakeDaemon) -> None:
@@ -365,9 +375,9 @@ def test_changes_are_one_at_a_time_and_reads_do_not_wait(granted: FakeDaemon) ->
 
 def test_audit_page(granted: FakeDaemon) -> None:
     """Without a start the last lines; from a start on, in pages; the next page starts where this one ended."""
-    lines, last = granted.keystore.audit_page(None, 2)
+    lines, last = granted.keystore.audit.page(None, 2)
     assert ([line["seq"] for line in lines], last) == ([2, 3], 3)
-    assert granted.keystore.audit_page(last, 10) == ([], 3)
-    assert granted.keystore.audit_page(10**9, 10) == ([], 3)
-    assert [line["seq"] for line in granted.keystore.audit_page(0, 1)[0]] == [1]
-    assert granted.keystore.audit_verify().ok
+    assert granted.keystore.audit.page(last, 10) == ([], 3)
+    assert granted.keystore.audit.page(10**9, 10) == ([], 3)
+    assert [line["seq"] for line in granted.keystore.audit.page(0, 1)[0]] == [1]
+    assert granted.keystore.audit.verify().ok

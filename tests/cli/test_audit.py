@@ -26,9 +26,9 @@ def test_exported_lines_are_those_that_were_chained(tmp_path: Path) -> None:
     for before, line in itertools.pairwise(lines):
         assert json.loads(line)["prev"] == hashlib.sha256(before).hexdigest()
     assert [line.split()[5] for line in tail] == ["two", "three"]
-    assert run_program("audit", "verify", "--files", copy).status == 0
+    assert run_program("audit", "verify", copy).status == 0
     segment = next(path for path in sorted(copy.iterdir()) if b'"key":"two"' in path.read_bytes())
     segment.write_bytes(segment.read_bytes().replace(b'"key":"two"', b'"key":"six"'))
-    outcome = run_program("audit", "verify", "--files", copy, "--json")
+    outcome = run_program("audit", "verify", copy, "--json")
     assert not outcome.facts["ok"]
     assert_one_clear_line(type(outcome)(outcome.status, "", outcome.stderr), "does not hold")

@@ -71,7 +71,7 @@ def vault(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keystored]:
         (["grant", "add", "idle", "tls", "--ops", "sign", "--mechanisms", "rot13"], ["rot13"]),
         (["grant", "remove", "web", "absent"], ["absent"]),
         (["grant", "remove", "idle", "tls"], ["idle", "tls"]),
-        (["audit", "verify", "--files", "/nowhere"], ["/nowhere"]),
+        (["audit", "verify", "/nowhere"], ["/nowhere"]),
     ],
     ids=lambda value: " ".join(value)[:50] if isinstance(value, list) else None,
 )

@@ -112,7 +112,7 @@ class AuditKeeper:
             if not woken and self.log.rotate(self._segment_age_max_s):
                 _logger.info("audit: the segment is closed for its age")
             self._attempt(self._checkpoint_if_grown)
-            self._attempt(self._compress)
+            self._attempt(self.compress)
 
     def _attempt(self, action: Callable[[], None]) -> None:
         try:
@@ -125,7 +125,8 @@ class AuditKeeper:
         else:
             self.problem = ""
 
-    def _compress(self) -> None:
+    def compress(self) -> None:
+        """Compress every closed segment; raises OSError."""
         for segment in list_segments(self.log.directory)[:-1]:
             if not segment.compressed and not self._stopping:
                 compress_segment(segment)

@@ -158,6 +158,11 @@ class Vault:
         self._free = list(self._slots)
         self._busy: set[int] = set()
 
+    @property
+    def busy(self) -> frozenset[int]:
+        """Heads of requests without an answer."""
+        return frozenset(self._busy)
+
     def take(self) -> tuple[int, Slot]:
         """A free slot and its descriptor chain's head."""
         head = self._free.pop()

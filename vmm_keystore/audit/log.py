@@ -130,20 +130,14 @@ class AuditLog:
         except OSError as error:
             self._undo()
             failure = _write_error(self.directory, error)
-            self._note_problem(failure.message)
+            self.problem = failure.message
             raise failure from error
         except AuditError as error:
-            self._note_problem(error.message)
+            self.problem = error.message
             raise
         if self.problem:
             self.problem = ""
             _logger.warning("audit: the log can be written again")
-
-    def _note_problem(self, problem: str) -> None:
-        # Once: the callers try again and again.
-        if not self.problem:
-            _logger.error("%s", problem)
-        self.problem = problem
 
     def _write(self, bodies: Sequence[bytes]) -> None:
         standing = self._standing

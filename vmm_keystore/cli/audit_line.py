@@ -10,7 +10,7 @@ from vmm_keystore.cli.output import cell, moment
 
 # In a column of their own, or of use to machines only.
 _OWN_COLUMN = {"time", "kind", "uid", "op", "action", "event", "key", "version", "status"}
-_MACHINE = {"seq", "prev", "key_id", "record", "request", "queue", "change", "pid"}
+_MACHINE = {"seq", "prev", "key_id", "record", "request", "queue", "change", "pid", "note"}
 # What goes without saying.
 _USUAL = {"count": 1, "attempt": 1, "digest": False, "input_bytes_max": 0, "not_before_s": 0, "not_after_s": 0}
 
@@ -40,7 +40,7 @@ class AuditColumns:
         texts = [
             moment(line.get("time")),
             _actor(line),
-            cell(line.get("op") or line.get("action") or line.get("event")),
+            cell(line.get("op") or line.get("action") or line.get("event") or line.get("kind")),
             _key(line),
             cell(line.get("status", "ok")),
         ]
@@ -53,7 +53,7 @@ def _actor(line: dict[str, Any]) -> str:
     match line.get("kind"):
         case "admin":
             return f"admin uid {cell(uid)}"
-        case "notice":
+        case "notice" | "checkpoint":
             return "keystored"
         case _:
             guest = cell(line.get("guest"))

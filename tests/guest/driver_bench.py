@@ -20,7 +20,7 @@ REMOVE = "echo virtio0 >/sys/bus/virtio/drivers/virtio_keystore/unbind"
 BIND = "echo virtio0 >/sys/bus/virtio/drivers/virtio_keystore/bind"
 
 
-@dataclass
+@dataclass(repr=False)
 class Bench:
     """A guest, its device, and the device's end of the socket."""
 
@@ -45,7 +45,7 @@ class Bench:
         self.guest.run(f"{REMOVE}; {BIND}")
 
 
-@dataclass
+@dataclass(repr=False)
 class Plug:
     """A socket with a device behind it, no guest yet."""
 

@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from framework.echo_device import EchoDevice
-from framework.split_ring import F_WRITE
+from framework.split_ring import DESC, F_INDIRECT, F_NEXT, F_WRITE
 
 from vmm_keystore._vks import ffi, lib
-from vmm_keystore.vhost_user.backend import Session, Vring
+from vmm_keystore.vhost_user.backend import Completion, Session, Vring
 
 HEAD_BYTES = lib.VKS_HEAD_BYTES
 TAIL_BYTES = lib.VKS_RESULT_BYTES + 1
@@ -26,7 +26,7 @@ KEY_LABEL = "courier"
 MAC_KEY = b"a public test value"
 
 
-@dataclass
+@dataclass(repr=False)
 class Request:
     """What arrived; *head* is a cffi copy."""
 
@@ -53,7 +53,7 @@ class Request:
         return cls(head, readable[HEAD_BYTES:aad_at], readable[aad_at:input_at], readable[input_at:], writable_bytes)
 
 
-@dataclass
+@dataclass(repr=False)
 class Answer:
     """What goes back. A lie changes any of it; *used_bytes* None is the truth, *head* None the request's own."""
 
@@ -63,13 +63,14 @@ class Answer:
     used_bytes: int | None = None
     head: int | None = None
     silent: bool = False
+    skip_output: bool = False
     skip_status: bool = False
 
 
 Lie = Callable[[Request, Answer], None]
 
 
-@dataclass
+@dataclass(repr=False)
 class Record:
     """The requests in the order of arrival, to be waited for."""
 
@@ -96,6 +97,20 @@ class KeystoreDevice(EchoDevice):
         self.owner = owner
         self.current_head = 0
         self._held: list[tuple[Vring, int, Request, Answer]] = []
+
+    def stop_ring(self, index: int, completion: Completion) -> None:
+        """Forget what was kept back: it is the guest's memory again."""
+        self._held = [held for held in self._held if held[0].index != index]
+        super().stop_ring(index, completion)
+
+    def _chain(self, table: memoryview, head: int) -> list[tuple[int, int, int, int]]:
+        """Walk a chain, of bounded length: virtio_uml does not stop a device before the driver frees its tables."""
+        chain = [DESC.unpack_from(table, 16 * head)]
+        if chain[0][2] & F_INDIRECT:
+            return self._chain(self._at_gpa(chain[0][0], chain[0][1]), 0)
+        while chain[-1][2] & F_NEXT and len(chain) <= lib.VKS_DESCRIPTORS_MAX:
+            chain.append(DESC.unpack_from(table, 16 * chain[-1][3]))
+        return chain
 
     def _serve(self, index: int) -> None:
         vring = self.rings[index]
@@ -143,11 +158,15 @@ class KeystoreDevice(EchoDevice):
         written = answer.output[:area].ljust(area, b"\0") + bytes(ffi.buffer(result))
         if not answer.skip_status:
             written += bytes([answer.status])
+        left_alone = area if answer.skip_output else 0
         for gpa, size_bytes, flags, _ in self._chain(self._at_uva(vring.desc_uva, 16 * vring.size), head):
-            if flags & F_WRITE and written:
-                piece, written = written[:size_bytes], written[size_bytes:]
-                with self._at_gpa(gpa, len(piece)) as view:
-                    view[:] = piece
+            if not flags & F_WRITE:
+                continue
+            piece, written = written[:size_bytes], written[size_bytes:]
+            skipped = min(left_alone, len(piece))
+            left_alone -= skipped
+            with self._at_gpa(gpa, size_bytes) as view:
+                view[skipped : len(piece)] = piece[skipped:]
         used_bytes = request.writable_bytes if answer.used_bytes is None else answer.used_bytes
         self._use(vring, head if answer.head is None else answer.head, used_bytes)
 
@@ -160,7 +179,7 @@ class KeystoreDevice(EchoDevice):
             self._signal(index)
 
 
-@dataclass
+@dataclass(repr=False)
 class KeystoreFactory:
     """Makes the devices of one socket and keeps what tests look at."""
 

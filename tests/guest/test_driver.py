@@ -218,3 +218,15 @@ def test_every_allocation_fails_once(bench: Bench, size: int) -> None:
     assert refused[1] >= 5
     assert refused[2] >= 1
     assert bench.exercise("sizes") == ["sizes ok"]
+
+
+def test_removal_gives_all_memory_back(bench: Bench) -> None:
+    """MUST-33: what the device still owned is freed once it is gone; more passes through here than the guest has."""
+    bench.factory.lie = lambda request, answer: setattr(answer, "silent", request.op == lib.VKS_OP_ENCRYPT)
+    for _ in range(25):
+        assert bench.exercise(f"flood {1 << 20}")[0].startswith("flood 8 ")
+        bench.wait_op(lib.VKS_OP_ENCRYPT, 8)
+        bench.factory.record.requests.clear()
+        bench.rebind()
+    bench.factory.lie = None
+    assert bench.exercise("sizes") == ["sizes ok"]

@@ -63,8 +63,9 @@ def test_lie_costs_one_request(bench: Bench, lie: Lie, error: int) -> None:
 
 def test_unwritten_output_is_zero(bench: Bench) -> None:
     """What the device says that it wrote and did not, shows nothing of the kernel's memory."""
-    bench.factory.lie = lying(output=b"", output_bytes=4096)
-    assert bench.guest.run("vks random 4096").stdout == bytes(4096)
+    bench.factory.lie = lying(skip_output=True, output_bytes=4096)
+    for _ in range(20):
+        assert bench.guest.run("vks random 4096").stdout == bytes(4096)
 
 
 @pytest.mark.parametrize("head", [1023, 1024, 0xFFFF, U32_MAX], ids=["free", "first beyond", "u16", "u32"])

@@ -3,8 +3,7 @@
 #include "key.h"
 
 #include <errno.h>
-#include <openssl/err.h>
-#include <openssl/x509.h>
+#include <openssl/crypto.h>
 #include <string.h>
 
 #include "key_material.h"
@@ -46,22 +45,6 @@ static int load_raw(struct vks_key *key, const uint8_t *material, uint32_t mater
     return 0;
 }
 
-static int load_pkcs8(struct vks_key *key, const uint8_t *material, uint32_t material_bytes)
-{
-    int public_bytes;
-    int error = vks_key_material_parse(key->kind, material, material_bytes, &key->pkey);
-
-    if (error)
-        return error;
-    public_bytes = i2d_PUBKEY(key->pkey, &key->public_der);
-    if (public_bytes <= 0)
-        return -ENOMEM;
-    if ((uint32_t)public_bytes > key->kind->public_bytes)
-        return -EBADMSG;
-    key->public_bytes = (uint32_t)public_bytes;
-    return 0;
-}
-
 int vks_key_load(const struct vks_key_slot *slot, const uint8_t *material, struct vks_key **key)
 {
     const struct vks_key_kind *kind = vks_key_kind_find(slot->type);
@@ -82,7 +65,7 @@ int vks_key_load(const struct vks_key_slot *slot, const uint8_t *material, struc
     if (vks_key_kind_is_symmetric(kind))
         error = load_raw(made, material, slot->material_bytes);
     else
-        error = load_pkcs8(made, material, slot->material_bytes);
+        error = vks_key_material_parse(kind, material, slot->material_bytes, &made->pkey);
     if (error) {
         key_free(made);
         return error;

@@ -22,7 +22,7 @@ struct vks_key;
 
 /*
  * Parse and check one slot. The reference count starts at 1. 0, or -EINVAL: unknown type or length, -EBADMSG: not a key
- * of this type (curve, size, broken encoding, private and public part do not match), -ENOMEM: arena full. *material*
+ * of this type (curve, size, broken encoding), -ENOMEM: arena full. One thread. *material*
  * is not kept.
  */
 __attribute__((warn_unused_result)) int vks_key_load(const struct vks_key_slot *slot, const uint8_t *material,

@@ -33,7 +33,7 @@ struct vks_key {
     EVP_PKEY *pkey;
     uint8_t *material; /* raw, symmetric types only */
     uint32_t material_bytes;
-    uint8_t *public_der; /* SubjectPublicKeyInfo, asymmetric types only */
+    uint8_t *public_der; /* SubjectPublicKeyInfo, made at its first use, by the fast lane */
     uint32_t public_bytes;
     uint32_t nonce_lease;
     _Atomic uint64_t nonce_counter; /* both lanes encrypt */

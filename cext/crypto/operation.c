@@ -3,6 +3,7 @@
 #include "operation.h"
 
 #include <openssl/err.h>
+#include <openssl/x509.h>
 #include <string.h>
 
 #include "op_family.h"
@@ -56,10 +57,18 @@ static bool has_room(struct vks_operation *operation, uint32_t needed_bytes)
     return false;
 }
 
-static uint32_t run_public(const struct vks_key *key, struct vks_operation *operation)
+static uint32_t run_public(struct vks_key *key, struct vks_operation *operation)
 {
-    if (key->public_der == NULL)
+    if (key->pkey == NULL)
         return VKS_STATUS_UNSUPPORTED;
+    if (key->public_der == NULL) {
+        int public_bytes = i2d_PUBKEY(key->pkey, &key->public_der);
+
+        ERR_clear_error();
+        if (public_bytes <= 0 || (uint32_t)public_bytes > key->kind->public_bytes)
+            return VKS_STATUS_INTERNAL;
+        key->public_bytes = (uint32_t)public_bytes;
+    }
     if (!has_room(operation, key->public_bytes))
         return VKS_STATUS_OUTPUT_SIZE;
     memcpy(operation->output, key->public_der, key->public_bytes);

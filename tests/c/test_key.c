@@ -10,6 +10,7 @@
 #include "key.h"
 #include "key_generate.h"
 #include "key_kind.h"
+#include "key_material.h"
 #include "key_slot.h"
 #include "secret_arena.h"
 #include "secret_stack.h"
@@ -108,16 +109,23 @@ static void test_damaged(uint32_t type, uint32_t accepted_max)
     vks_secret_free(copy);
 }
 
-/* The public part of one key in the PKCS#8 of another, as EC keeps both. */
-static void test_mismatched_parts(void)
+/* The public part of one key in the PKCS#8 of another, as EC keeps both: what an import must never let in. */
+static void test_mismatched_parts(uint32_t type, uint32_t public_bytes)
 {
+    const struct vks_key_kind *kind = vks_key_kind_find(type);
+    EVP_PKEY *pkey;
     uint8_t *other;
     size_t other_bytes;
 
-    CHECK_EQUAL("generate", vks_key_generate(vks_key_kind_find(VKS_KEY_TYPE_EC_P256), &other, &other_bytes), 0);
-    CHECK_EQUAL("same layout", other_bytes, made[VKS_KEY_TYPE_EC_P256].bytes);
-    memcpy(other + other_bytes - 64, made[VKS_KEY_TYPE_EC_P256].material + other_bytes - 64, 64);
-    CHECK_EQUAL("parts of two keys", load(VKS_KEY_TYPE_EC_P256, other, other_bytes), -EBADMSG);
+    CHECK_EQUAL("generate", vks_key_generate(kind, &other, &other_bytes), 0);
+    CHECK_EQUAL("same layout", other_bytes, made[type].bytes);
+    CHECK_EQUAL("parse", vks_key_material_parse(kind, other, other_bytes, &pkey), 0);
+    CHECK_EQUAL("as it was made", vks_key_material_check_import(kind, pkey), 0);
+    EVP_PKEY_free(pkey);
+    memcpy(other + other_bytes - public_bytes, made[type].material + other_bytes - public_bytes, public_bytes);
+    CHECK_EQUAL("parse", vks_key_material_parse(kind, other, other_bytes, &pkey), 0);
+    CHECK_EQUAL("parts of two keys", vks_key_material_check_import(kind, pkey), -EBADMSG);
+    EVP_PKEY_free(pkey);
     vks_secret_free(other);
 }
 
@@ -253,10 +261,11 @@ static int all(void *argument)
     CHECK_EQUAL("warm up", vks_crypto_warm_up(), 0);
     test_types();
     test_raw_lengths();
-    test_damaged(VKS_KEY_TYPE_EC_P256, 2);
-    /* Ed25519 keeps no public part in PKCS#8: every 32 bytes are a key. */
+    test_damaged(VKS_KEY_TYPE_EC_P256, 32 + 2);
+    /* A changed scalar is still a scalar; Ed25519 keeps no public part in PKCS#8: every 32 bytes are a key. */
     test_damaged(VKS_KEY_TYPE_ED25519, 32 + 2);
-    test_mismatched_parts();
+    test_mismatched_parts(VKS_KEY_TYPE_EC_P256, 64);
+    test_mismatched_parts(VKS_KEY_TYPE_EC_P384, 96);
     test_odd_keys();
     test_references();
     test_slots();

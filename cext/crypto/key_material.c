@@ -38,8 +38,8 @@ static int check_ec(const struct vks_key_kind *kind, EVP_PKEY *pkey)
 }
 
 /*
- * n = p * q, and an exponent that verifying cannot be slowed down with. That d and its CRT parts fit is proven by each
- * signature: libcrypto checks a CRT result against e and computes without CRT where it is wrong.
+ * n = p * q (so two primes), and an exponent that verifying cannot be slowed down with. That d and its CRT parts fit is
+ * proven by each signature: libcrypto checks a CRT result against e and computes without CRT where it is wrong.
  */
 static int check_rsa(const struct vks_key_kind *kind, EVP_PKEY *pkey)
 {
@@ -48,7 +48,6 @@ static int check_rsa(const struct vks_key_kind *kind, EVP_PKEY *pkey)
     BIGNUM *d = NULL;
     BIGNUM *p = NULL;
     BIGNUM *q = NULL;
-    BIGNUM *third = NULL;
     BIGNUM *product = BN_secure_new();
     BN_CTX *context = BN_CTX_secure_new();
     int error = -EBADMSG;
@@ -58,8 +57,7 @@ static int check_rsa(const struct vks_key_kind *kind, EVP_PKEY *pkey)
         EVP_PKEY_get_bn_param(pkey, OSSL_PKEY_PARAM_RSA_E, &e) != 1 ||
         EVP_PKEY_get_bn_param(pkey, OSSL_PKEY_PARAM_RSA_D, &d) != 1 ||
         EVP_PKEY_get_bn_param(pkey, OSSL_PKEY_PARAM_RSA_FACTOR1, &p) != 1 ||
-        EVP_PKEY_get_bn_param(pkey, OSSL_PKEY_PARAM_RSA_FACTOR2, &q) != 1 ||
-        EVP_PKEY_get_bn_param(pkey, OSSL_PKEY_PARAM_RSA_FACTOR3, &third) == 1)
+        EVP_PKEY_get_bn_param(pkey, OSSL_PKEY_PARAM_RSA_FACTOR2, &q) != 1)
         goto out;
     if ((uint32_t)BN_num_bits(n) != kind->size_bytes * 8 || BN_mul(product, p, q, context) != 1 ||
         BN_cmp(product, n) != 0)
@@ -73,7 +71,6 @@ out:
     BN_clear_free(d);
     BN_clear_free(p);
     BN_clear_free(q);
-    BN_clear_free(third);
     BN_clear_free(product);
     BN_CTX_free(context);
     return error;

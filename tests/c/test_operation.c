@@ -213,6 +213,43 @@ static void test_round_trips(void)
     }
 }
 
+/* One cached context, many labels: each request has its own, and none means the empty one. */
+static void test_oaep_labels(void)
+{
+    static const struct {
+        const char *label;
+        uint32_t bytes;
+    } labels[] = {{"first", 5}, {NULL, 0}, {"second", 6}, {NULL, 0}};
+    static uint8_t sealed[4][BYTES_MAX], output[BYTES_MAX];
+    struct vks_key *key = generate(VKS_KEY_TYPE_RSA_2048);
+
+    for (int i = 0; i < 4; i++) {
+        struct vks_operation encrypt = {.op = VKS_OP_ENCRYPT,
+                                        .mechanism = VKS_MECHANISM_RSA_OAEP_SHA256,
+                                        .parameter = (const uint8_t *)labels[i].label,
+                                        .parameter_bytes = labels[i].bytes,
+                                        .input = (const uint8_t *)"text",
+                                        .input_bytes = 4,
+                                        .output_bytes_max = 256};
+
+        CHECK_EQUAL("encrypt", run(key, &encrypt, sealed[i]), VKS_STATUS_OK);
+    }
+    for (int with = 0; with < 4; with++)
+        for (int of = 0; of < 4; of++) {
+            struct vks_operation decrypt = {.op = VKS_OP_DECRYPT,
+                                            .mechanism = VKS_MECHANISM_RSA_OAEP_SHA256,
+                                            .parameter = (const uint8_t *)labels[with].label,
+                                            .parameter_bytes = labels[with].bytes,
+                                            .input = sealed[of],
+                                            .input_bytes = 256,
+                                            .output_bytes_max = 256};
+
+            CHECK_EQUAL("label", run(key, &decrypt, output),
+                        labels[with].bytes == labels[of].bytes ? VKS_STATUS_OK : VKS_STATUS_AUTH_FAILED);
+        }
+    vks_key_unref(key);
+}
+
 /* Lengths and combinations that must be told apart from bad ciphertexts. */
 static void test_refused(void)
 {
@@ -376,6 +413,7 @@ static int all(void *argument)
     test_vectors();
     CHECK_EQUAL("operations leak nothing", vks_secret_arena_usage().used_bytes, used);
     test_round_trips();
+    test_oaep_labels();
     test_refused();
     test_nonces();
     test_public_and_random();

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A real keystored for whichever test asks for one."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import pytest
 from framework.keystored import Keystored
@@ -19,3 +19,13 @@ def shared_vault() -> Iterator[Keystored]:
     """Run keystored for a whole module; its tests use names of their own."""
     with Keystored() as keystored:
         yield keystored
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show what the daemon logged with a failure."""
+    report = yield
+    if report.failed and isinstance(item, pytest.Function):
+        daemons = [value for value in item.funcargs.values() if isinstance(value, Keystored)]
+        report.sections += [("keystored's log, its end", "".join(daemon.log[-40:])) for daemon in daemons]
+    return report

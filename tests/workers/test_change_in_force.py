@@ -14,6 +14,7 @@ from framework.keystored import Keystored
 from framework.ring_guest import RingGuest, ring_guest
 
 from vmm_keystore._vks import lib
+from vmm_keystore.audit.segments import list_segments, read_lines
 
 FLIPS = 200
 IN_FLIGHT = 4
@@ -65,8 +66,8 @@ class Hammer:
 def audit_lines(vault: Keystored) -> Iterator[dict[str, Any]]:
     """Every line of the log, from its files."""
     assert vault.api.get("/audit/verify")["ok"]
-    for segment in sorted((vault.state_dir / "audit").glob("audit-*.jsonl")):
-        yield from map(json.loads, segment.read_text().splitlines())
+    for segment in list_segments(vault.state_dir / "audit"):
+        yield from (json.loads(line) for line, _ in read_lines(segment.path))
 
 
 def recorded_ns(line_time: str) -> int:

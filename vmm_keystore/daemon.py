@@ -15,6 +15,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
 
+from vmm_keystore.audit.journal import JournalSink
 from vmm_keystore.audit.keeper import AuditKeeper
 from vmm_keystore.audit.log import AuditLog
 from vmm_keystore.control.app import make_app
@@ -45,13 +46,19 @@ class StopRequested(BaseException):
     """Like KeyboardInterrupt: SIGTERM or SIGINT came, in the main thread, wherever it is."""
 
 
-def serve(state_dir: Path, control_socket: Path | None = None, runtime_dir: Path | None = None) -> None:
+def serve(
+    state_dir: Path,
+    control_socket: Path | None = None,
+    runtime_dir: Path | None = None,
+    journal: Path | None = None,
+) -> None:
     """Run the daemon until SIGTERM or SIGINT; it then ends cleanly and returns.
 
     Args:
         state_dir: where store, KEK and audit log live; made private on first start.
         control_socket: of the control API; in *state_dir* when None.
         runtime_dir: on tmpfs, for state memory; chosen when None.
+        journal: socket of a systemd journal that gets a copy of the audit log.
 
     Raises:
         KeystoreError: it cannot start; nothing of it is left running.
@@ -63,7 +70,7 @@ def serve(state_dir: Path, control_socket: Path | None = None, runtime_dir: Path
         signal.signal(number, stop_requested)
     with ExitStack() as stack:
         try:
-            start(stack, state_dir, control_socket, runtime_dir)
+            start(stack, state_dir, control_socket, runtime_dir, journal)
             wait_for_signal()
         except StopRequested:
             notify("STOPPING=1")
@@ -91,7 +98,13 @@ def stop_requested(_number: int, _frame: FrameType | None) -> None:
     raise StopRequested
 
 
-def start(stack: ExitStack, state_dir: Path, control_socket: Path | None, runtime_dir: Path | None) -> None:
+def start(
+    stack: ExitStack,
+    state_dir: Path,
+    control_socket: Path | None,
+    runtime_dir: Path | None,
+    journal: Path | None = None,
+) -> None:
     """Start every part; *stack* takes apart what was started."""
     folder = stack.enter_context(StateDir(state_dir))
     control_socket = control_socket or folder.control_socket
@@ -99,6 +112,10 @@ def start(stack: ExitStack, state_dir: Path, control_socket: Path | None, runtim
     labels = KeyLabels(store)
     audit = AuditLog(folder.audit, labels.find)
     stack.callback(audit.close)
+    if journal is not None:
+        sink = JournalSink(audit, journal)
+        sink.start()
+        stack.callback(sink.stop)
     runtime_dir = runtime_dir or default_runtime_dir(folder.path)
     prepare_runtime_dir(runtime_dir)
 

@@ -19,12 +19,19 @@ def register(app: typer.Typer) -> None:
 
 def serve(
     ctx: typer.Context,
+    *,
     state_dir: StateDirOption = None,
     control_socket: ControlSocketOption = None,
     runtime_dir: Annotated[
         Path | None,
         typer.Option("--runtime-dir", metavar="DIR", help="Folder on tmpfs for what survives keystored, not the host."),
     ] = None,
+    journal: Annotated[
+        bool, typer.Option("--journal", help="Copy the audit log to systemd's journal as well.")
+    ] = False,
+    journal_socket: Annotated[
+        Path, typer.Option("--journal-socket", metavar="PATH", help="Where the journal listens.")
+    ] = Path("/run/systemd/journal/socket"),
 ) -> None:
     """Run keystored in the foreground until SIGTERM."""
     from vmm_keystore import daemon  # noqa: PLC0415  # the whole server, for this command only
@@ -33,4 +40,6 @@ def serve(
     outer: Place = ctx.obj or Place()
     folder = (state_dir or outer.state_dir or Place().resolve_state_dir(os.environ)).absolute()
     socket = place.control_socket or outer.control_socket or folder / CONTROL_SOCKET_NAME
-    daemon.serve(folder, control_socket=socket.absolute(), runtime_dir=runtime_dir)
+    daemon.serve(
+        folder, control_socket=socket.absolute(), runtime_dir=runtime_dir, journal=journal_socket if journal else None
+    )

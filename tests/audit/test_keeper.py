@@ -161,6 +161,7 @@ def test_compression_cut_short_loses_nothing(directory: Path) -> None:
     copy = segment.path.read_bytes()
     compress_segment(segment)
     segment.path.write_bytes(copy)
+    assert list_segments(directory)[0] == segment
     unfinished = directory / f"{list_segments(directory)[1].path.name}.zst.new"
     unfinished.write_bytes(b"half")
     assert all_fields(directory) == before

@@ -13,8 +13,8 @@ from framework.keystored import PROGRAM, Keystored, environment
 def test_serve_copies_to_the_journal(tmp_path: Path) -> None:
     """A change, and the checkpoint of the clean exit."""
     with journal(tmp_path / "socket") as listener:
-        command = [PROGRAM, "serve", "--state-dir", tmp_path / "state", "--journal"]
-        command += ["--journal-socket", tmp_path / "socket"]
+        command = [str(PROGRAM), "serve", "--state-dir", str(tmp_path / "state"), "--journal"]
+        command += ["--journal-socket", str(tmp_path / "socket")]
         with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment()) as process:
             assert process.stderr is not None
             while "keystored ready" not in process.stderr.readline():

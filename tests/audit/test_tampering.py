@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import shutil
 from collections.abc import Callable
@@ -14,6 +15,7 @@ import zstandard
 from audit.log_writer import Signer, all_fields, plain_lines, rechain, write_log
 
 from vmm_keystore.audit.line import Link
+from vmm_keystore.audit.note import checkpoint_text, read_head
 from vmm_keystore.audit.segments import Segment, list_segments
 from vmm_keystore.audit.verify import ChainReport, verify_chain
 
@@ -177,6 +179,32 @@ def test_every_byte_of_a_signed_note_counts(untouched: Untouched, tmp_path: Path
         shutil.copytree(untouched.directory, copy)
         rechain(copy, [{**line, "note": changed} if i == place else line for i, line in enumerate(fields)], starts)
         assert not verify(copy, untouched, kept=False).ok, (at, changed)
+
+
+def test_forged_signatures_are_found(untouched: Untouched, tmp_path: Path) -> None:
+    """Everything right, names and hashes too, but signed with another private key."""
+
+    class Forger(Signer):
+        """Signs in the name of the log's key."""
+
+        def sign(self, head: Link) -> str:
+            mine, theirs = super().sign(head), untouched.signer.public
+            signature = base64.b64decode(mine.split()[-1])[4:]
+            return theirs.signed_note(checkpoint_text(theirs.origin, head), signature)
+
+        def open_note(self, note: str) -> Link:
+            return read_head(note)
+
+    write_log(tmp_path / "forged", Forger())
+    assert verify_chain(tmp_path / "forged").ok
+    assert "signature does not hold" in verify(tmp_path / "forged", untouched, kept=False).problem
+
+
+def test_another_history_under_the_same_key_is_found(untouched: Untouched, tmp_path: Path) -> None:
+    """Signed by the right key, but not the log that the auditor saw: a store restored from a backup, say."""
+    write_log(tmp_path / "other", untouched.signer, rounds=20)
+    assert verify(tmp_path / "other", untouched, kept=False).ok
+    assert "written anew" in verify(tmp_path / "other", untouched).problem
 
 
 @pytest.mark.parametrize("damage", ["cut", "byte", "more", "frame", "empty", "text"])

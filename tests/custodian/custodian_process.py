@@ -15,6 +15,8 @@ import vmm_keystore
 from vmm_keystore._vks import ffi, lib
 
 LIBEXEC = Path(vmm_keystore.__file__).parent / "libexec"
+# What makes root an ordinary user to the kernel, but for the files it owns.
+WITHOUT_CAPABILITIES = ("setpriv", "--bounding-set=-all", "--inh-caps=-all")
 KEY_ID = bytes(range(16))
 
 
@@ -91,11 +93,12 @@ class Channel:
 class Custodian:
     """The process; a context manager that ends it by closing its socket and expects a clean exit."""
 
-    def __init__(self) -> None:
+    def __init__(self, *prefix: str) -> None:
         self.socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.socket.settimeout(60)
-        program = LIBEXEC / "vks-custodian"
-        self.pid = os.posix_spawn(program, [program.name], {}, file_actions=[(os.POSIX_SPAWN_DUP2, theirs.fileno(), 3)])
+        command = [*prefix, str(LIBEXEC / "vks-custodian")]
+        file_actions = [(os.POSIX_SPAWN_DUP2, theirs.fileno(), 3)]
+        self.pid = os.posix_spawnp(command[0], command, {}, file_actions=file_actions)
         theirs.close()
         self.channels: list[Channel] = []
         self._exit_code: int | None = None

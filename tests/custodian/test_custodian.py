@@ -9,6 +9,7 @@ import socket
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_der_private_key, load_der_public_key
 from custodian.custodian_process import KEY_ID, Custodian, Key, pack
 from custodian.wrapping import TYPES, pkcs8, public_der, wrap
@@ -140,11 +141,12 @@ def test_import_of_a_key_under_a_wrong_type(custodian: Custodian, private_keys: 
 
 
 def test_import_of_a_key_that_is_none(custodian: Custodian, private_keys: dict[str, PrivateKey]) -> None:
-    """Bytes behind the key, a wrong public half, composite factors: no such key gets in."""
+    """Bytes behind the key, the public half of another key: no such key gets in."""
     der = pkcs8(private_keys["ec-p256"])
     point = public_der(private_keys["ec-p256"])[-64:]
-    other = public_der(private_keys["ec-p384"])[-64:]
-    for broken in (der + b"\0", der[:-1], der.replace(point, other), bytes(100)):
+    another_keys = public_der(ec.generate_private_key(ec.SECP256R1()))[-64:]
+    no_point = public_der(private_keys["ec-p384"])[-64:]
+    for broken in (der + b"\0", der[:-1], der.replace(point, another_keys), der.replace(point, no_point), bytes(100)):
         offer = custodian.offer()
         assert custodian.import_key(offer[:16], wrap(offer, 1, broken))[0] == -errno.EBADMSG
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
-from custodian.custodian_process import KEY_ID, LIBEXEC, Custodian, Key
+from custodian.custodian_process import KEY_ID, LIBEXEC, WITHOUT_CAPABILITIES, Custodian, Key
 from custodian.wrapping import TYPES, pkcs8, wrap
 from framework.secret_forms import PrivateKey, Secret, aes_secret, hmac_secret, private_key_secret, secret_bytes
 from framework.secret_search import SecretSearch
@@ -64,18 +64,29 @@ def test_known_keys_are_not_in_the_custodians_memory(
         assert report.of(secrets) == []
 
 
-def test_custodian_is_closed_to_its_own_user(custodian: Custodian) -> None:
-    """Not dumpable, no core file, no new privileges."""
-    status = Path(f"/proc/{custodian.pid}/status").read_text()
-    assert "NoNewPrivs:\t1" in status
-    limits = Path(f"/proc/{custodian.pid}/limits").read_text()
-    assert next(line for line in limits.splitlines() if line.startswith("Max core file size")).split()[4:6] == [
-        "0",
-        "0",
-    ]
-    # The kernel gives the files of a process that is not dumpable to root (proc(5)); a dumpable one of ours is root's too.
-    done = subprocess.run(["cat", f"/proc/{custodian.pid}/environ"], check=False, capture_output=True, user=65534)
-    assert done.returncode != 0
+def may_look(pid: int) -> bool:
+    """Whether a process of the same user, with no capabilities, may look into *pid*: proc(5), ptrace access check."""
+    command = [*WITHOUT_CAPABILITIES, "cat", f"/proc/{pid}/environ"]
+    return subprocess.run(command, check=False, capture_output=True).returncode == 0
+
+
+def test_custodian_is_closed_to_its_own_user() -> None:
+    """Not dumpable, so neither readable nor traceable by its own user; no core file, no new privileges."""
+    with Custodian(*WITHOUT_CAPABILITIES) as custodian:
+        custodian.status()
+        status = Path(f"/proc/{custodian.pid}/status").read_text()
+        assert "NoNewPrivs:\t1" in status
+        limits = Path(f"/proc/{custodian.pid}/limits").read_text()
+        core = next(line for line in limits.splitlines() if line.startswith("Max core file size"))
+        assert core.split()[4:6] == ["0", "0"]
+        assert not may_look(custodian.pid)
+    with subprocess.Popen([*WITHOUT_CAPABILITIES, "cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as control:
+        assert control.stdin
+        assert control.stdout
+        control.stdin.write(b"x")
+        control.stdin.flush()
+        assert control.stdout.read(1) == b"x"
+        assert may_look(control.pid), "an ordinary process is closed too: the test proves nothing"
 
 
 @pytest.mark.parametrize("way", ["plain", "encrypted"])

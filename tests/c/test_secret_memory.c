@@ -90,7 +90,7 @@ static int found_in_process(const uint8_t inverted[PATTERN_BYTES])
     while (fgets(line, sizeof(line), maps)) {
         CHECK_EQUAL("maps line", sscanf(line, "%lx-%lx", &start, &end), 2);
         /* Not the copy that is searched in, the kernel's pages, the terabytes of a sanitizer's shadow. */
-        if ((uint8_t *)start == chunk || strstr(line, "[v") || end - start > 1ul << 30)
+        if ((uint8_t *)start == chunk || strstr(line, "[v") || end - start > 1ul << 27)
             continue;
         for (unsigned long at = start; at < end; at += CHUNK - PATTERN_BYTES) {
             ssize_t got = pread(memory, chunk, end - at < CHUNK ? end - at : CHUNK, (off_t)at);

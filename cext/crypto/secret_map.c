@@ -11,6 +11,8 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "file_status.h"
+
 enum {
     SECRETMEM_MAGIC = 0x5345434d, /* linux/magic.h */
     MEMFD_SEALS = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL,
@@ -145,7 +147,7 @@ static int check_fd(int fd, size_t size_bytes, enum vks_secret_memory memory)
     struct statfs fs;
     struct stat st;
 
-    if (fstat(fd, &st) != 0 || fstatfs(fd, &fs) != 0)
+    if (vks_file_status(fd, &st) != 0 || fstatfs(fd, &fs) != 0)
         return -errno;
     if (st.st_size < 0 || (uint64_t)st.st_size != size_bytes)
         return -EPROTO;

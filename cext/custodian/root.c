@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "algorithm.h"
+#include "file_status.h"
 #include "secret_arena.h"
 
 enum {
@@ -107,7 +108,7 @@ int vks_root_open_file(int fd, bool create)
 
     if (loaded)
         return -EALREADY;
-    if (fstat(fd, &st) != 0)
+    if (vks_file_status(fd, &st) != 0)
         return -errno;
     if (!S_ISREG(st.st_mode) || (st.st_mode & 077) != 0 || st.st_uid != geteuid())
         return -EACCES;

@@ -7,6 +7,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "file_status.h"
+
 static int wraps(uint64_t start, uint64_t size_bytes)
 {
     return size_bytes == 0 || size_bytes - 1 > UINT64_MAX - start;
@@ -38,7 +40,7 @@ static int region_map(struct vks_region *region, const struct vks_ipc_region *fr
     uint64_t grain = (uint64_t)sysconf(_SC_PAGESIZE);
     uint64_t offset, lead;
 
-    if (fstat(fd, &stat))
+    if (vks_file_status(fd, &stat))
         return -errno;
     if (!S_ISREG(stat.st_mode) || stat.st_size < 0 || (uint64_t)stat.st_size < from->mmap_offset ||
         (uint64_t)stat.st_size - from->mmap_offset < from->size_bytes)

@@ -61,6 +61,25 @@ enum vks_secret_memory {
     VKS_SECRET_MEMORY_MLOCK = 2, /* mlock + MADV_DONTDUMP */
 };
 
+/* How a process keeps from seeing files and the network; the best one that works is used and said. */
+enum vks_sandbox_view {
+    VKS_SANDBOX_VIEW_OPEN = 0, /* neither of the two: only the system-call filter stands before them */
+    VKS_SANDBOX_VIEW_LANDLOCK = 1,
+    VKS_SANDBOX_VIEW_NAMESPACES = 2, /* an empty root, no network device */
+};
+
+enum vks_sandbox_flag {
+    VKS_SANDBOX_F_OWN_USER = 0x1, /* a user that no other process has */
+    VKS_SANDBOX_F_SYSCALL_FILTER = 0x2,
+};
+
+struct vks_sandbox_report {
+    uint32_t uid;
+    uint32_t view;         /* enum vks_sandbox_view */
+    uint32_t landlock_abi; /* 0 unless that is the view */
+    uint32_t flags;        /* enum vks_sandbox_flag */
+};
+
 struct vks_ipc_head {
     uint32_t type;
     uint32_t size_bytes; /* of the whole message, this head included */
@@ -116,6 +135,7 @@ struct vks_worker_snapshot {
 struct vks_worker_ready {
     uint32_t secret_memory;     /* enum vks_secret_memory */
     uint32_t libcrypto_version; /* OPENSSL_VERSION_NUMBER >> 4 form of OpenSSL_version_num() */
+    struct vks_sandbox_report sandbox;
 };
 
 struct vks_worker_ring_broken {
@@ -148,6 +168,7 @@ struct vks_key_slot {
 struct vks_custodian_status {
     uint32_t secret_memory; /* enum vks_secret_memory */
     uint32_t root_open;     /* 1 when a KEK is loaded */
+    struct vks_sandbox_report sandbox;
 };
 
 struct vks_custodian_root {

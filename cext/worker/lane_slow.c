@@ -3,6 +3,7 @@
 #include "lane_slow.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdbool.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -53,6 +54,7 @@ static void slow_main(void *argument)
     struct slow_lane *lane = argument;
     uint64_t count;
 
+    wake(lane->done_fd);
     for (;;) {
         run_queued(lane);
         if (read(lane->wake_fd, &count, sizeof(count)) < 0 && errno != EINTR)
@@ -62,6 +64,7 @@ static void slow_main(void *argument)
 
 int slow_lane_start(struct slow_lane *lane)
 {
+    struct pollfd started = {.events = POLLIN};
     int error;
 
     lane->wake_fd = eventfd(0, EFD_CLOEXEC);
@@ -73,7 +76,14 @@ int slow_lane_start(struct slow_lane *lane)
         if (error)
             return error;
     }
-    return vks_secret_thread_start(&lane->thread, slow_main, lane);
+    error = vks_secret_thread_start(&lane->thread, slow_main, lane);
+    started.fd = lane->done_fd;
+    /* A thread that begins makes system calls which the worker's filter does not have. */
+    while (!error && poll(&started, 1, -1) < 0 && errno == EINTR)
+        ;
+    if (!error)
+        slow_lane_acknowledge(lane);
+    return error;
 }
 
 struct job *slow_lane_free_job(struct slow_lane *lane)

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "file_status.h"
 #include "policy.h"
 #include "vmm_keystore.h"
 
@@ -41,7 +42,7 @@ static int head_read(struct vks_snapshot_head *head, int fd, uint64_t size_bytes
     struct stat stat;
     int seals = fcntl(fd, F_GET_SEALS);
 
-    if (seals < 0 || (seals & SEALS) != SEALS || fstat(fd, &stat) || (uint64_t)stat.st_size != size_bytes ||
+    if (seals < 0 || (seals & SEALS) != SEALS || vks_file_status(fd, &stat) || (uint64_t)stat.st_size != size_bytes ||
         size_bytes < sizeof(*head))
         return -EPROTO;
     if (read_all(fd, head, sizeof(*head), 0))

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A worker's set-up and its main loop. What goes wrong before the loop is told in one line on stderr. */
+/* A worker's set-up and its main loop. What goes wrong before it is sealed is told in one line on stderr. */
 #define _GNU_SOURCE
 #include "worker.h"
 
@@ -15,10 +15,14 @@
 
 #include "crypto_process.h"
 #include "guest_fault.h"
+#include "sandbox.h"
 #include "secret_arena.h"
+#include "worker_calls.h"
 
 enum {
     AUDIT_ROOM_POLL_MS = 10,
+    /* The sockets, eventfds and rings of a worker, and as many regions as a message brings. */
+    DESCRIPTORS_MAX = VKS_IPC_FDS_MAX + 32,
 };
 
 static struct worker worker;
@@ -55,6 +59,7 @@ static int say_ready(void)
     struct vks_worker_ready ready = {
         .secret_memory = vks_secret_arena_memory(),
         .libcrypto_version = (uint32_t)(OpenSSL_version_num() >> 4),
+        .sandbox = worker.sandbox,
     };
     struct vks_ipc_part part = {&ready, sizeof(ready)};
 
@@ -87,10 +92,32 @@ static int wait_ms(enum serve_result result)
     return -1;
 }
 
+/* Both stacks are there and nothing of the guest is mapped yet: from here on nothing is opened any more. */
+static int seal(void)
+{
+#if defined(__SANITIZE_ADDRESS__)
+    /* A sanitizer reports by calls and to descriptors that a worker does not have. */
+    return 0;
+#else
+    static const struct vks_sandbox_limits limits = {.descriptors = DESCRIPTORS_MAX, .file_bytes = 0};
+
+    /* A worker that has fallen shall not write the daemon's log: stdin is /dev/null. */
+    if (dup2(STDIN_FILENO, STDOUT_FILENO) < 0 || dup2(STDIN_FILENO, STDERR_FILENO) < 0)
+        return -errno;
+    return vks_sandbox_seal(&limits, &worker_calls, &worker.sandbox);
+#endif
+}
+
 /* Runs on a secret stack: what crypto spills must not lie elsewhere. */
 static int loop(void *argument)
 {
+    int error = seal();
+
     (void)argument;
+    if (!error)
+        error = say_ready();
+    if (error)
+        return error;
     for (;;) {
         int timeout_ms = wait_ms(serve(&worker));
         struct pollfd fds[] = {
@@ -124,8 +151,9 @@ static void set_up(int control_fd, int key_fd, int state_fd)
     worker.key_fd = key_fd;
     worker.ring.kick_fd = worker.ring.call_fd = worker.ring.err_fd = -1;
     signal(SIGPIPE, SIG_IGN);
-    if ((error = vks_crypto_harden()))
-        fail("hardening", error);
+    signal(SIGXFSZ, SIG_IGN); /* a call fd may be anything, a file as well */
+    if ((error = vks_sandbox_confine_child(&worker.sandbox)))
+        fail("sandbox", error);
     if ((error = vks_crypto_after_fork()))
         fail("secret memory", error);
     if ((error = map_state(state_fd)))
@@ -136,14 +164,13 @@ static void set_up(int control_fd, int key_fd, int state_fd)
         fail("buffers", error);
     if ((error = slow_lane_start(&worker.slow)))
         fail("slow lane", error);
-    if ((error = say_ready()))
-        fail("control socket", error);
 }
 
-_Noreturn void worker_main(int control_fd, int key_fd, int state_fd)
+_Noreturn void worker_main(int control_fd, int key_fd, int state_fd, const struct vks_sandbox_report *spawner)
 {
     int error;
 
+    worker.sandbox = *spawner;
     set_up(control_fd, key_fd, state_fd);
     error = vks_secret_call(loop, NULL);
     if (error)

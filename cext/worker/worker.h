@@ -45,14 +45,16 @@ struct worker {
     struct slow_lane slow;
     struct snapshot_table *table;
     struct key_loads loads;
-    uint64_t now_ns;     /* CLOCK_REALTIME at the last record, or when the batch began */
+    uint64_t now_ns; /* CLOCK_REALTIME at the last record, or when the batch began */
+    struct vks_sandbox_report sandbox;
     bool snapshot_waits; /* its reply waits until a running job has let go of a key that was taken away */
     struct vks_ipc_head snapshot_request;
     struct vks_ipc_message message;
 };
 
 /* Serve one guest until keystored is gone; does not return. */
-_Noreturn void worker_main(int control_fd, int key_fd, int state_fd);
+/* *spawner*: how the process that this one was forked from is confined. */
+_Noreturn void worker_main(int control_fd, int key_fd, int state_fd, const struct vks_sandbox_report *spawner);
 
 /* serve.c */
 enum serve_result {

@@ -3,7 +3,8 @@
  * vks-zygote: forks workers. libcrypto is warmed up once, so that a worker costs milliseconds and a few hundred KiB.
  *
  * Descriptor 3 is its control socket; when keystored closes it the zygote ends, its workers go on. It holds no secret,
- * no randomness and, beyond the moment of a spawn, nothing of any guest.
+ * no randomness and, beyond the moment of a spawn, nothing of any guest. It is the one process that may keep a
+ * privilege: to make a worker another user's.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -21,7 +22,10 @@
 
 #include "crypto_process.h"
 #include "ipc_socket.h"
+#include "sandbox.h"
+#include "secret_arena.h"
 #include "worker.h"
+#include "worker_calls.h"
 
 enum {
     CONTROL_FD = 3,
@@ -30,6 +34,7 @@ enum {
 };
 
 static struct vks_ipc_message message;
+static struct vks_sandbox_report sandbox;
 
 static _Noreturn void fail(const char *what, int error)
 {
@@ -54,7 +59,7 @@ static _Noreturn void become_worker(void)
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     (void)prctl(PR_SET_NAME, "vks-worker");
-    worker_main(fds[0], fds[1], fds[2]);
+    worker_main(fds[0], fds[1], fds[2], &sandbox);
 }
 
 static int spawn(void)
@@ -82,13 +87,27 @@ static int spawn(void)
     return error;
 }
 
+/* A sealed worker cannot say why it ends. */
+static void tell_end(pid_t pid, int status)
+{
+    if (WIFEXITED(status) && WEXITSTATUS(status))
+        fprintf(stderr, "vks-zygote: worker pid %d ended with status %d\n", pid, WEXITSTATUS(status));
+    else if (WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS)
+        fprintf(stderr, "vks-zygote: worker pid %d killed: it made a system call that no worker makes\n", pid);
+    else if (WIFSIGNALED(status) && WTERMSIG(status) != SIGKILL)
+        fprintf(stderr, "vks-zygote: worker pid %d ended by signal %d (%s)\n", pid, WTERMSIG(status),
+                strsignal(WTERMSIG(status)));
+}
+
 static void reap(int signal_fd)
 {
     struct signalfd_siginfo info;
+    int status;
+    pid_t pid;
 
     (void)!read(signal_fd, &info, sizeof(info));
-    while (waitpid(-1, NULL, WNOHANG) > 0)
-        ;
+    while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+        tell_end(pid, status);
 }
 
 static int open_child_signals(void)
@@ -103,6 +122,18 @@ static int open_child_signals(void)
     return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
+/* Also of the workers: what they write to descriptors that nobody gave them goes nowhere. */
+static int null_stdio(void)
+{
+    int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+    if (fd < 0 || dup2(fd, STDIN_FILENO) < 0 || dup2(fd, STDOUT_FILENO) < 0)
+        return -errno;
+    if (fd > STDERR_FILENO)
+        close(fd);
+    return 0;
+}
+
 int main(void)
 {
     int signal_fd, got, error;
@@ -112,6 +143,9 @@ int main(void)
     signal_fd = open_child_signals();
     if (signal_fd < 0)
         fail("signals", -errno);
+    vks_secret_arena_raise_limit();
+    if ((error = null_stdio()) || (error = worker_calls_build()) || (error = vks_sandbox_confine_spawner(&sandbox)))
+        fail("sandbox", error);
     for (;;) {
         struct pollfd fds[] = {{.fd = CONTROL_FD, .events = POLLIN}, {.fd = signal_fd, .events = POLLIN}};
 

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The order of confinement. */
+#define _GNU_SOURCE
+#include "sandbox.h"
+
+#include <errno.h>
+#include <linux/capability.h>
+#include <stddef.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "hidden_view.h"
+#include "privileges.h"
+
+static const uint64_t SPAWNER_CAPABILITIES =
+    UINT64_C(1) << CAP_SETUID | UINT64_C(1) << CAP_SETGID | UINT64_C(1) << CAP_KILL | UINT64_C(1) << CAP_SETPCAP;
+
+static int harden(void)
+{
+    if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
+        return -errno;
+    return 0;
+}
+
+static void hide(struct vks_sandbox_report *report)
+{
+    struct vks_hidden_view view = {(enum vks_sandbox_view)report->view, report->landlock_abi};
+
+    vks_hidden_view_enter(&view);
+    report->view = view.kind;
+    report->landlock_abi = view.landlock_abi;
+}
+
+int vks_sandbox_confine_spawner(struct vks_sandbox_report *report)
+{
+    int error = harden();
+
+    /* Now: in a user namespace of our own, getuid no longer says who we are. */
+    report->uid = getuid();
+    if (error)
+        return error;
+    hide(report);
+    return vks_capabilities_keep(SPAWNER_CAPABILITIES);
+}
+
+int vks_sandbox_confine_child(struct vks_sandbox_report *report)
+{
+    int64_t user = vks_user_leave();
+    int error;
+
+    if (user < 0)
+        return (int)user;
+    if (user > 0) {
+        report->uid = (uint32_t)user;
+        report->flags |= VKS_SANDBOX_F_OWN_USER;
+    }
+    /* After the change of user, which makes a process dumpable again where fs.suid_dumpable says so. */
+    error = harden();
+    if (error)
+        return error;
+    hide(report);
+    return vks_capabilities_keep(0);
+}
+
+int vks_sandbox_confine(struct vks_sandbox_report *report)
+{
+    report->uid = getuid();
+    return vks_sandbox_confine_child(report);
+}
+
+int vks_sandbox_limit(const struct vks_sandbox_limits *limits)
+{
+    const struct {
+        int resource;
+        rlim_t most;
+    } all[] = {
+        {RLIMIT_CORE, 0},
+        {RLIMIT_NPROC, 0},
+        {RLIMIT_MSGQUEUE, 0},
+        {RLIMIT_FSIZE, limits->file_bytes},
+        {RLIMIT_NOFILE, limits->descriptors},
+    };
+
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+        const struct rlimit limit = {all[i].most, all[i].most};
+
+        if (setrlimit((__rlimit_resource_t)all[i].resource, &limit) != 0)
+            return -errno;
+    }
+    return 0;
+}
+
+int vks_sandbox_seal(const struct vks_sandbox_limits *limits, const struct vks_syscall_filter *filter,
+                     struct vks_sandbox_report *report)
+{
+    int error = vks_sandbox_limit(limits);
+
+    if (!error)
+        error = vks_syscall_filter_load(filter);
+    if (!error)
+        report->flags |= VKS_SANDBOX_F_SYSCALL_FILTER;
+    return error;
+}

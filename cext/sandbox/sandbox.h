@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How a process of ours shuts itself in before it meets anything hostile:
+ *
+ *   confine   one thread yet: own user, no capability, not dumpable, no new privileges, no path, no network
+ *   seal      all threads there: limits, then the system-call filter; nothing of it can be undone
+ *
+ * What cannot be had (Landlock, another user) is in the report, and keystored says so; what must be had is an error.
+ */
+#ifndef VKS_SANDBOX_H
+#define VKS_SANDBOX_H
+
+#include <stdint.h>
+
+#include "ipc.h"
+#include "syscall_filter.h"
+
+/* All of them: 0 or a negative errno. *report* is zero at first. */
+__attribute__((warn_unused_result)) int vks_sandbox_confine(struct vks_sandbox_report *report);
+/*
+ * A spawner keeps what it takes to make a child another user's, and hides everything that a path names. Its children
+ * inherit that and its report, and confine themselves further.
+ */
+__attribute__((warn_unused_result)) int vks_sandbox_confine_spawner(struct vks_sandbox_report *report);
+__attribute__((warn_unused_result)) int vks_sandbox_confine_child(struct vks_sandbox_report *report);
+
+struct vks_sandbox_limits {
+    uint32_t descriptors; /* one more than the highest that may be opened */
+    uint32_t file_bytes;  /* the longest file, memfds included, that may be written or truncated to */
+};
+
+__attribute__((warn_unused_result)) int vks_sandbox_limit(const struct vks_sandbox_limits *limits);
+__attribute__((warn_unused_result)) int vks_sandbox_seal(const struct vks_sandbox_limits *limits,
+                                                         const struct vks_syscall_filter *filter,
+                                                         struct vks_sandbox_report *report);
+
+#endif

@@ -17,8 +17,9 @@ enum vks_audit_limit {
 };
 
 enum vks_audit_flag {
-    VKS_AUDIT_F_UID = 0x1,    /* uid was stamped by the guest's kernel */
-    VKS_AUDIT_F_DIGEST = 0x2, /* the input was a digest */
+    VKS_AUDIT_F_UID = 0x1,       /* uid was stamped by the guest's kernel */
+    VKS_AUDIT_F_DIGEST = 0x2,    /* the input was a digest */
+    VKS_AUDIT_F_SET_ASIDE = 0x4, /* not run: two workers died over it */
 };
 
 struct vks_audit_record {

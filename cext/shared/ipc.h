@@ -33,6 +33,7 @@ enum vks_ipc_type {
     VKS_WORKER_READY = 0x181,       /* vks_worker_ready, the first message */
     VKS_WORKER_RING_BROKEN = 0x182, /* vks_worker_ring_broken: this queue stopped, its err fd was signalled */
     VKS_WORKER_KEYS_LOADED = 0x183, /* vks_worker_keys_loaded: a load by the custodian is usable, or failed */
+    VKS_WORKER_SET_ASIDE = 0x184,   /* vks_worker_set_aside: a request that workers died over was not run again */
 
     /* custodian to worker on the key channel */
     VKS_KEYS = 0x201, /* vks_keys, the secret memory fd with struct vks_key_slot entries; not answered here */
@@ -112,6 +113,7 @@ struct vks_worker_ring_start {
     uint32_t base;     /* next available index */
     uint32_t flags;    /* enum vks_ring_flag: which fds follow the kick fd */
     uint64_t features; /* as the front-end acknowledged them */
+    uint64_t start_id; /* of this start by the front-end; repeated to a successor, which goes on by state memory then */
     uint64_t desc_uva;
     uint64_t avail_uva;
     uint64_t used_uva;
@@ -141,6 +143,15 @@ struct vks_worker_ready {
 struct vks_worker_ring_broken {
     uint32_t queue;
     int32_t error; /* negative errno */
+};
+
+struct vks_worker_set_aside {
+    uint32_t queue;
+    uint32_t op;     /* enum vks_op, 0 where the request was not looked at */
+    uint32_t deaths; /* workers that died while they executed it */
+    uint32_t reserved;
+    uint64_t request_sequence;
+    uint8_t key_id[16];
 };
 
 struct vks_worker_keys_loaded {

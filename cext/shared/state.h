@@ -38,15 +38,24 @@ struct vks_state_queue {
     uint16_t version; /* 1 */
     uint16_t desc_num;
     uint16_t last_batch_head;
-    uint16_t used_idx;     /* shadow: what the last completed batch published */
-    uint64_t next_counter; /* order in which requests were taken from the available ring */
-    uint64_t reserved[5];
+    uint16_t used_idx;            /* shadow: what the last completed batch published */
+    uint64_t next_counter;        /* order in which requests were taken from the available ring */
+    uint64_t start_id;            /* of the VKS_WORKER_RING_START that this table belongs to, 0: none yet */
+    uint16_t last_batch_used_idx; /* what used_idx becomes with the answer to last_batch_head */
+    uint16_t padding[3];
+    uint64_t reserved[3];
+};
+
+enum vks_state_run {
+    VKS_STATE_RUN_DEATHS_MASK = 0x7f, /* workers that died while they executed it */
+    VKS_STATE_RUN_EXECUTING = 0x80,   /* one executes it, or died over it */
 };
 
 /* One per descriptor head, as "struct DescStateSplit" plus sequence and attempt. */
 struct vks_state_slot {
     uint8_t inflight; /* 1 from taking the head until its used element is published */
-    uint8_t padding[5];
+    uint8_t run;      /* enum vks_state_run: one byte, so that it changes in one store */
+    uint8_t padding[4];
     uint16_t next; /* batch list, for the repair of the last batch */
     uint64_t counter;
     uint64_t sequence;
@@ -67,5 +76,7 @@ int vks_state_check(const void *state, uint64_t size_bytes);
 struct vks_state_queue *vks_state_queue(void *state, uint32_t queue);
 struct vks_state_slot *vks_state_slots(void *state, uint32_t queue);
 struct vks_audit_ring *vks_state_audit(void *state);
+/* The available index at which a worker goes on when the last one is dead: what was answered plus what is in flight. */
+uint32_t vks_state_next_base(void *state, uint32_t queue);
 
 #endif

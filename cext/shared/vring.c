@@ -61,12 +61,16 @@ uint16_t vks_vring_used_in_memory(const struct vks_vring *ring)
     return __atomic_load_n(&ring->used->idx, __ATOMIC_ACQUIRE);
 }
 
-void vks_vring_push(struct vks_vring *ring, uint16_t head, uint32_t used_bytes)
+void vks_vring_put(const struct vks_vring *ring, uint16_t head, uint32_t used_bytes)
 {
     volatile struct vring_used_elem *element = &ring->used->ring[ring->used_idx & (ring->size - 1)];
 
     element->id = head;
     element->len = used_bytes;
+}
+
+void vks_vring_publish(struct vks_vring *ring)
+{
     ring->used_idx++;
     __atomic_store_n(&ring->used->idx, ring->used_idx, __ATOMIC_RELEASE);
 }

@@ -49,8 +49,10 @@ __attribute__((warn_unused_result)) int vks_vring_available(const struct vks_vri
 __attribute__((warn_unused_result)) int vks_vring_peek(const struct vks_vring *ring);
 /* used.idx as the guest's memory has it: only for the repair at a start, never beyond the shadow. */
 uint16_t vks_vring_used_in_memory(const struct vks_vring *ring);
-/* Write one used element and publish it. */
-void vks_vring_push(struct vks_vring *ring, uint16_t head, uint32_t used_bytes);
+/* Write one used element at the place of the next; the driver sees it when it is published. */
+void vks_vring_put(const struct vks_vring *ring, uint16_t head, uint32_t used_bytes);
+/* Publish it. */
+void vks_vring_publish(struct vks_vring *ring);
 /* Ask for a notification at the next available entry. Look at vks_vring_available again afterwards. */
 void vks_vring_want_kick(struct vks_vring *ring);
 /* Must the driver be signalled for what was pushed since this was last asked? */

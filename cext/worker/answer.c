@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kill_point.h"
+
 void answer_record(struct vks_audit_ring *ring, const struct job *job, uint64_t time_ns)
 {
     const struct request *request = &job->request;
@@ -18,7 +20,8 @@ void answer_record(struct vks_audit_ring *ring, const struct job *job, uint64_t 
         .mechanism = job->mechanism,
         .status = job->status,
         .flags = (request->flags & VKS_REQUEST_F_UID ? VKS_AUDIT_F_UID : 0) |
-                 (request->flags & VKS_REQUEST_F_DIGEST ? VKS_AUDIT_F_DIGEST : 0),
+                 (request->flags & VKS_REQUEST_F_DIGEST ? VKS_AUDIT_F_DIGEST : 0) |
+                 (job->set_aside ? VKS_AUDIT_F_SET_ASIDE : 0),
         .uid = request->uid,
         .request_count = 1,
         .attempt = job->attempt,
@@ -53,6 +56,7 @@ uint32_t answer_write(const struct job *job)
     if (chain->writable_bytes > VKS_RESULT_BYTES) {
         area_bytes = chain->writable_bytes - VKS_RESULT_BYTES - 1;
         vks_desc_chain_write(chain, 0, job->output, output_bytes);
+        KILL_POINT(KILL_MID_RESULT);
         /* A larger area was refused; zeros over all of guest memory would hold up the lane. */
         if (area_bytes <= VKS_OUTPUT_BYTES_MAX)
             vks_desc_chain_write(chain, output_bytes, NULL, area_bytes - output_bytes);

@@ -5,11 +5,15 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "kill_point.h"
+
 void inflight_open(struct inflight *inflight, void *state, uint32_t queue)
 {
     inflight->state = state;
+    inflight->index = queue;
     inflight->queue = vks_state_queue(state, queue);
     inflight->slot = vks_state_slots(state, queue);
+    KILL_POINT_OPEN(state);
 }
 
 /* Insertion into a short, nearly ordered list; the queue is empty before. */
@@ -32,34 +36,75 @@ static void redo_collect(const struct inflight *inflight, struct head_queue *red
             redo_insert(redo, inflight->slot, (uint16_t)head);
 }
 
-bool inflight_start(struct inflight *inflight, struct vks_vring *ring, uint16_t base, struct head_queue *redo)
+/* The dead worker had published an answer and not written it down. */
+static void repair_last_answer(struct inflight *inflight, uint16_t used_in_memory)
+{
+    struct vks_state_queue *queue = inflight->queue;
+    uint16_t head = queue->last_batch_head, answered = queue->last_batch_used_idx;
+
+    if (head >= VKS_STATE_QUEUE_SIZE_MAX || answered != (uint16_t)(queue->used_idx + 1))
+        return;
+    /* A mark that is cleared says that it was published; used.idx says it only when it is exactly that one. */
+    if (inflight->slot[head].inflight && used_in_memory != answered)
+        return;
+    __atomic_store_n(&inflight->slot[head].inflight, 0, __ATOMIC_RELEASE);
+    KILL_POINT(KILL_REPAIR);
+    __atomic_store_n(&queue->used_idx, answered, __ATOMIC_RELEASE);
+}
+
+/* Whatever was being executed when a worker died counts a death; in the same worker it only has to be run again. */
+static void count_deaths(struct inflight *inflight)
+{
+    for (uint32_t head = 0; head < VKS_STATE_QUEUE_SIZE_MAX; head++) {
+        struct vks_state_slot *slot = &inflight->slot[head];
+        uint8_t deaths = slot->run & VKS_STATE_RUN_DEATHS_MASK;
+
+        if (!slot->inflight || !(slot->run & VKS_STATE_RUN_EXECUTING))
+            continue;
+        if (!inflight->started && deaths < VKS_STATE_RUN_DEATHS_MASK)
+            deaths++;
+        __atomic_store_n(&slot->run, deaths, __ATOMIC_RELEASE);
+        KILL_POINT(KILL_DEATH_COUNTED);
+    }
+}
+
+/* Nothing of the table may be taken for the new ring's if this is cut short: size first, identity last. */
+static void reset(struct inflight *inflight, const struct vks_vring *ring, uint16_t used_in_memory)
+{
+    struct vks_state_queue *queue = inflight->queue;
+
+    __atomic_store_n(&queue->desc_num, 0, __ATOMIC_RELEASE);
+    memset(inflight->slot, 0, VKS_STATE_QUEUE_SIZE_MAX * sizeof(*inflight->slot));
+    KILL_POINT(KILL_RESET);
+    queue->features = 0;
+    queue->used_idx = queue->last_batch_used_idx = used_in_memory;
+    __atomic_store_n(&queue->desc_num, (uint16_t)ring->size, __ATOMIC_RELEASE);
+}
+
+bool inflight_start(struct inflight *inflight, struct vks_vring *ring, const struct inflight_start *start,
+                    struct head_queue *redo)
 {
     struct vks_state_queue *queue = inflight->queue;
     uint16_t in_memory = vks_vring_used_in_memory(ring);
-    uint16_t next_avail;
-    bool resumes;
+    bool resumes = queue->desc_num == ring->size;
 
     redo_collect(inflight, redo);
-    next_avail = (uint16_t)(queue->used_idx + redo->count);
-    /* Base 0 is also that of a ring that was reset: there, only used.idx in memory tells that it goes on. */
-    resumes = queue->desc_num == ring->size && (base || (redo->count && (uint16_t)(in_memory - queue->used_idx) <= 1));
-    /* The last answer was published but not written down. */
-    if (resumes && in_memory == (uint16_t)(queue->used_idx + 1) && queue->last_batch_head < ring->size) {
-        inflight->slot[queue->last_batch_head].inflight = 0;
-        queue->used_idx = in_memory;
-        redo_collect(inflight, redo);
+    /* A start that this table has seen goes on whatever base says; another one must continue where it left off. */
+    if (!start->id || queue->start_id != start->id)
+        resumes = resumes && start->base == vks_state_next_base(inflight->state, inflight->index) &&
+                  /* Base 0 is also that of a ring that was reset: there, only used.idx tells that it goes on. */
+                  (start->base || (redo->count && (uint16_t)(in_memory - queue->used_idx) <= 1));
+    if (resumes) {
+        repair_last_answer(inflight, in_memory);
+        count_deaths(inflight);
+    } else {
+        reset(inflight, ring, in_memory);
     }
-    /* Whoever computed base from the table before this repair may be one behind. */
-    resumes = resumes && (base == next_avail || base == (uint16_t)(queue->used_idx + redo->count));
-    if (!resumes) {
-        memset(inflight->slot, 0, VKS_STATE_QUEUE_SIZE_MAX * sizeof(*inflight->slot));
-        redo->count = 0;
-        queue->features = 0;
-        queue->desc_num = (uint16_t)ring->size;
-        queue->used_idx = in_memory;
-    }
+    inflight->started = true;
+    redo_collect(inflight, redo);
+    __atomic_store_n(&queue->start_id, start->id, __ATOMIC_RELEASE);
     ring->used_idx = ring->signalled_used = queue->used_idx;
-    ring->last_avail = resumes ? (uint16_t)(queue->used_idx + redo->count) : base;
+    ring->last_avail = resumes ? (uint16_t)(queue->used_idx + redo->count) : start->base;
     ring->event_idx = (queue->features >> VIRTIO_RING_F_EVENT_IDX) & 1;
     return resumes;
 }
@@ -76,7 +121,29 @@ void inflight_take(struct inflight *inflight, uint16_t head)
     slot->counter = inflight->queue->next_counter++;
     slot->sequence = inflight->state->next_sequence++;
     slot->attempt = 0;
+    slot->run = 0;
     __atomic_store_n(&slot->inflight, 1, __ATOMIC_RELEASE);
+    KILL_POINT(KILL_TAKEN);
+}
+
+uint8_t *inflight_execute(struct inflight *inflight, uint16_t head)
+{
+    uint8_t *run = &inflight->slot[head].run;
+
+    __atomic_store_n(run, *run | VKS_STATE_RUN_EXECUTING, __ATOMIC_RELEASE);
+    return run;
+}
+
+void inflight_postpone(struct inflight *inflight, uint16_t head)
+{
+    uint8_t *run = &inflight->slot[head].run;
+
+    __atomic_store_n(run, *run & VKS_STATE_RUN_DEATHS_MASK, __ATOMIC_RELEASE);
+}
+
+uint32_t inflight_deaths(const struct inflight *inflight, uint16_t head)
+{
+    return inflight->slot[head].run & VKS_STATE_RUN_DEATHS_MASK;
 }
 
 const struct vks_state_slot *inflight_run(struct inflight *inflight, uint16_t head)
@@ -95,8 +162,15 @@ void inflight_answer(struct inflight *inflight, struct vks_vring *ring, uint16_t
     struct vks_state_queue *queue = inflight->queue;
 
     queue->last_batch_head = head;
-    /* Release inside: last_batch_head is there before the guest, or a successor, sees the new used.idx. */
-    vks_vring_push(ring, head, used_bytes);
+    KILL_POINT(KILL_BATCH_HEAD);
+    /* Not before the head: the old head, answered long ago, would look as if it had this number. */
+    __atomic_store_n(&queue->last_batch_used_idx, (uint16_t)(ring->used_idx + 1), __ATOMIC_RELEASE);
+    vks_vring_put(ring, head, used_bytes);
+    KILL_POINT(KILL_USED_ELEMENT);
+    vks_vring_publish(ring);
+    KILL_POINT(KILL_USED_IDX);
     __atomic_store_n(&inflight->slot[head].inflight, 0, __ATOMIC_RELEASE);
+    KILL_POINT(KILL_CLEARED);
     __atomic_store_n(&queue->used_idx, ring->used_idx, __ATOMIC_RELEASE);
+    KILL_POINT(KILL_WRITTEN_DOWN);
 }

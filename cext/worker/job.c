@@ -8,6 +8,9 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "kill_point.h"
+#include "state.h"
+
 static uint8_t *buffer_map(uint32_t size_bytes)
 {
     uint8_t *buffer = mmap(NULL, size_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -46,6 +49,10 @@ void job_run(struct job *job, enum vks_lane lane)
 
     if (job->status != VKS_STATUS_OK)
         return;
+    __atomic_store_n(job->run, *job->run | VKS_STATE_RUN_EXECUTING, __ATOMIC_RELEASE);
+    if (lane == VKS_LANE_SLOW)
+        KILL_POINT(KILL_SLOW_RUNNING);
+    KILL_POINT_POISON(request->op);
     /* The decision chose buffers that hold any result; the guest's area may be larger than they are. */
     if (operation.output_bytes_max > job->output_bytes_max)
         operation.output_bytes_max = job->output_bytes_max;

@@ -7,6 +7,7 @@
 #ifndef VKS_WORKER_JOB_H
 #define VKS_WORKER_JOB_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "desc_chain.h"
@@ -30,6 +31,8 @@ struct job {
     uint32_t attempt;
     uint32_t ring_run; /* which life of the ring the head belongs to */
     uint16_t head;
+    bool set_aside;      /* not run: workers died over it */
+    uint8_t *run;        /* enum vks_state_run in state memory: what the lane that runs it marks */
     struct vks_key *key; /* borrowed on the fast lane, one reference on the slow lane */
     uint8_t *input;      /* parameter, associated data, input */
     uint8_t *output;

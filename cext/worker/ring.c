@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "guest_fault.h"
+#include "kill_point.h"
 #include "worker.h"
 
 enum {
@@ -61,6 +62,7 @@ int ring_start(struct worker *worker, const struct vks_worker_ring_start *start,
 {
     struct ring *ring = &worker->ring;
     struct vks_vring_address address = {start->desc_uva, start->avail_uva, start->used_uva};
+    struct inflight_start from = {start->start_id, (uint16_t)start->base};
     int error;
 
     if (start->queue != 0 || start->base > UINT16_MAX)
@@ -77,9 +79,11 @@ int ring_start(struct worker *worker, const struct vks_worker_ring_start *start,
     ring->parked.count = 0;
     ring->run++;
     ring->running = true;
+    if (!inflight_start(&ring->inflight, &ring->vring, &from, &ring->redo))
+        return 0;
+    KILL_POINT(KILL_RESUMED);
     /* The dead worker before us may have answered without a signal. */
-    if (inflight_start(&ring->inflight, &ring->vring, (uint16_t)start->base, &ring->redo))
-        ring_signal(ring);
+    ring_signal(ring);
     return 0;
 }
 

@@ -10,12 +10,14 @@
 #include "answer.h"
 #include "decide.h"
 #include "guest_fault.h"
+#include "kill_point.h"
 #include "worker.h"
 
 enum {
     /* Between two looks at the control socket: so many requests, or, where they take longer, so much time. */
     BATCH = 64,
     BATCH_NS = 1000000,
+    SET_ASIDE_DEATHS = 2,
 };
 
 static uint64_t realtime_ns(void)
@@ -33,6 +35,7 @@ static void finish(struct worker *worker, const struct job *job, bool walked)
 
     worker->now_ns = realtime_ns();
     answer_record(worker->audit, job, worker->now_ns);
+    KILL_POINT(KILL_RECORDED);
     if (!worker->ring.running || job->ring_run != worker->ring.run)
         return;
     used_bytes = walked ? answer_write(job) : answer_broken(&job->chain);
@@ -102,6 +105,8 @@ static void number_run(struct worker *worker, struct job *job)
 
     job->sequence = slot->sequence;
     job->attempt = slot->attempt;
+    job->set_aside = false;
+    job->run = inflight_execute(&worker->ring.inflight, job->head);
     job->ring_run = worker->ring.run;
 }
 
@@ -115,27 +120,68 @@ static void refuse_chain(struct worker *worker, struct job *job)
     finish(worker, job, false);
 }
 
+/*
+ * Workers died while they executed it: not a third time. The head is decoded for the record, but not decided on; and if
+ * even that is what kills, the request is given back without a look at it.
+ */
+static void set_aside(struct worker *worker, struct job *job, uint32_t deaths)
+{
+    struct ring *ring = &worker->ring;
+    struct vks_worker_set_aside body = {.queue = 0, .deaths = deaths};
+    struct vks_request_head head = {0};
+
+    memset(&job->request, 0, sizeof(job->request));
+    job->mechanism = job->key_version = job->output_bytes = 0;
+    number_run(worker, job);
+    job->set_aside = true;
+    job->chain.status = NULL;
+    job->chain.writable_bytes = 0;
+    if (deaths <= SET_ASIDE_DEATHS &&
+        !vks_desc_chain_walk(&job->chain, &worker->mem, ring->vring.desc, ring->vring.size, job->head) &&
+        job->chain.readable_bytes >= sizeof(head) && !vks_desc_chain_read(&job->chain, 0, &head, sizeof(head))) {
+        (void)request_decode(&job->request, &head, job->chain.readable_bytes, job->chain.writable_bytes);
+        job->mechanism = job->request.mechanism;
+    }
+    job->status = VKS_STATUS_INTERNAL;
+    KILL_POINT(KILL_SET_ASIDE);
+    finish(worker, job, true);
+    body.op = job->request.op;
+    body.request_sequence = job->sequence;
+    memcpy(body.key_id, job->request.key_id, sizeof(body.key_id));
+    control_event(worker, VKS_WORKER_SET_ASIDE, &body, sizeof(body));
+}
+
 /* Answer one request that was taken, or hand it to the slow lane, or park it. The audit ring has room. */
 static void serve_head(struct worker *worker, uint16_t head)
 {
     struct ring *ring = &worker->ring;
     struct job *job = &worker->fast, *slow;
+    uint32_t deaths = inflight_deaths(&ring->inflight, head);
 
     job->head = head;
+    (void)inflight_execute(&ring->inflight, head);
+    if (deaths >= SET_ASIDE_DEATHS) {
+        set_aside(worker, job, deaths);
+        return;
+    }
     if (vks_desc_chain_walk(&job->chain, &worker->mem, ring->vring.desc, ring->vring.size, head)) {
         refuse_chain(worker, job);
         return;
     }
     decode_and_decide(worker, job);
+    KILL_POINT(KILL_DECIDED);
     if (job->status == VKS_STATUS_OK && decide_is_slow(job)) {
         slow = slow_lane_free_job(&worker->slow);
         if (!slow) {
+            inflight_postpone(&ring->inflight, head);
             head_queue_push(&ring->parked, head);
             return;
         }
         number_run(worker, job);
         job_move(slow, job);
         copy_payload(slow);
+        /* Others run before it: it is executing when the lane says so. */
+        inflight_postpone(&ring->inflight, head);
         slow_lane_submit(&worker->slow, slow);
         return;
     }
@@ -144,6 +190,7 @@ static void serve_head(struct worker *worker, uint16_t head)
         copy_payload(job);
         run_fast(worker, job);
     }
+    KILL_POINT(KILL_RAN);
     finish(worker, job, true);
     job_wipe_output(job);
 }

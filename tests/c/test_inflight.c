@@ -17,6 +17,14 @@ static struct inflight inflight;
 static struct vks_vring ring;
 static struct head_queue redo;
 
+static uint64_t start_id;
+
+/* Each start is another one of the front-end's, as long as the test does not repeat the id. */
+static bool start(uint16_t base)
+{
+    return inflight_start(&inflight, &ring, &(struct inflight_start){start_id, base}, &redo);
+}
+
 static void fresh(uint16_t base)
 {
     struct vks_vring_address address = {UVA, UVA + 0x800, UVA + 0x1000};
@@ -30,7 +38,7 @@ static void fresh(uint16_t base)
     inflight_open(&inflight, state, 0);
     CHECK_EQUAL("map", vks_vring_map(&ring, &mem, SIZE, &address), 0);
     ring.used->idx = base;
-    CHECK_EQUAL("a fresh table has nothing to resume", inflight_start(&inflight, &ring, base, &redo), 0);
+    CHECK_EQUAL("a fresh table has nothing to resume", start(base), 0);
     CHECK_EQUAL("base", ring.last_avail, base);
 }
 
@@ -45,7 +53,9 @@ static bool restart(uint16_t base)
 {
     ring.last_avail = ring.used_idx = 0xdead;
     ring.event_idx = false;
-    return inflight_start(&inflight, &ring, base, &redo);
+    inflight_open(&inflight, state, 0);
+    inflight.started = false;
+    return start(base);
 }
 
 static void check_redo(const char *name, uint32_t count, const uint16_t *heads)
@@ -136,33 +146,94 @@ static void die_in_answer(uint16_t head, int published)
     if (published > 0)
         inflight.queue->last_batch_head = head;
     if (published > 1)
-        vks_vring_push(&ring, head, 25);
+        inflight.queue->last_batch_used_idx = (uint16_t)(ring.used_idx + 1);
     if (published > 2)
-        inflight.slot[head].inflight = 0;
+        vks_vring_put(&ring, head, 25);
     if (published > 3)
+        vks_vring_publish(&ring);
+    if (published > 4)
+        inflight.slot[head].inflight = 0;
+    if (published > 5)
         inflight.queue->used_idx = ring.used_idx;
 }
 
 static void test_sigkill(void)
 {
-    for (int published = 0; published <= 4; published++) {
-        for (int lag = 0; lag < 2; lag++) {
+    for (int published = 0; published <= 6; published++) {
+        /* The front-end's next start, and the same one repeated to a successor, which goes on whatever base says. */
+        for (int repeated = 0; repeated < 2; repeated++) {
+            start_id = repeated ? 7 : 0;
             fresh(0xffff);
             take(4);
             take(6);
             take(0);
             inflight_answer(&inflight, &ring, 0, 25);
             die_in_answer(6, published);
-            /* keystored computes base from the table as it finds it: one short between the last two writes. */
-            CHECK("goes on", restart((uint16_t)(published == 3 && lag ? 1 : 2)));
+            CHECK_EQUAL("keystored computes the base", vks_state_next_base(state, 0), 2);
+            CHECK("goes on", restart(repeated ? 1234 : 2));
             CHECK_EQUAL("nothing is taken twice or lost", ring.last_avail, 2);
-            CHECK_EQUAL("used", ring.used_idx, published > 1 ? 1 : 0);
-            if (published > 1)
+            CHECK_EQUAL("used", ring.used_idx, published > 3 ? 1 : 0);
+            if (published > 3)
                 check_redo("answered once", 1, (const uint16_t[]){4});
             else
                 check_redo("not answered yet", 2, (const uint16_t[]){4, 6});
         }
     }
+    start_id = 0;
+}
+
+/* A start that is not known to the table, cut short while the table was cleared, is not taken for the old one. */
+static void test_reset_cut_short(void)
+{
+    fresh(0);
+    take(2);
+    take(3);
+    inflight.queue->desc_num = 0;
+    inflight.slot[2].inflight = 0;
+    CHECK("not the old ring", !restart(0));
+    CHECK_EQUAL("nothing to redo", redo.count, 0);
+    CHECK_EQUAL("base", ring.last_avail, 0);
+}
+
+static void test_same_start_with_nothing_in_flight(void)
+{
+    start_id = 5;
+    fresh(0xffff);
+    inflight.queue->features = 1;
+    take(2);
+    inflight_answer(&inflight, &ring, 2, 25);
+    CHECK("base 0, told again", restart(0));
+    CHECK_EQUAL("features stay", inflight.queue->features, 1);
+    start_id = 6;
+    CHECK("base 0, another start", !restart(0));
+    CHECK_EQUAL("features forgotten", inflight.queue->features, 0);
+    start_id = 0;
+}
+
+/* Only what was being executed counts, only once a worker died, and an answer forgets it. */
+static void test_deaths(void)
+{
+    fresh(0);
+    take(2);
+    take(3);
+    take(4);
+    (void)inflight_execute(&inflight, 2);
+    (void)inflight_execute(&inflight, 3);
+    inflight_postpone(&inflight, 3);
+    CHECK("a stop and a start", start(3));
+    CHECK_EQUAL("nobody died", inflight_deaths(&inflight, 2), 0);
+    for (uint32_t deaths = 1; deaths < 200; deaths++) {
+        (void)inflight_execute(&inflight, 2);
+        CHECK("goes on", restart(3));
+        CHECK_EQUAL("executed", inflight_deaths(&inflight, 2), deaths < 127 ? deaths : 127);
+    }
+    CHECK_EQUAL("waited", inflight_deaths(&inflight, 3), 0);
+    CHECK_EQUAL("never begun", inflight_deaths(&inflight, 4), 0);
+    CHECK("goes on", restart(3));
+    CHECK_EQUAL("not executed since", inflight_deaths(&inflight, 2), 127);
+    inflight_answer(&inflight, &ring, 2, 0);
+    take(2);
+    CHECK_EQUAL("another request", inflight_deaths(&inflight, 2), 0);
 }
 
 /* used.idx belongs to the guest's memory: only the one value that repairs is believed. */
@@ -204,6 +275,9 @@ int main(void)
     test_reset();
     test_features();
     test_sigkill();
+    test_reset_cut_short();
+    test_same_start_with_nothing_in_flight();
+    test_deaths();
     test_lying_used_idx();
     test_queue();
     return 0;

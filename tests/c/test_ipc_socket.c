@@ -58,10 +58,10 @@ static void test_hostile(void)
         int want;
     } cases[] = {
         {"drained", VKS_WORKER_DRAINED, 24, 24, 0, 1},
-        {"ring start", VKS_WORKER_RING_START, 72, 72, 3, 1},
-        {"ring start, kick only", VKS_WORKER_RING_START, 72, 72, 1, 1},
-        {"ring start without a kick", VKS_WORKER_RING_START, 72, 72, 0, -EPROTO},
-        {"ring start, a descriptor too many", VKS_WORKER_RING_START, 72, 72, 4, -EPROTO},
+        {"ring start", VKS_WORKER_RING_START, 80, 80, 3, 1},
+        {"ring start, kick only", VKS_WORKER_RING_START, 80, 80, 1, 1},
+        {"ring start without a kick", VKS_WORKER_RING_START, 80, 80, 0, -EPROTO},
+        {"ring start, a descriptor too many", VKS_WORKER_RING_START, 80, 80, 4, -EPROTO},
         {"a byte short", VKS_WORKER_RING_STOP, 31, 31, 0, -EPROTO},
         {"a byte long", VKS_WORKER_RING_STOP, 33, 33, 0, -EPROTO},
         {"announces less than it is", VKS_WORKER_RING_STOP, 32, 40, 0, -EPROTO},

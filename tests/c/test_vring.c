@@ -95,8 +95,11 @@ static void test_push(void)
     CHECK_EQUAL("map", vks_vring_map(&ring, &mem, SIZE, &good), 0);
     ring.used_idx = 0xffff;
     ring.used->idx = 77; /* what the guest wrote there is not looked at */
-    vks_vring_push(&ring, 5, 25);
-    vks_vring_push(&ring, 2, 30);
+    vks_vring_put(&ring, 5, 25);
+    CHECK_EQUAL("not published", ring.used->idx, 77);
+    vks_vring_publish(&ring);
+    vks_vring_put(&ring, 2, 30);
+    vks_vring_publish(&ring);
     CHECK_EQUAL("index wraps", ring.used->idx, 1);
     CHECK_EQUAL("first", ring.used->ring[7].id, 5);
     CHECK_EQUAL("first", ring.used->ring[7].len, 25);

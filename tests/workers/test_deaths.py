@@ -28,7 +28,8 @@ def wait_for(condition: Callable[[], Any]) -> Any:
 
 
 def worker_pid(vault: Keystored, guest: str) -> int:
-    return int(vault.api.get(f"/guests/{guest}")["worker"]["pid"])
+    """The worker's pid, 0 while there is none."""
+    return int(vault.api.get(f"/guests/{guest}")["worker"]["pid"] or 0)
 
 
 def processes(parent: int) -> dict[str, int]:
@@ -60,13 +61,11 @@ def guest_socket(vault: Keystored) -> Path:
 
 
 def test_killed_worker_is_replaced(vault: Keystored, guest_socket: Path) -> None:
-    """Its connection ends; the next one finds the keys with a new worker, and no record is missing."""
+    """The guest goes on over the same connection and ring; keys are there, and no record is missing."""
     with ring_guest(guest_socket) as guest:
         first = guest.sign("key", MESSAGE)
         pid = worker_pid(vault, "g")
         os.kill(pid, signal.SIGKILL)
-        assert guest.frontend.hung_up()
-    with ring_guest(guest_socket) as guest:
         second = guest.sign("key", MESSAGE)
     assert (first.status, second.status) == (lib.VKS_STATUS_OK, lib.VKS_STATUS_OK)
     assert worker_pid(vault, "g") != pid
@@ -125,7 +124,7 @@ def test_worker_that_does_not_acknowledge_is_killed(vault: Keystored, guest_sock
     assert [one["outcome"] for one in applied] == ["worker-killed"]
     assert not alive(pid)
     assert 0.1 <= took_s < 1.0
-    wait_for(lambda: worker_pid(vault, "g") != pid)
+    wait_for(lambda: worker_pid(vault, "g") not in {0, pid})
     with ring_guest(guest_socket) as guest:
         assert guest.list_keys() == []
 

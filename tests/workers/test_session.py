@@ -1,17 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a front-end's calls become: one message each, one completion each, and no memory kept when it is gone."""
+"""What a front-end's calls become: one message each, one completion each, told again to each successor."""
 
+import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
 
 from vmm_keystore._vks import ffi, lib
 from vmm_keystore.vhost_user.backend import MemoryRegion, Peer, RingFd, Vring
-from vmm_keystore.workers.errors import ProgramLostError
+from vmm_keystore.workers.errors import ProgramLostError, ProgramRefusedError
 from vmm_keystore.workers.ipc import Message
 from vmm_keystore.workers.session import WorkerSession
 
@@ -28,6 +29,7 @@ class Worker:
     posted: list[tuple[int, bytes, list[int]]] = field(default_factory=list)
     futures: list[Future[Message]] = field(default_factory=list)
     killed: bool = False
+    ended: threading.Event = field(default_factory=threading.Event)
 
     def post(self, message_type: int, body: bytes = b"", fds: tuple[int, ...] = ()) -> Future[Message]:
         """Keep the message."""
@@ -38,6 +40,11 @@ class Worker:
     def kill(self) -> None:
         """Die, and with it every open request."""
         self.killed = True
+        self.ended.set()
+        self.lose()
+
+    def lose(self) -> None:
+        """Its control socket breaks; it may still run."""
         for future in self.futures:
             if not future.done():
                 future.set_exception(ProgramLostError("killed"))
@@ -46,6 +53,10 @@ class Worker:
         """Answer the oldest open message."""
         body = ffi.new("struct vks_worker_ring_stopped *", fields)
         next(future for future in self.futures if not future.done()).set_result(Message(0, 1, 0, body, b"", ()))
+
+    def refuse(self) -> None:
+        """Refuse the oldest open message."""
+        next(future for future in self.futures if not future.done()).set_exception(ProgramRefusedError("worker", 22))
 
     @property
     def types(self) -> list[int]:
@@ -107,9 +118,11 @@ class Owner:
     serving: Any = None
     closed: bool = False
 
-    def next_base(self, queue: int) -> int:
+    begun: set[int] = field(default_factory=set)
+
+    def next_base(self, queue: int, start_id: int, base: int) -> int:
         """A base that no worker says."""
-        return 4000 + queue
+        return 4000 + queue if start_id in self.begun else base
 
     def session_closed(self, _session: WorkerSession) -> None:
         """Remember it."""
@@ -186,8 +199,10 @@ def test_calls_become_messages(scene: Scene) -> None:
 )
 def test_descriptors_of_live_rings_are_replaced(scene: Scene, role: RingFd, message_type: int) -> None:
     """Each role has its message."""
+    begin(scene)
     scene.session.set_ring_fd(0, role, 21, Completion())
-    assert [(kind, fds) for kind, _body, fds in scene.worker.posted] == [(message_type, [21])]
+    kind, _body, fds = scene.worker.posted[-1]
+    assert (kind, fds) == (message_type, [21])
 
 
 def test_ring_without_kick_descriptor_is_refused(scene: Scene) -> None:
@@ -198,11 +213,37 @@ def test_ring_without_kick_descriptor_is_refused(scene: Scene) -> None:
     assert scene.worker.posted == []
 
 
+def start_id(posted: tuple[int, bytes, list[int]]) -> int:
+    """Which start of the front-end a message is about."""
+    ring: Any = ffi.from_buffer("struct vks_worker_ring_start *", posted[1])
+    return int(ring.start_id)
+
+
+def begin(scene: Scene) -> int:
+    """A memory table and a running ring; the start's id."""
+    scene.session.set_mem_table([REGION], Completion())
+    scene.session.start_ring(VRING, Completion())
+    scene.worker.answer()
+    scene.worker.answer()
+    scene.reactor.run()
+    begun = start_id(scene.worker.posted[-1])
+    scene.owner.begun.add(begun)
+    return begun
+
+
+def succeed(scene: Scene) -> Worker:
+    """Another worker serves; what it was told."""
+    successor = Worker()
+    scene.owner.serving = successor
+    scene.session.worker_changed()
+    scene.reactor.run()
+    return successor
+
+
 def test_stop_gives_the_workers_base(scene: Scene) -> None:
     """And no timer kills a worker that stopped in time."""
     completion = Completion()
-    scene.session.start_ring(VRING, Completion())
-    scene.worker.answer()
+    begin(scene)
     scene.session.stop_ring(0, completion)
     scene.worker.answer(base=321)
     scene.reactor.run()
@@ -212,10 +253,9 @@ def test_stop_gives_the_workers_base(scene: Scene) -> None:
 
 
 def test_worker_that_does_not_stop_is_killed(scene: Scene) -> None:
-    """QEMU gets its answer from state memory."""
+    """QEMU gets its answer from state memory, once the worker is gone."""
     completion = Completion()
-    scene.session.start_ring(VRING, Completion())
-    scene.worker.answer()
+    begin(scene)
     scene.session.stop_ring(0, completion)
     scene.reactor.run()
     assert completion.ends == []
@@ -224,48 +264,136 @@ def test_worker_that_does_not_stop_is_killed(scene: Scene) -> None:
     assert completion.ends == ["done 4000"]
 
 
-def test_call_waits_for_the_next_worker(scene: Scene) -> None:
-    """A front-end that connects while a worker is being replaced notices a delay, nothing else."""
-    scene.owner.serving = None
+def test_worker_that_refuses_to_stop_is_killed(scene: Scene) -> None:
+    """It may go on with the ring for as long as it lives."""
     completion = Completion()
-    scene.session.set_mem_table([REGION], completion)
+    begin(scene)
+    scene.session.stop_ring(0, completion)
+    scene.worker.refuse()
     scene.reactor.run()
-    assert (completion.ends, scene.worker.posted) == ([], [])
-    scene.owner.serving = scene.worker
-    scene.session.worker_serving()
+    scene.session.worker_changed()
     scene.reactor.run()
+    assert scene.worker.killed
+    assert completion.ends == ["done 4000"]
+
+
+def test_successor_is_told_everything(scene: Scene) -> None:
+    """Memory, then the ring: where state memory left it, as the same start, with the latest descriptors."""
+    begun = begin(scene)
+    scene.session.set_ring_fd(0, RingFd.CALL, 31, Completion())
     scene.worker.answer()
     scene.reactor.run()
-    assert completion.ends == ["done 0"]
-
-
-def test_worker_that_died_before_the_first_call_is_not_missed(scene: Scene) -> None:
-    """The call is made again to the next one; the front-end keeps its connection."""
-    completion, successor = Completion(), Worker()
-    scene.session.set_mem_table([REGION], completion)
     scene.worker.kill()
+    scene.owner.serving = None
+    scene.session.worker_changed()
     scene.reactor.run()
-    scene.session.worker_ended(scene.worker)  # type: ignore[arg-type]
-    scene.owner.serving = successor
-    scene.session.worker_serving()
-    scene.reactor.run()
-    assert completion.ends == []
-    successor.answer()
-    scene.reactor.run()
-    assert (completion.ends, scene.front_end.aborted) == (["done 0"], "")
-
-
-def test_death_of_the_worker_ends_the_session(scene: Scene) -> None:
-    """Only of the worker it is bound to."""
-    scene.session.set_mem_table([REGION], Completion())
-    scene.worker.answer()
-    scene.reactor.run()
-    scene.session.worker_ended(Worker())  # type: ignore[arg-type]
-    scene.reactor.run()
+    successor = succeed(scene)
+    assert successor.types == [lib.VKS_WORKER_MEM_TABLE, lib.VKS_WORKER_RING_START]
+    assert successor.posted[0][2] == [10]
+    assert successor.posted[1][2] == [11, 31, 13]
+    ring: Any = ffi.from_buffer("struct vks_worker_ring_start *", successor.posted[1][1])
+    assert (ring.base, ring.start_id, ring.size) == (4000, begun, 256)
     assert scene.front_end.aborted == ""
-    scene.session.worker_ended(scene.worker)  # type: ignore[arg-type]
+
+
+def test_call_while_there_is_no_worker_is_done_at_once(scene: Scene) -> None:
+    """QEMU is never held up by a replacement; the next worker starts from the latest of each."""
+    begin(scene)
+    scene.worker.kill()
+    scene.owner.serving = None
+    scene.session.worker_changed()
+    scene.reactor.run()
+    stop, table, start, descriptor = (Completion() for _ in range(4))
+    scene.session.stop_ring(0, stop)
+    scene.session.set_mem_table([replace(REGION, fd=40)], table)
+    scene.session.start_ring(replace(VRING, base=0), start)
+    scene.session.set_ring_fd(0, RingFd.KICK, 41, descriptor)
+    assert [call.ends for call in (stop, table, start, descriptor)] == [["done 4000"], ["done 0"]] + [["done 0"]] * 2
+    successor = succeed(scene)
+    assert [fds for _type, _body, fds in successor.posted] == [[40], [41, 13]]
+    ring: Any = ffi.from_buffer("struct vks_worker_ring_start *", successor.posted[1][1])
+    assert ring.base == 0
+    assert ring.start_id not in scene.owner.begun
+
+
+def test_ring_that_was_stopped_meanwhile_is_not_started(scene: Scene) -> None:
+    """Only its memory comes back."""
+    begin(scene)
+    scene.worker.kill()
+    scene.owner.serving = None
+    scene.session.worker_changed()
+    scene.reactor.run()
+    scene.session.stop_ring(0, Completion())
+    assert succeed(scene).types == [lib.VKS_WORKER_MEM_TABLE]
+
+
+def test_call_is_not_over_before_the_worker_is(scene: Scene) -> None:
+    """A broken control socket is no proof of death: the old memory may be in use until the pidfd says exit."""
+    begin(scene)
+    table, stop = Completion(), Completion()
+    scene.session.set_mem_table([], table)
+    scene.worker.lose()
+    scene.reactor.run()
+    assert table.ends == []
+    scene.worker.kill()
+    scene.owner.serving = None
+    scene.session.worker_changed()
+    scene.reactor.run()
+    assert table.ends == ["done 0"]
+    scene.session.stop_ring(0, stop)
+    scene.reactor.run()
+    assert stop.ends == ["done 4000"]
+
+
+def test_start_that_the_dead_worker_never_saw(scene: Scene) -> None:
+    """It begins where the front-end said, not where an older table left off."""
+    start = Completion()
+    scene.session.start_ring(VRING, start)
+    scene.worker.kill()
+    scene.owner.serving = None
+    scene.session.worker_changed()
+    scene.reactor.run()
+    assert start.ends == ["done 0"]
+    successor = succeed(scene)
+    ring: Any = ffi.from_buffer("struct vks_worker_ring_start *", successor.posted[0][1])
+    assert ring.base == VRING.base
+    assert start_id(successor.posted[0]) == start_id(scene.worker.posted[0])
+
+
+def test_successor_that_refuses_ends_the_session(scene: Scene) -> None:
+    """The front-end was told that its table is in force: it must not go on as if it were."""
+    begin(scene)
+    scene.worker.kill()
+    successor = succeed(scene)
+    successor.refuse()
     scene.reactor.run()
     assert scene.front_end.aborted
+
+
+def test_refused_calls_are_not_told_again(scene: Scene) -> None:
+    """After a refused table or start nothing of it is left."""
+    table, start = Completion(), Completion()
+    scene.session.set_mem_table([REGION], table)
+    scene.worker.refuse()
+    scene.reactor.run()
+    scene.session.start_ring(VRING, start)
+    scene.worker.refuse()
+    scene.reactor.run()
+    assert [call.ends[0].split()[0] for call in (table, start)] == ["failed", "failed"]
+    scene.worker.kill()
+    assert succeed(scene).posted == []
+
+
+def test_close_during_a_replacement(scene: Scene) -> None:
+    """A front-end that goes while nobody serves leaves nothing to tell the next worker."""
+    begin(scene)
+    scene.worker.kill()
+    scene.owner.serving = None
+    scene.session.worker_changed()
+    scene.reactor.run()
+    scene.session.close("hung up")
+    assert succeed(scene).posted == []
+    assert scene.owner.closed
 
 
 def test_close_stops_rings_and_drops_memory(scene: Scene) -> None:

@@ -130,13 +130,16 @@ def test_forged_indices_are_not_records(runtime_dir: Path) -> None:
 
 
 def test_base_of_a_dead_workers_ring_counts_what_was_in_flight(runtime_dir: Path) -> None:
-    """The next available index is what was published plus what was taken."""
+    """What was published plus what was taken; for a start that no worker has seen, what the front-end said."""
     with StateMemory(runtime_dir / "g.state") as state:
         with mapped(state.path) as view:
+            lib.vks_state_queue(view, 0).start_id = 77
             lib.vks_state_queue(view, 0).used_idx = 65535
             for head in (0, 5, 1023):
                 lib.vks_state_slots(view, 0)[head].inflight = 1
-        assert state.next_base(0) == 2
+        assert state.next_base(0, start_id=77, base=9) == 2
+        assert state.next_base(0, start_id=78, base=9) == 9
+    assert state.next_base(0, start_id=77, base=9) == 9, "closed: nobody goes on there"
 
 
 def test_runtime_dir_must_be_tmpfs(tmp_path: Path) -> None:

@@ -67,6 +67,8 @@ def guest_show(session: Session, name: GuestName) -> None:
             "qemu pid": worker["front_end_pid"],
             "worker pid": worker["pid"],
             "secret memory": worker["secret_memory"],
+            "workers replaced": worker["replaced"],
+            "requests set aside": worker["set_aside"],
             "problem": worker["problem"],
         }
     )

@@ -47,6 +47,8 @@ def guest_info(view: GuestView) -> models.GuestInfo:
             connected=worker.front_end_pid is not None,
             front_end_pid=worker.front_end_pid,
             problem=worker.problem,
+            replaced=worker.replaced_count,
+            set_aside=worker.set_aside_count,
         ),
     )
 

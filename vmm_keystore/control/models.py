@@ -112,6 +112,8 @@ class WorkerInfo(Model):
     connected: bool
     front_end_pid: int | None
     problem: str = ""
+    replaced: int = 0
+    set_aside: int = 0
 
 
 class GuestInfo(Model):

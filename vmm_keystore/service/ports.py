@@ -115,7 +115,11 @@ class WorkerStatus:
     generation: int
     front_end_pid: int | None
     problem: str = ""
-    """Why there is no worker or no listening socket, in one line."""
+    """Why there is no worker or no listening socket, or why the next one waits, in one line."""
+    replaced_count: int = 0
+    """How often a worker died and another one took its place, since the daemon started."""
+    set_aside_count: int = 0
+    """Requests answered as an internal error because two workers died over them, since the daemon started."""
 
 
 class GuestWorkers(Protocol):

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One guest: its state memory, its worker, its front-end, and the order of changes to them.
+"""One guest: its state memory, its workers, its front-end, and the order of changes to them.
 
-Changes (start, apply, replace, stop) hold one lock and may block; the vhost-user thread and the loop only ever read
-``serving``. A successor starts when the pidfd said that its predecessor is gone: both map the same state memory.
+Changes (start, apply, replace, stop) hold one lock and may block; the vhost-user thread and the loop never take it. A
+successor touches neither ring nor guest memory before the pidfd said that its predecessor is gone: both map the same
+state memory. Where a standby is ready the loop's thread lets it serve, without database or custodian.
 """
 
 import logging
@@ -13,23 +14,25 @@ from pathlib import Path
 
 from vmm_keystore._vks import lib
 from vmm_keystore.errors import AuditError, KeystoreError, WorkerError
-from vmm_keystore.policy.grant import PermittedKey
 from vmm_keystore.service.ports import Applied, ApplyOutcome, AuditSink, GuestKeys, WorkerStatus
 from vmm_keystore.vhost_user.backend import Session
 from vmm_keystore.workers.custodian import Custodian
-from vmm_keystore.workers.errors import ProgramError, ProgramLostError, StateMemoryError
+from vmm_keystore.workers.errors import ProgramError, StateMemoryError
 from vmm_keystore.workers.loop import Loop
+from vmm_keystore.workers.provision import bring_up_to_date, publish
 from vmm_keystore.workers.session import WorkerSession
-from vmm_keystore.workers.snapshot import build_snapshot
 from vmm_keystore.workers.state_memory import RECORD_BYTES, RING_RECORDS, StateMemory
-from vmm_keystore.workers.worker import KeyVersion, Worker, start_worker
+from vmm_keystore.workers.succession import Role, Succession
+from vmm_keystore.workers.worker import SetAside, Worker, start_worker
 from vmm_keystore.workers.zygote import Zygote
 
 log = logging.getLogger(__name__)
 
-LOAD_ROUNDS_MAX = 4
 RETRY_DELAY_S = 0.1
 RETRY_DELAY_MAX_S = 5.0
+STANDBY_RETRY_S = 1.0
+RESTOCK_DELAY_S = 0.02
+"""The next standby is made when the guest has its worker back, not in competition with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,39 +50,40 @@ class Surroundings:
 
 
 class GuestWorker:
-    """The worker of one guest, replaced when it dies; ``SessionOwner`` for its front-end."""
+    """The workers of one guest, replaced when they die; ``SessionOwner`` for its front-end."""
 
     def __init__(self, surroundings: Surroundings, name: str) -> None:
         self._around = surroundings
         self._name = name
         self._lock = threading.Lock()
         self._state = StateMemory(surroundings.runtime_dir / f"{name}.state")
-        self._serving: Worker | None = None
+        self._succession = Succession()
         self._session: WorkerSession | None = None
         self._stopped = False
         self._retry_delay_s = RETRY_DELAY_S
+        self._set_aside_count = 0
         self.problem = ""
 
     @property
     def serving(self) -> Worker | None:
         """The worker that has its keys and snapshot, if there is one."""
-        worker = self._serving
-        return None if worker is None or worker.ended.is_set() else worker
+        return self._succession.serving
 
     def open_session(self, session: Session) -> WorkerSession:
         """Take a front-end in; ``BackendFactory`` of vhost_user, on its thread."""
         self._session = WorkerSession(self, session)
+        self._restock_soon(RESTOCK_DELAY_S)
         return self._session
 
     def session_closed(self, session: WorkerSession) -> None:
-        """Forget a front-end."""
+        """Forget a front-end. Nobody waits for a guest without one: its standby goes."""
         if self._session is session:
             self._session = None
+            self._around.run_later(self._dismiss_standby)
 
-    def next_base(self, queue: int) -> int:
+    def next_base(self, queue: int, start_id: int, base: int) -> int:
         """Tell the base of a ring whose worker died."""
-        with self._state.drain_lock:
-            return 0 if self._stopped else self._state.next_base(queue)
+        return self._state.next_base(queue, start_id, base)
 
     def start(self) -> None:
         """Start a worker with the guest's keys.
@@ -97,31 +101,34 @@ class GuestWorker:
 
     def status(self, listening_problem: str) -> WorkerStatus:
         """Say how its worker and front-end are; never waits."""
-        worker, session = self._serving, self._session
+        worker, session = self._succession.serving, self._session
         return WorkerStatus(
             pid=worker.pid if worker else None,
             secret_memory=worker.secret_memory if worker else "",
             generation=worker.generation if worker else 0,
             front_end_pid=session.front_end_pid if session else None,
-            problem=listening_problem or self.problem,
+            problem=listening_problem or self._crash_problem() or self.problem,
+            replaced_count=self._succession.replaced_count,
+            set_aside_count=self._set_aside_count,
         )
 
     def apply(self) -> Applied:
         """Bring the guest's keys as committed into force."""
         with self._lock:
-            worker = self._serving
-            if worker is None or worker.ended.is_set():
+            # None comes to these while the lock is held; which of them serves may change meanwhile.
+            workers = self._succession.members()
+            if not workers:
                 return Applied(self._name, ApplyOutcome.NO_WORKER, self.problem)
             detail = ""
             try:
-                acknowledged = self._bring_up_to_date(worker)
+                acknowledged, self.problem = bring_up_to_date(self._around.keys, self._name, workers)
             except KeystoreError as error:
                 # What is taken away must be gone when the administrator is answered; what is added can come later.
                 detail = f"new keys are not usable yet: {error}"
                 log.error("guest %s: %s", self._name, detail)
-                acknowledged = self._publish(worker, self._permitted())
+                acknowledged = publish(self._name, workers, self._around.keys.permitted_keys(self._name))
                 self._retry_later(self._apply_again)
-            if acknowledged:
+            if acknowledged[0]:
                 return Applied(self._name, ApplyOutcome.ACKNOWLEDGED, detail or self.problem)
             return Applied(self._name, ApplyOutcome.WORKER_KILLED, "it did not take the change in time")
 
@@ -135,21 +142,21 @@ class GuestWorker:
             except StateMemoryError as error:
                 log.error("guest %s: %s, worker killed", self._name, error)
                 count = 0
-                self._kill()
-        worker = self._serving
-        if worker is not None and count == RING_RECORDS:
-            worker.post(lib.VKS_WORKER_DRAINED)
+                for worker in self._succession.members():
+                    worker.kill()
+        worker_now = self._succession.serving
+        if worker_now is not None and count == RING_RECORDS:
+            worker_now.post(lib.VKS_WORKER_DRAINED)
 
     def stop(self, *, remove: bool) -> None:
-        """End the worker and drain what it recorded.
+        """End the workers and drain what they recorded.
 
         Args:
             remove: the guest is gone for good, and its state memory with it.
         """
         with self._lock:
-            worker, self._serving = self._serving, None
-            if worker is not None:
-                self._end(worker)
+            for worker in self._succession.clear():
+                end(worker)
             with self._state.drain_lock:
                 if self._stopped:
                     return
@@ -173,11 +180,21 @@ class GuestWorker:
             self._state.take(count)
         return count
 
-    def _permitted(self) -> tuple[PermittedKey, ...]:
-        return self._around.keys.permitted_keys(self._name)
+    # -- making workers; with the lock -------------------------------------------------------------------------------
 
     def _start(self) -> None:
         self._renew_state()
+        worker = self._make()
+        if not self._succession.install(worker):
+            worker.close()
+            raise WorkerError(f"guest {self._name}: a new worker ended at once")
+        log.info("guest %s: worker pid %d, %d key versions", self._name, worker.pid, len(worker.held))
+        self._tell_session()
+        if self._session:
+            self._restock_soon(RESTOCK_DELAY_S)
+
+    def _make(self) -> Worker:
+        """Start a worker and give it keys and snapshot; it does nothing yet."""
         try:
             worker = start_worker(
                 loop=self._around.loop,
@@ -186,112 +203,155 @@ class GuestWorker:
                 guest=self._name,
                 state_fd=self._state.fd,
                 on_ended=self._worker_ended,
+                on_set_aside=self._note_set_aside,
             )
         except (ProgramError, OSError) as error:
             self.problem = f"no worker: {error}"
             raise WorkerError(f"guest {self._name}: no worker could be started: {error}") from error
         try:
-            acknowledged = self._bring_up_to_date(worker)
+            (acknowledged,), self.problem = bring_up_to_date(self._around.keys, self._name, [worker])
         except KeystoreError as error:
-            self._end(worker)
+            end(worker)
             self.problem = f"no worker: {error}"
             raise WorkerError(f"guest {self._name}: its keys could not be loaded: {error}") from error
         if not acknowledged:
             worker.close()
             self.problem = "no worker: it did not take its snapshot"
             raise WorkerError(f"guest {self._name}: a new worker did not take its snapshot")
-        self._serving = worker
-        log.info("guest %s: worker pid %d, %d key versions", self._name, worker.pid, len(worker.held))
-        session = self._session
-        if session:
-            session.worker_serving()
+        return worker
 
     def _renew_state(self) -> None:
         """A worker refuses state memory that does not check; its predecessor may have been taken over."""
         with self._state.drain_lock:
-            if not self._state.is_sound():
-                self._state.put_aside()
-                fresh = StateMemory(self._state.path)
-                fresh.drain_lock = self._state.drain_lock
-                self._state = fresh
+            if self._state.is_sound():
+                return
+            self._state.put_aside()
+            fresh = StateMemory(self._state.path)
+            fresh.drain_lock = self._state.drain_lock
+            self._state = fresh
+        session = self._session
+        if session:
+            # Which requests were in flight is unknown now: nobody can go on with its rings.
+            session.abort("the guest's state memory was damaged")
 
-    def _bring_up_to_date(self, worker: Worker) -> bool:
-        """Load what the worker lacks, then publish; False when it was killed over it."""
-        problems: list[str] = []
-        permitted = self._permitted()
-        for attempts_left in reversed(range(LOAD_ROUNDS_MAX)):
-            missing = [version for version in versions(permitted) if version not in worker.held]
-            if not missing or problems:
-                break
-            try:
-                problems = worker.load(self._around.keys.lease_keys(self._name, missing))
-            except ProgramLostError:
-                # The custodian died: its successor gets fresh leases.
-                if worker.ended.is_set() or not attempts_left:
-                    raise
-            # Read again: what was revoked while keys were loaded must not be published.
-            permitted = self._permitted()
-        for problem in problems:
-            log.error("guest %s: %s", self._name, problem)
-        self.problem = problems[0] if problems else ""
-        return self._publish(worker, permitted)
-
-    def _publish(self, worker: Worker, permitted: tuple[PermittedKey, ...]) -> bool:
-        usable = [key for key in permitted if (key.key_id, key.version) in worker.held]
-        content = build_snapshot(self._name, worker.generation + 1, usable)
-        return worker.publish(content, frozenset(versions(usable)))
-
-    def _apply_again(self) -> None:
-        applied = self.apply()
-        log.info("guest %s: change brought into force later: %s", self._name, applied.outcome.value)
+    # -- replacing them ----------------------------------------------------------------------------------------------
 
     def _worker_ended(self, worker: Worker) -> None:
         """On the loop's thread."""
-        session = self._session
-        if session:
-            session.worker_ended(worker)
-        self._around.run_later(lambda: self._replace(worker))
+        role, lived_s = self._succession.ended(worker)
+        if role is Role.NONE:
+            return  # whoever made it notices by itself
+        self._around.run_later(worker.close)
+        if role is Role.STANDBY:
+            log.error("guest %s: standby pid %d ended", self._name, worker.pid)
+            self._restock_soon(STANDBY_RETRY_S)
+            return
+        delay_s = self._succession.backoff.note_death(lived_s)
+        if delay_s == 0:
+            self._promote()
+        self._tell_session()
+        log.error("guest %s: worker pid %d ended after %.1f s", self._name, worker.pid, lived_s)
+        if delay_s:
+            log.error("guest %s: %s", self._name, self._crash_problem())
+        if self._succession.serving is None:
+            self._around.loop.call_later(delay_s, self._succeed)
+        self._restock_soon(max(delay_s, RESTOCK_DELAY_S))
 
-    def _replace(self, worker: Worker) -> None:
+    def _promote(self) -> bool:
+        """Let the standby serve, if there is one and the state memory is one that it may go on with."""
+        return self._state.is_usable() and self._succession.promote()
+
+    def _succeed(self) -> None:
+        """On the loop's thread, when the guest has waited long enough."""
+        if self._promote():
+            self._tell_session()
+        else:
+            self._around.run_later(self._replace)
+
+    def _replace(self) -> None:
         with self._lock:
-            if worker is not self._serving or self._stopped:
-                return  # whoever started it notices by itself
-            self._serving = None
-            worker.close()
-            log.error("guest %s: worker pid %d ended, replacing it", self._name, worker.pid)
+            if self._stopped:
+                return
+            if self._promote():
+                self._tell_session()
+                return
+            standby = self._succession.take_standby()
+            if standby:
+                end(standby)
             self._start_or_retry()
+            if self._succession.serving:
+                self._succession.replaced_count += 1
 
     def _start_or_retry(self) -> None:
         try:
             self._start()
         except WorkerError as error:
             log.error("%s", error)
-            self._retry_later(self._retry)
+            self._retry_later(self._replace)
         else:
             self._retry_delay_s = RETRY_DELAY_S
 
-    def _retry(self) -> None:
+    def _restock_soon(self, delay_s: float) -> None:
+        self._around.loop.call_later(delay_s, lambda: self._around.run_later(self._restock))
+
+    def _restock(self) -> None:
+        """Have a standby for a guest with a front-end."""
         with self._lock:
-            if self._serving is None and not self._stopped:
-                self._start_or_retry()
+            if self._stopped or not self._session or self._succession.has_standby or not self._succession.serving:
+                return
+            try:
+                worker = self._make()
+            except WorkerError as error:
+                log.error("%s", error)
+                self._retry_later(self._restock)
+                return
+            if self._succession.stand_by(worker):
+                log.debug("guest %s: standby pid %d", self._name, worker.pid)
+            else:
+                worker.close()
+                self._retry_later(self._restock)
+
+    def _dismiss_standby(self) -> None:
+        with self._lock:
+            standby = None if self._session else self._succession.take_standby()
+            if standby:
+                end(standby)
+
+    def _tell_session(self) -> None:
+        session = self._session
+        if session:
+            session.worker_changed()
+
+    def _crash_problem(self) -> str:
+        if not self._succession.in_crash_loop:
+            return ""
+        backoff = self._succession.backoff
+        return f"crash loop: {backoff.quick_deaths} workers ended at once, the next one waits {backoff.delay_s:.1f} s"
+
+    def _note_set_aside(self, request: SetAside) -> None:
+        """On the loop's thread."""
+        self._set_aside_count += 1
+        log.error(
+            "guest %s: request %d set aside: %d workers died over it (op %d, key %s)",
+            self._name,
+            request.sequence,
+            request.deaths,
+            request.op,
+            request.key_id.hex(),
+        )
+
+    def _apply_again(self) -> None:
+        applied = self.apply()
+        log.info("guest %s: change brought into force later: %s", self._name, applied.outcome.value)
 
     def _retry_later(self, action: Callable[[], None]) -> None:
         delay_s = self._retry_delay_s
         self._retry_delay_s = min(RETRY_DELAY_MAX_S, delay_s * 2)
         self._around.loop.call_later(delay_s, lambda: self._around.run_later(action))
 
-    def _kill(self) -> None:
-        worker = self._serving
-        if worker is not None:
-            worker.kill()
 
-    @staticmethod
-    def _end(worker: Worker) -> None:
-        worker.kill()
-        worker.wait_ended()
-        worker.close()
-
-
-def versions(keys: list[PermittedKey] | tuple[PermittedKey, ...]) -> list[KeyVersion]:
-    """Name the key versions."""
-    return [(key.key_id, key.version) for key in keys]
+def end(worker: Worker) -> None:
+    """End a worker that no longer counts, and wait for it."""
+    worker.kill()
+    worker.wait_ended()
+    worker.close()

@@ -2,18 +2,22 @@
 """What a connected front-end asks of its guest's worker: ``vhost_user``'s calls as messages of ``ipc.h``.
 
 Everything here runs on the vhost-user thread and never waits: a reply comes back as a completion through the reactor.
-A call that comes while the guest has no worker waits for the next one.
+What the front-end wants is kept (memory table, rings, descriptors), so that a successor can be told at once; while the
+guest has no worker a call is complete as soon as it is kept, and requests wait in guest memory.
 """
 
 import logging
+import secrets
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from vmm_keystore._vks import lib
 from vmm_keystore.vhost_user.backend import Completion, MemoryRegion, RingFd, Session, Vring
 from vmm_keystore.workers.errors import ProgramLostError
-from vmm_keystore.workers.ipc import Message, pack
+from vmm_keystore.workers.ipc import Message
+from vmm_keystore.workers.ring_messages import mem_table, ring_body, ring_start
 from vmm_keystore.workers.worker import Worker
 
 log = logging.getLogger(__name__)
@@ -27,9 +31,26 @@ RING_FD_TYPES = {
     RingFd.ERR: lib.VKS_WORKER_RING_ERR,
 }
 
-Send = Callable[[Worker], Future[Message]]
-Finish = Callable[[Message], None]
-Fail = Callable[[str], None]
+Post = Callable[[Worker], Future[Message]]
+
+
+@dataclass(frozen=True, slots=True)
+class Ring:
+    """A ring that is to run: as the front-end started it, with its latest descriptors, and which start that was."""
+
+    vring: Vring
+    start_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call under way at a worker: exactly one of the three ends it."""
+
+    worker: Worker
+    done: Callable[[Message], None]
+    refused: Callable[[str], None]
+    lost: Callable[[], None]
+    """The worker died over it, and is gone: nothing of the guest is mapped any more, no ring is touched."""
 
 
 class SessionOwner(Protocol):
@@ -39,24 +60,23 @@ class SessionOwner(Protocol):
     def serving(self) -> Worker | None:
         """The worker that has its keys and snapshot, if there is one."""
 
-    def next_base(self, queue: int) -> int:
-        """Tell the base of a ring whose worker died."""
+    def next_base(self, queue: int, start_id: int, base: int) -> int:
+        """Tell where a ring goes on whose worker is dead, *base* if none ever began with *start_id*."""
 
     def session_closed(self, session: "WorkerSession") -> None:
         """Forget the session."""
 
 
 class WorkerSession:
-    """``VringBackend`` of one connection, bound to one worker from its first call on."""
+    """``VringBackend`` of one connection; outlives the guest's workers."""
 
     def __init__(self, owner: SessionOwner, session: Session) -> None:
         self._owner = owner
         self._session = session
-        self._worker: Worker | None = None
-        self._established = False  # the worker has done something for this front-end
-        self._waiting: Callable[[], None] | None = None
-        self._rings: set[int] = set()
-        self._mapped = False
+        self._worker: Worker | None = None  # the one that was told what is wanted
+        self._table: Sequence[MemoryRegion] = ()
+        self._rings: dict[int, Ring] = {}
+        self._call: Call | None = None
         self._closed = False
 
     @property
@@ -64,79 +84,90 @@ class WorkerSession:
         """The process at the other end."""
         return self._session.peer.pid
 
-    def worker_serving(self) -> None:
-        """A worker is there now; from any thread."""
-        self._session.reactor.call_soon(self._resume)
+    def worker_changed(self) -> None:
+        """The guest's worker ended, or another one serves now; from any thread, after the fact."""
+        self._session.reactor.call_soon(self._follow)
 
-    def worker_ended(self, worker: Worker) -> None:
-        """The worker died, and with it what it knew of the rings; from any thread."""
-        self._session.reactor.call_soon(lambda: self._abort(worker))
+    def abort(self, reason: str) -> None:
+        """End the connection: its rings cannot go on; from any thread."""
+        self._session.reactor.call_soon(lambda: None if self._closed else self._session.abort(reason))
 
     def set_mem_table(self, regions: Sequence[MemoryRegion], completion: Completion) -> None:
         """Replace the whole memory table."""
         if len(regions) > lib.VKS_IPC_REGIONS_MAX:
             completion.failed(f"{len(regions)} memory regions, at most {lib.VKS_IPC_REGIONS_MAX}")
             return
-        body, fds = mem_table(regions), [region.fd for region in regions]
+        self._attach()
+        self._table = tuple(regions)
 
-        def finish(_message: Message) -> None:
-            completion.done()
+        def refused(reason: str) -> None:
+            self._table = ()
+            completion.failed(reason)
 
-        self._mapped = True
-        self._call(lambda worker: worker.post(lib.VKS_WORKER_MEM_TABLE, body, fds), finish, completion.failed)
+        self._ask(self._post_table, completion, refused)
 
     def start_ring(self, vring: Vring, completion: Completion) -> None:
         """Serve a ring from now on."""
-        body, fds = ring_start(vring)
+        self._attach()
+        ring = self._rings[vring.index] = Ring(vring, secrets.randbits(64) | 1)
 
-        def finish(_message: Message) -> None:
-            completion.done()
+        def refused(reason: str) -> None:
+            self._rings.pop(vring.index, None)
+            completion.failed(reason)
 
-        self._rings.add(vring.index)
-        self._call(lambda worker: worker.post(lib.VKS_WORKER_RING_START, body, fds), finish, completion.failed)
+        self._ask(lambda worker: self._post_start(worker, ring), completion, refused)
 
     def stop_ring(self, index: int, completion: Completion) -> None:
         """Stop a ring; a worker that does not is killed, and its base read from state memory."""
-        self._rings.discard(index)
+        self._attach()
+        ring = self._rings.pop(index)
         worker = self._worker
+
+        def gone() -> None:
+            completion.done(self._owner.next_base(index, ring.start_id, ring.vring.base))
+
         if worker is None:
-            completion.done(self._owner.next_base(index))
+            gone()
             return
         cancel = self._session.reactor.call_later(STOP_KILL_S, worker.kill)
 
-        def finish(message: Message) -> None:
+        def done(message: Message) -> None:
             cancel()
             completion.done(message.body.base)
 
-        def fail(reason: str) -> None:
+        def lost() -> None:
             cancel()
-            log.error("guest %s: ring %d did not stop, worker ended: %s", self._session.guest, index, reason)
-            worker.kill()
-            completion.done(self._owner.next_base(index))
+            log.warning("guest %s: worker ended while ring %d was stopped", self._session.guest, index)
+            gone()
 
-        self._call(lambda bound: bound.post(lib.VKS_WORKER_RING_STOP, ring_body(index)), finish, fail)
+        def refused(reason: str) -> None:
+            log.error("guest %s: ring %d did not stop, worker killed: %s", self._session.guest, index, reason)
+            worker.kill()
+            self._lose(Call(worker, done, refused, lost))
+
+        self._post(Call(worker, done, refused, lost), worker.post(lib.VKS_WORKER_RING_STOP, ring_body(index)))
 
     def set_ring_fd(self, index: int, role: RingFd, fd: int | None, completion: Completion) -> None:
         """Replace a descriptor of a running ring."""
         if role is RingFd.KICK and fd is None:
             completion.failed("a ring without kick descriptor is not served")
             return
+        self._attach()
+        ring = self._rings[index]
+        self._rings[index] = Ring(with_fd(ring.vring, role, fd), ring.start_id)
         fds = [] if fd is None else [fd]
-
-        def finish(_message: Message) -> None:
-            completion.done()
-
-        self._call(lambda worker: worker.post(RING_FD_TYPES[role], ring_body(index), fds), finish, completion.failed)
+        message_type = RING_FD_TYPES[role]
+        self._ask(lambda worker: worker.post(message_type, ring_body(index), fds), completion, completion.failed)
 
     def close(self, reason: str) -> None:
         """Stop every ring and drop every mapping; the worker stays for the next connection."""
         self._closed = True
-        self._waiting = None
+        self._call = None
         worker = self._worker
         if worker is not None:
             last = [worker.post(lib.VKS_WORKER_RING_STOP, ring_body(index)) for index in sorted(self._rings)]
-            if self._mapped:
-                last.append(worker.post(lib.VKS_WORKER_MEM_TABLE, mem_table([])))
+            if self._table:
+                last.append(worker.post(lib.VKS_WORKER_MEM_TABLE, mem_table(())))
             if last:
                 self._kill_unless_done(worker, last[-1])
         self._owner.session_closed(self)
@@ -153,73 +184,91 @@ class WorkerSession:
 
         last.add_done_callback(done)
 
-    def _call(self, send: Send, finish: Finish, fail: Fail) -> None:
-        """Post one message; exactly one of *finish* and *fail* follows, unless the session is closed before."""
-        if self._worker is None:
-            self._worker = self._owner.serving
+    # -- workers come and go -----------------------------------------------------------------------------------------
+
+    def _follow(self) -> None:
+        """End what the dead worker left open, then tell the next one, if it is there."""
+        if self._closed:
+            return
+        if self._worker is not None and self._worker.ended.is_set():
+            self._worker = None
+            call = self._call
+            if call is not None:
+                self._lose(call)
+        self._attach()
+
+    def _attach(self) -> None:
+        """Tell the serving worker all that is wanted, unless it was told."""
+        if self._worker is not None:
+            return
+        worker = self._worker = self._owner.serving
+        if worker is None:
+            return
+        if self._table:
+            self._watch(worker, "memory table", self._post_table(worker))
+        for ring in self._rings.values():
+            self._watch(worker, f"ring {ring.vring.index}", self._post_start(worker, ring))
+
+    def _post_table(self, worker: Worker) -> Future[Message]:
+        fds = [region.fd for region in self._table]
+        return worker.post(lib.VKS_WORKER_MEM_TABLE, mem_table(self._table), fds)
+
+    def _post_start(self, worker: Worker, ring: Ring) -> Future[Message]:
+        base = self._owner.next_base(ring.vring.index, ring.start_id, ring.vring.base)
+        body, fds = ring_start(replace(ring.vring, base=base), ring.start_id)
+        return worker.post(lib.VKS_WORKER_RING_START, body, fds)
+
+    def _watch(self, worker: Worker, what: str, future: Future[Message]) -> None:
+        """The front-end was told long ago that this works."""
+
+        def replied() -> None:
+            error = future.exception()
+            if error is None or isinstance(error, ProgramLostError) or self._closed or worker is not self._worker:
+                return
+            self._session.abort(f"the next worker does not take the {what}: {error}")
+
+        future.add_done_callback(lambda _future: self._session.reactor.call_soon(replied))
+
+    # -- one call ----------------------------------------------------------------------------------------------------
+
+    def _ask(self, send: Post, completion: Completion, refused: Callable[[str], None]) -> None:
+        """Post what was kept just now; done at once when there is nobody to tell."""
         worker = self._worker
         if worker is None:
-            self._waiting = lambda: self._call(send, finish, fail)
+            completion.done()
             return
+        self._post(Call(worker, lambda _message: completion.done(), refused, completion.done), send(worker))
 
-        def replied(future: Future[Message]) -> None:
-            if self._closed:
+    def _post(self, call: Call, future: Future[Message]) -> None:
+        self._call = call
+
+        def replied() -> None:
+            if self._closed or self._call is not call:
                 return
+            self._call = None
             error = future.exception()
             if error is None:
-                self._established = True
-                finish(future.result())
-            elif isinstance(error, ProgramLostError) and not self._established:
-                # It had died before it heard of this front-end: the next one will do.
-                self._worker = None
-                self._waiting = lambda: self._call(send, finish, fail)
-                if self._owner.serving not in (None, worker):
-                    self._resume()
+                call.done(future.result())
+            elif isinstance(error, ProgramLostError):
+                self._lose(call)
             else:
-                fail(str(error))
+                call.refused(str(error))
 
-        send(worker).add_done_callback(lambda future: self._session.reactor.call_soon(lambda: replied(future)))
+        future.add_done_callback(lambda _future: self._session.reactor.call_soon(replied))
 
-    def _resume(self) -> None:
-        waiting, self._waiting = self._waiting, None
-        if waiting and not self._closed:
-            waiting()
-
-    def _abort(self, worker: Worker) -> None:
-        if worker is self._worker and self._established and not self._closed:
-            self._session.abort("the guest's worker ended")
-
-
-def mem_table(regions: Sequence[MemoryRegion]) -> bytes:
-    """Lay out a memory table; its descriptors go beside it."""
-    entries = [
-        {"gpa": region.gpa, "uva": region.uva, "size_bytes": region.size_bytes, "mmap_offset": region.mmap_offset}
-        for region in regions
-    ]
-    return pack("vks_worker_mem_table", {"region_count": len(entries), "regions": entries})
+    def _lose(self, call: Call) -> None:
+        """End a call whose worker is dead or about to be; not before its pidfd says so: it may still be writing."""
+        if call.worker.ended.is_set():
+            self._call = None
+            call.lost()
+        else:
+            self._call = call
 
 
-def ring_start(vring: Vring) -> tuple[bytes, list[int]]:
-    """Lay out a ring, and its descriptors in the order of the layout."""
-    flags = (lib.VKS_RING_F_CALL if vring.call_fd is not None else 0) | (
-        lib.VKS_RING_F_ERR if vring.err_fd is not None else 0
-    )
-    body = pack(
-        "vks_worker_ring_start",
-        {
-            "queue": vring.index,
-            "size": vring.size,
-            "base": vring.base,
-            "flags": flags,
-            "features": vring.features,
-            "desc_uva": vring.desc_uva,
-            "avail_uva": vring.avail_uva,
-            "used_uva": vring.used_uva,
-        },
-    )
-    return body, [fd for fd in (vring.kick_fd, vring.call_fd, vring.err_fd) if fd is not None]
-
-
-def ring_body(index: int) -> bytes:
-    """Name a ring."""
-    return pack("vks_worker_ring", {"queue": index})
+def with_fd(vring: Vring, role: RingFd, fd: int | None) -> Vring:
+    """Replace one of its descriptors."""
+    if role is RingFd.CALL:
+        return replace(vring, call_fd=fd)
+    if role is RingFd.ERR:
+        return replace(vring, err_fd=fd)
+    return vring if fd is None else replace(vring, kick_fd=fd)

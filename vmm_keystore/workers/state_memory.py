@@ -23,7 +23,6 @@ log = logging.getLogger(__name__)
 STATE_BYTES: int = lib.vks_state_bytes()
 RING_RECORDS: int = lib.VKS_AUDIT_RING_RECORDS
 RECORD_BYTES: int = lib.VKS_AUDIT_RECORD_BYTES
-QUEUE_SIZE_MAX: int = lib.VKS_STATE_QUEUE_SIZE_MAX
 TMPFS_MAGIC = 0x01021994
 
 
@@ -79,6 +78,9 @@ class StateMemory:
         self._state = ffi.from_buffer(self._map)
         self._records = ffi.new("struct vks_audit_record[]", RING_RECORDS)
         self.drain_lock = threading.Lock()
+        # Never held over anything that waits: the vhost-user thread and the loop take it.
+        self._guard = threading.Lock()
+        self._closed = False
 
     def __enter__(self) -> Self:
         return self
@@ -101,11 +103,23 @@ class StateMemory:
         """Give the room of *count* records back, once they are stored durably; only with ``drain_lock``."""
         lib.vks_audit_take(lib.vks_state_audit(self._state), count)
 
-    def next_base(self, queue: int) -> int:
-        """Tell the next available index of a ring whose worker died: what is published plus what is in flight."""
-        slots = lib.vks_state_slots(self._state, queue)
-        in_flight = sum(1 for index in range(QUEUE_SIZE_MAX) if slots[index].inflight)
-        return int(lib.vks_state_queue(self._state, queue).used_idx + in_flight) & 0xFFFF
+    def next_base(self, queue: int, start_id: int, base: int) -> int:
+        """Tell the next available index of a ring whose worker died.
+
+        Args:
+            queue: its number.
+            start_id: of the front-end's start that is asked about.
+            base: the answer when no worker ever began with that start.
+        """
+        with self._guard:
+            if self._closed or lib.vks_state_queue(self._state, queue).start_id != start_id:
+                return base
+            return int(lib.vks_state_next_base(self._state, queue))
+
+    def is_usable(self) -> bool:
+        """Tell whether a worker that has mapped it may go on with it; without a look at the audit records."""
+        with self._guard:
+            return not self._closed and lib.vks_state_check(self._state, STATE_BYTES) == 0
 
     def is_sound(self) -> bool:
         """Tell whether a worker would accept the file, and its audit records can be read."""
@@ -115,8 +129,10 @@ class StateMemory:
 
     def close(self) -> None:
         """Drop mapping and descriptor; the file stays."""
-        ffi.release(self._state)
-        self._map.close()
+        with self._guard:
+            self._closed = True
+            ffi.release(self._state)
+            self._map.close()
         os.close(self.fd)
 
     def put_aside(self) -> None:

@@ -8,9 +8,11 @@ import itertools
 import logging
 import os
 import socket
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
+from dataclasses import dataclass
 from typing import Any
 
 from vmm_keystore._vks import lib
@@ -44,10 +46,21 @@ FORMS = {
     lib.VKS_WORKER_READY: Form("vks_worker_ready"),
     lib.VKS_WORKER_RING_BROKEN: Form("vks_worker_ring_broken"),
     lib.VKS_WORKER_KEYS_LOADED: Form("vks_worker_keys_loaded"),
+    lib.VKS_WORKER_SET_ASIDE: Form("vks_worker_set_aside"),
 }
 
 _worker_ids = itertools.count(1)
 KeyVersion = tuple[bytes, int]
+
+
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    """A request that workers died over, answered as an internal error instead of a further run."""
+
+    sequence: int
+    op: int
+    deaths: int
+    key_id: bytes
 
 
 class Worker:
@@ -63,6 +76,7 @@ class Worker:
         process: Process,
         worker_id: int,
         on_ended: Callable[["Worker"], None],
+        on_set_aside: Callable[[SetAside], None],
     ) -> None:
         """Take over a freshly forked process; use :func:`start_worker`."""
         self.guest = guest
@@ -76,6 +90,7 @@ class Worker:
         self._loop = loop
         self._custodian = custodian
         self._on_ended = on_ended
+        self._on_set_aside = on_set_aside
         self._ready: Future[None] = Future()
         self._load_ids = itertools.count(1)
         self._loads: dict[int, Future[None]] = {}
@@ -148,30 +163,25 @@ class Worker:
             self._loads.pop(load_id, None)
         self.held |= {(load.key_id, load.version) for load in batch}
 
-    def publish(self, content: bytes, versions: frozenset[KeyVersion]) -> bool:
-        """Put a snapshot in force, or kill the worker; either way nothing older can start any more on return.
+    def publish(self, content: bytes, versions: frozenset[KeyVersion]) -> "Publication":
+        """Send a snapshot; it is in force, or the worker is dead, when its ``settle`` has returned.
 
         Args:
             content: the snapshot's bytes.
             versions: the key versions in it; the worker wipes all others.
-
-        Returns:
-            Whether it acknowledged.
         """
         body = pack("vks_worker_snapshot", {"generation": self.generation + 1, "size_bytes": len(content)})
         fd = seal_snapshot(content)
         try:
-            self._connection.post(lib.VKS_WORKER_SNAPSHOT, body, [fd]).result(SNAPSHOT_TIMEOUT_S)
-        except (FutureTimeoutError, ProgramError) as error:
-            log.error("worker of %s did not take its snapshot, killed: %s", self.guest, str(error) or "no answer")
-            self.kill()
-            self.wait_ended()
-            return False
+            reply = self._connection.post(lib.VKS_WORKER_SNAPSHOT, body, [fd])
         finally:
             os.close(fd)
+        return Publication(self, reply, versions, time.monotonic() + SNAPSHOT_TIMEOUT_S)
+
+    def in_force(self, versions: frozenset[KeyVersion]) -> None:
+        """Note that it acknowledged a snapshot."""
         self.generation += 1
         self.held &= versions
-        return True
 
     def kill(self) -> None:
         """Send SIGKILL; it has ended when ``ended`` is set."""
@@ -214,14 +224,53 @@ class Worker:
                 loaded.set_exception(ProgramRefusedError(f"worker of {self.guest}", abs(body.error)))
             else:
                 loaded.set_result(None)
+        elif message.type == lib.VKS_WORKER_SET_ASIDE:
+            self._on_set_aside(SetAside(body.request_sequence, body.op, body.deaths, bytes(body.key_id)))
         elif message.type == lib.VKS_WORKER_RING_BROKEN:
             log.warning("guest %s: queue %d broken: %s", self.guest, body.queue, os.strerror(abs(body.error)))
         elif message.type != lib.VKS_WORKER_KEYS_LOADED:
             self._connection.close(f"worker of {self.guest} sent an event out of turn")
 
 
+class Publication:
+    """A snapshot on its way."""
+
+    def __init__(
+        self, worker: Worker, reply: Future[Message], versions: frozenset[KeyVersion], deadline_s: float
+    ) -> None:
+        """Take what :meth:`Worker.publish` knows."""
+        self._worker = worker
+        self._reply = reply
+        self._versions = versions
+        self._deadline_s = deadline_s
+
+    def settle(self) -> bool:
+        """Wait for the acknowledgement, or kill the worker; nothing older can start any more on return.
+
+        Returns:
+            Whether it acknowledged.
+        """
+        worker = self._worker
+        try:
+            self._reply.result(max(0.0, self._deadline_s - time.monotonic()))
+        except (FutureTimeoutError, ProgramError) as error:
+            log.error("worker of %s did not take its snapshot, killed: %s", worker.guest, str(error) or "no answer")
+            worker.kill()
+            worker.wait_ended()
+            return False
+        worker.in_force(self._versions)
+        return True
+
+
 def start_worker(
-    *, loop: Loop, zygote: Zygote, custodian: Custodian, guest: str, state_fd: int, on_ended: Callable[[Worker], None]
+    *,
+    loop: Loop,
+    zygote: Zygote,
+    custodian: Custodian,
+    guest: str,
+    state_fd: int,
+    on_ended: Callable[[Worker], None],
+    on_set_aside: Callable[[SetAside], None],
 ) -> Worker:
     """Fork a worker, connect it to the custodian and wait until it is ready.
 
@@ -232,6 +281,7 @@ def start_worker(
         guest: whose worker it is.
         state_fd: the guest's state memory, lent.
         on_ended: called on the loop's thread when the process has ended.
+        on_set_aside: called on the loop's thread when it has set a request aside.
 
     Raises:
         ProgramError: it could not be started; *on_ended* is called if there was a process.
@@ -257,6 +307,7 @@ def start_worker(
         process=process,
         worker_id=worker_id,
         on_ended=on_ended,
+        on_set_aside=on_set_aside,
     )
     try:
         worker.wait_ready()

@@ -7,8 +7,6 @@
 #include <openssl/crypto.h>
 #include <openssl/rand.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 
 #include "algorithm.h"
 #include "key_generate.h"
@@ -21,16 +19,6 @@ enum {
     WARM_MESSAGE_BYTES = 48,
     WARM_OUTPUT_BYTES = 1024,
 };
-
-int vks_crypto_harden(void)
-{
-    static const struct rlimit none = {0, 0};
-
-    if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
-        setrlimit(RLIMIT_CORE, &none) != 0)
-        return -errno;
-    return 0;
-}
 
 static int start(void)
 {

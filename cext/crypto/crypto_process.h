@@ -23,10 +23,5 @@ __attribute__((warn_unused_result)) int vks_crypto_start_public(void);
 __attribute__((warn_unused_result)) int vks_crypto_warm_up(void);
 /* In the child: secret memory, real randomness. Until it returned 0 no secret may be touched. */
 __attribute__((warn_unused_result)) int vks_crypto_after_fork(void);
-/*
- * Every process that holds secrets: not dumpable (so also not ptraceable by its own user), no core file, no new
- * privileges by exec.
- */
-__attribute__((warn_unused_result)) int vks_crypto_harden(void);
 
 #endif

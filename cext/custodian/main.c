@@ -7,8 +7,8 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
 
+#include "confinement.h"
 #include "crypto_process.h"
 #include "ipc_socket.h"
 #include "requests.h"
@@ -23,8 +23,10 @@ static struct vks_ipc_message message;
 
 static int serve(void *argument)
 {
-    int received;
+    int received = vks_confinement_seal();
 
+    if (received)
+        return received;
     while ((received = vks_ipc_receive(CONTROL_FD, &message, 0)) == 1) {
         int error = vks_request_serve(CONTROL_FD, &message);
 
@@ -34,28 +36,20 @@ static int serve(void *argument)
     return received;
 }
 
-/* One descriptor per worker; the soft limit of 1024 is for select(2), which nobody uses here. */
-static void raise_descriptor_limit(void)
-{
-    struct rlimit limit;
-
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-        limit.rlim_cur = limit.rlim_max;
-        setrlimit(RLIMIT_NOFILE, &limit);
-    }
-}
-
 int main(void)
 {
-    int error = vks_crypto_harden();
+    int error;
 
     /* Ctrl-C at keystored's terminal is keystored's to handle; it then closes the socket. */
     signal(SIGINT, SIG_IGN);
-    raise_descriptor_limit();
-    if (!error)
-        error = vks_crypto_start();
+    error = vks_crypto_start();
     if (error) {
         fprintf(stderr, "vks-custodian: cannot set up secret memory: %s\nhint: check ulimit -l\n", strerror(-error));
+        return 1;
+    }
+    error = vks_confinement_begin();
+    if (error) {
+        fprintf(stderr, "vks-custodian: cannot set up the sandbox: %s\n", strerror(-error));
         return 1;
     }
     error = vks_secret_call(serve, NULL);

@@ -10,6 +10,7 @@
 
 #include "audit_key.h"
 #include "channels.h"
+#include "confinement.h"
 #include "import_wrap.h"
 #include "key_generate.h"
 #include "key_kind.h"
@@ -23,7 +24,8 @@
 static int serve_status(int fd, struct vks_ipc_message *message)
 {
     struct vks_custodian_status status = {.secret_memory = vks_secret_arena_memory(),
-                                          .root_open = vks_root_kek() != NULL};
+                                          .root_open = vks_root_kek() != NULL,
+                                          .sandbox = *vks_confinement_report()};
 
     return vks_ipc_reply(fd, &message->head, 0, &status, sizeof(status));
 }
@@ -38,6 +40,12 @@ static int serve_root(int fd, struct vks_ipc_message *message)
     if (root.kind == VKS_ROOT_KIND_FILE && root.create <= 1)
         error = vks_root_open_file(file, root.create == 1);
     close(file);
+    if (error == 0) {
+        int sealed = vks_confinement_root_opened();
+
+        if (sealed)
+            return sealed;
+    }
     return vks_ipc_reply(fd, &message->head, error, NULL, 0);
 }
 

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "algorithm.h"
+#include "confinement.h"
 #include "file_status.h"
 #include "secret_arena.h"
 
@@ -110,7 +111,7 @@ int vks_root_open_file(int fd, bool create)
         return -EALREADY;
     if (vks_file_status(fd, &st) != 0)
         return -errno;
-    if (!S_ISREG(st.st_mode) || (st.st_mode & 077) != 0 || st.st_uid != geteuid())
+    if (!S_ISREG(st.st_mode) || (st.st_mode & 077) != 0 || st.st_uid != vks_confinement_owner())
         return -EACCES;
     file = vks_secret_alloc(sizeof(*file));
     if (file == NULL)

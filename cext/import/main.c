@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "arguments.h"
+#include "confinement.h"
 #include "crypto_process.h"
 #include "failure.h"
 #include "import_wrap.h"
@@ -57,9 +58,12 @@ int main(int count, char **words)
 
     if (code)
         return code < 0 ? 0 : code;
-    error = vks_crypto_harden();
-    if (!error)
-        error = vks_crypto_start();
+    error = vks_crypto_start();
+    if (!error) {
+        error = vks_import_confine();
+        if (error)
+            return vks_import_fail(VKS_IMPORT_INTERNAL, NULL, "cannot set up the sandbox: %s", strerror(-error));
+    }
     if (!error)
         code = vks_secret_call(import, &arguments);
     if (error || code < 0)

@@ -4,13 +4,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <termios.h>
 #include <unistd.h>
 
 #include "failure.h"
+#include "file_status.h"
 #include "secret_arena.h"
 
 enum {
@@ -58,7 +58,7 @@ static int open_path(const char *path)
     fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
     if (fd < 0)
         return -errno;
-    if (fstat(fd, &st) == 0 && S_ISDIR(st.st_mode)) {
+    if (vks_file_status(fd, &st) == 0 && S_ISDIR(st.st_mode)) {
         close(fd);
         return -EISDIR;
     }
@@ -110,6 +110,12 @@ static int passphrase_from(int fd, const char *what, struct vks_secret_input *pa
     return 0;
 }
 
+/* dprintf makes calls that the program has given up. */
+static void show(int fd, const char *text)
+{
+    (void)!write(fd, text, strlen(text));
+}
+
 /* 1 to go on, 0 at the end of the line, -1 when the user gave up. */
 static int take_character(uint8_t c, struct vks_secret_input *passphrase)
 {
@@ -157,7 +163,9 @@ static int read_terminal(int fd, const char *path, struct vks_secret_input *pass
     quiet.c_cc[VMIN] = 1;
     quiet.c_cc[VTIME] = 0;
     tcsetattr(fd, TCSAFLUSH, &quiet);
-    dprintf(fd, "passphrase for %s: ", path);
+    show(fd, "passphrase for ");
+    show(fd, path);
+    show(fd, ": ");
     while (more == 1) {
         ssize_t part = read(fd, c, 1);
 
@@ -167,7 +175,7 @@ static int read_terminal(int fd, const char *path, struct vks_secret_input *pass
             more = -1;
     }
     tcsetattr(fd, TCSAFLUSH, &before);
-    dprintf(fd, "\n");
+    show(fd, "\n");
     vks_secret_free(c);
     passphrase->bytes[passphrase->size_bytes] = 0;
     return more == 0 ? 0 : vks_import_fail(VKS_IMPORT_PASSPHRASE, NULL, "no passphrase given");

@@ -18,7 +18,10 @@ static const uint64_t SPAWNER_CAPABILITIES =
 
 static int harden(void)
 {
-    if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
+    static const struct rlimit none = {0, 0};
+
+    if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
+        setrlimit(RLIMIT_CORE, &none) != 0)
         return -errno;
     return 0;
 }
@@ -46,21 +49,22 @@ int vks_sandbox_confine_spawner(struct vks_sandbox_report *report)
 
 int vks_sandbox_confine_child(struct vks_sandbox_report *report)
 {
-    int64_t user = vks_user_leave();
-    int error;
+    int error = harden();
+    int64_t user;
 
+    if (error)
+        return error;
+    hide(report);
+    user = vks_user_leave();
     if (user < 0)
         return (int)user;
     if (user > 0) {
         report->uid = (uint32_t)user;
         report->flags |= VKS_SANDBOX_F_OWN_USER;
     }
-    /* After the change of user, which makes a process dumpable again where fs.suid_dumpable says so. */
-    error = harden();
-    if (error)
-        return error;
-    hide(report);
-    return vks_capabilities_keep(0);
+    error = vks_capabilities_keep(0);
+    /* Changing user made the process dumpable again where fs.suid_dumpable says so. */
+    return error ? error : harden();
 }
 
 int vks_sandbox_confine(struct vks_sandbox_report *report)
@@ -69,13 +73,20 @@ int vks_sandbox_confine(struct vks_sandbox_report *report)
     return vks_sandbox_confine_child(report);
 }
 
-int vks_sandbox_limit(const struct vks_sandbox_limits *limits)
+int vks_sandbox_confine_user(uint64_t capabilities)
+{
+    int error = harden();
+
+    return error ? error : vks_capabilities_keep(capabilities);
+}
+
+#if VKS_SANDBOX_SEALS
+static int limit_resources(const struct vks_sandbox_limits *limits)
 {
     const struct {
         int resource;
         rlim_t most;
     } all[] = {
-        {RLIMIT_CORE, 0},
         {RLIMIT_NPROC, 0},
         {RLIMIT_MSGQUEUE, 0},
         {RLIMIT_FSIZE, limits->file_bytes},
@@ -90,15 +101,23 @@ int vks_sandbox_limit(const struct vks_sandbox_limits *limits)
     }
     return 0;
 }
+#endif
 
 int vks_sandbox_seal(const struct vks_sandbox_limits *limits, const struct vks_syscall_filter *filter,
                      struct vks_sandbox_report *report)
 {
-    int error = vks_sandbox_limit(limits);
+#if VKS_SANDBOX_SEALS
+    int error = limit_resources(limits);
 
     if (!error)
         error = vks_syscall_filter_load(filter);
     if (!error)
         report->flags |= VKS_SANDBOX_F_SYSCALL_FILTER;
     return error;
+#else
+    (void)limits;
+    (void)filter;
+    (void)report;
+    return 0;
+#endif
 }

@@ -24,12 +24,25 @@ __attribute__((warn_unused_result)) int vks_sandbox_confine(struct vks_sandbox_r
 __attribute__((warn_unused_result)) int vks_sandbox_confine_spawner(struct vks_sandbox_report *report);
 __attribute__((warn_unused_result)) int vks_sandbox_confine_child(struct vks_sandbox_report *report);
 
+/*
+ * A program that acts for the user who runs it, and reads files with that user's rights: it keeps these capabilities,
+ * if it has them, and is not dumpable.
+ */
+__attribute__((warn_unused_result)) int vks_sandbox_confine_user(uint64_t capabilities);
+
 struct vks_sandbox_limits {
     uint32_t descriptors; /* one more than the highest that may be opened */
     uint32_t file_bytes;  /* the longest file, memfds included, that may be written or truncated to */
 };
 
-__attribute__((warn_unused_result)) int vks_sandbox_limit(const struct vks_sandbox_limits *limits);
+/* A build with AddressSanitizer is confined but not sealed: a sanitizer reports by calls that our programs do not make.
+ */
+#if defined(__SANITIZE_ADDRESS__)
+#define VKS_SANDBOX_SEALS 0
+#else
+#define VKS_SANDBOX_SEALS 1
+#endif
+
 __attribute__((warn_unused_result)) int vks_sandbox_seal(const struct vks_sandbox_limits *limits,
                                                          const struct vks_syscall_filter *filter,
                                                          struct vks_sandbox_report *report);

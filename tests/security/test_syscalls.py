@@ -1,29 +1,33 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every system call outside the list kills, in the real processes: a debugger makes them call.
-
-The list of what is allowed is written down here once more, by number: what is added to the filter must be added here,
-and be seen.
-"""
+"""Every system call outside a program's list kills it: a debugger makes the real processes call."""
 
 import errno
-import fcntl
-import mmap
-import re
+import os
 import signal
+import socket
 import subprocess
-from collections.abc import Callable
-from contextlib import ExitStack
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
 from framework.tracer import Result, Tracee
-from protocol.worker_rig import WorkerRig, Zygote
+from protocol.worker_rig import WorkerRig, Zygote, receive, send
+from security.allowed_calls import (
+    CUSTODIAN,
+    CUSTODIAN_WITHOUT_ROOT,
+    IMPORT,
+    SYS,
+    WORKER,
+    Allowed,
+    Arguments,
+)
 
-NONE = -1
-BAD_FD = 1 << 20
-BAD_ADDRESS = 8
-NUMBERS_END = 520
-X32 = 0x40000000
+from vmm_keystore._vks import lib
+from vmm_keystore.workers.ipc import pack, pack_message
+from vmm_keystore.workers.programs import Process, program_path, start_program
+
 KILLED = Result(signal_number=signal.SIGSYS)
 # Calls of the kernel's own probe trampolines (uretprobe, uprobe): from Linux 6.14 on no filter is asked about them, and
 # they do nothing for anybody else.
@@ -32,112 +36,113 @@ PROBE_CALLS = {
     336: {KILLED, Result(signal_number=signal.SIGILL), Result(value=-errno.ENXIO)},
 }
 
-Arguments = tuple[int, ...]
+Spawn = Callable[[], AbstractContextManager[int]]
 
 
-def numbers() -> dict[str, int]:
-    """The kernel's numbers by name, from its header."""
-    text = subprocess.run(
-        ["cc", "-E", "-dM", "-"], input="#include <asm/unistd.h>", capture_output=True, text=True, check=True
-    ).stdout
-    return {name: int(number) for name, number in re.findall(r"#define __NR_(\w+) (\d+)", text)}
+@contextmanager
+def ended(process: Process, control: socket.socket | None = None) -> Iterator[int]:
+    """A child of ours that the debugger may have reaped already."""
+    try:
+        yield process.pid
+    finally:
+        process.kill()
+        if control:
+            control.close()
+        os.close(process.pidfd)
+        try:
+            os.waitpid(process.pid, 0)
+        except ChildProcessError:
+            process.ended.set()
 
 
-SYS = numbers()
-
-# Each with arguments that do no harm.
-WORKER_MAY: dict[str, list[Arguments]] = {
-    "poll": [(0, 0, 0)],
-    "read": [(BAD_FD, 0, 0)],
-    "write": [(BAD_FD, 0, 0)],
-    "futex": [(BAD_ADDRESS, 1, 1)],
-    "recvmsg": [(BAD_FD,)],
-    "sendmsg": [(BAD_FD,)],
-    "close": [(BAD_FD,)],
-    "fstat": [(BAD_FD,)],
-    "fstatfs": [(BAD_FD,)],
-    "pread64": [(BAD_FD,)],
-    "fcntl": [(BAD_FD, fcntl.F_GETFL), (BAD_FD, fcntl.F_SETFL), (BAD_FD, fcntl.F_GET_SEALS)],
-    "mmap": [(0, 0, mmap.PROT_READ | mmap.PROT_WRITE)],
-    "mprotect": [(1, 0, mmap.PROT_READ)],
-    "munmap": [(1, 0)],
-    "mremap": [(1, 0)],
-    "brk": [()],
-    "madvise": [(1, 0, mmap.MADV_DONTNEED), (1, 0, mmap.MADV_DONTDUMP), (1, 0, mmap.MADV_DONTFORK)],
-    "mlock2": [(0, 0, 1)],
-    "getrandom": [(0, 0, 0)],
-    "getpid": [()],
-    "clock_gettime": [(99,)],
-    "gettimeofday": [()],
-    "time": [()],
-    "rt_sigaction": [(signal.SIGBUS, 0, 0, 99)],
-    "rt_sigprocmask": [(0, 0, 0, 99)],
-}
-WORKER_ALSO = {"exit_group", "rt_sigreturn", "restart_syscall"}  # end it, or send it to sleep
-WORKER_MAY_NOT: list[tuple[str, Arguments]] = [
-    ("mmap", (0, 4096, mmap.PROT_EXEC)),
-    ("mmap", (0, 4096, mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)),
-    ("mprotect", (0, 0, mmap.PROT_READ | mmap.PROT_EXEC)),
-    *[("fcntl", (0, command)) for command in (*range(3), *range(5, 41), *range(1024, 1034), *range(1035, 1045))],
-    *[("madvise", (0, 0, advice)) for advice in range(26) if advice not in {4, 10, 16}],
-    ("madvise", (0, 0, 100)),
-    ("madvise", (0, 0, 101)),
-    ("mlock2", (0, 0, 0)),
-    *[("rt_sigaction", (number, 0, 0, 8)) for number in range(65) if number != signal.SIGBUS],
-]
+@contextmanager
+def custodian(root: Path | None = None) -> Iterator[int]:
+    """A custodian that has answered: it is sealed."""
+    process, control = start_program("vks-custodian")
+    control.settimeout(10)
+    with ended(process, control) as pid:
+        if root:
+            fd = os.open(root, os.O_RDWR | os.O_CREAT, 0o600)
+            body = pack("vks_custodian_root", {"kind": 1, "create": int(os.fstat(fd).st_size == 0)})
+            send(control, pack_message(lib.VKS_CUSTODIAN_ROOT_OPEN, 1, body), [fd])
+            os.close(fd)
+        else:
+            send(control, pack_message(lib.VKS_CUSTODIAN_STATUS, 1))
+        assert receive(control).error == 0
+        yield pid
 
 
-def outside(may: set[str]) -> list[tuple[str, int, Arguments]]:
-    """Every number of no call on the list, those of other architectures included."""
-    names = {number: name for name, number in SYS.items()}
-    allowed = {SYS[name] for name in may}
-    plain = [number for number in range(NUMBERS_END) if number not in allowed]
-    x32 = [X32 | number for number in (*range(NUMBERS_END), 520, 547)]
-    return [(names.get(number, "?"), number, ()) for number in (*plain, *x32, (1 << 32) - 1)]
+@contextmanager
+def importer() -> Iterator[int]:
+    """An import that waits for the key on its standard input."""
+    command = [program_path("vks-import"), "--offer", "00" * 48, "--type", "aes-256", "-"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as child:
+        while not Path(f"/proc/{child.pid}/syscall").read_text().startswith("0 0x0 "):
+            os.sched_yield()
+        with ended(Process(child.pid, os.pidfd_open(child.pid))) as pid:
+            yield pid
 
 
-def survivors(
-    spawn: Callable[[], tuple[ExitStack, int]], tries: list[tuple[str, int, Arguments]]
-) -> list[tuple[str, int, Arguments, Result]]:
-    """Make a fresh process try each; those that were not killed."""
-    lived = []
+@pytest.fixture(params=["worker", "custodian without root", "custodian", "import"])
+def program(request: pytest.FixtureRequest, zygote: Zygote, tmp_path: Path) -> tuple[str, Allowed, Spawn]:
+    """Name, list, and how to start one."""
+
+    @contextmanager
+    def worker() -> Iterator[int]:
+        with WorkerRig(zygote) as rig:
+            yield rig.pid
+
+    programs: dict[str, tuple[Allowed, Spawn]] = {
+        "worker": (WORKER, worker),
+        "custodian without root": (CUSTODIAN_WITHOUT_ROOT, custodian),
+        "custodian": (CUSTODIAN, lambda: custodian(tmp_path / "kek")),
+        "import": (IMPORT, importer),
+    }
+    return (request.param, *programs[request.param])
+
+
+def let_through(spawn: Spawn, tries: list[tuple[str, int, Arguments]]) -> list[tuple[str, int, Arguments, Result]]:
+    """Make a fresh process try each; those for which it was not killed."""
+    through = []
     for name, number, arguments in tries:
-        stack, pid = spawn()
-        with stack:
-            with Tracee(pid) as tracee:
-                result = tracee.call(number, arguments)
-            if result not in PROBE_CALLS.get(number, {KILLED}):
-                lived.append((name, number, arguments, result))
-    return lived
-
-
-@pytest.fixture
-def spawn_worker(zygote: Zygote) -> Callable[[], tuple[ExitStack, int]]:
-    def spawn() -> tuple[ExitStack, int]:
-        stack = ExitStack()
-        rig = stack.enter_context(WorkerRig(zygote))
-        return stack, rig.pid
-
-    return spawn
+        with spawn() as pid, Tracee(pid) as tracee:
+            result = tracee.call(number, arguments)
+        if result not in PROBE_CALLS.get(number, {KILLED}):
+            through.append((name, number, arguments, result))
+    return through
 
 
 @pytest.mark.timeout(600)
-def test_every_call_outside_the_list_kills_a_worker(spawn_worker: Callable[[], tuple[ExitStack, int]]) -> None:
-    """One worker per number: 64-bit, x32, and numbers that no kernel has."""
-    tries = outside(WORKER_MAY.keys() | WORKER_ALSO)
-    assert survivors(spawn_worker, tries) == []
-    print(f"worker: {len(tries)} system calls outside the list tried, none let through")
+def test_every_call_outside_the_list_kills(program: tuple[str, Allowed, Spawn]) -> None:
+    """One process per number."""
+    name, allowed, spawn = program
+    tries = allowed.outside()
+    assert let_through(spawn, tries) == []
+    sys.stderr.write(f"{name}: {len(tries)} system calls outside the list tried, none let through\n")
 
 
-def test_every_wrong_argument_kills_a_worker(spawn_worker: Callable[[], tuple[ExitStack, int]]) -> None:
-    """A call on the list with an argument that is not: memory that can be executed, descriptors duplicated."""
-    tries = [(name, SYS[name], arguments) for name, arguments in WORKER_MAY_NOT]
-    assert survivors(spawn_worker, tries) == []
+@pytest.mark.timeout(300)
+def test_every_wrong_argument_kills(program: tuple[str, Allowed, Spawn]) -> None:
+    """Memory that can be executed, memory that shows up in dumps again, files created, descriptors duplicated."""
+    name, allowed, spawn = program
+    tries = allowed.wrong()
+    assert let_through(spawn, tries) == []
+    sys.stderr.write(f"{name}: {len(tries)} wrong arguments tried, none let through\n")
 
 
-def test_foreign_numbering_kills_a_worker(zygote: Zygote) -> None:
+def test_calls_on_the_list_pass(program: tuple[str, Allowed, Spawn]) -> None:
+    """The control: what a program needs it may do, so the others do not die of the debugger."""
+    _name, allowed, spawn = program
+    with spawn() as pid, Tracee(pid) as tracee:
+        results = {(name, args): tracee.call(SYS[name], args) for name, calls in allowed.may.items() for args in calls}
+        assert [call for call, result in results.items() if result.signal_number] == []
+        assert results["getpid", ()].value == pid
+
+
+def test_foreign_numbering_kills(program: tuple[str, Allowed, Spawn]) -> None:
     """Calls of 32-bit programs have other numbers: 20 is their getpid."""
-    with WorkerRig(zygote) as rig, Tracee(rig.pid) as tracee:
+    _name, _allowed, spawn = program
+    with spawn() as pid, Tracee(pid) as tracee:
         assert tracee.call_i386(20) == KILLED
 
 
@@ -152,14 +157,11 @@ def test_both_lanes_are_sealed(zygote: Zygote) -> None:
             assert tracee.call(SYS["openat"]) == KILLED
 
 
-def test_calls_on_the_list_pass(zygote: Zygote) -> None:
-    """The control: what a worker needs it may do, so the others do not die of the debugger."""
+def test_stopped_and_continued_worker_goes_on(zygote: Zygote) -> None:
+    """What the kernel itself calls to go on waiting is on the list."""
     with WorkerRig(zygote) as rig:
-        with Tracee(rig.pid) as tracee:
-            results = {
-                (name, args): tracee.call(SYS[name], args) for name, calls in WORKER_MAY.items() for args in calls
-            }
-        assert [call for call, result in results.items() if result.signal_number] == []
-        assert results["getpid", ()].value == rig.pid
-        assert results["read", (BAD_FD, 0, 0)].value == -errno.EBADF
+        for _ in range(20):
+            signal.pidfd_send_signal(rig.pidfd, signal.SIGSTOP)
+            signal.pidfd_send_signal(rig.pidfd, signal.SIGCONT)
+        rig.publish()
         assert rig.alive

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the custodian may ask the kernel for: its sockets, memory that is never executable, pages for workers,
+ * randomness, the clock, and until the root of trust is open, that one file by its descriptor. Nothing here opens or
+ * names anything.
+ */
+#include "confinement.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/seccomp.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "sandbox.h"
+
+enum {
+    DESCRIPTORS_MAX = 1 << 20,
+    FILE_BYTES_MAX = 1 << 20, /* the KEK file is smaller, and so is a page of keys */
+};
+
+static const struct vks_syscall_rule rules[] = {
+    /* messages, and what comes with them */
+    VKS_SYSCALL(recvmsg),
+    VKS_SYSCALL(sendmsg),
+    VKS_SYSCALL(close),
+    VKS_SYSCALL(fstat),
+    VKS_SYSCALL_IF(getsockopt, 2, SO_TYPE),
+    VKS_SYSCALL_IF(fcntl, 1, F_GETFL),
+    VKS_SYSCALL_IF(fcntl, 1, F_SETFL),
+    VKS_SYSCALL(futex),
+    VKS_SYSCALL(restart_syscall),
+    /* pages for workers */
+    VKS_SYSCALL(memfd_secret),
+    VKS_SYSCALL(memfd_create),
+    VKS_SYSCALL(ftruncate),
+    VKS_SYSCALL_IF(fcntl, 1, F_ADD_SEALS),
+    VKS_SYSCALL_IF(mlock2, 2, MLOCK_ONFAULT),
+    VKS_SYSCALL_IF(madvise, 2, MADV_DONTDUMP),
+    VKS_SYSCALL_IF(madvise, 2, MADV_DONTFORK),
+    VKS_SYSCALL_IF(madvise, 2, MADV_DONTNEED),
+    /* memory */
+    VKS_SYSCALL_WITHOUT(mmap, 2, PROT_EXEC),
+    VKS_SYSCALL_WITHOUT(mprotect, 2, PROT_EXEC),
+    VKS_SYSCALL(munmap),
+    VKS_SYSCALL(mremap),
+    VKS_SYSCALL(brk),
+    /* libcrypto */
+    VKS_SYSCALL(getrandom),
+    VKS_SYSCALL(getpid),
+    VKS_SYSCALL(clock_gettime),
+    VKS_SYSCALL(gettimeofday),
+    VKS_SYSCALL(time),
+    /* the KEK file, until root_calls forbids it; and the call that does */
+    VKS_SYSCALL(pread64),
+    VKS_SYSCALL(pwrite64),
+    VKS_SYSCALL(fsync),
+    VKS_SYSCALL_IF(seccomp, 0, SECCOMP_SET_MODE_FILTER),
+    /* the end, and a line about it */
+    VKS_SYSCALL_IF(write, 0, STDERR_FILENO),
+    VKS_SYSCALL(rt_sigprocmask),
+    VKS_SYSCALL(exit_group),
+};
+
+static const struct vks_syscall_rule root_rules[] = {
+    VKS_SYSCALL(pread64),
+    VKS_SYSCALL(pwrite64),
+    VKS_SYSCALL(fsync),
+    VKS_SYSCALL(seccomp),
+};
+
+static struct vks_syscall_filter calls;
+static struct vks_syscall_filter root_calls;
+static struct vks_sandbox_report report;
+static uid_t owner;
+
+int vks_confinement_begin(void)
+{
+    uid_t starter = getuid();
+    int error = vks_sandbox_confine(&report);
+
+    /* In a user namespace of our own stat shows our user as getuid does. */
+    owner = report.flags & VKS_SANDBOX_F_OWN_USER ? starter : getuid();
+    if (!error)
+        error = vks_syscall_filter_allow(&calls, rules, sizeof(rules) / sizeof(rules[0]));
+    if (!error)
+        error = vks_syscall_filter_forbid(&root_calls, root_rules, sizeof(root_rules) / sizeof(root_rules[0]));
+    return error;
+}
+
+int vks_confinement_seal(void)
+{
+    struct vks_sandbox_limits limits = {.descriptors = DESCRIPTORS_MAX, .file_bytes = FILE_BYTES_MAX};
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return -errno;
+    /* One descriptor per worker; the soft limit of 1024 is for select(2), which nobody uses here. */
+    if (limit.rlim_max < limits.descriptors)
+        limits.descriptors = (uint32_t)limit.rlim_max;
+    signal(SIGXFSZ, SIG_IGN);
+    return vks_sandbox_seal(&limits, &calls, &report);
+}
+
+int vks_confinement_root_opened(void)
+{
+    return VKS_SANDBOX_SEALS ? vks_syscall_filter_load(&root_calls) : 0;
+}
+
+uint32_t vks_confinement_owner(void)
+{
+    return owner;
+}
+
+const struct vks_sandbox_report *vks_confinement_report(void)
+{
+    return &report;
+}

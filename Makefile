@@ -39,7 +39,7 @@ test-c: deps venv
 	@tools/test-c
 
 test-py: build images
-	@$(VENV)/bin/pytest
+	@$(VENV)/bin/pytest --durations=15
 
 # The worker once more, built with the sanitizers, against honest and lying drivers.
 test-sanitized: build test-c

@@ -23,7 +23,6 @@ void kill_point_open(void *state)
 
 static _Noreturn void die(void)
 {
-    head->reserved[3]++;
     for (;;)
         (void)kill(getpid(), SIGKILL);
 }
@@ -38,6 +37,8 @@ void kill_point(enum kill_point point)
         head->reserved[0] = armed - (UINT64_C(1) << 32);
         return;
     }
+    /* Counted before it is disarmed: a test that finds it disarmed finds it counted. */
+    head->reserved[3]++;
     head->reserved[0] = head->reserved[1];
     head->reserved[1] = 0;
     die();
@@ -45,6 +46,8 @@ void kill_point(enum kill_point point)
 
 void kill_point_poison(uint32_t op)
 {
-    if (head->reserved[2] == op + 1)
-        die();
+    if (head->reserved[2] != op + 1)
+        return;
+    head->reserved[3]++;
+    die();
 }

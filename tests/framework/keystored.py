@@ -42,7 +42,8 @@ class Outcome:
 class Keystored:
     """One daemon on one state directory; starts when entered."""
 
-    def __init__(self, folder: Path | None = None) -> None:
+    def __init__(self, folder: Path | None = None, *, program: Sequence[str] = (str(PROGRAM),)) -> None:
+        self._program = tuple(program)
         # Short: a socket's path has room for 107 bytes, pytest's folders are long.
         self._own_folder = folder is None
         self.folder = folder or Path(tempfile.mkdtemp(prefix="vks-"))
@@ -80,7 +81,7 @@ class Keystored:
     def start(self) -> None:
         """Start it and wait until it says that it is ready."""
         self._ready.clear()
-        command = [str(PROGRAM), "serve", "--state-dir", str(self.state_dir)]
+        command = [*self._program, "serve", "--state-dir", str(self.state_dir)]
         command += ["--runtime-dir", str(self.runtime_dir)]
         env = environment() | {"PYTHONFAULTHANDLER": "1"}
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=env)

@@ -256,6 +256,12 @@ class WorkerRig:
 
     def start(self, ring: SplitRing, *, base: int = 0, error: int = 0, **fields: int) -> None:
         """Start the ring."""
+        reply = self.wait(self.post_start(ring, base=base, **fields))
+        if reply.error != error:
+            raise AssertionError(f"{reply} to a start")
+
+    def post_start(self, ring: SplitRing, *, base: int = 0, **fields: int) -> int:
+        """Ask for the start of the ring; the tag of the reply."""
         body = {
             "queue": 0,
             "size": ring.size,
@@ -267,7 +273,7 @@ class WorkerRig:
             "used_uva": ring.ram.uva(ring.used_gpa),
         } | fields
         fds = [ring.kick_fd, ring.call_fd, ring.err_fd]
-        self.ask(lib.VKS_WORKER_RING_START, pack("vks_worker_ring_start", body), fds, error=error)
+        return self.post(lib.VKS_WORKER_RING_START, pack("vks_worker_ring_start", body), fds)
 
     def stop(self) -> int:
         """Stop the ring; its base."""

@@ -77,4 +77,6 @@ def _shared_members(guest: str, record: Any, label_of: Callable[[bytes], str | N
         "uid": record.uid if record.flags & lib.VKS_AUDIT_F_UID else None,
         "digest": bool(record.flags & lib.VKS_AUDIT_F_DIGEST),
     }
+    if record.flags & lib.VKS_AUDIT_F_SET_ASIDE:
+        members["set_aside"] = True
     return encode_body(members)[1:-1].decode()

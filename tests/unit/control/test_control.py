@@ -79,6 +79,8 @@ def test_guests(client: httpx.Client) -> None:
         "connected": False,
         "front_end_pid": None,
         "problem": "",
+        "replaced": 0,
+        "set_aside": 0,
     }
     assert worker.items() <= guest["worker"].items()
     assert client.get("/guests").json() == {"guests": [guest]}

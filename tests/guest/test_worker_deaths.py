@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Promise P5 in real guests: workers are killed from the host while ``vks`` runs, and nobody in the guest notices."""
+
+import os
+import signal
+import threading
+from dataclasses import dataclass
+from typing import Self
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ed25519
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from framework.guest import Guest
+from framework.keystored import Keystored
+from framework.qemu import qemu_version
+from guest.boot import Boot
+from qemu_images.keystore import content
+from qemu_images.qemu import qemu_11
+
+CARRIERS = [
+    pytest.param("qemu-7.2", marks=pytest.mark.qemu),
+    pytest.param("qemu-11.1", marks=pytest.mark.qemu),
+    pytest.param("uml-plain", marks=pytest.mark.uml),
+]
+SIGNATURES = 500
+SIGNATURE_BYTES = 64
+PAUSE_S = 0.3
+KILLS_MIN = 20
+
+
+@dataclass(frozen=True)
+class Place:
+    """A booted guest and its vault."""
+
+    guest: Guest
+    vault: Keystored
+    name: str
+
+
+@pytest.fixture(params=CARRIERS)
+def place(request: pytest.FixtureRequest, vault: Keystored, boot: Boot) -> Place:
+    """Boot a guest on one carrier with a keystored of its own."""
+    carrier: str = request.param
+    name = carrier.replace(".", "-")
+    socket = vault.add_guest(name)
+    if carrier.startswith("uml"):
+        return Place(boot(carrier, content(), devices=[(socket, 20)]), vault, name)
+    command = qemu_11().command if carrier == "qemu-11.1" else ("qemu-system-x86_64",)
+    version = "{}.{}".format(*qemu_version(command))
+    options = vault.facts("qemu-args", name, "--qemu", version, "--accel", "tcg")
+    return Place(boot("qemu-cloud", content(), devices=options, command=command), vault, name)
+
+
+class Killer:
+    """Kills the guest's worker again and again on a thread; a context manager."""
+
+    def __init__(self, vault: Keystored, guest: str) -> None:
+        self._vault = vault
+        self._guest = guest
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self.kills = 0
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stop.wait(PAUSE_S):
+            pid = self._vault.api.get(f"/guests/{self._guest}")["worker"]["pid"]
+            if pid:
+                os.kill(pid, signal.SIGKILL)
+                self.kills += 1
+
+
+@pytest.mark.timeout(300)
+def test_guest_does_not_notice_that_workers_die(place: Place) -> None:
+    """Every command succeeds, every signature is right, every request is on record once for each of its runs."""
+    vault, name = place.vault, place.name
+    vault.api.generate("key", "ed25519")
+    vault.api.grant(name, "key", ["sign"])
+    key_id = vault.api.get("/keys/key")["id"]
+    public = load_pem_public_key(vault.cli("key", "public", "key").stdout.encode())
+    assert isinstance(public, ed25519.Ed25519PublicKey)
+    script = (
+        f"i=0; while [ $i -lt {SIGNATURES} ]; do "
+        f"echo message $i | vks sign {key_id} >>/tmp/signatures || {{ echo failed at $i; exit 1; }}; "
+        "i=$((i+1)); done"
+    )
+    with Killer(vault, name) as killer:
+        place.guest.run(script, timeout=240)
+    signatures = place.guest.run("cat /tmp/signatures").stdout
+    assert len(signatures) == SIGNATURES * SIGNATURE_BYTES
+    for i in range(SIGNATURES):
+        public.verify(signatures[i * SIGNATURE_BYTES :][:SIGNATURE_BYTES], b"message %d\n" % i)
+    assert killer.kills >= KILLS_MIN
+    worker = vault.api.get(f"/guests/{name}")["worker"]
+    assert worker["replaced"] == killer.kills
+    assert worker["set_aside"] == 0
+    assert vault.api.get("/audit/verify")["ok"]
+    runs: dict[int, list[int]] = {}
+    after = 0
+    while lines := vault.api.get(f"/audit?after={after}&limit=1000")["lines"]:
+        after = lines[-1]["seq"]
+        for line in lines:
+            if line["kind"] == "use" and line["op"] == "sign":
+                assert line["status"] == "ok"
+                runs.setdefault(line["request"], []).append(line["attempt"])
+    assert len(runs) == SIGNATURES
+    assert all(attempts == sorted(set(attempts)) for attempts in runs.values())

@@ -1,0 +1,280 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Promise P5 at every named instant: SIGKILL there, and each request still gets one answer, right and on record."""
+
+import os
+import random
+import select
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
+from framework.checked_work import Ledger, Work, check_records, ed25519_work, gcm_work, mac_work, rsa_work
+from framework.guest_ram import GuestRam
+from framework.kill_points import INSTALLED, POINTS, PROGRAM, KillPoints, kill_points_libexec
+from framework.split_ring import SplitRing
+from framework.vault import Vault
+from protocol.worker_rig import RigKey, WorkerRig, Zygote, key_id, make_state, pkcs8
+
+from vmm_keystore._vks import lib
+from vmm_keystore.workers import programs
+
+HITS = 20
+BATCH = 12
+FIRST_INDEX = 0xFFE0
+START_ID = 7
+ED25519_PRIVATE = ed25519.Ed25519PrivateKey.generate()
+RSA_PRIVATE = rsa.generate_private_key(65537, 2048)
+MAC = RigKey(key_id(1), lib.VKS_KEY_TYPE_HMAC_SHA256, bytes(range(32)))
+ED25519 = RigKey(key_id(2), lib.VKS_KEY_TYPE_ED25519, pkcs8(ED25519_PRIVATE))
+AES = RigKey(key_id(3), lib.VKS_KEY_TYPE_AES_256, bytes(range(32, 64)))
+RSA = RigKey(key_id(4), lib.VKS_KEY_TYPE_RSA_2048, pkcs8(RSA_PRIVATE))
+FAST = (
+    mac_work(MAC.key_id, MAC.material),
+    ed25519_work(ED25519.key_id, ED25519_PRIVATE.public_key()),
+    gcm_work(AES.key_id, AES.material),
+)
+SLOW = rsa_work(RSA.key_id, RSA_PRIVATE.public_key())
+
+# Where one request dies, and which of its runs are on record afterwards.
+RUNS = {
+    "TAKEN": [1],
+    "DECIDED": [1],
+    "RAN": [2],
+    "RECORDED": [1, 2],
+    "MID_RESULT": [1, 2],
+    "BATCH_HEAD": [1, 2],
+    "USED_ELEMENT": [1, 2],
+    "USED_IDX": [1],
+    "CLEARED": [1],
+    "WRITTEN_DOWN": [1],
+}
+# Only a successor gets there: where its predecessor has to die.
+IN_THE_REPAIR = {"REPAIR": "USED_IDX", "DEATH_COUNTED": "RAN", "RESUMED": "RECORDED"}
+
+
+@pytest.fixture(scope="module")
+def killing_zygote() -> Iterator[Zygote]:
+    """Give the zygote of the test build."""
+    with kill_points_libexec() as libexec, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(programs, "LIBEXEC", libexec)
+        running = Zygote()
+        with running:
+            yield running
+
+
+class Guest:
+    """A ring whose workers die: plays keystored, which starts the next one on the same state memory."""
+
+    def __init__(self, zygote: Zygote, ram: GuestRam, ring: SplitRing) -> None:
+        self._zygote = zygote
+        self._ram = ram
+        self.ring = ring
+        self._lease = 0
+        self.deaths = 0
+        state_fd = make_state()
+        try:
+            self.points = KillPoints(state_fd)
+            self.rig = WorkerRig(zygote, state_fd)
+        finally:
+            os.close(state_fd)
+        self.ledger = Ledger(Vault(ram, ring, slot_count=60, readable_bytes_max=256, writable_bytes_max=512))
+        self.records: list[Any] = []
+        self.prepare()
+
+    def prepare(self) -> None:
+        """Give the present worker what keystored gives it; base is what keystored reads from state memory."""
+        self._lease += 1
+        self.rig.share(self._ram)
+        self.rig.give(*(key.with_(nonce_lease=self._lease) for key in (MAC, ED25519, AES, RSA)))
+        begun = lib.vks_state_queue(self.rig.state, 0).start_id == START_ID
+        base = lib.vks_state_next_base(self.rig.state, 0) if begun else FIRST_INDEX
+        self.rig.post_start(self.ring, base=base, start_id=START_ID)
+
+    def replace(self) -> None:
+        """Wait for the death, then start the next worker."""
+        self.rig.wait_ended()
+        self.deaths += 1
+        successor = WorkerRig(self._zygote, self.rig.state_fd)
+        self.rig.close()
+        self.rig = successor
+        self.prepare()
+
+    def run(self, works: list[Work], *, refused: tuple[int, ...] = ()) -> None:
+        """Ask for all at once, replace whoever dies, check every answer."""
+        for work in works:
+            self.ledger.submit(work)
+        self.ring.kick(force=True)
+        while self.ledger.asked:
+            readable = select.select([self.ring.call_read_fd, self.rig.pidfd], [], [], 10)[0]
+            assert readable, f"no answer to {len(self.ledger.asked)} requests"
+            self.ring.take_call()
+            for head, answer in self.ledger.vault.collect(0):
+                self.ledger.check(head, answer, refused)
+            if not self.rig.alive:
+                self.replace()
+        # The last answer may have come before the death.
+        while not self.rig.alive or self.points.is_armed or self.deaths < self.points.hits:
+            self.replace()
+        self.records += self.rig.records()
+
+    def attempts(self) -> dict[int, list[int]]:
+        """Runs on record since the last look."""
+        attempts = check_records(self.ledger, self.records)
+        self.ledger.sequences.clear()
+        self.records.clear()
+        return attempts
+
+
+@pytest.fixture
+def guest(killing_zygote: Zygote) -> Iterator[Guest]:
+    """Give a ring in the middle of its count, so that indices wrap."""
+    with GuestRam(8 << 20) as ram, SplitRing(ram, 128) as ring:
+        ring.set_avail_idx(FIRST_INDEX)
+        ring.last_used = ring.used_head[1] = FIRST_INDEX
+        running = Guest(killing_zygote, ram, ring)
+        yield running
+        running.points.__exit__()
+        running.rig.close()
+
+
+def fast_batch(count: int = BATCH) -> list[Work]:
+    return [FAST[i % len(FAST)] for i in range(count)]
+
+
+def test_shipped_program_has_no_kill_points() -> None:
+    """The test build has them, what is installed has not even their code."""
+    assert b"kill_point" in PROGRAM.read_bytes()
+    for program in INSTALLED.iterdir():
+        assert b"kill_point" not in program.read_bytes(), program
+
+
+@pytest.mark.parametrize("point", RUNS)
+def test_death_at(guest: Guest, point: str) -> None:
+    """Exactly one request of the batch has died, and its runs are those that reached the record."""
+    for hit in range(HITS):
+        guest.points.arm(point, passes=hit % BATCH)
+        guest.run(fast_batch())
+        attempts = guest.attempts()
+        assert len(attempts) == BATCH
+        assert sorted(attempts.values()) == sorted([[1]] * (BATCH - 1) + [RUNS[point]])
+    assert guest.points.hits == guest.deaths == HITS
+
+
+@pytest.mark.parametrize("point", RUNS)
+def test_death_during_the_redo(guest: Guest, point: str) -> None:
+    """The successor dies as well, over another request than its predecessor."""
+    for hit in range(HITS):
+        guest.points.arm("RECORDED", passes=hit % 6, then=point, then_passes=1 + hit % 5)
+        guest.run(fast_batch())
+        assert len(guest.attempts()) == BATCH
+    assert guest.points.hits == guest.deaths == 2 * HITS
+
+
+@pytest.mark.parametrize(("point", "first"), IN_THE_REPAIR.items())
+def test_death_in_the_repair(guest: Guest, point: str, first: str) -> None:
+    """A successor that dies before it served leaves what it found."""
+    for hit in range(HITS):
+        guest.points.arm(first, passes=hit % BATCH, then=point)
+        guest.run(fast_batch())
+        assert len(guest.attempts()) == BATCH
+    assert guest.points.hits == guest.deaths == 2 * HITS
+
+
+def test_death_on_the_slow_lane(guest: Guest) -> None:
+    """Each of the slow ones in its turn, with fast ones around them; then again in the redo."""
+    for hit in range(HITS):
+        guest.points.arm("SLOW_RUNNING", passes=hit % 4)
+        guest.run([*fast_batch(4), SLOW, SLOW, *fast_batch(4), SLOW, SLOW])
+        assert len(guest.attempts()) == 12
+    for _ in range(HITS):
+        guest.points.arm("TAKEN", then="SLOW_RUNNING")
+        guest.run([SLOW, SLOW, *fast_batch(4)])
+        assert len(guest.attempts()) == 6
+    assert guest.points.hits == guest.deaths == 3 * HITS
+
+
+def test_random_deaths_under_load(guest: Guest) -> None:
+    """SIGKILL whenever, slow and fast mixed, as many under way as the ring holds."""
+    chance = random.Random(3)  # noqa: S311 - the same at each run
+    for _ in range(60):
+        for _ in range(50):
+            guest.ledger.submit(SLOW if chance.random() < 0.1 else chance.choice(FAST))
+        guest.ring.kick(force=True)
+        select.select([], [], [], chance.random() * 0.01)
+        guest.rig.kill()
+        guest.run([])
+        attempts = guest.attempts()
+        assert len(attempts) == 50
+        assert max(len(runs) for runs in attempts.values()) <= 2
+    assert guest.deaths == 60
+
+
+def test_death_while_a_table_is_cleared(killing_zygote: Zygote) -> None:
+    """A front-end's new ring: the successor clears again and takes nothing of the old one over."""
+    for _ in range(HITS):
+        with GuestRam(8 << 20) as ram, SplitRing(ram, 128) as ring:
+            ring.set_avail_idx(FIRST_INDEX)
+            ring.last_used = ring.used_head[1] = FIRST_INDEX
+            guest = Guest(killing_zygote, ram, ring)
+            guest.run(fast_batch(5))
+            guest.attempts()
+            ring.reset()
+            guest.rig.stop()
+            guest.points.arm("RESET")
+            guest.rig.post_start(ring, base=0, start_id=8)
+            guest.rig.wait_ended()
+            # As keystored does: no worker has begun with this start, so it starts where the front-end said.
+            successor = WorkerRig(killing_zygote, guest.rig.state_fd)
+            guest.rig.close()
+            successor.share(ram)
+            successor.give(MAC)
+            assert lib.vks_state_queue(successor.state, 0).start_id != 8
+            successor.start(ring, base=0, start_id=8)
+            vault = Vault(ram, ring)
+            answer = vault.request(lib.VKS_OP_MAC, key_id=MAC.key_id, data=b"m", output_bytes=32)
+            assert answer.status == lib.VKS_STATUS_OK
+            guest.points.__exit__()
+            successor.close()
+
+
+@pytest.mark.parametrize("slow", [False, True])
+def test_request_that_kills_is_set_aside(guest: Guest, *, slow: bool) -> None:
+    """Two workers die over it, the third answers INTERNAL without running it; everybody else is served."""
+    killer = SLOW if slow else FAST[0]
+    others = [FAST[2]] * 5
+    guest.points.poison(killer.op)
+    guest.run([*others, killer, *others], refused=(lib.VKS_STATUS_INTERNAL,))
+    guest.points.disarm()
+    assert guest.deaths == 2
+    assert guest.ledger.statuses[lib.VKS_STATUS_INTERNAL] == 1
+    aside = [record for record in guest.records if record.flags & lib.VKS_AUDIT_F_SET_ASIDE]
+    assert [(record.status, record.op, record.attempt, bytes(record.key_id)) for record in aside] == [
+        (lib.VKS_STATUS_INTERNAL, killer.op, 3, killer.key_id)
+    ]
+    event = guest.rig.event(lib.VKS_WORKER_SET_ASIDE)
+    assert aside[0].request_sequence.to_bytes(8, "little") in event.body
+    guest.attempts()
+    guest.run(fast_batch())
+    assert guest.deaths == 2
+
+
+def test_death_while_it_is_set_aside(guest: Guest) -> None:
+    """Even looking at it kills: the fourth worker gives it back unread."""
+    guest.points.poison(FAST[0].op)
+    guest.ledger.submit(FAST[0])
+    guest.ring.kick(force=True)
+    guest.replace()
+    guest.points.arm("SET_ASIDE")
+    guest.replace()
+    guest.replace()
+    head, used_bytes = guest.ring.wait(1)[0]
+    assert used_bytes == 0
+    assert head in guest.ledger.asked
+    records = guest.rig.records()
+    assert [(record.status, record.op, record.attempt) for record in records] == [(lib.VKS_STATUS_INTERNAL, 0, 4)]
+
+
+def test_every_point_is_reached_by_a_test() -> None:
+    """A new point needs a test that dies there."""
+    assert set(POINTS) == {*RUNS, *IN_THE_REPAIR, "SLOW_RUNNING", "RESET", "SET_ASIDE"}

@@ -92,7 +92,7 @@ class ApplyOutcome(Enum):
 
     ACKNOWLEDGED = "acknowledged"
     WORKER_KILLED = "worker-killed"
-    """It did not acknowledge in time, or could not load its keys; a fresh one serves the next connection."""
+    """It did not acknowledge in time, or could not load its keys; another one takes its place."""
     NO_WORKER = "no-worker"
     """None is running; the next one starts with the change."""
 

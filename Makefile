@@ -18,13 +18,13 @@ venv: $(VENV)/.stamp
 $(VENV)/.stamp: pyproject.toml
 	@echo "== python environment"
 	@test -x $(PY) || python3 -m venv $(VENV)
-	@$(VENV)/bin/pip install -q --upgrade 'pip>=25.1'
-	@$(VENV)/bin/pip install -q --group build --group dev
+	@$(VENV)/bin/pip install -qq --upgrade 'pip>=25.1'
+	@$(VENV)/bin/pip install -qq --group build --group dev
 	@$(PY) tools/project_dependencies.py | xargs -d '\n' $(VENV)/bin/pip install -q
 	@touch $@
 
 build: deps venv
-	@$(VENV)/bin/pip install -q --no-deps --no-build-isolation -Cbuild-dir=build/meson --force-reinstall .
+	@$(VENV)/bin/pip install -qq --no-deps --no-build-isolation -Cbuild-dir=build/meson --force-reinstall .
 
 format: venv
 	@$(VENV)/bin/ruff format -q . && $(VENV)/bin/ruff check -q --fix-only .

@@ -75,7 +75,7 @@ def custodian(root: Path | None = None) -> Iterator[int]:
 @contextmanager
 def importer() -> Iterator[int]:
     """An import that waits for the key on its standard input."""
-    command = [program_path("vks-import"), "--offer", "00" * 48, "--type", "aes-256", "-"]
+    command: list[str | Path] = [program_path("vks-import"), "--offer", "00" * 48, "--type", "aes-256", "-"]
     with subprocess.Popen(command, stdin=subprocess.PIPE) as child:
         while not Path(f"/proc/{child.pid}/syscall").read_text().startswith("0 0x0 "):
             os.sched_yield()

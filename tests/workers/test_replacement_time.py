@@ -21,8 +21,8 @@ IN_FLIGHT = 40
 # A worker that lives shorter counts for the crash loop.
 PAUSE_S = 0.3
 P50_MS, P99_MS = 5.0, 25.0
-NOISE = 4
-"""Other work on the machine may cost so much; what it came to is printed."""
+NOISE, NOISE_TAIL = 2, 10
+"""What other work on the machine may cost; what it came to is printed. Without a standby the median is above that."""
 
 
 def kill_once(vault: Keystored, guest: RingGuest, key_id: bytes) -> float:
@@ -62,13 +62,13 @@ def test_time_from_sigkill_to_the_next_answer(vault: Keystored, capsys: pytest.C
         for _ in range(KILLS):
             select.select([], [], [], PAUSE_S)
             took_ms.append(kill_once(vault, guest, key_id))
-    p50, p99 = statistics.median(took_ms), statistics.quantiles(took_ms, n=100)[98]
+    p50, p99 = statistics.median(took_ms), sorted(took_ms)[KILLS * 99 // 100]
     load = os.getloadavg()[0]
     with capsys.disabled():
         print(
-            f"\n  SIGKILL to next answer, {KILLS} kills: p50 {p50:.1f} ms, p99 {p99:.1f} ms, "
-            f"max {max(took_ms):.1f} ms (load {load:.1f} on {os.cpu_count()} processors)"
+            f"\n  SIGKILL to next answer, {KILLS} kills: p50 {p50:.1f} ms, p99 {p99:.1f} ms "
+            f"(load {load:.1f} on {os.cpu_count()} processors)"
         )
     assert vault.api.get("/guests/g")["worker"]["replaced"] == KILLS
     assert p50 <= NOISE * P50_MS
-    assert p99 <= NOISE * P99_MS
+    assert p99 <= NOISE_TAIL * P99_MS

@@ -141,7 +141,8 @@ def test_random(bench: Bench) -> None:
             area = bytes(bench.ram.at(writable, size + TAIL_BYTES))
             assert area[-1] == OK
             seen.add(area[:size])
-            assert size < 100 or area[:size].count(0) < size // 32
+            # Eight zeros in a row: one draw in 2**48 has them by chance, every area that was left out in part does.
+            assert size < 100 or bytes(8) not in area[:size]
         assert size == 1 or len(seen) == 2
 
 

@@ -83,6 +83,13 @@ def test_killed_program_is_replaced_and_told_again(program: SupervisedProgram, p
         assert gone(pid)
 
 
+def test_lost_connection_is_not_given_away(program: SupervisedProgram) -> None:
+    """Who asks between the loss of a connection and the program's end gets the successor's."""
+    lost = program.connection()
+    lost.close("lost")
+    assert program.connection() is not lost
+
+
 def test_stop_ends_an_obedient_program(program: SupervisedProgram) -> None:
     """Closing the control socket is enough, and nobody starts it again."""
     pid = program.pid

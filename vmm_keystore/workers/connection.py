@@ -52,6 +52,11 @@ class Connection:
         self._closed = False
         loop.add_reader(sock.fileno(), self._read)
 
+    @property
+    def closed(self) -> bool:
+        """Whether it is over; true before the first of its open requests fails."""
+        return self._closed
+
     def post(
         self, message_type: int, body: bytes = b"", fds: Sequence[int] = (), *, wait_ms: int = 0
     ) -> Future[Message]:

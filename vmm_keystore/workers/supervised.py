@@ -91,11 +91,16 @@ class SupervisedProgram:
             ProgramLostError: there is none in time.
         """
         with self._changed:
-            if not self._changed.wait_for(lambda: self._connection is not None or self._stopping, wait_s):
+            if not self._changed.wait_for(lambda: self._is_connected or self._stopping, wait_s):
                 raise ProgramLostError(f"{self._name} is not running")
             if self._connection is None:
                 raise ProgramLostError(f"{self._name} is being stopped")
             return self._connection
+
+    @property
+    def _is_connected(self) -> bool:
+        """A connection that is lost stays here until the program's end is known: it is nothing to give away."""
+        return self._connection is not None and not self._connection.closed
 
     def stop(self) -> None:
         """End the program: it does so itself when its control socket closes, and is killed when it does not."""

@@ -5,8 +5,9 @@ VENV := .venv
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 PY := $(VENV)/bin/python
 SECONDS ?= 60
+MINUTES ?= 10
 
-.PHONY: all deps venv build lint format test test-c test-sanitized test-py demo fuzz images clean
+.PHONY: all deps venv build lint format test test-c test-sanitized test-py demo fuzz soak images clean
 
 all: build
 
@@ -52,6 +53,10 @@ images: deps
 # Each fuzz target for SECONDS, then every regression input.
 fuzz: deps venv
 	@tools/fuzz $(SECONDS)
+
+# Guests at work, an administrator who changes things, our processes killed at random; then every answer is accounted for.
+soak: build
+	@PYTHONPATH=tests:qemu-images $(PY) -P -m soak --minutes $(MINUTES)
 
 # The whole path once, from an empty vault to a search of the guest's memory; last line "demo: ok".
 demo: build

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from framework.vault import Answer, Vault
@@ -37,6 +38,16 @@ def mac_work(key_id: bytes, key: bytes) -> Work:
 def ed25519_work(key_id: bytes, public: ed25519.Ed25519PublicKey) -> Work:
     """Ed25519 signatures."""
     return Work(lib.VKS_OP_SIGN, key_id, 64, lambda data, out: public.verify(out, data) is None)
+
+
+def ecdsa_work(key_id: bytes, public: ec.EllipticCurvePublicKey) -> Work:
+    """ECDSA signatures with SHA-256 over P-256, r and s as the device has them."""
+
+    def check(data: bytes, out: bytes) -> bool:
+        signature = encode_dss_signature(int.from_bytes(out[:32]), int.from_bytes(out[32:]))
+        return public.verify(signature, data, ec.ECDSA(hashes.SHA256())) is None
+
+    return Work(lib.VKS_OP_SIGN, key_id, 64, check)
 
 
 def gcm_work(key_id: bytes, key: bytes) -> Work:

@@ -7,7 +7,7 @@ PY := $(VENV)/bin/python
 SECONDS ?= 60
 MINUTES ?= 10
 
-.PHONY: all deps venv build lint format test test-c test-sanitized test-py demo fuzz soak images clean
+.PHONY: all deps venv build lint format test test-c test-sanitized test-py demo fuzz soak bench images clean
 
 all: build
 
@@ -57,6 +57,10 @@ fuzz: deps venv
 # Guests at work, an administrator who changes things, our processes killed at random; then every answer is accounted for.
 soak: build
 	@PYTHONPATH=tests:qemu-images $(PY) -P -m soak --minutes $(MINUTES)
+
+# Every operation at several queue depths, as ratios to this machine's libcrypto; also in build/bench.json.
+bench: build
+	@PYTHONPATH=tests:qemu-images $(PY) -P -m bench
 
 # The whole path once, from an empty vault to a search of the guest's memory; last line "demo: ok".
 demo: build

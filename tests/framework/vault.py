@@ -159,6 +159,11 @@ class Vault:
         self._busy: set[int] = set()
 
     @property
+    def free(self) -> int:
+        """How many more requests fit."""
+        return len(self._free)
+
+    @property
     def busy(self) -> frozenset[int]:
         """Heads of requests without an answer."""
         return frozenset(self._busy)

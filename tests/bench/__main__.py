@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``python -m bench``: measure, print the table, write build/bench.json."""
+
+import argparse
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+from bench.operation import OPERATIONS, Cell, cells
+from bench.result import Row, make_row, print_table, write_json
+from bench.sample import CRYPTO_CPU, Sample, run_program
+from bench.vault_subject import VaultSubject, vault_subject
+
+ROUNDS = 5
+MILLISECONDS = 150
+SPIN_US = 50
+"""How long who waits for an answer looks at the ring before it sleeps."""
+JSON = Path(__file__).resolve().parents[2] / "build/bench.json"
+
+
+def main() -> int:
+    """Run everything."""
+    parser = argparse.ArgumentParser(prog="bench", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--milliseconds", type=int, default=MILLISECONDS, help="of each figure in each round")
+    parser.add_argument("--only", default="", help="operations whose name begins so")
+    parser.add_argument("--json", type=Path, default=JSON, help="where the rows go")
+    options = parser.parse_args()
+    rows: list[Row] = []
+    with vault_subject() as subject:
+        for operation in OPERATIONS:
+            if not operation.name.startswith(options.only):
+                continue
+            for size_bytes in operation.sizes:
+                print(f"bench: {operation.name}, {size_bytes} bytes", file=sys.stderr, flush=True)
+                wanted = list(cells(operation, size_bytes))
+                rows += measure(subject, wanted, options.rounds, options.milliseconds)
+    write_json(rows, options.json)
+    print_table(rows)
+    return 0
+
+
+def measure(subject: VaultSubject, wanted: list[Cell], rounds: int, milliseconds: int) -> list[Row]:
+    """Every depth of one operation and size, in turn with plain libcrypto."""
+    operation, size_bytes = wanted[0].operation, wanted[0].size_bytes
+    raw: list[Sample] = []
+    vault: dict[int, list[Sample]] = defaultdict(list)
+    with subject.connected(operation, size_bytes, max(cell.depth for cell in wanted)) as load:
+        for _ in range(rounds):
+            raw.append(run_program("vks-bench-raw", [operation.name, size_bytes, milliseconds], cpu=CRYPTO_CPU))
+            for cell in wanted:
+                vault[cell.depth].append(load.run(cell.depth, milliseconds, SPIN_US))
+    rows = [make_row("libcrypto", operation.name, size_bytes, 1, "libcrypto", polling=False, samples=raw, baseline=raw)]
+    rows += [
+        make_row("vault", operation.name, size_bytes, depth, "libcrypto", polling=False, samples=samples, baseline=raw)
+        for depth, samples in vault.items()
+    ]
+    return rows
+
+
+if __name__ == "__main__":
+    sys.exit(main())

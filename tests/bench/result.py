@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rounds put together: medians, ratios, ``build/bench.json`` and the table."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+
+from rich.console import Console
+from rich.table import Table
+
+from bench.sample import Sample
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One subject doing one thing, the medians of *rounds* rounds.
+
+    ``ratio_to_libcrypto`` is the median of the rounds' own ratios: both sides of each were measured in the same round.
+    """
+
+    subject: str
+    op: str
+    size_bytes: int
+    queue_depth: int
+    rings: int
+    engine: str
+    polling: bool
+    ops_per_s: float
+    ratio_to_libcrypto: float
+    p50_us: float
+    p99_us: float
+    rounds: int
+
+
+def make_row(
+    subject: str,
+    op: str,
+    size_bytes: int,
+    queue_depth: int,
+    engine: str,
+    *,
+    polling: bool,
+    samples: Sequence[Sample],
+    baseline: Sequence[Sample],
+) -> Row:
+    """Summarise one subject's rounds against the baseline's."""
+    ratios = [sample.ops_per_s / base.ops_per_s for sample, base in zip(samples, baseline, strict=True)]
+    return Row(
+        subject=subject,
+        op=op,
+        size_bytes=size_bytes,
+        queue_depth=queue_depth,
+        rings=1,
+        engine=engine,
+        polling=polling,
+        ops_per_s=round(median(sample.ops_per_s for sample in samples), 1),
+        ratio_to_libcrypto=round(median(ratios), 3),
+        p50_us=round(median(sample.p50_us for sample in samples), 3),
+        p99_us=round(median(sample.p99_us for sample in samples), 3),
+        rounds=len(samples),
+    )
+
+
+def write_json(rows: Sequence[Row], path: Path) -> None:
+    """Write every row."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")
+
+
+def print_table(rows: Sequence[Row]) -> None:
+    """Show every row."""
+    table = Table(box=None, pad_edge=False)
+    for title in ("op", "bytes", "subject", "depth", "spin", "ops/s", "ratio", "p50 µs", "p99 µs"):
+        table.add_column(title, justify="left" if title in {"op", "subject"} else "right")
+    last = ""
+    for row in rows:
+        key = f"{row.op} {row.size_bytes}"
+        table.add_row(
+            row.op if key != last else "",
+            str(row.size_bytes) if key != last else "",
+            f"{row.subject} ({row.engine})" if row.subject == "vault" else row.subject,
+            str(row.queue_depth),
+            "yes" if row.polling else "",
+            f"{row.ops_per_s:,.0f}",
+            f"{row.ratio_to_libcrypto:.2f}",
+            f"{row.p50_us:.1f}",
+            f"{row.p99_us:.1f}",
+        )
+        last = key
+    Console(width=110).print(table)

@@ -27,7 +27,7 @@ from vmm_keystore._vks import lib
 KEYS = {"p256": "ec-p256", "ed25519": "ed25519", "rsa": "rsa-2048"}
 SECRETS = {"mac": "hmac-sha256", "gcm": "aes-256"}
 OPS = {"p256": ["sign"], "ed25519": ["sign"], "rsa": ["sign"], "mac": ["mac"], "gcm": ["encrypt"]}
-VICTIMS = {"vks-worker": 24, "vks-zygote": 3, "vks-custodian": 3, "vks-holder": 0, "vmm-keystore": 0}
+VICTIMS = {"vks-worker": 24, "vks-zygote": 3, "vks-custodian": 3}
 """Process names and how often each is killed, in parts."""
 KEYSTORED = "vmm-keystore"
 KILL_INTERVAL_S = (0.2, 1.5)

@@ -6,6 +6,10 @@
 #include <stddef.h>
 #include <string.h>
 
+enum { COUNT_SHIFT = 48 };
+
+static const uint64_t BYTES_MASK = (UINT64_C(1) << COUNT_SHIFT) - 1;
+
 static struct vks_audit_record *ring_slot(const struct vks_audit_ring *ring, uint64_t index)
 {
     return (struct vks_audit_record *)(uintptr_t)((const uint8_t *)ring + sizeof(*ring)) +
@@ -18,24 +22,56 @@ int vks_audit_has_room(const struct vks_audit_ring *ring)
     return ring->head - __atomic_load_n(&ring->tail, __ATOMIC_ACQUIRE) < VKS_AUDIT_RING_RECORDS;
 }
 
+uint64_t vks_audit_covered(uint64_t input_bytes)
+{
+    return UINT64_C(1) << COUNT_SHIFT | (input_bytes & BYTES_MASK);
+}
+
+uint32_t vks_audit_covered_requests(uint64_t covered)
+{
+    return (uint32_t)(covered >> COUNT_SHIFT);
+}
+
+uint64_t vks_audit_covered_bytes(uint64_t covered)
+{
+    return covered & BYTES_MASK;
+}
+
 int vks_audit_append(struct vks_audit_ring *ring, struct vks_audit_record *record)
 {
     uint64_t head = ring->head;
 
     if (!vks_audit_has_room(ring))
         return -ENOSPC;
+    vks_audit_close(ring);
     record->record = head + 1;
     memcpy(ring_slot(ring, head), record, sizeof(*record));
     __atomic_store_n(&ring->head, head + 1, __ATOMIC_RELEASE);
+    /* What is stored next is the result. */
+    __atomic_thread_fence(__ATOMIC_RELEASE);
     return 0;
+}
+
+void vks_audit_extend(struct vks_audit_ring *ring, uint64_t covered)
+{
+    __atomic_store_n(&ring_slot(ring, ring->head - 1)->covered, covered, __ATOMIC_RELEASE);
+    __atomic_thread_fence(__ATOMIC_RELEASE);
+}
+
+void vks_audit_close(struct vks_audit_ring *ring)
+{
+    __atomic_store_n(&ring->closed, ring->head, __ATOMIC_RELEASE);
 }
 
 int vks_audit_peek(const struct vks_audit_ring *ring, struct vks_audit_record *records, uint32_t count_max)
 {
     uint64_t tail = ring->tail;
-    uint64_t count = __atomic_load_n(&ring->head, __ATOMIC_ACQUIRE) - tail;
+    uint64_t closed = __atomic_load_n(&ring->closed, __ATOMIC_ACQUIRE);
+    uint64_t head = __atomic_load_n(&ring->head, __ATOMIC_ACQUIRE);
+    uint64_t count = closed - tail;
 
-    if (count > VKS_AUDIT_RING_RECORDS)
+    /* head is read last and only grows: a closed index beyond it was never written by an honest worker. */
+    if (head - tail > VKS_AUDIT_RING_RECORDS || count > head - tail)
         return -EPROTO;
     if (count > count_max)
         count = count_max;

@@ -2,8 +2,12 @@
 /*
  * The audit ring: fixed-size records from one worker (single producer) to keystored (single consumer), in state memory.
  *
- * A record is committed when head is published; no result byte of the request may be written before (promise P4).
- * Neither side trusts the other's index: a distance above record_count is a broken ring, not a number of records.
+ * A record is committed when head is published; no result byte of the request may be written before (promise P4). The
+ * newest record may stay open for more requests that are equal to its first: they are added in one store, each before
+ * its own result. keystored takes closed records only. A record that a dead worker left open is closed by whoever
+ * knows that it is dead.
+ *
+ * Neither side trusts the other's indices: a distance above record_count is a broken ring, not a number of records.
  */
 #ifndef VKS_AUDIT_H
 #define VKS_AUDIT_H
@@ -13,7 +17,8 @@
 enum vks_audit_limit {
     VKS_AUDIT_RECORD_BYTES = 128,
     VKS_AUDIT_RING_HEAD_BYTES = 192,
-    VKS_AUDIT_RING_RECORDS = 8192, /* a power of two */
+    VKS_AUDIT_RING_RECORDS = 8192,  /* a power of two */
+    VKS_AUDIT_REQUESTS_MAX = 65535, /* that one record covers */
 };
 
 enum vks_audit_flag {
@@ -26,7 +31,7 @@ struct vks_audit_record {
     uint64_t record;           /* consecutive within the ring, from 1 */
     uint64_t request_sequence; /* of the first request that this record covers */
     uint64_t time_ns;          /* CLOCK_REALTIME when the outcome was known */
-    uint64_t input_bytes;      /* sum over the requests covered */
+    uint64_t covered;          /* requests << 48 | sum of their input bytes: one word, so that both grow at once */
     uint8_t key_id[16];        /* zero where the operation has no key, as asked where there is no such key */
     uint32_t key_version;      /* used; as asked where none was used */
     uint32_t op;               /* enum vks_op, or the opcode's low byte where unknown */
@@ -34,15 +39,15 @@ struct vks_audit_record {
     uint32_t status; /* enum vks_status */
     uint32_t flags;  /* enum vks_audit_flag */
     uint32_t uid;
-    uint32_t request_count; /* requests covered: > 1 only for equal allowed operations of one batch */
-    uint32_t attempt;       /* 1 for a first run */
+    uint32_t attempt; /* 1 for a first run */
     uint32_t queue;
-    uint32_t reserved[11];
+    uint32_t reserved[12];
 };
 
 struct vks_audit_ring {
-    uint64_t head; /* records ever committed; the worker writes it, release */
-    uint64_t head_line[7];
+    uint64_t head;   /* records ever committed; the worker writes it, release */
+    uint64_t closed; /* records that do not grow any more: head or one less; the worker writes it, release */
+    uint64_t head_line[6];
     uint64_t tail; /* records ever taken; keystored writes it, release */
     uint64_t tail_line[7];
     uint32_t record_count; /* VKS_AUDIT_RING_RECORDS */
@@ -56,9 +61,17 @@ _Static_assert(sizeof(struct vks_audit_ring) == VKS_AUDIT_RING_HEAD_BYTES, "audi
 
 /* Worker: 1 when a record fits, 0 when the ring is full or its indices are broken. */
 int vks_audit_has_room(const struct vks_audit_ring *ring);
-/* Worker: copy *record* in, number it, publish it. -ENOSPC when full. */
+/* *covered* of one request; those of several add up. */
+uint64_t vks_audit_covered(uint64_t input_bytes);
+uint32_t vks_audit_covered_requests(uint64_t covered);
+uint64_t vks_audit_covered_bytes(uint64_t covered);
+/* Worker: close what is open, copy *record* in, number it, publish it, open. -ENOSPC when full. */
 int vks_audit_append(struct vks_audit_ring *ring, struct vks_audit_record *record);
-/* keystored: copy up to *count_max* records from the tail without taking them; number copied, or -EPROTO. */
+/* Worker: the open record, which must be there, covers this now. */
+void vks_audit_extend(struct vks_audit_ring *ring, uint64_t covered);
+/* Worker, or keystored when no worker that had the ring lives any more: nothing is added to the newest record now. */
+void vks_audit_close(struct vks_audit_ring *ring);
+/* keystored: copy up to *count_max* closed records from the tail without taking them; number copied, or -EPROTO. */
 int vks_audit_peek(const struct vks_audit_ring *ring, struct vks_audit_record *records, uint32_t count_max);
 /* keystored: take *count* records that were stored durably. */
 void vks_audit_take(struct vks_audit_ring *ring, uint32_t count);

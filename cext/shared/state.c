@@ -47,7 +47,7 @@ int vks_state_check(const void *state, uint64_t size_bytes)
         return -EPROTO;
     ring = (const struct vks_audit_ring *)((const uint8_t *)state + AUDIT_OFFSET);
     if (ring->record_count != VKS_AUDIT_RING_RECORDS || ring->record_bytes != VKS_AUDIT_RECORD_BYTES ||
-        ring->head - ring->tail > VKS_AUDIT_RING_RECORDS)
+        ring->head - ring->tail > VKS_AUDIT_RING_RECORDS || ring->head - ring->closed > 1)
         return -EPROTO;
     return 0;
 }

@@ -18,7 +18,7 @@
 
 enum vks_state_limit {
     VKS_STATE_MAGIC = 0x53535631, /* "1VSS" */
-    VKS_STATE_VERSION = 1,
+    VKS_STATE_VERSION = 2,
     VKS_STATE_QUEUES_MAX = 1,
     VKS_STATE_QUEUE_SIZE_MAX = 1024,
 };

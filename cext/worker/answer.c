@@ -1,37 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a request leaves behind: SPECIFICATION.md, 3, and the audit record of audit.h. */
+/* What a request leaves behind in guest memory: SPECIFICATION.md, 3. */
 #include "answer.h"
 
 #include <endian.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "kill_point.h"
-
-void answer_record(struct vks_audit_ring *ring, const struct job *job, uint64_t time_ns)
-{
-    const struct request *request = &job->request;
-    struct vks_audit_record record = {
-        .request_sequence = job->sequence,
-        .time_ns = time_ns,
-        .input_bytes = request->input_bytes,
-        .key_version = job->key_version ? job->key_version : request->key_version,
-        .op = request->op,
-        .mechanism = job->mechanism,
-        .status = job->status,
-        .flags = (request->flags & VKS_REQUEST_F_UID ? VKS_AUDIT_F_UID : 0) |
-                 (request->flags & VKS_REQUEST_F_DIGEST ? VKS_AUDIT_F_DIGEST : 0) |
-                 (job->set_aside ? VKS_AUDIT_F_SET_ASIDE : 0),
-        .uid = request->uid,
-        .request_count = 1,
-        .attempt = job->attempt,
-    };
-
-    memcpy(record.key_id, request->key_id, sizeof(record.key_id));
-    /* The caller saw room and is the only one who appends: failure is a bug, and a result without record is worse. */
-    if (vks_audit_append(ring, &record))
-        abort();
-}
 
 static uint32_t used_bytes(const struct vks_desc_chain *chain)
 {

@@ -168,6 +168,7 @@ bool control_receive(struct worker *worker)
         return true;
     if (got != 1)
         return false;
+    audit_run_close(&worker->audit);
     for (size_t i = 0; !known && i < sizeof(handlers) / sizeof(handlers[0]); i++) {
         known = handlers[i].type == worker->message.head.type;
         if (known)

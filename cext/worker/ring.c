@@ -76,6 +76,7 @@ int ring_start(struct worker *worker, const struct vks_worker_ring_start *start,
         error = take_fds(ring, start, message);
     if (error)
         return error;
+    audit_run_take_over(&worker->audit);
     ring->parked.count = 0;
     ring->run++;
     ring->running = true;

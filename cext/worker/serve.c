@@ -34,7 +34,7 @@ static void finish(struct worker *worker, const struct job *job, bool walked)
     uint32_t used_bytes;
 
     worker->now_ns = realtime_ns();
-    answer_record(worker->audit, job, worker->now_ns);
+    audit_run_add(&worker->audit, job, worker->now_ns);
     KILL_POINT(KILL_RECORDED);
     if (!worker->ring.running || job->ring_run != worker->ring.run)
         return;
@@ -46,7 +46,7 @@ void serve_done_jobs(struct worker *worker)
 {
     struct job *job;
 
-    while ((job = slow_lane_done(&worker->slow)) != NULL && vks_audit_has_room(worker->audit)) {
+    while ((job = slow_lane_done(&worker->slow)) != NULL && audit_run_has_room(&worker->audit)) {
         finish(worker, job, true);
         slow_lane_release(&worker->slow, job);
     }
@@ -232,7 +232,7 @@ static enum serve_result serve_batch(struct worker *worker)
         uint16_t head;
         int found;
 
-        if (!vks_audit_has_room(worker->audit))
+        if (!audit_run_has_room(&worker->audit))
             return SERVE_BLOCKED;
         found = next_head(&worker->ring, &worker->slow, &head);
         if (found < 0) {
@@ -259,7 +259,7 @@ enum serve_result serve(struct worker *worker)
         ring_break(worker, -EFAULT);
     if (worker->ring.running && vks_vring_needs_signal(&worker->ring.vring))
         ring_signal(&worker->ring);
-    if (slow_lane_count(&worker->slow, SLOW_DONE) && !vks_audit_has_room(worker->audit))
+    if (slow_lane_count(&worker->slow, SLOW_DONE) && !audit_run_has_room(&worker->audit))
         result = SERVE_BLOCKED;
     return worker->ring.running || result == SERVE_BLOCKED ? result : SERVE_IDLE;
 }

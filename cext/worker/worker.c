@@ -49,7 +49,7 @@ static int map_state(int state_fd)
     if (vks_state_check(state, (uint64_t)stat.st_size))
         return -EPROTO;
     inflight_open(&worker.ring.inflight, state, 0);
-    worker.audit = vks_state_audit(state);
+    worker.audit.ring = vks_state_audit(state);
     return 0;
 }
 
@@ -122,6 +122,8 @@ static int loop(void *argument)
             {.fd = worker.ring.kick_fd, .events = POLLIN},
         };
 
+        if (timeout_ms)
+            audit_run_close(&worker.audit);
         if (poll(fds, sizeof(fds) / sizeof(fds[0]), timeout_ms) < 0 && errno != EINTR)
             return -errno;
         /* Keys before control: a snapshot that follows its keys finds them. */

@@ -12,7 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "audit.h"
+#include "audit_run.h"
 #include "guest_mem.h"
 #include "head_queue.h"
 #include "inflight.h"
@@ -39,7 +39,7 @@ struct worker {
     int control_fd;
     int key_fd; /* -1 when the custodian is gone */
     struct vks_guest_mem mem;
-    struct vks_audit_ring *audit;
+    struct audit_run audit;
     struct ring ring;
     struct job fast;
     struct slow_lane slow;

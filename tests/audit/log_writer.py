@@ -10,7 +10,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from vmm_keystore._vks import ffi
+from vmm_keystore._vks import ffi, lib
 from vmm_keystore.audit.keeper import AuditKeeper
 from vmm_keystore.audit.line import START, Link, add_lines
 from vmm_keystore.audit.log import AuditLog
@@ -54,13 +54,12 @@ def record(number: int, **fields: Any) -> dict[str, Any]:
         "record": number,
         "request_sequence": number,
         "time_ns": NOW_NS + number,
-        "input_bytes": 32,
+        "covered": lib.vks_audit_covered(32),
         "key_id": KEY_ID,
         "key_version": 1,
         "op": Op.SIGN,
         "mechanism": Mechanism.ECDSA_SHA256,
         "status": Status.OK,
-        "request_count": 1,
         "attempt": 1,
         **fields,
     }

@@ -40,8 +40,12 @@ def worker_pid(vault: Keystored) -> int:
 
 
 def send(guest: RingGuest, key_id: bytes) -> None:
+    """Ask as another user than the last time: requests of different ones never share a record."""
     head, slot = guest.vault.take()
-    slot.fill(lib.VKS_OP_SIGN, key_id=key_id, data=os.urandom(32), output_bytes=64)
+    uid = guest.ring.avail_idx % 2
+    slot.fill(
+        lib.VKS_OP_SIGN, key_id=key_id, data=os.urandom(32), output_bytes=64, flags=lib.VKS_REQUEST_F_UID, uid=uid
+    )
     slot.clear_answer()
     guest.vault.send(head)
 

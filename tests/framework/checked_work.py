@@ -4,7 +4,7 @@
 import hashlib
 import hmac
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -102,21 +102,47 @@ class Ledger:
             raise AssertionError(f"status 0x{answer.status:x} to {data!r}")
 
 
-def check_records(ledger: Ledger, records: Iterable[Any]) -> dict[int, list[int]]:
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What one audit record covers: so many requests from the first on, each run for the *attempt*-th time."""
+
+    first: int
+    count: int
+    attempt: int
+
+    @classmethod
+    def of_record(cls, record: Any) -> "Run":
+        """Read a ``struct vks_audit_record``."""
+        return cls(record.request_sequence, lib.vks_audit_covered_requests(record.covered), record.attempt)
+
+    @classmethod
+    def of_line(cls, line: Mapping[str, Any]) -> "Run":
+        """Read a line of the audit log."""
+        return cls(line["request"], line["count"], line["attempt"])
+
+
+def attempts_by_request(runs: Iterable[Run]) -> dict[int, list[int]]:
+    """The attempts on record of each request, in their order."""
+    attempts: dict[int, list[int]] = {}
+    for run in runs:
+        for sequence in range(run.first, run.first + run.count):
+            attempts.setdefault(sequence, []).append(run.attempt)
+    return attempts
+
+
+def check_records(ledger: Ledger, runs: Iterable[Run]) -> dict[int, list[int]]:
     """Match a ring's audit records with its answers; the attempts on record of each request.
 
     Args:
         ledger: every request since the ring's audit began, all answered.
-        records: ``struct vks_audit_record`` or the like, in their order.
+        runs: what the records cover, in their order.
     """
-    attempts: dict[int, list[int]] = {}
-    for record in records:
-        attempts.setdefault(record.request_sequence, []).append(record.attempt)
+    attempts = attempts_by_request(runs)
     if len(set(ledger.sequences)) != len(ledger.sequences):
         raise AssertionError("two answers with one number")
     if set(attempts) != set(ledger.sequences):
         raise AssertionError(f"answers and records differ: {set(attempts) ^ set(ledger.sequences)}")
-    for sequence, runs in attempts.items():
-        if runs != sorted(set(runs)) or runs[0] < 1:
-            raise AssertionError(f"request {sequence} has runs {runs}")
+    for sequence, tries in attempts.items():
+        if tries != sorted(set(tries)) or tries[0] < 1:
+            raise AssertionError(f"request {sequence} has runs {tries}")
     return attempts

@@ -10,6 +10,7 @@ from typing import Self
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from framework.checked_work import Run, attempts_by_request
 from framework.guest import Guest
 from framework.keystored import Keystored
 from framework.qemu import qemu_version
@@ -105,13 +106,12 @@ def test_guest_does_not_notice_that_workers_die(place: Place) -> None:
     assert worker["replaced"] == killer.kills
     assert worker["set_aside"] == 0
     assert vault.api.get("/audit/verify")["ok"]
-    runs: dict[int, list[int]] = {}
+    uses = []
     after = 0
     while lines := vault.api.get(f"/audit?after={after}&limit=1000")["lines"]:
         after = lines[-1]["seq"]
-        for line in lines:
-            if line["kind"] == "use" and line["op"] == "sign":
-                assert line["status"] == "ok"
-                runs.setdefault(line["request"], []).append(line["attempt"])
+        uses += [line for line in lines if line["kind"] == "use" and line["op"] == "sign"]
+    assert {line["status"] for line in uses} == {"ok"}
+    runs = attempts_by_request(map(Run.of_line, uses))
     assert len(runs) == count
     assert all(attempts == sorted(set(attempts)) for attempts in runs.values())

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
-from framework.checked_work import Ledger, Work, check_records, ed25519_work, gcm_work, mac_work, rsa_work
+from framework.checked_work import Ledger, Run, Work, check_records, ed25519_work, gcm_work, mac_work, rsa_work
 from framework.guest_ram import GuestRam
 from framework.kill_points import INSTALLED, POINTS, PROGRAM, KillPoints, kill_points_libexec
 from framework.split_ring import SplitRing
@@ -120,7 +120,7 @@ class Guest:
 
     def attempts(self) -> dict[int, list[int]]:
         """Runs on record since the last look."""
-        attempts = check_records(self.ledger, self.records)
+        attempts = check_records(self.ledger, map(Run.of_record, self.records))
         self.ledger.sequences.clear()
         self.records.clear()
         return attempts

@@ -11,6 +11,7 @@ import os
 import select
 import signal
 import socket
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
@@ -31,6 +32,7 @@ from vmm_keystore.workers.snapshot import build_snapshot, seal_snapshot
 STATE_BYTES = lib.vks_state_bytes()
 FDS_MAX = 8
 PAGE_BYTES = 4096
+RECORDS_WAIT_S = 5.0
 ALL = (1 << 64) - 1
 
 
@@ -334,8 +336,15 @@ class WorkerRig:
     # -- audit -------------------------------------------------------------------------------------------------------
 
     def records(self) -> list[Any]:
-        """Take every record that waits."""
-        ring = lib.vks_state_audit(self.state)
+        """Take every record, once the worker has nothing more to add; a dead one's as it left them."""
+        ring: Any = lib.vks_state_audit(self.state)
+        end_s = time.monotonic() + RECORDS_WAIT_S
+        while ring.closed != ring.head:
+            if not self.alive:
+                lib.vks_audit_close(ring)
+            if time.monotonic() > end_s:
+                raise AssertionError("the worker rests and leaves a record open")
+            time.sleep(0.0005)
         records = ffi.new("struct vks_audit_record[]", lib.VKS_AUDIT_RING_RECORDS)
         count = lib.vks_audit_peek(ring, records, lib.VKS_AUDIT_RING_RECORDS)
         if count < 0:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from framework.checked_work import Run, attempts_by_request
 from framework.keystored import Keystored
 from framework.ring_guest import RingGuest, ring_guest
 
@@ -79,7 +80,7 @@ def recorded(vault: Keystored) -> set[int]:
     lines = vault.api.get("/audit?after=0&limit=1000")["lines"]
     uses = [line for line in lines if line["kind"] == "use" and line["op"] == "sign" and line["status"] == "ok"]
     assert len({line["record"] for line in uses}) == len(uses), "a record is there twice"
-    return {line["request"] for line in uses}
+    return set(attempts_by_request(map(Run.of_line, uses)))
 
 
 def sign_ok(guest: RingGuest, key: str | bytes = "key") -> None:

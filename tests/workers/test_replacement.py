@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 from cryptography.hazmat.primitives.serialization import load_der_public_key
-from framework.checked_work import Ledger, Work, check_records, ed25519_work, rsa_work
+from framework.checked_work import Ledger, Run, Work, check_records, ed25519_work, rsa_work
 from framework.keystored import Keystored
 from framework.kill_points import KillPoints, keystored_with, kill_points_libexec
 from framework.ring_guest import RingGuest, ring_guest
@@ -72,23 +72,15 @@ class Place:
             assert time.monotonic() < end_s, "it did not happen:\n" + self.vault.log_text
             time.sleep(0.01)
 
-    def records(self) -> list[Any]:
-        """What the log has of this guest's keyed operations."""
+    def records(self) -> list[dict[str, Any]]:
+        """Lines of the log about this guest's keyed operations."""
         assert self.vault.api.get("/audit/verify")["ok"]
-        after, found = 0, []
+        after = 0
+        found: list[dict[str, Any]] = []
         while lines := self.vault.api.get(f"/audit?after={after}&limit=1000")["lines"]:
-            found += [Record(line) for line in lines if line["kind"] == "use" and line["op"] not in {"info", "list"}]
+            found += [line for line in lines if line["kind"] == "use" and line["op"] not in {"info", "list"}]
             after = lines[-1]["seq"]
         return found
-
-
-class Record:
-    """A line as ``check_records`` reads it."""
-
-    def __init__(self, line: dict[str, Any]) -> None:
-        self.line = line
-        self.request_sequence = int(line["request"])
-        self.attempt = int(line["attempt"])
 
 
 @contextmanager
@@ -129,7 +121,7 @@ def test_death_at(shared_place: Place, point: str, then: str | None) -> None:
     found = shared_place
     ledger = Ledger(found.guest.vault)
     before = found.points.hits
-    already = {record.request_sequence for record in found.records()}
+    already = len(found.records())
     for hit in range(HITS):
         found.points.arm(
             point, passes=hit % 4, then=then, then_passes=1 if then in {"MID_RESULT", "USED_ELEMENT"} else 0
@@ -141,15 +133,14 @@ def test_death_at(shared_place: Place, point: str, then: str | None) -> None:
         found.wait(lambda: not found.points.is_armed)
     assert found.points.hits - before == HITS * (2 if then else 1)
     assert len(ledger.sequences) == HITS * BATCH
-    records = [record for record in found.records() if record.request_sequence not in already]
-    check_records(ledger, records)
+    check_records(ledger, map(Run.of_line, found.records()[already:]))
 
 
 def test_random_deaths_under_load(shared_place: Place) -> None:
     """SIGKILL from outside at any time, fast and slow ones under way."""
     found, chance = shared_place, random.Random(5)  # noqa: S311 - the same at each run
     ledger, kills = Ledger(found.guest.vault), 0
-    already = {record.request_sequence for record in found.records()}
+    already = len(found.records())
     for _ in range(40):
         for _ in range(50):
             ledger.submit(found.slow if chance.random() < 0.1 else found.fast)
@@ -161,7 +152,7 @@ def test_random_deaths_under_load(shared_place: Place) -> None:
             kills += 1
         ledger.settle()
     assert kills >= 20
-    check_records(ledger, [record for record in found.records() if record.request_sequence not in already])
+    check_records(ledger, map(Run.of_line, found.records()[already:]))
 
 
 def kill(pid: int) -> None:
@@ -187,7 +178,7 @@ def test_request_that_kills_is_set_aside(lone_place: Place) -> None:
     assert found.worker()["set_aside"] == 1
     assert found.worker()["replaced"] == found.points.hits == 2
     assert f"request {ledger.sequences[0]} set aside: 2 workers died over it" in found.vault.log_text
-    lines = [record.line for record in found.records() if record.request_sequence == ledger.sequences[0]]
+    lines = [line for line in found.records() if line["request"] == ledger.sequences[0]]
     assert [(line["status"], line["set_aside"], line["attempt"]) for line in lines] == [("internal", True, 3)]
     shown = found.vault.cli("guest", "show", "g").stdout
     assert "requests set aside" in shown

@@ -49,6 +49,7 @@ def append(path: Path, count: int, *, first: int = 0) -> None:
         for number in range(count):
             record.request_sequence = first + number
             assert lib.vks_audit_append(lib.vks_state_audit(view), record) == 0
+        lib.vks_audit_close(lib.vks_state_audit(view))
 
 
 def sequences(records: bytes) -> list[int]:
@@ -83,6 +84,23 @@ def test_full_ring_is_drained_in_order_across_its_end(runtime_dir: Path) -> None
         state.take(len(state.peek()) // RECORD_BYTES)
         append(state.path, RING_RECORDS, first=1000)
         assert sequences(state.peek()) == list(range(1000, 1000 + RING_RECORDS))
+
+
+def test_open_record_is_taken_once_it_is_closed(runtime_dir: Path) -> None:
+    """Never while it can grow; as the dead worker left it, count and sum together, by who knows that it is dead."""
+    with StateMemory(runtime_dir / "g.state") as state, mapped(state.path) as view:
+        ring = lib.vks_state_audit(view)
+        covered = lib.vks_audit_covered(100)
+        lib.vks_audit_append(ring, ffi.new("struct vks_audit_record *", {"request_sequence": 1}))
+        lib.vks_audit_append(ring, ffi.new("struct vks_audit_record *", {"request_sequence": 2, "covered": covered}))
+        assert sequences(state.peek()) == [1]
+        covered += lib.vks_audit_covered((1 << 47) + 1)
+        lib.vks_audit_extend(ring, covered)
+        assert sequences(state.peek()) == [1]
+        state.close_records()
+        records = ffi.from_buffer("struct vks_audit_record[]", state.peek())
+        assert [lib.vks_audit_covered_requests(record.covered) for record in records] == [0, 2]
+        assert lib.vks_audit_covered_bytes(records[1].covered) == (1 << 47) + 101
 
 
 @pytest.mark.parametrize(
@@ -122,8 +140,9 @@ def test_forged_indices_are_not_records(runtime_dir: Path) -> None:
     with StateMemory(runtime_dir / "g.state") as state:
         append(state.path, 2)
         with mapped(state.path) as view:
-            for head in (RING_RECORDS + 1, 3):
+            for head, closed in ((RING_RECORDS + 1, RING_RECORDS + 1), (3, 3), (2, 3), (2, RING_RECORDS)):
                 lib.vks_state_audit(view).head = head
+                lib.vks_state_audit(view).closed = closed
                 with pytest.raises(StateMemoryError):
                     state.peek()
                 assert not state.is_sound()

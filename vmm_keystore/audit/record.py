@@ -56,7 +56,8 @@ def use_bodies(guest: str, records: bytes, label_of: Callable[[bytes], str | Non
             middle = shared[key] = _shared_members(guest, record, label_of)
         time = time_text(record.time_ns)
         body = (
-            f'{{"time":"{time}",{middle},"bytes":{record.input_bytes},"count":{record.request_count},'
+            f'{{"time":"{time}",{middle},"bytes":{lib.vks_audit_covered_bytes(record.covered)},'
+            f'"count":{lib.vks_audit_covered_requests(record.covered)},'
             f'"request":{record.request_sequence},"attempt":{record.attempt},"queue":{record.queue},'
             f'"record":{record.record}}}'
         )

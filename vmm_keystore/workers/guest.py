@@ -161,6 +161,7 @@ class GuestWorker:
                 if self._stopped:
                     return
                 self._stopped = True
+                self._state.close_records()
                 try:
                     self._drain()
                 except (StateMemoryError, AuditError) as error:
@@ -246,6 +247,7 @@ class GuestWorker:
             log.error("guest %s: standby pid %d ended", self._name, worker.pid)
             self._restock_soon(STANDBY_RETRY_S)
             return
+        self._state.close_records()
         delay_s = self._succession.backoff.note_death(lived_s)
         if delay_s == 0:
             self._promote()

@@ -81,6 +81,7 @@ class StateMemory:
         # Never held over anything that waits: the vhost-user thread and the loop take it.
         self._guard = threading.Lock()
         self._closed = False
+        self.close_records()
 
     def __enter__(self) -> Self:
         return self
@@ -89,7 +90,7 @@ class StateMemory:
         self.close()
 
     def peek(self) -> bytes:
-        """Copy out every record that waits, oldest first; only with ``drain_lock``.
+        """Copy out every closed record that waits, oldest first; only with ``drain_lock``.
 
         Raises:
             StateMemoryError: the ring's indices or numbers are broken; nothing in it can be believed.
@@ -98,6 +99,12 @@ class StateMemory:
         if count < 0:
             raise StateMemoryError(f"audit ring of {self.path.stem} is broken")
         return bytes(ffi.buffer(self._records, count * RECORD_BYTES))
+
+    def close_records(self) -> None:
+        """Let :meth:`peek` have what a dead worker left open; only when no worker that had the ring lives any more."""
+        with self._guard:
+            if not self._closed:
+                lib.vks_audit_close(lib.vks_state_audit(self._state))
 
     def take(self, count: int) -> None:
         """Give the room of *count* records back, once they are stored durably; only with ``drain_lock``."""

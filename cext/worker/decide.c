@@ -4,19 +4,29 @@
 
 #include "policy.h"
 
-static uint32_t decide_key(struct job *job, const struct snapshot_table *table, uint64_t now_s)
+static bool needs_key(uint32_t op)
 {
-    const struct request *request = &job->request;
-    int64_t index = snapshot_table_find(table, request->key_id, request->key_version);
-    const struct vks_snapshot_key *entry = index < 0 ? NULL : &table->entry[index];
-    struct vks_policy_request question = {
+    return !device_answers(op) && op != VKS_OP_RANDOM;
+}
+
+static struct vks_policy_request make_question(const struct request *request, uint32_t mechanism, uint64_t now_s)
+{
+    return (struct vks_policy_request){
         .op = request->op,
-        .mechanism = request->mechanism,
+        .mechanism = mechanism,
         .flags = request->flags,
         .uid = request->uid,
         .input_bytes = request->input_bytes,
         .now_s = now_s,
     };
+}
+
+static uint32_t decide_key(struct job *job, const struct snapshot_table *table, uint64_t now_s)
+{
+    const struct request *request = &job->request;
+    int64_t index = snapshot_table_find(table, request->key_id, request->key_version);
+    const struct vks_snapshot_key *entry = index < 0 ? NULL : &table->entry[index];
+    struct vks_policy_request question = make_question(request, request->mechanism, now_s);
     uint32_t status;
 
     if (entry && request->op != VKS_OP_PUBLIC && request->mechanism == VKS_MECHANISM_DEFAULT)
@@ -38,9 +48,25 @@ uint32_t decide(struct job *job, const struct snapshot_table *table, uint64_t no
     job->key = NULL;
     job->key_version = 0;
     job->mechanism = job->request.mechanism;
-    if (device_answers(job->request.op) || job->request.op == VKS_OP_RANDOM)
+    job->generation = table ? table->head.generation : 0;
+    if (!needs_key(job->request.op))
         return VKS_STATUS_OK;
     return decide_key(job, table, now_s);
+}
+
+uint32_t decide_release(const struct job *job, const struct snapshot_table *table, uint64_t now_s)
+{
+    const struct request *request = &job->request;
+    struct vks_policy_request question = make_question(request, job->mechanism, now_s);
+    int64_t index;
+
+    if (!needs_key(request->op))
+        return VKS_STATUS_OK;
+    index = snapshot_table_find(table, request->key_id, job->key_version);
+    /* Rotated meanwhile: what the version that was current has begun it may finish, if the next one might begin it. */
+    if (index >= 0 && request->key_version == 0 && table->entry[index].state == VKS_KEY_STATE_DEACTIVATED)
+        index = snapshot_table_find(table, request->key_id, 0);
+    return vks_policy_decide(index < 0 ? NULL : &table->entry[index], &question);
 }
 
 bool decide_is_slow(const struct job *job)

@@ -18,6 +18,8 @@
  * the payload is in job->input, job_run or device_answer may follow.
  */
 uint32_t decide(struct job *job, const struct snapshot_table *table, uint64_t now_s);
+/* May the result of one that was decided under an earlier snapshot go out under *table*? OK, or why not. */
+uint32_t decide_release(const struct job *job, const struct snapshot_table *table, uint64_t now_s);
 /* Is a request that may run one for the slow lane? */
 bool decide_is_slow(const struct job *job);
 

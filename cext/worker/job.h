@@ -27,6 +27,7 @@ struct job {
     uint32_t output_bytes; /* in output; with OUTPUT_SIZE needed */
     uint32_t mechanism;    /* that was used */
     uint32_t key_version;  /* that was used, 0: none */
+    uint64_t generation;   /* of the snapshot that it was decided under */
     uint64_t sequence;     /* in the audit log */
     uint32_t attempt;
     uint32_t ring_run; /* which life of the ring the head belongs to */

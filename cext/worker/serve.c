@@ -42,11 +42,27 @@ static void finish(struct worker *worker, const struct job *job, bool walked)
     inflight_answer(&worker->ring.inflight, &worker->ring.vring, job->head, used_bytes);
 }
 
+/* The snapshot may have changed while it ran: what may not go out any more is withheld, and recorded as refused. */
+static void check_release(struct worker *worker, struct job *job)
+{
+    uint32_t status;
+
+    if (job->status != VKS_STATUS_OK || !worker->table || job->generation == worker->table->head.generation)
+        return;
+    worker->now_ns = realtime_ns();
+    status = decide_release(job, worker->table, worker->now_ns / 1000000000);
+    if (status == VKS_STATUS_OK)
+        return;
+    job_wipe_output(job);
+    job->status = status;
+}
+
 void serve_done_jobs(struct worker *worker)
 {
     struct job *job;
 
     while ((job = slow_lane_done(&worker->slow)) != NULL && audit_run_has_room(&worker->audit)) {
+        check_release(worker, job);
         finish(worker, job, true);
         slow_lane_release(&worker->slow, job);
     }

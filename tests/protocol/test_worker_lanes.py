@@ -12,7 +12,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 from framework.checked_work import Run, attempts_by_request
 from framework.split_ring import ByteFlipper
-from framework.vault import HEAD_BYTES, RESULT_BYTES
+from framework.vault import HEAD_BYTES, RESULT_BYTES, Answer
 from protocol.worker_rig import Bench, RigKey, key_id, pkcs8
 
 from vmm_keystore._vks import lib
@@ -23,6 +23,7 @@ MAC = RigKey(key_id(5), lib.VKS_KEY_TYPE_HMAC_SHA256, bytes(range(64, 96)))
 ED = RigKey(key_id(2), lib.VKS_KEY_TYPE_ED25519, pkcs8(ed25519.Ed25519PrivateKey.generate()))
 SIGN_SLOWLY: dict[str, Any] = {"key_id": key_id(3), "data": b"slow", "output_bytes": 512}
 F_EVENT_IDX = 29
+CHANGES = 12
 
 
 @pytest.fixture
@@ -143,6 +144,57 @@ def test_grant_changed_while_slow_operations_wait(
     assert counts.total() == 60
     assert counts[f"late {OK}"] <= late_max
     assert counts[str(status)] + counts[f"late {status}"] > 40
+
+
+def run_while_changed(bench: Bench, key: RigKey, *after: RigKey) -> list[Answer]:
+    """One slow signature after the other; while each runs the snapshot changes to *after*, and back."""
+    answers = []
+    for _ in range(CHANGES):
+        bench.rig.give(MAC, key)
+        bench.rig.load(*after)
+        head = bench.vault.submit(lib.VKS_OP_SIGN, **SIGN_SLOWLY)
+        bench.ring.kick()
+        slot = lib.vks_state_slots(bench.rig.state, 0)[head]
+        while not (slot.inflight and slot.run & lib.VKS_STATE_RUN_EXECUTING):
+            if bench.ring.used_head[1] != bench.ring.last_used:
+                break  # over before it was seen: a busy machine
+        tag = bench.rig.post_snapshot(MAC, *after)
+        [(_, answer)] = bench.vault.collect(1)
+        bench.rig.wait(tag)
+        answers.append(answer)
+    return answers
+
+
+@pytest.mark.parametrize(
+    ("change", "status"),
+    [
+        ({"op_mask": 1 << lib.VKS_OP_VERIFY}, lib.VKS_STATUS_DENIED),
+        ({"state": lib.VKS_KEY_STATE_SUSPENDED}, lib.VKS_STATUS_KEY_STATE),
+        (None, NO_KEY),
+    ],
+)
+def test_result_is_withheld_when_its_right_is_gone(
+    bench: Bench, rsa_key: RigKey, change: dict[str, Any] | None, status: int
+) -> None:
+    """What ran while its grant was taken away is decided once more before it goes out, and on record as refused (P6)."""
+    bench.rig.give(MAC, rsa_key)
+    answers = run_while_changed(bench, rsa_key, *([] if change is None else [rsa_key.with_(**change)]))
+    refused = [answer for answer in answers if answer.status == status]
+    # On a busy machine most may be done before the worker looks at the change.
+    assert refused
+    assert {answer.status for answer in answers} <= {OK, status}
+    assert not any(answer.output.strip(b"\0") or answer.output_bytes for answer in refused)
+    records = {record.request_sequence: record.status for record in bench.rig.records()}
+    assert {records[answer.sequence] for answer in refused} == {status}
+
+
+def test_rotation_lets_finish_what_began(bench: Bench, rsa_key: RigKey) -> None:
+    """The version that was current when it began signs; nobody is refused because a key is rotated."""
+    bench.rig.give(MAC, rsa_key)
+    old = rsa_key.with_(state=lib.VKS_KEY_STATE_DEACTIVATED, current=False)
+    answers = run_while_changed(bench, rsa_key, old, rsa_key.with_(version=2))
+    assert {answer.status for answer in answers} == {OK}
+    assert 1 in {answer.key_version for answer in answers}
 
 
 def test_no_notification_is_suppressed_before_info(bench: Bench) -> None:

@@ -11,6 +11,7 @@
 #include "confinement.h"
 #include "crypto_process.h"
 #include "ipc_socket.h"
+#include "registers.h"
 #include "requests.h"
 #include "secret_stack.h"
 
@@ -30,6 +31,7 @@ static int serve(void *argument)
     while ((received = vks_ipc_receive(CONTROL_FD, &message, 0)) == 1) {
         int error = vks_request_serve(CONTROL_FD, &message);
 
+        vks_registers_wipe();
         if (error)
             return error;
     }

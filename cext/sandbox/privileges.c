@@ -41,7 +41,7 @@ static int capabilities_set(uint64_t capabilities)
     return syscall(SYS_capset, &head, data) == 0 ? 0 : -errno;
 }
 
-int vks_capabilities_keep(uint64_t capabilities)
+int vks_bounding_set_keep(uint64_t capabilities)
 {
     uint64_t effective = 0, permitted = 0;
     int error = capabilities_get(&effective, &permitted);
@@ -57,6 +57,18 @@ int vks_capabilities_keep(uint64_t capabilities)
             break; /* one past the kernel's last */
         return -errno;
     }
+    return 0;
+}
+
+int vks_capabilities_keep(uint64_t capabilities)
+{
+    uint64_t effective = 0, permitted = 0;
+    int error = vks_bounding_set_keep(capabilities);
+
+    if (!error)
+        error = capabilities_get(&effective, &permitted);
+    if (error)
+        return error;
     if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) != 0)
         return -errno;
     return capabilities_set(permitted & capabilities);

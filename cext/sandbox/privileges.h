@@ -17,9 +17,12 @@ enum vks_user {
 };
 
 /*
- * Keep these capabilities (bit n for capability n) and lose all others, in every set; none survives an exec.
- * A process that may not drop from the bounding set keeps that: under no_new_privs nothing comes from it.
+ * Keep these capabilities (bit n for capability n) in the bounding set. A process that may not drop any keeps it whole:
+ * under no_new_privs nothing comes from it.
  */
+__attribute__((warn_unused_result)) int vks_bounding_set_keep(uint64_t capabilities);
+
+/* Keep these capabilities and lose all others, in every set; none survives an exec. */
 __attribute__((warn_unused_result)) int vks_capabilities_keep(uint64_t capabilities);
 
 /*

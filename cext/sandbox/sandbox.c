@@ -55,6 +55,10 @@ int vks_sandbox_confine_child(struct vks_sandbox_report *report)
     if (error)
         return error;
     hide(report);
+    /* While there is a capability to do it with. */
+    error = vks_bounding_set_keep(0);
+    if (error)
+        return error;
     user = vks_user_leave();
     if (user < 0)
         return (int)user;

@@ -9,6 +9,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "registers.h"
+
 /* The job in *state* with the lowest or highest ticket, -1 for none. Tickets wrap: compare by distance. */
 static int pick(const struct slow_lane *lane, int state, bool newest)
 {
@@ -57,6 +59,7 @@ static void slow_main(void *argument)
     wake(lane->done_fd);
     for (;;) {
         run_queued(lane);
+        vks_registers_wipe();
         if (read(lane->wake_fd, &count, sizeof(count)) < 0 && errno != EINTR)
             _exit(1);
     }

@@ -15,6 +15,7 @@
 
 #include "crypto_process.h"
 #include "guest_fault.h"
+#include "registers.h"
 #include "sandbox.h"
 #include "secret_arena.h"
 #include "worker_calls.h"
@@ -122,8 +123,10 @@ static int loop(void *argument)
             {.fd = worker.ring.kick_fd, .events = POLLIN},
         };
 
-        if (timeout_ms)
+        if (timeout_ms) {
             audit_run_close(&worker.audit);
+            vks_registers_wipe();
+        }
         if (poll(fds, sizeof(fds) / sizeof(fds[0]), timeout_ms) < 0 && errno != EINTR)
             return -errno;
         /* Keys before control: a snapshot that follows its keys finds them. */

@@ -15,6 +15,8 @@ from typing import Self
 
 PTRACE_POKETEXT, PTRACE_GETREGS, PTRACE_SETREGS = 4, 12, 13
 PTRACE_ATTACH, PTRACE_DETACH, PTRACE_SYSCALL = 16, 17, 24
+PTRACE_GETREGSET, NT_X86_XSTATE = 0x4204, 0x202
+XSTATE_BYTES_MAX = 16384
 WALL = 0x40000000
 SYSCALL_BYTES = 2
 NO_CALL = (1 << 64) - 1
@@ -62,6 +64,12 @@ class Registers(ctypes.Structure):
             "gs",
         ]
     ]
+
+
+class IoVector(ctypes.Structure):
+    """struct iovec of sys/uio.h."""
+
+    _fields_ = [("base", ctypes.c_void_p), ("size_bytes", ctypes.c_size_t)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +121,13 @@ class Tracee:
         values = [value & NO_CALL for value in (*arguments, *[0] * 6)]
         registers.rdi, registers.rsi, registers.rdx, registers.r10, registers.r8, registers.r9 = values[:6]
         return self._step(registers)
+
+    def vector_registers(self) -> bytes:
+        """Everything that XSAVE keeps of it: x87, SSE, AVX, AVX-512."""
+        content = ctypes.create_string_buffer(XSTATE_BYTES_MAX)
+        place = IoVector(ctypes.addressof(content), len(content))
+        _ptrace(PTRACE_GETREGSET, self._tid, NT_X86_XSTATE, ctypes.addressof(place))
+        return content.raw[: place.size_bytes]
 
     def call_i386(self, number: int) -> Result:
         """The same by ``int 0x80``, in the numbering of 32-bit programs; the code stays changed."""

@@ -6,14 +6,10 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from framework.guest_ram import GuestRam
-from framework.split_ring import SplitRing
-from framework.vault import Vault
-from protocol.worker_rig import Bench, WorkerRig, Zygote
+from protocol.worker_rig import Bench, Zygote, running_bench
 
 from vmm_keystore.workers import programs
 
@@ -32,11 +28,5 @@ def zygote() -> Iterator[Zygote]:
 @pytest.fixture
 def bench(zygote: Zygote) -> Iterator[Bench]:
     """Give a worker with a running ring and no keys; it is still alive afterwards, whatever the test sent."""
-    with ExitStack() as stack:
-        ram = stack.enter_context(GuestRam(64 << 20))
-        ring = stack.enter_context(SplitRing(ram, 512))
-        rig = stack.enter_context(WorkerRig(zygote))
-        rig.share(ram)
-        rig.start(ring)
-        yield Bench(rig, ram, ring, Vault(ram, ring, slot_count=112, readable_bytes_max=32 << 10))
-        assert rig.alive
+    with running_bench(zygote) as bench:
+        yield bench

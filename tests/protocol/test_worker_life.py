@@ -40,6 +40,10 @@ def test_what_a_worker_is(bench: Bench, zygote: Zygote) -> None:
     status = dict(line.split(":\t", 1) for line in (process / "status").read_text().splitlines() if ":\t" in line)
     assert status["Name"] == "vks-worker"
     assert status["NoNewPrivs"] == "1"
+    assert {status[name] for name in ("CapInh", "CapPrm", "CapEff", "CapAmb")} == {"0" * 16}
+    # Whoever may not drop from the bounding set has nothing that could come from it either.
+    if os.geteuid() == 0:
+        assert status["CapBnd"] == "0" * 16
     assert status["Threads"] == "2"
     [core] = [line for line in (process / "limits").read_text().splitlines() if line.startswith("Max core")]
     assert core.split()[4:6] == ["0", "0"]

@@ -12,7 +12,8 @@ import select
 import signal
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -361,3 +362,21 @@ class Bench:
     ram: GuestRam
     ring: SplitRing
     vault: Vault
+
+
+@contextmanager
+def running_bench(zygote: Zygote, *, slot_count: int = 112, slot_bytes: int = 32 << 10) -> Iterator[Bench]:
+    """Give a worker with a running ring and no keys; at the end it must still be alive."""
+    with GuestRam(64 << 20) as ram, SplitRing(ram, 512) as ring, WorkerRig(zygote) as rig:
+        rig.share(ram)
+        rig.start(ring)
+        vault = Vault(
+            ram,
+            ring,
+            slot_count=slot_count,
+            readable_bytes_max=slot_bytes,
+            writable_bytes_max=max(16 << 10, slot_bytes),
+        )
+        yield Bench(rig, ram, ring, vault)
+        if not rig.alive:
+            raise AssertionError("the worker ended")

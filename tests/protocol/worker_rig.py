@@ -294,8 +294,16 @@ class WorkerRig:
 
     def post_snapshot(self, *keys: RigKey) -> int:
         """Send a snapshot; the tag of its reply."""
+        return self.post_permitted([key.permitted() for key in keys])
+
+    def publish_permitted(self, keys: Sequence[PermittedKey]) -> None:
+        """A snapshot of entries that no RigKey describes."""
+        self.wait(self.post_permitted(keys))
+
+    def post_permitted(self, keys: Sequence[PermittedKey]) -> int:
+        """Send such a snapshot; the tag of its reply."""
         self._generation += 1
-        content = build_snapshot("guest", self._generation, [key.permitted() for key in keys])
+        content = build_snapshot("guest", self._generation, keys)
         fd = seal_snapshot(content)
         try:
             body = pack("vks_worker_snapshot", {"generation": self._generation, "size_bytes": len(content)})

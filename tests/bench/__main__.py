@@ -6,10 +6,11 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
+from framework.ring_load import Sample, read_sample, start_program
+
 from bench.operation import OPERATIONS, Cell, cells
 from bench.result import Row, make_row, print_table, write_json
-from bench.sample import CRYPTO_CPU, Sample, run_program
-from bench.vault_subject import VaultSubject, vault_subject
+from bench.vault_subject import CRYPTO_CPU, VaultSubject, vault_subject
 
 ROUNDS = 5
 MILLISECONDS = 150
@@ -47,7 +48,8 @@ def measure(subject: VaultSubject, wanted: list[Cell], rounds: int, milliseconds
     vault: dict[int, list[Sample]] = defaultdict(list)
     with subject.connected(operation, size_bytes, max(cell.depth for cell in wanted)) as load:
         for _ in range(rounds):
-            raw.append(run_program("vks-bench-raw", [operation.name, size_bytes, milliseconds], cpu=CRYPTO_CPU))
+            arguments = [operation.name, size_bytes, milliseconds]
+            raw.append(read_sample(start_program("vks-bench-raw", arguments, cpu=CRYPTO_CPU)))
             for cell in wanted:
                 vault[cell.depth].append(load.run(cell.depth, milliseconds, SPIN_US))
     rows = [make_row("libcrypto", operation.name, size_bytes, 1, "libcrypto", polling=False, samples=raw, baseline=raw)]

@@ -7,10 +7,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 
+from framework.ring_load import Sample
 from rich.console import Console
 from rich.table import Table
-
-from bench.sample import Sample
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,10 @@
  * and counts. Closed loop: what was answered is offered again in the next look at the ring.
  *
  *   vks-bench-ring RAM_FD RAM_BYTES KICK_FD CALL_FD AVAIL USED SIZE AVAIL_IDX USED_IDX EVENT_IDX SPIN_US MILLISECONDS
+ *                  STATUS
  *
  * AVAIL and USED are offsets in the memory of RAM_FD. Standard input has, a line each, the head of a chain and the
- * offset of its status byte. Prints one line of JSON; any status but OK is an error.
+ * offset of its status byte. Prints one line of JSON; any status but STATUS is an error.
  */
 #include <errno.h>
 #include <linux/virtio_ring.h>
@@ -23,7 +24,7 @@
 enum {
     SIZE_MAX_ENTRIES = 1024,
     STATUS_UNTOUCHED = 0xee,
-    ARGUMENTS = 13,
+    ARGUMENTS = 14,
     WAIT_MS = 5000,
 };
 
@@ -36,6 +37,7 @@ struct load {
     uint16_t avail_idx, used_idx, kicked_idx;
     bool event_idx;
     uint64_t spin_ns;
+    uint8_t wanted_status;
     uint32_t depth;
     uint16_t heads[SIZE_MAX_ENTRIES];
     uint64_t status_at[SIZE_MAX_ENTRIES]; /* by head */
@@ -128,8 +130,8 @@ static uint32_t take(struct load *load, bool again)
         if (head >= load->size || !load->status_at[head])
             fail("answer to nothing");
         status = load->ram + load->status_at[head];
-        if (*status != 0)
-            fail("a request was refused");
+        if (*status != load->wanted_status)
+            fail("an answer has another status");
         *status = STATUS_UNTOUCHED;
         samples_add(&samples, now - load->sent_ns[head], 1);
         if (!again)
@@ -196,6 +198,7 @@ int main(int argc, char **argv)
     load.used_idx = (uint16_t)number[9];
     load.event_idx = number[10] != 0;
     load.spin_ns = number[11] * 1000;
+    load.wanted_status = (uint8_t)number[13];
     read_requests(&load, ram_bytes);
     run(&load, number[12]);
     return 0;

@@ -7,19 +7,21 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from framework.frontend import F_EVENT_IDX, QEMU_7_2, FrontEnd
+from framework.frontend import QEMU_7_2, FrontEnd
 from framework.guest_ram import GuestRam
 from framework.keystored import Keystored
 from framework.ring_guest import RingGuest
+from framework.ring_load import RingLoad, Sample, tell_event_idx
 from framework.split_ring import SplitRing
 from framework.vault import HEAD_BYTES, TAIL_BYTES, Vault
 
 from bench.operation import OPERATIONS, Operation
-from bench.sample import CRYPTO_CPU, LOAD_CPU, Sample, run_program
-from vmm_keystore._vks import lib
-from vmm_keystore.workers.ipc import pack
 
 GUEST = "bench"
+CRYPTO_CPU = 0
+"""Where whatever does the cryptography runs: the worker, or plain libcrypto."""
+LOAD_CPU = 1
+"""Where everybody else runs: who asks, and keystored."""
 RING_ENTRIES = 256
 SPARE_BYTES = 4 << 20
 
@@ -67,38 +69,18 @@ class Load:
     """Requests that were built once and are sent again and again."""
 
     def __init__(self, guest: RingGuest, operation: Operation, size_bytes: int) -> None:
-        vault = guest.vault
-        self._ram = guest.frontend.ram
-        self._ring = guest.ring
-        key_id = guest.key_id(operation.name)
-        self._requests: list[tuple[int, int]] = []
-        data = os.urandom(size_bytes)
-        for _ in range(vault.free):
-            head, slot = vault.take()
-            output_bytes = operation.output_bytes(size_bytes)
-            slot.fill(operation.op, key_id=key_id, mechanism=operation.mechanism, data=data, output_bytes=output_bytes)
-            vault.set_sizes(head)
-            self._requests.append((head, slot.writable_gpa + slot.writable_bytes - 1))
+        self._load = RingLoad(
+            guest,
+            operation.op,
+            output_bytes=operation.output_bytes(size_bytes),
+            key_id=guest.key_id(operation.name),
+            mechanism=operation.mechanism,
+            data=os.urandom(size_bytes),
+        )
 
     def run(self, depth: int, milliseconds: int, spin_us: int) -> Sample:
         """Keep *depth* of them under way for so long."""
-        ring = self._ring
-        fds = (self._ram.fd, ring.kick_fd, ring.call_fd)
-        arguments = [fds[0], len(self._ram.view), fds[1], fds[2], ring.avail_gpa, ring.used_gpa, ring.size]
-        arguments += [ring.avail_idx, ring.last_used, int(ring.event_idx), spin_us, milliseconds]
-        stdin = "".join(f"{head} {status_at}\n" for head, status_at in self._requests[:depth])
-        sample = run_program("vks-bench-ring", arguments, cpu=LOAD_CPU, stdin=stdin, fds=fds)
-        ring.avail_idx, ring.last_used = ring.avail[1], ring.used_head[1]
-        return sample
-
-
-def tell_event_idx(vault: Vault, ring: SplitRing) -> None:
-    """The first request of a driver: without it no notification is suppressed."""
-    features = {"abi_version_min": 1, "abi_version_max": 1, "driver_features": 1 << F_EVENT_IDX}
-    answer = vault.request(lib.VKS_OP_INFO, data=pack("vks_info_request", features), output_bytes=256)
-    if answer.status != lib.VKS_STATUS_OK:
-        raise RuntimeError(f"info answered 0x{answer.status:x}")
-    ring.event_idx = True
+        return self._load.finish(self._load.start(depth, milliseconds, spin_us=spin_us, cpu=LOAD_CPU))
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from audit.log_writer import NOW_NS, Signer, all_fields, open_log, records, writ
 from vmm_keystore.audit.keeper import CHECKPOINT_FILE, AuditKeeper
 from vmm_keystore.audit.line import Link, time_text
 from vmm_keystore.audit.reader import AuditReader
-from vmm_keystore.audit.segments import compress_segment, list_segments
+from vmm_keystore.audit.segments import compress_segment, list_segments, read_lines, segment_sizes
 from vmm_keystore.audit.selection import Selection
 from vmm_keystore.audit.verify import verify_chain
 from vmm_keystore.errors import CustodianError
@@ -171,6 +171,19 @@ def test_compression_cut_short_loses_nothing(directory: Path) -> None:
     log.close()
     assert all_fields(directory)[: len(before)] == before
     assert verify_chain(directory, key=signer.public).ok
+
+
+def test_segment_compressed_after_it_was_listed(directory: Path) -> None:
+    """Whoever reads by a list made before finds every line where it is now, from any offset."""
+    write_log(directory, Signer(), compress=False)
+    segment = list_segments(directory)[0]
+    lines = list(read_lines(segment.path))
+    offset = lines[1][1]
+    compress_segment(segment)
+    assert not segment.path.exists()
+    assert list(read_lines(segment.path)) == lines
+    assert list(read_lines(segment.path, offset)) == lines[2:]
+    assert segment_sizes([segment])[0] > 0
 
 
 def test_compression_without_room_keeps_the_segment(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:

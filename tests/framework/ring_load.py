@@ -48,8 +48,10 @@ def start_program(
     process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, pass_fds=fds)
     if process.stdin is None:
         raise AssertionError
-    process.stdin.write(stdin)
-    process.stdin.flush()
+    # It begins when it has read everything.
+    with process.stdin as pipe_end:
+        pipe_end.write(stdin)
+    process.stdin = None
     return process
 
 

@@ -4,6 +4,7 @@
 import hashlib
 import hmac
 import secrets
+import time
 from array import array
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -16,6 +17,7 @@ from protocol.worker_rig import RigKey, WorkerRig, Zygote, key_id
 
 from vmm_keystore._vks import ffi, lib
 
+PATIENCE_S = 30.0
 KEY = RigKey(key_id(1), lib.VKS_KEY_TYPE_HMAC_SHA256, secrets.token_bytes(32))
 
 
@@ -121,12 +123,14 @@ def test_a_lying_head_is_sent_as_it_is(vault: Vault) -> None:
 
 
 def test_bytes_flip_while_the_device_works(vault: Vault) -> None:
-    """The racing thread really races: over some hundred requests the device sees different messages."""
+    """The racing thread really races: the device sees different messages, sooner or later."""
     head, slot = vault.take()
     slot.fill(lib.VKS_OP_MAC, key_id=KEY.key_id, data=bytes(64), output_bytes=32)
-    seen = set()
+    seen: set[bytes] = set()
+    end_s = time.monotonic() + PATIENCE_S
     with ByteFlipper(slot.readable, range(72, 72 + 64)) as flipper:
-        for _ in range(300):
+        # How often the flipper has the interpreter is the machine's business.
+        while len(seen) < 2 and time.monotonic() < end_s:
             slot.clear_answer()
             vault.send(head)
             vault.ring.kick()

@@ -37,11 +37,11 @@ class AuditReader:
 
     def page(self, after: int, until: int, limit: int, selection: Selection = EVERYTHING) -> tuple[Lines, int]:
         """Return up to *limit* selected lines behind number *after*, none behind *until*, and where to go on."""
-        return self._stable(lambda: self._page(after, until, limit, selection))
+        return self._readable(lambda: self._page(after, until, limit, selection))
 
     def last(self, until: int, limit: int, selection: Selection = EVERYTHING) -> Lines:
         """Return the last *limit* selected lines, none behind *until*; looks back as far as it must."""
-        return self._stable(lambda: self._last(until, limit, selection))
+        return self._readable(lambda: self._last(until, limit, selection))
 
     def _page(self, after: int, until: int, limit: int, selection: Selection) -> tuple[Lines, int]:
         lines: Lines = []
@@ -85,13 +85,10 @@ class AuditReader:
         fields = parse_line(next(read_lines(segment.path), (b"", 0))[0])
         return fields is not None and str(fields.get("time")) < selection.since
 
-    def _stable(self, read: Callable[[], T]) -> T:
-        # A segment may be compressed, and its first file be gone, between listing and opening.
+    @staticmethod
+    def _readable(read: Callable[[], T]) -> T:
         try:
-            try:
-                return read()
-            except FileNotFoundError:
-                return read()
+            return read()
         except OSError as error:
             raise AuditError(f"cannot read the audit log: {(error.strerror or str(error)).lower()}") from error
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from vmm_keystore.audit.line import parse_line
-from vmm_keystore.audit.segments import list_segments, read_lines
+from vmm_keystore.audit.segments import list_segments, read_lines, segment_sizes
 from vmm_keystore.audit.selection import Selection
 from vmm_keystore.errors import InvalidRequestError
 
@@ -41,8 +41,8 @@ def count_uses(
     for name in names:
         if name not in MEMBERS:
             raise InvalidRequestError(f"there is nothing to count by '{name}'", f"it can be {', '.join(MEMBERS)}")
-    paths = [segment.path for segment in list_segments(directory)]
-    sizes = [path.stat().st_size for path in paths]
+    segments = list_segments(directory)
+    paths, sizes = [segment.path for segment in segments], segment_sizes(segments)
     total: Counts = (Counter(), Counter(), Counter())
     done = 0
     for counts, size in zip(_count_all(paths, tuple(names), selection), sizes, strict=True):

@@ -5,7 +5,7 @@ import errno
 import io
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer as Buffer
 
 _NAME = re.compile(r"audit-(\d{16})\.jsonl(\.zst)?")
+_COMPRESSED = ".zst"
 _UNFINISHED = ".new"
 _CHUNK_BYTES = 1 << 20
 _LEVEL = 3
@@ -33,7 +34,7 @@ class Segment:
     @property
     def compressed(self) -> bool:
         """It is closed and will not change any more."""
-        return self.path.suffix == ".zst"
+        return self.path.suffix == _COMPRESSED
 
 
 def segment_path(directory: Path, first_seq: int) -> Path:
@@ -57,27 +58,52 @@ def list_segments(directory: Path) -> list[Segment]:
 
 
 @contextmanager
-def open_segment(path: Path) -> Iterator[IO[bytes]]:
-    """Open a segment for reading its lines, compressed or not.
+def open_segment(path: Path, offset: int = 0) -> Iterator[IO[bytes]]:
+    """Open a segment for reading its lines from *offset* of their text on, compressed or not.
+
+    One that was listed and is compressed meanwhile is read from where it is now.
 
     Raises:
         OSError: it cannot be read; a damaged compressed file gives EIO.
     """
-    with path.open("rb") as file:
-        if path.suffix == ".zst":
+    with _open_either(path) as file:
+        if Path(file.name).suffix == _COMPRESSED:
             with io.BufferedReader(_Decompressed(file), _CHUNK_BYTES) as lines:
+                skip(lines, offset)
                 yield lines
         else:
+            file.seek(offset)
             yield file
+
+
+def _open_either(path: Path) -> io.BufferedReader:
+    try:
+        return path.open("rb")
+    except FileNotFoundError:
+        if path.suffix == _COMPRESSED:
+            raise
+        return _compressed_path(path).open("rb")
+
+
+def _compressed_path(path: Path) -> Path:
+    return path.with_name(path.name + _COMPRESSED)
+
+
+def segment_sizes(segments: Sequence[Segment]) -> list[int]:
+    """How much there is to read of each, for progress; what cannot be looked at counts nothing."""
+    sizes = []
+    for segment in segments:
+        try:
+            with _open_either(segment.path) as file:
+                sizes.append(os.fstat(file.fileno()).st_size)
+        except OSError:
+            sizes.append(0)
+    return sizes
 
 
 def read_lines(path: Path, offset: int = 0) -> Iterator[tuple[bytes, int]]:
     """Lines from *offset* on with the offset behind each; only the last may lack its newline."""
-    with open_segment(path) as file:
-        if path.suffix == ".zst":
-            skip(file, offset)
-        else:
-            file.seek(offset)
+    with open_segment(path, offset) as file:
         for line in file:
             offset += len(line)
             yield line, offset
@@ -95,7 +121,7 @@ def compress_segment(segment: Segment) -> Path:
     Raises:
         OSError: it could not be written, or does not give back what went in; the segment is as it was.
     """
-    target = segment.path.with_name(segment.path.name + ".zst")
+    target = _compressed_path(segment.path)
     unfinished = target.with_name(target.name + _UNFINISHED)
     try:
         _write_compressed(segment.path, unfinished)

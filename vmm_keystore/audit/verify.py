@@ -15,7 +15,7 @@ from pathlib import Path
 
 from vmm_keystore.audit.line import SEQ_MAX, START, Link
 from vmm_keystore.audit.note import AuditPublicKey
-from vmm_keystore.audit.segments import Segment, list_segments
+from vmm_keystore.audit.segments import Segment, list_segments, segment_sizes
 from vmm_keystore.audit.verify_segment import Task, Walked, walk_segment
 
 Progress = Callable[[int, int], None]
@@ -89,7 +89,7 @@ def verify_chain(
 
 
 def _walk_all(segments: Sequence[Segment], task: Task, progress: Progress) -> Iterator[Walked]:
-    sizes = [segment.path.stat().st_size for segment in segments]
+    sizes = segment_sizes(segments)
     done = 0
     # Hashing and decompression leave the interpreter to others.
     with ThreadPoolExecutor(os.cpu_count()) as executor:

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "crypto_process.h"
@@ -93,6 +94,23 @@ static int wait_ms(enum serve_result result)
     return -1;
 }
 
+/*
+ * Who answers requests of microseconds asks for the shortest turns and thereby has them soon, at the same share of the
+ * processor; slow lanes, the neighbours' too, keep their long ones. Linux 6.12 and later; elsewhere nothing changes.
+ */
+static void ask_for_short_turns(void)
+{
+    struct {
+        uint32_t size, policy;
+        uint64_t flags;
+        int32_t nice;
+        uint32_t priority;
+        uint64_t runtime_ns, deadline_ns, period_ns;
+    } attributes = {.size = sizeof(attributes), .runtime_ns = 100000};
+
+    (void)syscall(SYS_sched_setattr, 0, &attributes, 0);
+}
+
 /* Both stacks are there and nothing of the guest is mapped yet: from here on nothing is opened any more. */
 static int seal(void)
 {
@@ -107,9 +125,11 @@ static int seal(void)
 /* Runs on a secret stack: what crypto spills must not lie elsewhere. */
 static int loop(void *argument)
 {
-    int error = seal();
+    int error;
 
     (void)argument;
+    ask_for_short_turns();
+    error = seal();
     if (!error)
         error = say_ready();
     if (error)

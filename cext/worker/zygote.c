@@ -58,6 +58,10 @@ static _Noreturn void become_worker(void)
         fail("descriptors", -errno);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
+    /* A session of its own: where the kernel groups tasks by session (autogroup), the guests have equal shares of the
+     * processors, however many threads work for each. */
+    if (setsid() < 0)
+        fail("session", -errno);
     (void)prctl(PR_SET_NAME, "vks-worker");
     worker_main(fds[0], fds[1], fds[2], &sandbox);
 }

@@ -45,7 +45,10 @@ def start_program(
     command = [] if cpu is None else ["taskset", "-c", str(cpu)]
     command += [str(PROGRAMS / name), *map(str, arguments)]
     pipe = subprocess.PIPE
-    process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, pass_fds=fds)
+    # Each a session of its own, as the processes of different virtual machines are.
+    process = subprocess.Popen(
+        command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, pass_fds=fds, start_new_session=True
+    )
     if process.stdin is None:
         raise AssertionError
     # It begins when it has read everything.

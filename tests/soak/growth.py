@@ -8,7 +8,7 @@ load is no leak, but what leaks is in every later sample.
 from collections import defaultdict
 from dataclasses import dataclass
 
-from soak.processes import Holding
+from framework.processes import Holding
 
 FD_SLACK = 8
 PRIVATE_SLACK_KIB = 4096

@@ -16,10 +16,10 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 
 from framework.keystored import Keystored
+from framework.processes import Process, adopt_orphans, descendants, holding, kill, reap_adopted, roles
 
 from soak.churn import Churn
 from soak.growth import Growth, Trend
-from soak.processes import Process, adopt_orphans, descendants, holding, kill, reap_adopted, roles
 from soak.records import covered_requests
 from soak.work import READY, Tally, run_guest
 from vmm_keystore._vks import lib

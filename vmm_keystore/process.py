@@ -8,6 +8,8 @@ import resource
 import socket
 import time
 
+from vmm_keystore.log_limit import LogLimit
+
 PR_SET_DUMPABLE = 4
 
 
@@ -42,6 +44,7 @@ def log_to_stderr() -> None:
     """Send every part's log to stderr; libraries only where something is wrong."""
     handler = logging.StreamHandler()
     handler.setFormatter(Formatter())
+    handler.addFilter(LogLimit())
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     for name in ("keystored", "vmm_keystore"):
         logging.getLogger(name).setLevel(logging.INFO)

@@ -141,6 +141,12 @@ class Guest:
             self._closed = True
             self._end()
 
+    def kill(self) -> None:
+        """End it as a crash of the host's program does."""
+        if self._process:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+
     def _end(self) -> None:
         if process := self._process:
             if process.poll() is None:

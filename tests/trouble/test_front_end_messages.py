@@ -8,7 +8,6 @@ works all the time and every one of its answers is checked, and nothing is left 
 
 import itertools
 import os
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -17,14 +16,12 @@ from pathlib import Path
 from typing import Any, Self
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ed25519
-from cryptography.hazmat.primitives.serialization import load_der_public_key
-from framework.checked_work import Ledger, Work, ed25519_work
 from framework.frontend import NEED_REPLY, QEMU_7_2, QEMU_11_1, UML, BackEndRefusedError, FrontEnd, Profile
 from framework.guest_ram import GuestRam
 from framework.keystored import Keystored
+from framework.neighbour import Neighbour
 from framework.processes import descendants, holding, roles
-from framework.ring_guest import RingGuest, ring_guest
+from framework.ring_guest import ring_guest
 from framework.split_ring import SplitRing
 from framework.vault import Vault
 
@@ -142,7 +139,7 @@ class Place:
 
     vault: Keystored
     spoilt: Path
-    neighbour: "Neighbour"
+    neighbour: Neighbour
 
     def wait_disconnected(self) -> None:
         """Wait until the daemon has seen the end of the spoilt guest's connection."""
@@ -156,43 +153,6 @@ class Place:
             time.sleep(0.005)
 
 
-class Neighbour:
-    """Works on a thread until it is told to stop; every answer is checked there."""
-
-    def __init__(self, guest: RingGuest, work: Work) -> None:
-        self._ledger = Ledger(guest.vault)
-        self._guest = guest
-        self._work = work
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run)
-        self.failure = ""
-        self.slowest_s = 0.0
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_exc: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    @property
-    def answered(self) -> int:
-        """How many answers it has had."""
-        return len(self._ledger.sequences)
-
-    def _run(self) -> None:
-        try:
-            while not self._stop.wait(0.002):
-                before_s = time.monotonic()
-                self._ledger.submit(self._work)
-                self._guest.ring.kick()
-                self._ledger.settle(10)
-                self.slowest_s = max(self.slowest_s, time.monotonic() - before_s)
-        except Exception as error:  # noqa: BLE001 - the test looks at it
-            self.failure = f"{type(error).__name__}: {error}"
-
-
 @pytest.fixture(scope="module")
 def place(shared_vault: Keystored) -> Iterator[Place]:
     vault = shared_vault
@@ -200,12 +160,8 @@ def place(shared_vault: Keystored) -> Iterator[Place]:
     vault.api.generate("key", "ed25519")
     for name in ("spoilt", "neighbour"):
         vault.api.grant(name, "key", ["sign"])
-    with ring_guest(path, slot_count=4) as guest:
-        public = load_der_public_key(guest.public("key"))
-        assert isinstance(public, ed25519.Ed25519PublicKey)
-        with Neighbour(guest, ed25519_work(guest.key_id("key"), public)) as neighbour:
-            yield Place(vault, spoilt, neighbour)
-        assert not neighbour.failure
+    with ring_guest(path, slot_count=4) as guest, Neighbour(guest, "key") as neighbour:
+        yield Place(vault, spoilt, neighbour)
 
 
 @contextmanager

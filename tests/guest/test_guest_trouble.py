@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Promise P3 with real virtual machines: reset, killed, stopped, unplugged; a neighbour never notices."""
+
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import cast
+
+import pytest
+from framework.guest import Guest
+from framework.keystored import Keystored
+from framework.neighbour import Neighbour
+from framework.processes import Holding, descendants, holding, roles
+from framework.qemu import QemuGuest, qemu_version
+from framework.ring_guest import ring_guest
+from guest.boot import Boot
+from qemu_images.keystore import content
+from qemu_images.qemu import qemu_11
+
+pytestmark = [pytest.mark.qemu, pytest.mark.timeout(240)]
+
+COMMANDS: dict[str, Callable[[], Sequence[str]]] = {
+    "7.2": lambda: ("qemu-system-x86_64",),
+    "11.1": lambda: qemu_11().command,
+}
+RESETS = 4
+PLUGS = 100
+BUSY = "while :; do echo message | vks sign key >/dev/null 2>&1; done"
+PATIENCE_S = 30.0
+FD_SLACK = 12
+PRIVATE_SLACK_KIB = 4096
+
+
+@dataclass
+class Place:
+    """A daemon, a virtual machine that is in trouble, and a neighbour at work."""
+
+    vault: Keystored
+    boot: Boot
+    version: str
+    neighbour: Neighbour
+
+    def options(self) -> list[str]:
+        """What the vault says to give QEMU."""
+        version = "{}.{}".format(*qemu_version(COMMANDS[self.version]()))
+        options: list[str] = self.vault.facts("qemu-args", "vm", "--qemu", version, "--accel", "tcg")
+        return options
+
+    def start(self, *devices: str) -> QemuGuest:
+        """Boot the machine, with its device unless others are named."""
+        chosen = list(devices) or self.options()
+        return cast("QemuGuest", self.boot("qemu-cloud", content(), devices=chosen, command=COMMANDS[self.version]()))
+
+    def wait(self, *, connected: bool) -> None:
+        """Wait until the daemon has seen the machine come or go."""
+        end_s = time.monotonic() + PATIENCE_S
+        while self.vault.api.get("/guests/vm")["worker"]["connected"] is not connected:
+            assert time.monotonic() < end_s, self.vault.log_text[-3000:]
+            time.sleep(0.01)
+
+
+@pytest.fixture(params=COMMANDS)
+def place(request: pytest.FixtureRequest, vault: Keystored, boot: Boot) -> Iterator[Place]:
+    vault.add_guest("vm")
+    socket = vault.add_guest("neighbour")
+    vault.api.generate("key", "ed25519")
+    for name in ("vm", "neighbour"):
+        vault.api.grant(name, "key", ["sign"])
+    with ring_guest(socket, slot_count=4) as guest, Neighbour(guest, "key") as neighbour:
+        yield Place(vault, boot, request.param, neighbour)
+
+
+def sign(guest: Guest) -> None:
+    assert len(guest.run("echo message | vks sign key").stdout) == 64
+
+
+def test_reset_at_any_moment(place: Place) -> None:
+    """A machine that is reset while it signs boots again and signs; no worker dies of it."""
+    chance = random.Random(7)  # noqa: S311 - moments, not keys
+    guest = place.start()
+    guest.qmp.command("set-action", reboot="reset")
+    for _ in range(RESETS):
+        sign(guest)
+        guest.start(BUSY)
+        time.sleep(chance.random())
+        guest.agent.ready.clear()
+        guest.qmp.command("system_reset")
+        assert guest.agent.ready.wait(PATIENCE_S), "it did not boot again"
+    sign(guest)
+    assert place.vault.api.get("/guests/vm")["worker"]["replaced"] == 0
+
+
+def test_stopped_and_continued(place: Place) -> None:
+    """QMP stop and cont while it signs: it goes on where it was."""
+    guest = place.start()
+    job = guest.start("for i in $(seq 200); do echo message | vks sign key || exit 1; done >/tmp/signatures")
+    while job.status is None:
+        guest.qmp.command("stop")
+        guest.qmp.command("cont")
+        time.sleep(0.05)
+    assert job.status == 0
+    assert len(guest.run("cat /tmp/signatures").stdout) == 200 * 64
+    assert place.vault.api.get("/guests/vm")["worker"]["replaced"] == 0
+
+
+def test_killed_and_started_again(place: Place) -> None:
+    """SIGKILL of QEMU while the guest signs: the daemon lets go, and serves the next one on the same socket."""
+    guest = place.start()
+    sign(guest)
+    guest.start(BUSY)
+    time.sleep(0.3)
+    guest.kill()
+    place.wait(connected=False)
+    sign(place.start())
+
+
+def test_plugged_and_unplugged_hundred_times(place: Place) -> None:
+    """The device comes and goes in a running guest: it works each time, and nothing of it stays on the host."""
+    guest = place.start("-device", "pcie-root-port,id=port0,chassis=1")
+    before: Holding | None = None
+    for number in range(PLUGS):
+        with plugged(place, guest):
+            guest.run("for i in $(seq 100); do [ -e /dev/keystore0 ] && exit 0; sleep 0.05; done; exit 1")
+            if number % 10 == 0:
+                sign(guest)
+        place.wait(connected=False)
+        if number == PLUGS // 4:
+            before, processes = holding(place.vault.pid), settled(place)
+    after = holding(place.vault.pid)
+    assert before
+    assert after
+    assert after.fd_count <= before.fd_count + FD_SLACK
+    assert after.private_kib <= before.private_kib + PRIVATE_SLACK_KIB
+    assert settled(place) == processes
+    assert threading.active_count() < 20
+
+
+def settled(place: Place) -> dict[str, int]:
+    """Our processes by kind, once the standby of a guest that left has ended."""
+    end_s = time.monotonic() + PATIENCE_S
+    while (found := dict(roles(descendants(place.vault.pid)))).get("vks-worker", 0) > 3:
+        assert time.monotonic() < end_s, found
+        time.sleep(0.02)
+    return found
+
+
+@contextmanager
+def plugged(place: Place, guest: QemuGuest) -> Iterator[None]:
+    """Give the guest its device for a while."""
+    address = {"type": "unix", "data": {"path": str(place.vault.folder / "vm.sock")}}
+    guest.qmp.command("chardev-add", id="c", backend={"type": "socket", "data": {"addr": address, "server": False}})
+    guest.qmp.command("object-add", qom_type="cryptodev-vhost-user", id="v", chardev="c")
+    # QEMU 7.2 under TCG cannot set up MSI-X for this device.
+    vectors = {"vectors": 0} if place.version == "7.2" else {}
+    guest.qmp.command("device_add", driver="virtio-crypto-pci", id="d", bus="port0", cryptodev="v", **vectors)
+    yield
+    guest.qmp.command("device_del", id="d")
+    guest.qmp.wait_event("DEVICE_DELETED", match=lambda event: "'d'" in str(event["data"]))
+    guest.qmp.command("object-del", id="v")
+    guest.qmp.command("chardev-remove", id="c")

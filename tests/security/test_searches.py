@@ -150,8 +150,16 @@ PROGRAMS: dict[str, Callable[[Zygote, Path], AbstractContextManager[Searched]]] 
 }
 
 
+@pytest.fixture(scope="module")
+def _secret_memory() -> None:
+    fd = _libc.syscall(SYS["memfd_secret"], 0)
+    if fd < 0:
+        pytest.skip("this kernel has memfd_secret off: secrets are in locked memory, which root can read")
+    os.close(fd)
+
+
 @pytest.fixture(params=PROGRAMS)
-def target(request: pytest.FixtureRequest, zygote: Zygote, tmp_path: Path) -> Iterator[Searched]:
+def target(request: pytest.FixtureRequest, _secret_memory: None, zygote: Zygote, tmp_path: Path) -> Iterator[Searched]:
     """Give each program in turn, with its control planted."""
     with PROGRAMS[request.param](zygote, tmp_path) as searched:
         searched.plant()

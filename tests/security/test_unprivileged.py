@@ -57,7 +57,8 @@ def descriptors_of(pid: int) -> list[str]:
 @pytest.fixture
 def vault() -> Iterator[Keystored]:
     """Give a keystored that root started and that became ``USER``."""
-    daemon = Keystored(arguments=("--user", USER))
+    in_groups = ("setpriv", "--groups", "4,24")
+    daemon = Keystored(program=(*in_groups, str(PROGRAM)), arguments=("--user", USER))
     daemon.folder.chmod(0o755)
     (daemon.folder / "sockets").mkdir()
     os.chown(daemon.folder / "sockets", UID, -1)

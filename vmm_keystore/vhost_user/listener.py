@@ -143,7 +143,8 @@ def _bind(guest_socket: GuestSocket) -> tuple[socket.socket, frozenset[int] | No
         os.fchmod(sock.fileno(), 0o600)
         sock.bind(str(guest_socket.path))
         undo.callback(guest_socket.path.unlink)
-        guest_socket.path.chmod(guest_socket.mode)
+        # The owner's part first: who gave a file away without being privileged may not change its mode.
+        guest_socket.path.chmod(guest_socket.mode & stat.S_IRWXU)
         uids = guest_socket.uids
         try:
             os.chown(guest_socket.path, guest_socket.uid, guest_socket.gid, follow_symlinks=False)
@@ -153,6 +154,8 @@ def _bind(guest_socket: GuestSocket) -> tuple[socket.socket, frozenset[int] | No
                 raise
             _admit(guest_socket.path, guest_socket.uid)
             uids = frozenset({0, guest_socket.uid}) if uids is None else uids
+        if guest_socket.mode & ~stat.S_IRWXU:
+            guest_socket.path.chmod(guest_socket.mode)
         sock.listen(_BACKLOG)
         undo.pop_all()
     return sock, uids

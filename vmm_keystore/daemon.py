@@ -118,7 +118,7 @@ def give_up_rights(stack: ExitStack, user: str | None, state_dir: Path, runtime_
     except ProgramError as error:
         raise DaemonError(str(error)) from error
     stack.callback(first.close)
-    become(identity, (state_dir, runtime_dir, LIBEXEC) if not identity.is_root else ())
+    become(identity, (state_dir, runtime_dir, LIBEXEC))
     # Another user's process is dumpable again.
     harden()
     return first

@@ -91,19 +91,20 @@ def become(identity: Identity, folders: Iterable[Path]) -> None:
     """Be *identity* from now on, for good, without a capability beyond ``ROOT_KEEPS`` of root.
 
     Raises:
-        DaemonError: it could not use one of *folders*.
+        DaemonError: a user that we were not could not use one of *folders*.
         OSError: the kernel refuses.
     """
     keeps = ROOT_KEEPS if identity.is_root else 0
+    changes = os.geteuid() != identity.uid
     if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl")
     _check(lib.vks_bounding_set_keep(keeps))
-    if os.geteuid() != identity.uid:
+    if changes:
         os.setgroups([])
         os.setresgid(identity.gid, identity.gid, identity.gid)
         os.setresuid(identity.uid, identity.uid, identity.uid)
     _check(lib.vks_capabilities_keep(keeps))
-    for folder in folders:
+    for folder in folders if changes else ():
         if not os.access(folder, os.R_OK | os.X_OK):
             raise DaemonError(
                 f"user '{identity.name}' cannot enter {folder}", "it must be allowed to enter every folder above it"

@@ -169,6 +169,17 @@ def test_root_without_a_user_keeps_five_capabilities() -> None:
         assert "hint: useradd --system" in daemon.log_text
 
 
+def test_started_by_a_user_it_stays_that_user() -> None:
+    """It makes its own folders, and its programs share its user, as it says."""
+    as_user = ("setpriv", "--reuid", str(OTHER_UID), "--clear-groups")
+    daemon = Keystored(program=(*as_user, str(PROGRAM)))
+    os.chown(daemon.folder, OTHER_UID, -1)
+    with daemon:
+        assert daemon.api.get("/status")["runs_as"] == f"uid {OTHER_UID}, no capabilities"
+        daemon.add_guest("vm1")
+        assert daemon.api.get("/guests/vm1")["worker"]["sandbox"].startswith(f"shares user {OTHER_UID} with others, ")
+
+
 @pytest.mark.parametrize("kind", ["no such user", "state of another", "not root"])
 def test_who_cannot_be_is_refused(tmp_path: Path, kind: str) -> None:
     """One line with the cause, one with a hint, and nothing left running."""

@@ -20,6 +20,8 @@ from vmm_keystore.audit.keeper import AuditKeeper
 from vmm_keystore.audit.log import AuditLog
 from vmm_keystore.control.app import make_app
 from vmm_keystore.control.server import ControlServer
+from vmm_keystore.errors import DaemonError
+from vmm_keystore.identity import become, choose_identity, give_folder
 from vmm_keystore.process import harden, log_to_stderr, notify
 from vmm_keystore.service.audit import Audit
 from vmm_keystore.service.audit_key import AuditKey
@@ -30,10 +32,14 @@ from vmm_keystore.store.keys import list_keys
 from vmm_keystore.store.state_dir import StateDir
 from vmm_keystore.store.store import Store
 from vmm_keystore.vhost_user.server import Server
+from vmm_keystore.workers.custodian import PROGRAM as CUSTODIAN
 from vmm_keystore.workers.custodian import Custodian, open_kek
+from vmm_keystore.workers.errors import ProgramError
 from vmm_keystore.workers.loop import Loop
 from vmm_keystore.workers.pool import GuestPool
+from vmm_keystore.workers.programs import LIBEXEC, FirstPrograms
 from vmm_keystore.workers.state_memory import default_runtime_dir, prepare_runtime_dir
+from vmm_keystore.workers.zygote import PROGRAM as ZYGOTE
 from vmm_keystore.workers.zygote import Zygote
 
 log = logging.getLogger("keystored")
@@ -51,6 +57,7 @@ def serve(
     control_socket: Path | None = None,
     runtime_dir: Path | None = None,
     journal: Path | None = None,
+    user: str | None = None,
 ) -> None:
     """Run the daemon until SIGTERM or SIGINT; it then ends cleanly and returns.
 
@@ -59,6 +66,7 @@ def serve(
         control_socket: of the control API; in *state_dir* when None.
         runtime_dir: on tmpfs, for state memory; chosen when None.
         journal: socket of a systemd journal that gets a copy of the audit log.
+        user: whom root is to become; chosen when None.
 
     Raises:
         KeystoreError: it cannot start; nothing of it is left running.
@@ -70,7 +78,9 @@ def serve(
         signal.signal(number, stop_requested)
     with ExitStack() as stack:
         try:
-            start(stack, state_dir, control_socket, runtime_dir, journal)
+            runtime_dir = runtime_dir or default_runtime_dir(state_dir)
+            first = give_up_rights(stack, user, state_dir, runtime_dir)
+            start(stack, first, state_dir, control_socket, runtime_dir=runtime_dir, journal=journal)
             wait_for_signal()
         except StopRequested:
             notify("STOPPING=1")
@@ -98,11 +108,29 @@ def stop_requested(_number: int, _frame: FrameType | None) -> None:
     raise StopRequested
 
 
+def give_up_rights(stack: ExitStack, user: str | None, state_dir: Path, runtime_dir: Path) -> FirstPrograms:
+    """Start the programs that need root's rights, then be without them; *stack* ends programs that nobody took."""
+    identity = choose_identity(user)
+    give_folder(state_dir, identity)
+    give_folder(runtime_dir, identity)
+    try:
+        first = FirstPrograms((CUSTODIAN, ZYGOTE), identity.uid)
+    except ProgramError as error:
+        raise DaemonError(str(error)) from error
+    stack.callback(first.close)
+    become(identity, (state_dir, runtime_dir, LIBEXEC))
+    # Another user's process is dumpable again.
+    harden()
+    return first
+
+
 def start(
     stack: ExitStack,
+    first: FirstPrograms,
     state_dir: Path,
     control_socket: Path | None,
-    runtime_dir: Path | None,
+    *,
+    runtime_dir: Path,
     journal: Path | None = None,
 ) -> None:
     """Start every part; *stack* takes apart what was started."""
@@ -116,7 +144,6 @@ def start(
         sink = JournalSink(audit, journal)
         sink.start()
         stack.callback(sink.stop)
-    runtime_dir = runtime_dir or default_runtime_dir(folder.path)
     prepare_runtime_dir(runtime_dir)
 
     def open_root() -> tuple[int, bool]:
@@ -130,15 +157,20 @@ def start(
     loop = Loop("workers")
     loop.start()
     stack.callback(loop.stop)
-    custodian = Custodian(loop, open_root)
+    custodian = Custodian(loop, open_root, first)
     custodian.start()
     stack.callback(custodian.stop)
+    if not custodian.status().is_hidden_from_root:
+        log.warning(
+            "this kernel has memfd_secret off: keys are in locked memory, which root can read; "
+            "hint: boot with secretmem.enable=1"
+        )
     audit_key = AuditKey(store, custodian)
     keeper = AuditKeeper(audit, audit_key)
     keeper.start()
     # After the pool's end, which drains the last records, and before the custodian's.
     stack.callback(keeper.stop)
-    zygote = Zygote(loop)
+    zygote = Zygote(loop, first)
     zygote.start()
     stack.callback(zygote.stop)
     pool = GuestPool(

@@ -13,6 +13,7 @@ from cffi import FFI
 ROOT = Path(__file__).resolve().parents[2]
 HEADERS = [
     ROOT / "guest_driver/include/vmm_keystore.h",
+    ROOT / "cext/sandbox/privileges.h",
     ROOT / "cext/shared/audit.h",
     ROOT / "cext/shared/audit_chain.h",
     ROOT / "cext/shared/ipc.h",

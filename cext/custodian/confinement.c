@@ -77,13 +77,12 @@ static struct vks_syscall_filter root_calls;
 static struct vks_sandbox_report report;
 static uid_t owner;
 
-int vks_confinement_begin(void)
+int vks_confinement_begin(uint32_t keeper)
 {
-    uid_t starter = getuid();
-    int error = vks_sandbox_confine(&report);
+    int error = vks_sandbox_confine(keeper, &report);
 
     /* In a user namespace of our own stat shows our user as getuid does. */
-    owner = report.flags & VKS_SANDBOX_F_OWN_USER ? starter : getuid();
+    owner = report.flags & VKS_SANDBOX_F_OWN_USER ? keeper : getuid();
     if (!error)
         error = vks_syscall_filter_allow(&calls, rules, sizeof(rules) / sizeof(rules[0]));
     if (!error)

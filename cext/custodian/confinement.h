@@ -5,13 +5,14 @@
 
 #include "ipc.h"
 
-/* Before any thread or key; then, with the stack in place, for good. 0 or a negative errno. */
-__attribute__((warn_unused_result)) int vks_confinement_begin(void);
+/* *keeper*: keystored's user. Before any thread or key; then, with the stack in place, for good. 0 or a negative errno.
+ */
+__attribute__((warn_unused_result)) int vks_confinement_begin(uint32_t keeper);
 __attribute__((warn_unused_result)) int vks_confinement_seal(void);
 /* The root of trust is open: no file will be read or written any more. */
 __attribute__((warn_unused_result)) int vks_confinement_root_opened(void);
 
-/* Who must own the root of trust, as stat shows it: the user who started us. */
+/* Who must own the root of trust, as stat shows it: keystored's user. */
 uint32_t vks_confinement_owner(void);
 const struct vks_sandbox_report *vks_confinement_report(void);
 

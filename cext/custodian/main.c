@@ -13,6 +13,7 @@
 #include "ipc_socket.h"
 #include "registers.h"
 #include "requests.h"
+#include "sandbox.h"
 #include "secret_stack.h"
 
 enum {
@@ -38,7 +39,7 @@ static int serve(void *argument)
     return received;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     int error;
 
@@ -49,7 +50,7 @@ int main(void)
         fprintf(stderr, "vks-custodian: cannot set up secret memory: %s\nhint: check ulimit -l\n", strerror(-error));
         return 1;
     }
-    error = vks_confinement_begin();
+    error = vks_confinement_begin(vks_sandbox_keeper(argc, argv));
     if (error) {
         fprintf(stderr, "vks-custodian: cannot set up the sandbox: %s\n", strerror(-error));
         return 1;

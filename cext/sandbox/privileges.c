@@ -75,7 +75,7 @@ int vks_capabilities_keep(uint64_t capabilities)
 }
 
 /* False where the user namespace has no such user; everything else that fails leaves *error*. */
-static bool become(uid_t user, int *error)
+static bool become(uid_t user, uid_t keeper, int *error)
 {
     *error = 0;
     if (syscall(SYS_setresgid, user, user, user) != 0) {
@@ -83,12 +83,12 @@ static bool become(uid_t user, int *error)
             *error = -errno;
         return *error != 0;
     }
-    if (syscall(SYS_setresuid, user, user, user) != 0)
+    if (syscall(SYS_setresuid, user, user, keeper ? keeper : user) != 0)
         *error = -errno;
     return true;
 }
 
-int64_t vks_user_leave(void)
+int64_t vks_user_leave(uint32_t keeper)
 {
     static const uint64_t wanted = CAPABILITY(CAP_SETUID) | CAPABILITY(CAP_SETGID) | CAPABILITY(CAP_KILL);
     const uid_t users[] = {(uid_t)VKS_USER_FIRST + (uid_t)getpid(), VKS_USER_NOBODY};
@@ -101,7 +101,7 @@ int64_t vks_user_leave(void)
     if ((effective & wanted) != wanted || syscall(SYS_setgroups, 0, NULL) != 0)
         return 0;
     for (size_t i = 0; i < sizeof(users) / sizeof(users[0]); i++)
-        if (become(users[i], &error))
+        if (become(users[i], keeper, &error))
             return error ? error : (int64_t)users[i];
     return 0;
 }

@@ -26,10 +26,11 @@ __attribute__((warn_unused_result)) int vks_bounding_set_keep(uint64_t capabilit
 __attribute__((warn_unused_result)) int vks_capabilities_keep(uint64_t capabilities);
 
 /*
- * Become a user of one's own, in no group, if whoever started us can do without being the same user: that takes the
- * capabilities to change user, and to kill a process of another one. The new user; 0: still the old one, for lack of
- * the right or of a user to become; or a negative errno.
+ * Become a user of one's own, in no group, if we have the capabilities for it. *keeper* is who must be able to kill us:
+ * unless it is root, it stays our saved user, which gives it that right and no other, and us nothing that the
+ * system-call filter lets us use. The new user; 0: still the old one, for lack of the right or of a user to become; or
+ * a negative errno.
  */
-__attribute__((warn_unused_result)) int64_t vks_user_leave(void);
+__attribute__((warn_unused_result)) int64_t vks_user_leave(uint32_t keeper);
 
 #endif

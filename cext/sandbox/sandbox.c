@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <linux/capability.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -35,19 +36,38 @@ static void hide(struct vks_sandbox_report *report)
     report->landlock_abi = view.landlock_abi;
 }
 
-int vks_sandbox_confine_spawner(struct vks_sandbox_report *report)
+uint32_t vks_sandbox_keeper(int argc, char **argv)
+{
+    return argc > 1 ? (uint32_t)strtoul(argv[1], NULL, 10) : getuid();
+}
+
+int vks_sandbox_confine_spawner(uint32_t keeper, struct vks_sandbox_report *report)
 {
     int error = harden();
+    int64_t user;
 
     /* Now: in a user namespace of our own, getuid no longer says who we are. */
     report->uid = getuid();
     if (error)
         return error;
     hide(report);
-    return vks_capabilities_keep(SPAWNER_CAPABILITIES);
+    error = vks_bounding_set_keep(SPAWNER_CAPABILITIES);
+    if (error)
+        return error;
+    if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) != 0)
+        return -errno;
+    user = vks_user_leave(keeper);
+    if (user < 0)
+        return (int)user;
+    if (user > 0)
+        report->uid = (uint32_t)user;
+    if (prctl(PR_SET_KEEPCAPS, 0, 0, 0, 0) != 0)
+        return -errno;
+    error = vks_capabilities_keep(SPAWNER_CAPABILITIES);
+    return error ? error : harden();
 }
 
-int vks_sandbox_confine_child(struct vks_sandbox_report *report)
+int vks_sandbox_confine_child(uint32_t keeper, struct vks_sandbox_report *report)
 {
     int error = harden();
     int64_t user;
@@ -59,7 +79,7 @@ int vks_sandbox_confine_child(struct vks_sandbox_report *report)
     error = vks_bounding_set_keep(0);
     if (error)
         return error;
-    user = vks_user_leave();
+    user = vks_user_leave(keeper);
     if (user < 0)
         return (int)user;
     if (user > 0) {
@@ -71,10 +91,10 @@ int vks_sandbox_confine_child(struct vks_sandbox_report *report)
     return error ? error : harden();
 }
 
-int vks_sandbox_confine(struct vks_sandbox_report *report)
+int vks_sandbox_confine(uint32_t keeper, struct vks_sandbox_report *report)
 {
     report->uid = getuid();
-    return vks_sandbox_confine_child(report);
+    return vks_sandbox_confine_child(keeper, report);
 }
 
 int vks_sandbox_confine_user(uint64_t capabilities)

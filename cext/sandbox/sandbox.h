@@ -15,14 +15,18 @@
 #include "ipc.h"
 #include "syscall_filter.h"
 
+/* Who must be able to kill us: the user that our starter runs as, by its first argument, else the user it started us
+ * as. */
+uint32_t vks_sandbox_keeper(int argc, char **argv);
+
 /* All of them: 0 or a negative errno. *report* is zero at first. */
-__attribute__((warn_unused_result)) int vks_sandbox_confine(struct vks_sandbox_report *report);
+__attribute__((warn_unused_result)) int vks_sandbox_confine(uint32_t keeper, struct vks_sandbox_report *report);
 /*
- * A spawner keeps what it takes to make a child another user's, and hides everything that a path names. Its children
- * inherit that and its report, and confine themselves further.
+ * A spawner becomes a user of its own as well, but keeps what it takes to make a child another user's. Its children
+ * inherit its report and that no path names anything, and confine themselves further.
  */
-__attribute__((warn_unused_result)) int vks_sandbox_confine_spawner(struct vks_sandbox_report *report);
-__attribute__((warn_unused_result)) int vks_sandbox_confine_child(struct vks_sandbox_report *report);
+__attribute__((warn_unused_result)) int vks_sandbox_confine_spawner(uint32_t keeper, struct vks_sandbox_report *report);
+__attribute__((warn_unused_result)) int vks_sandbox_confine_child(uint32_t keeper, struct vks_sandbox_report *report);
 
 /*
  * A program that acts for the user who runs it, and reads files with that user's rights: it keeps these capabilities,

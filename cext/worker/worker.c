@@ -163,7 +163,7 @@ static int loop(void *argument)
     }
 }
 
-static void set_up(int control_fd, int key_fd, int state_fd)
+static void set_up(int control_fd, int key_fd, int state_fd, uint32_t keeper)
 {
     int error;
 
@@ -172,7 +172,7 @@ static void set_up(int control_fd, int key_fd, int state_fd)
     worker.ring.kick_fd = worker.ring.call_fd = worker.ring.err_fd = -1;
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN); /* a call fd may be anything, a file as well */
-    if ((error = vks_sandbox_confine_child(&worker.sandbox)))
+    if ((error = vks_sandbox_confine_child(keeper, &worker.sandbox)))
         fail("sandbox", error);
     if ((error = vks_crypto_after_fork()))
         fail("secret memory", error);
@@ -186,12 +186,13 @@ static void set_up(int control_fd, int key_fd, int state_fd)
         fail("slow lane", error);
 }
 
-_Noreturn void worker_main(int control_fd, int key_fd, int state_fd, const struct vks_sandbox_report *spawner)
+_Noreturn void worker_main(int control_fd, int key_fd, int state_fd, uint32_t keeper,
+                           const struct vks_sandbox_report *spawner)
 {
     int error;
 
     worker.sandbox = *spawner;
-    set_up(control_fd, key_fd, state_fd);
+    set_up(control_fd, key_fd, state_fd, keeper);
     error = vks_secret_call(loop, NULL);
     if (error)
         fail("main loop", error);

@@ -53,8 +53,9 @@ struct worker {
 };
 
 /* Serve one guest until keystored is gone; does not return. */
-/* *spawner*: how the process that this one was forked from is confined. */
-_Noreturn void worker_main(int control_fd, int key_fd, int state_fd, const struct vks_sandbox_report *spawner);
+/* *keeper*: who must be able to kill it. *spawner*: how the process that it was forked from is confined. */
+_Noreturn void worker_main(int control_fd, int key_fd, int state_fd, uint32_t keeper,
+                           const struct vks_sandbox_report *spawner);
 
 /* serve.c */
 enum serve_result {

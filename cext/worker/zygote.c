@@ -35,6 +35,7 @@ enum {
 
 static struct vks_ipc_message message;
 static struct vks_sandbox_report sandbox;
+static uint32_t keeper; /* keystored's user */
 
 static _Noreturn void fail(const char *what, int error)
 {
@@ -63,7 +64,7 @@ static _Noreturn void become_worker(void)
     if (setsid() < 0)
         fail("session", -errno);
     (void)prctl(PR_SET_NAME, "vks-worker");
-    worker_main(fds[0], fds[1], fds[2], &sandbox);
+    worker_main(fds[0], fds[1], fds[2], keeper, &sandbox);
 }
 
 static int spawn(void)
@@ -138,17 +139,19 @@ static int null_stdio(void)
     return 0;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     int signal_fd, got, error;
 
+    keeper = vks_sandbox_keeper(argc, argv);
     if ((error = vks_crypto_start_public()) || (error = vks_crypto_warm_up()))
         fail("libcrypto", error);
     signal_fd = open_child_signals();
     if (signal_fd < 0)
         fail("signals", -errno);
     vks_secret_arena_raise_limit();
-    if ((error = null_stdio()) || (error = worker_calls_build()) || (error = vks_sandbox_confine_spawner(&sandbox)))
+    if ((error = null_stdio()) || (error = worker_calls_build()) ||
+        (error = vks_sandbox_confine_spawner(keeper, &sandbox)))
         fail("sandbox", error);
     for (;;) {
         struct pollfd fds[] = {{.fd = CONTROL_FD, .events = POLLIN}, {.fd = signal_fd, .events = POLLIN}};

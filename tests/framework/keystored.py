@@ -42,8 +42,15 @@ class Outcome:
 class Keystored:
     """One daemon on one state directory; starts when entered."""
 
-    def __init__(self, folder: Path | None = None, *, program: Sequence[str] = (str(PROGRAM),)) -> None:
+    def __init__(
+        self,
+        folder: Path | None = None,
+        *,
+        program: Sequence[str] = (str(PROGRAM),),
+        arguments: Sequence[str] = (),
+    ) -> None:
         self._program = tuple(program)
+        self._arguments = tuple(arguments)
         # Short: a socket's path has room for 107 bytes, pytest's folders are long.
         self._own_folder = folder is None
         self.folder = folder or Path(tempfile.mkdtemp(prefix="vks-"))
@@ -82,7 +89,7 @@ class Keystored:
         """Start it and wait until it says that it is ready."""
         self._ready.clear()
         command = [*self._program, "serve", "--state-dir", str(self.state_dir)]
-        command += ["--runtime-dir", str(self.runtime_dir)]
+        command += ["--runtime-dir", str(self.runtime_dir), *self._arguments]
         env = environment() | {"PYTHONFAULTHANDLER": "1"}
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=env)
         self._reader = threading.Thread(target=self._read, args=(self.process,), daemon=True)

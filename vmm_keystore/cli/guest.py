@@ -67,6 +67,7 @@ def guest_show(session: Session, name: GuestName) -> None:
             "qemu pid": worker["front_end_pid"],
             "worker pid": worker["pid"],
             "secret memory": worker["secret_memory"],
+            "sandbox": worker["sandbox"],
             "workers replaced": worker["replaced"],
             "requests set aside": worker["set_aside"],
             "problem": worker["problem"],

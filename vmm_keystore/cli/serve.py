@@ -26,6 +26,12 @@ def serve(
         Path | None,
         typer.Option("--runtime-dir", metavar="DIR", help="Folder on tmpfs for what survives keystored, not the host."),
     ] = None,
+    user: Annotated[
+        str | None,
+        typer.Option(
+            "--user", metavar="NAME", help="User that root becomes at start; without it vmm-keystore, if there is one."
+        ),
+    ] = None,
     journal: Annotated[
         bool, typer.Option("--journal", help="Copy the audit log to systemd's journal as well.")
     ] = False,
@@ -41,5 +47,9 @@ def serve(
     folder = (state_dir or outer.state_dir or Place().resolve_state_dir(os.environ)).absolute()
     socket = place.control_socket or outer.control_socket or folder / CONTROL_SOCKET_NAME
     daemon.serve(
-        folder, control_socket=socket.absolute(), runtime_dir=runtime_dir, journal=journal_socket if journal else None
+        folder,
+        control_socket=socket.absolute(),
+        runtime_dir=runtime_dir.absolute() if runtime_dir else None,
+        journal=journal_socket if journal else None,
+        user=user,
     )

@@ -49,6 +49,7 @@ def guest_info(view: GuestView) -> models.GuestInfo:
             problem=worker.problem,
             replaced=worker.replaced_count,
             set_aside=worker.set_aside_count,
+            sandbox=worker.sandbox,
         ),
     )
 
@@ -123,6 +124,7 @@ def status_info(status: DaemonStatus) -> models.StatusInfo:
     return models.StatusInfo(
         version=version("vmm-keystore"),
         pid=status.pid,
+        runs_as=status.runs_as,
         uptime_s=status.uptime_s,
         state_dir=str(status.state_dir),
         store_schema=status.store_schema,
@@ -146,5 +148,9 @@ def _custodian_info(custodian: CustodianStatus | CustodianError) -> models.Custo
             running=False, pid=None, secret_memory="", root_open=False, problem=custodian.message
         )
     return models.CustodianInfo(
-        running=True, pid=custodian.pid, secret_memory=custodian.secret_memory, root_open=custodian.root_open
+        running=True,
+        pid=custodian.pid,
+        secret_memory=custodian.secret_memory,
+        root_open=custodian.root_open,
+        sandbox=custodian.sandbox,
     )

@@ -114,6 +114,7 @@ class WorkerInfo(Model):
     problem: str = ""
     replaced: int = 0
     set_aside: int = 0
+    sandbox: str = ""
 
 
 class GuestInfo(Model):
@@ -302,6 +303,7 @@ class CustodianInfo(Model):
     pid: int | None
     secret_memory: str
     root_open: bool
+    sandbox: str = ""
     problem: str = ""
 
 
@@ -319,6 +321,7 @@ class StatusInfo(Model):
 
     version: str
     pid: int
+    runs_as: str
     uptime_s: int
     state_dir: str
     store_schema: str

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vmm_keystore.errors import CustodianError
+from vmm_keystore.identity import describe_process
 from vmm_keystore.service.audit import Audit, AuditStatus
 from vmm_keystore.service.changes import Changes
 from vmm_keystore.service.grants import Grants
@@ -34,6 +35,7 @@ class DaemonStatus:
     """The daemon at a glance."""
 
     pid: int
+    runs_as: str
     uptime_s: int
     state_dir: Path
     store_schema: str
@@ -85,6 +87,7 @@ class Keystore:
         guests = self.guests.list()
         return DaemonStatus(
             pid=os.getpid(),
+            runs_as=describe_process(),
             uptime_s=int(time.monotonic() - self._started),
             state_dir=self._state_dir,
             store_schema=self._store.schema,

@@ -53,6 +53,12 @@ class CustodianStatus:
     pid: int
     secret_memory: str
     root_open: bool
+    sandbox: str = ""
+
+    @property
+    def is_hidden_from_root(self) -> bool:
+        """Whether the kernel reads its secrets to nobody."""
+        return self.secret_memory.startswith("memfd")
 
 
 class KeyCustodian(Protocol):
@@ -120,6 +126,8 @@ class WorkerStatus:
     """How often a worker died and another one took its place, since the daemon started."""
     set_aside_count: int = 0
     """Requests answered as an internal error because two workers died over them, since the daemon started."""
+    sandbox: str = ""
+    """How the worker is confined, in one line."""
 
 
 class GuestWorkers(Protocol):

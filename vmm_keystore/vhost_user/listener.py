@@ -10,6 +10,7 @@ import logging
 import os
 import socket
 import stat
+import struct
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,6 +24,8 @@ _log = logging.getLogger(__name__)
 
 _BACKLOG = 4
 _ACCEPT_RETRY_S = 0.1
+_ACL_VERSION, _ACL_NO_ID = 2, 0xFFFFFFFF
+_ACL_OWNER, _ACL_USER, _ACL_GROUP, _ACL_MASK, _ACL_OTHER = 1, 2, 4, 16, 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +55,7 @@ class Listener:
         self.connection: Connection | None = None
         self._factory = factory
         self._reactor = reactor
-        self._sock = _bind(guest_socket)
+        self._sock, self._uids = _bind(guest_socket)
         created = guest_socket.path.lstat()
         self._inode = (created.st_dev, created.st_ino)
         self._listening = False
@@ -119,7 +122,7 @@ class Listener:
             reactor=self._reactor,
             on_closed=self._forget,
         )
-        if self.guest_socket.uids is not None and peer.uid not in self.guest_socket.uids:
+        if self._uids is not None and peer.uid not in self._uids:
             connection.close(f"uid {peer.uid} may not be this guest's front-end")
             return
         self.connection = connection
@@ -130,7 +133,8 @@ class Listener:
             self.connection = None
 
 
-def _bind(guest_socket: GuestSocket) -> socket.socket:
+def _bind(guest_socket: GuestSocket) -> tuple[socket.socket, frozenset[int] | None]:
+    """Make the socket; the second value is who may be at its other end, None for whoever can connect."""
     _remove_stale(guest_socket.path)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     with contextlib.ExitStack() as undo:
@@ -139,11 +143,30 @@ def _bind(guest_socket: GuestSocket) -> socket.socket:
         os.fchmod(sock.fileno(), 0o600)
         sock.bind(str(guest_socket.path))
         undo.callback(guest_socket.path.unlink)
-        os.chown(guest_socket.path, guest_socket.uid, guest_socket.gid, follow_symlinks=False)
-        guest_socket.path.chmod(guest_socket.mode)
+        # The owner's part first: who gave a file away without being privileged may not change its mode.
+        guest_socket.path.chmod(guest_socket.mode & stat.S_IRWXU)
+        uids = guest_socket.uids
+        try:
+            os.chown(guest_socket.path, guest_socket.uid, guest_socket.gid, follow_symlinks=False)
+        except PermissionError:
+            # Only root gives files away; everybody may admit somebody to what is his.
+            if guest_socket.gid != -1:
+                raise
+            _admit(guest_socket.path, guest_socket.uid)
+            uids = frozenset({0, guest_socket.uid}) if uids is None else uids
+        if guest_socket.mode & ~stat.S_IRWXU:
+            guest_socket.path.chmod(guest_socket.mode)
         sock.listen(_BACKLOG)
         undo.pop_all()
-    return sock
+    return sock, uids
+
+
+def _admit(path: Path, uid: int) -> None:
+    """Let *uid* connect as well, by an access control list (linux/posix_acl_xattr.h)."""
+    entries = [(_ACL_OWNER, 6, _ACL_NO_ID), (_ACL_USER, 6, uid), (_ACL_GROUP, 0, _ACL_NO_ID)]
+    entries += [(_ACL_MASK, 6, _ACL_NO_ID), (_ACL_OTHER, 0, _ACL_NO_ID)]
+    content = struct.pack("<I", _ACL_VERSION) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
+    os.setxattr(path, "system.posix_acl_access", content, follow_symlinks=False)
 
 
 def _remove_stale(path: Path) -> None:

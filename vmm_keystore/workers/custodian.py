@@ -23,10 +23,13 @@ from vmm_keystore.workers.connection import Connection
 from vmm_keystore.workers.errors import ProgramError, ProgramLostError, ProgramRefusedError
 from vmm_keystore.workers.ipc import HEAD_BYTES, REPLY, Form, Message, pack
 from vmm_keystore.workers.loop import Loop
+from vmm_keystore.workers.programs import FirstPrograms
+from vmm_keystore.workers.sandbox import describe
 from vmm_keystore.workers.supervised import SupervisedProgram
 
 log = logging.getLogger(__name__)
 
+PROGRAM = "vks-custodian"
 KIND_FILE = 1
 GENERATE_TIMEOUT_S = 60.0  # RSA-4096 on a busy machine
 TIMEOUT_S = 5.0
@@ -112,15 +115,23 @@ def create_durably(path: Path, flags: int) -> int:
 class Custodian:
     """``service.ports.KeyCustodian`` over vks-custodian, and the loading of keys into workers."""
 
-    def __init__(self, loop: Loop, open_root: Callable[[], tuple[int, bool]]) -> None:
+    def __init__(self, loop: Loop, open_root: Callable[[], tuple[int, bool]], first: FirstPrograms) -> None:
         """Set up without starting.
 
         Args:
             loop: watches the program.
             open_root: gives the KEK file's descriptor, and whether a KEK must be made; called at each (re)start.
+            first: has the first one.
         """
         self._open_root = open_root
-        self._program = SupervisedProgram(loop, "vks-custodian", FORMS, self._prepare)
+        self._program = SupervisedProgram(
+            loop,
+            PROGRAM,
+            FORMS,
+            self._prepare,
+            first=first,
+            without_rights="the custodian is no user of its own, but keystored's",
+        )
         self._channels: dict[int, int] = {}
         self._channels_lock = threading.Lock()
 
@@ -169,6 +180,7 @@ class Custodian:
             pid=self._program.pid or 0,
             secret_memory=SECRET_MEMORY.get(body.secret_memory, "unknown"),
             root_open=body.root_open == 1,
+            sandbox=describe(body.sandbox),
         )
 
     def generate(self, key_id: bytes, version: int, key_type: KeyType) -> SealedKey:

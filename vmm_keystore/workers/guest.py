@@ -105,6 +105,7 @@ class GuestWorker:
         return WorkerStatus(
             pid=worker.pid if worker else None,
             secret_memory=worker.secret_memory if worker else "",
+            sandbox=worker.sandbox if worker else "",
             generation=worker.generation if worker else 0,
             front_end_pid=session.front_end_pid if session else None,
             problem=listening_problem or self._crash_problem() or self.problem,

@@ -5,6 +5,7 @@ Threads: callers of the ports (may block), the loop (reads sockets, never blocks
 one that drains audit rings. The vhost-user thread only enters through the sessions.
 """
 
+import errno
 import logging
 import threading
 from collections.abc import Callable
@@ -121,9 +122,10 @@ class GuestPool:
             raise WorkerError(str(error), "choose another --socket, or stop whoever uses it") from error
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
-            raise WorkerError(
-                f"cannot listen on {guest.socket}: {reason}", "its folder must exist and be writable"
-            ) from error
+            hint = "its folder must exist and be writable"
+            if error.errno in {errno.EOPNOTSUPP, errno.EPERM}:
+                hint = "its file system must have access control lists, or keystored the right to give files away"
+            raise WorkerError(f"cannot listen on {guest.socket}: {reason}", hint) from error
 
     def _run_later(self, action: Callable[[], None]) -> None:
         def run() -> None:

@@ -65,12 +65,14 @@ def control_pair() -> tuple[socket.socket, socket.socket]:
     return ours, theirs
 
 
-def start_program(name: str) -> tuple[Process, socket.socket]:
+def start_program(name: str, keeper_uid: int | None = None) -> tuple[Process, socket.socket]:
     """Start a program with no environment, in its own process group; our end of its control socket comes with it.
 
-    The group keeps a terminal's ctrl-c away from it: keystored ends its programs in order.
+    The group keeps a terminal's ctrl-c away from it: keystored ends its programs in order. *keeper_uid* is who must be
+    able to kill it, and its children, whatever user they become; None: who we are now.
     """
     path = program_path(name)
+    keeper = os.geteuid() if keeper_uid is None else keeper_uid
     ours, theirs = control_pair()
     with theirs:
         actions = [
@@ -78,8 +80,44 @@ def start_program(name: str) -> tuple[Process, socket.socket]:
             (os.POSIX_SPAWN_DUP2, theirs.fileno(), CONTROL_FD),
         ]
         try:
-            pid = os.posix_spawn(path, [name], {}, file_actions=actions, setpgroup=0, setsigmask=())
+            pid = os.posix_spawn(path, [name, str(keeper)], {}, file_actions=actions, setpgroup=0, setsigmask=())
         except OSError:
             ours.close()
             raise
     return Process(pid, os.pidfd_open(pid)), ours
+
+
+class FirstPrograms:
+    """Programs started before keystored gave up the rights that they need; each is taken over once."""
+
+    def __init__(self, names: tuple[str, ...], keeper_uid: int) -> None:
+        """Start them for a keystored that will be *keeper_uid*.
+
+        Raises:
+            ProgramMissingError: one is not installed; none is left running.
+        """
+        self._starter_uid = os.geteuid()
+        self._waiting: dict[str, tuple[Process, socket.socket]] = {}
+        try:
+            for name in names:
+                self._waiting[name] = start_program(name, keeper_uid)
+        except BaseException:
+            self.close()
+            raise
+
+    def take(self, name: str) -> tuple[Process, socket.socket] | None:
+        """Give the program to whoever looks after it from now on; None when it was taken."""
+        return self._waiting.pop(name, None)
+
+    @property
+    def had_more_rights(self) -> bool:
+        """Whether a program that is started now cannot do what these can."""
+        return self._starter_uid != os.geteuid()
+
+    def close(self) -> None:
+        """End those that nobody took."""
+        while self._waiting:
+            process, control = self._waiting.popitem()[1]
+            process.kill()
+            process.close(reap=True)
+            control.close()

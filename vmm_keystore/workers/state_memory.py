@@ -52,8 +52,9 @@ def prepare_runtime_dir(path: Path) -> None:
     Raises:
         StateMemoryError: it is not on tmpfs, or somebody else's.
     """
-    for directory in (path.parent, path):
-        directory.mkdir(mode=0o700, exist_ok=True)
+    if not path.is_dir():
+        path.parent.mkdir(mode=0o711, exist_ok=True)
+        path.mkdir(mode=0o700, exist_ok=True)
     status, parent = path.lstat(), path.parent.lstat()
     ours = stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid()
     # Whoever owns or may write the parent could exchange the directory; the sticky bit of /dev/shm forbids it.

@@ -14,7 +14,7 @@ from vmm_keystore.workers.connection import Connection
 from vmm_keystore.workers.errors import ProgramLostError
 from vmm_keystore.workers.ipc import Form
 from vmm_keystore.workers.loop import Loop
-from vmm_keystore.workers.programs import Process, start_program
+from vmm_keystore.workers.programs import FirstPrograms, Process, start_program
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +28,14 @@ class SupervisedProgram:
     """Starts a program, keeps it running, gives its connection to whoever asks."""
 
     def __init__(
-        self, loop: Loop, name: str, forms: Mapping[int, Form], prepare: Callable[[Connection], None] | None = None
+        self,
+        loop: Loop,
+        name: str,
+        forms: Mapping[int, Form],
+        prepare: Callable[[Connection], None] | None = None,
+        *,
+        first: FirstPrograms | None = None,
+        without_rights: str = "",
     ) -> None:
         """Set up without starting.
 
@@ -37,11 +44,15 @@ class SupervisedProgram:
             name: of the installed program.
             forms: of the messages it sends.
             prepare: tells a fresh program what it must know before anybody else may ask it.
+            first: has the first one; None: every one is started here.
+            without_rights: what a later one means, when it can only have the rights that keystored kept.
         """
         self._loop = loop
         self._name = name
         self._forms = forms
         self._prepare = prepare
+        self._first = first
+        self._without_rights = without_rights
         self._changed = threading.Condition()
         self._child: Process | None = None
         self._connection: Connection | None = None
@@ -61,7 +72,8 @@ class SupervisedProgram:
         Raises:
             ProgramError: it is missing, or ended or refused while it was prepared; nothing is left running.
         """
-        child, control = start_program(self._name)
+        early = self._first.take(self._name) if self._first else None
+        child, control = early or start_program(self._name)
         connection = Connection(
             self._loop,
             control,
@@ -153,4 +165,6 @@ class SupervisedProgram:
                 log.error("%s could not be restarted: %s", self._name, error)
             else:
                 log.info("%s restarted, pid %s", self._name, self.pid)
+                if self._first and self._first.had_more_rights:
+                    log.error("%s; hint: restart keystored", self._without_rights)
                 return

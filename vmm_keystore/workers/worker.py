@@ -23,6 +23,7 @@ from vmm_keystore.workers.errors import ProgramError, ProgramLostError, ProgramR
 from vmm_keystore.workers.ipc import REPLY, Form, Message, pack
 from vmm_keystore.workers.loop import Loop
 from vmm_keystore.workers.programs import Process, control_pair
+from vmm_keystore.workers.sandbox import describe
 from vmm_keystore.workers.snapshot import seal_snapshot
 from vmm_keystore.workers.zygote import Zygote
 
@@ -83,6 +84,7 @@ class Worker:
         self.worker_id = worker_id
         self.pid = process.pid
         self.secret_memory = ""
+        self.sandbox = ""
         self.held: frozenset[KeyVersion] = frozenset()
         self.generation = 0
         self.ended = process.ended
@@ -217,6 +219,7 @@ class Worker:
         body: Any = message.body
         if message.type == lib.VKS_WORKER_READY and not self._ready.done():
             self.secret_memory = SECRET_MEMORY.get(body.secret_memory, "unknown")
+            self.sandbox = describe(body.sandbox)
             self._ready.set_result(None)
         elif message.type == lib.VKS_WORKER_KEYS_LOADED and body.load_id in self._loads:
             loaded = self._loads.pop(body.load_id)

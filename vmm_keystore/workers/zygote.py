@@ -6,9 +6,10 @@ from vmm_keystore.errors import WorkerError
 from vmm_keystore.workers.errors import ProgramError, ProgramLostError
 from vmm_keystore.workers.ipc import REPLY, Form, Message, pack
 from vmm_keystore.workers.loop import Loop
-from vmm_keystore.workers.programs import Process
+from vmm_keystore.workers.programs import FirstPrograms, Process
 from vmm_keystore.workers.supervised import SupervisedProgram
 
+PROGRAM = "vks-zygote"
 FORMS = {lib.VKS_ZYGOTE_SPAWN | REPLY: Form("vks_zygote_spawned", fd_count=1)}
 START_TIMEOUT_S = 10.0  # the first spawn waits for the warm-up
 
@@ -16,8 +17,10 @@ START_TIMEOUT_S = 10.0  # the first spawn waits for the warm-up
 class Zygote:
     """Forks workers; restarted when it dies, which workers do not notice."""
 
-    def __init__(self, loop: Loop) -> None:
-        self._program = SupervisedProgram(loop, "vks-zygote", FORMS)
+    def __init__(self, loop: Loop, first: FirstPrograms) -> None:
+        self._program = SupervisedProgram(
+            loop, PROGRAM, FORMS, first=first, without_rights="new workers are no users of their own, but keystored's"
+        )
 
     @property
     def pid(self) -> int | None:

@@ -97,7 +97,7 @@ def test_the_socket_has_its_mode_from_the_start(
         assert found.st_uid == os.geteuid()
         server.remove_guest("g")
         assert not (tmp_path / "g.sock").exists()
-    assert between == [0o600, 0o600, 0]
+    assert between == [0o600, 0o600, 0o600]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")

@@ -21,7 +21,7 @@ from vmm_keystore.audit.log import AuditLog
 from vmm_keystore.control.app import make_app
 from vmm_keystore.control.server import ControlServer
 from vmm_keystore.errors import DaemonError
-from vmm_keystore.identity import become, choose_identity, give_folder
+from vmm_keystore.identity import become, choose_identity, give_folder, log_process
 from vmm_keystore.process import harden, log_to_stderr, notify
 from vmm_keystore.service.audit import Audit
 from vmm_keystore.service.audit_key import AuditKey
@@ -160,11 +160,6 @@ def start(
     custodian = Custodian(loop, open_root, first)
     custodian.start()
     stack.callback(custodian.stop)
-    if not custodian.status().is_hidden_from_root:
-        log.warning(
-            "this kernel has memfd_secret off: keys are in locked memory, which root can read; "
-            "hint: boot with secretmem.enable=1"
-        )
     audit_key = AuditKey(store, custodian)
     keeper = AuditKeeper(audit, audit_key)
     keeper.start()
@@ -190,5 +185,11 @@ def start(
     control = ControlServer(make_app(keystore, frozenset({0, os.geteuid()})), control_socket)
     control.start()
     stack.callback(control.stop)
+    log_process()
+    if not custodian.status().is_hidden_from_root:
+        log.warning(
+            "this kernel has memfd_secret off: keys are in locked memory, which root can read; "
+            "hint: boot with secretmem.enable=1"
+        )
     log.info("keystored ready: control %s, guests %d", control_socket, pool.guest_count)
     notify("READY=1")

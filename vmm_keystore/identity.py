@@ -109,7 +109,11 @@ def become(identity: Identity, folders: Iterable[Path]) -> None:
             raise DaemonError(
                 f"user '{identity.name}' cannot enter {folder}", "it must be allowed to enter every folder above it"
             )
-    if identity.is_root:
+
+
+def log_process() -> None:
+    """Say in the log which user this process is; root is worth a warning."""
+    if os.geteuid() == 0:
         log.warning(
             "keystored runs as %s; hint: useradd --system --shell /usr/sbin/nologin %s, or serve --user",
             describe_process(),

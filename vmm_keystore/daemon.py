@@ -57,6 +57,8 @@ def serve(
     control_socket: Path | None = None,
     runtime_dir: Path | None = None,
     journal: Path | None = None,
+    *,
+    poll_us: int = 0,
     user: str | None = None,
 ) -> None:
     """Run the daemon until SIGTERM or SIGINT; it then ends cleanly and returns.
@@ -66,6 +68,7 @@ def serve(
         control_socket: of the control API; in *state_dir* when None.
         runtime_dir: on tmpfs, for state memory; chosen when None.
         journal: socket of a systemd journal that gets a copy of the audit log.
+        poll_us: how long a worker looks at its ring before it sleeps.
         user: whom root is to become; chosen when None.
 
     Raises:
@@ -80,7 +83,7 @@ def serve(
         try:
             runtime_dir = runtime_dir or default_runtime_dir(state_dir)
             first = give_up_rights(stack, user, state_dir, runtime_dir)
-            start(stack, first, state_dir, control_socket, runtime_dir=runtime_dir, journal=journal)
+            start(stack, first, state_dir, control_socket, runtime_dir=runtime_dir, journal=journal, poll_us=poll_us)
             wait_for_signal()
         except StopRequested:
             notify("STOPPING=1")
@@ -132,6 +135,7 @@ def start(
     *,
     runtime_dir: Path,
     journal: Path | None = None,
+    poll_us: int = 0,
 ) -> None:
     """Start every part; *stack* takes apart what was started."""
     folder = stack.enter_context(StateDir(state_dir))
@@ -175,6 +179,7 @@ def start(
         keys=StoreGuestKeys(store),
         sink=audit,
         runtime_dir=runtime_dir,
+        poll_us=poll_us,
         server=server,
     )
     stack.callback(pool.stop)

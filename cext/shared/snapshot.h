@@ -16,6 +16,7 @@ enum vks_snapshot_limit {
     VKS_SNAPSHOT_VERSION = 1,
     VKS_SNAPSHOT_KEYS_MAX = 131072,
     VKS_SNAPSHOT_UIDS_MAX = 8,
+    VKS_SNAPSHOT_POLL_US_MAX = 1000,
 };
 
 struct vks_snapshot_head {
@@ -23,7 +24,7 @@ struct vks_snapshot_head {
     uint32_t version;
     uint64_t generation; /* grows with every publication to this worker */
     uint32_t key_count;
-    uint32_t reserved;
+    uint32_t poll_us;       /* how long a worker looks at its ring before it sleeps, 0: not at all */
     uint8_t guest_name[64]; /* NUL-padded */
 };
 

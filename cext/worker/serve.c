@@ -20,6 +20,13 @@ enum {
     SET_ASIDE_DEATHS = 2,
 };
 
+static void cpu_relax(void)
+{
+#ifdef __x86_64__
+    __builtin_ia32_pause();
+#endif
+}
+
 static uint64_t realtime_ns(void)
 {
     struct timespec now;
@@ -255,13 +262,46 @@ static enum serve_result serve_batch(struct worker *worker)
             ring_break(worker, found);
             return SERVE_IDLE;
         }
-        if (found == 0) {
-            vks_vring_want_kick(&worker->ring.vring);
-            return vks_vring_available(&worker->ring.vring) ? SERVE_MORE : SERVE_IDLE;
-        }
+        if (found == 0)
+            return SERVE_IDLE;
         serve_head(worker, head);
     }
     return SERVE_MORE;
+}
+
+static uint64_t monotonic_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+/* Anything but 0: requests, or a broken ring to be told about. */
+static bool has_work(struct worker *worker)
+{
+    return vks_vring_available(&worker->ring.vring) != 0 || slow_lane_count(&worker->slow, SLOW_DONE);
+}
+
+bool serve_await(struct worker *worker)
+{
+    uint64_t spin_ns = worker->table ? poll_spin_ns(&worker->spin, worker->table->head.poll_us) : 0;
+    uint64_t end_ns = spin_ns ? monotonic_ns() + spin_ns : 0;
+    bool found = false;
+
+    if (!worker->ring.running)
+        return false;
+    /* No kick is asked for meanwhile: avail_event stays where it was. */
+    while (spin_ns && !found && monotonic_ns() < end_ns) {
+        cpu_relax();
+        found = has_work(worker);
+    }
+    if (spin_ns)
+        poll_spin_note(&worker->spin, found);
+    if (found)
+        return true;
+    vks_vring_want_kick(&worker->ring.vring);
+    return has_work(worker);
 }
 
 enum serve_result serve(struct worker *worker)

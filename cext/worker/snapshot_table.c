@@ -48,7 +48,8 @@ static int head_read(struct vks_snapshot_head *head, int fd, uint64_t size_bytes
     if (read_all(fd, head, sizeof(*head), 0))
         return -EPROTO;
     if (head->magic != VKS_SNAPSHOT_MAGIC || head->version != VKS_SNAPSHOT_VERSION || head->generation != generation ||
-        head->key_count > VKS_SNAPSHOT_KEYS_MAX || head->reserved || head->guest_name[sizeof(head->guest_name) - 1])
+        head->key_count > VKS_SNAPSHOT_KEYS_MAX || head->poll_us > VKS_SNAPSHOT_POLL_US_MAX ||
+        head->guest_name[sizeof(head->guest_name) - 1])
         return -EPROTO;
     return size_bytes == sizeof(*head) + head->key_count * sizeof(struct vks_snapshot_key) ? 0 : -EPROTO;
 }

@@ -135,7 +135,8 @@ static int loop(void *argument)
     if (error)
         return error;
     for (;;) {
-        int timeout_ms = wait_ms(serve(&worker));
+        enum serve_result result = serve(&worker);
+        int timeout_ms = wait_ms(result == SERVE_IDLE && serve_await(&worker) ? SERVE_MORE : result);
         struct pollfd fds[] = {
             {.fd = worker.control_fd, .events = POLLIN},
             {.fd = worker.key_fd, .events = POLLIN},

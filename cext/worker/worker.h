@@ -20,6 +20,7 @@
 #include "job.h"
 #include "key_loads.h"
 #include "lane_slow.h"
+#include "poll_spin.h"
 #include "snapshot_table.h"
 #include "vring.h"
 
@@ -45,6 +46,7 @@ struct worker {
     struct slow_lane slow;
     struct snapshot_table *table;
     struct key_loads loads;
+    struct poll_spin spin;
     uint64_t now_ns; /* CLOCK_REALTIME at the last record, or when the batch began */
     struct vks_sandbox_report sandbox;
     bool snapshot_waits; /* its reply waits until a running job has let go of a key that was taken away */
@@ -65,6 +67,11 @@ enum serve_result {
 };
 /* Take and answer up to one batch, give done jobs their answers, signal once. */
 enum serve_result serve(struct worker *worker);
+/*
+ * With nothing to do: look for work for as long as the snapshot allows, then ask for kicks. False when the worker may
+ * sleep: nothing is there, and whatever comes will wake it.
+ */
+bool serve_await(struct worker *worker);
 /* Record and answer what the slow lane has done, as far as the audit ring has room. */
 void serve_done_jobs(struct worker *worker);
 

@@ -2,8 +2,10 @@
 """``python -m bench``: measure, print the table, write build/bench.json."""
 
 import argparse
+import itertools
 import sys
 from collections import defaultdict
+from contextlib import ExitStack
 from pathlib import Path
 
 from framework.ring_load import Sample, read_sample, start_program
@@ -15,7 +17,7 @@ from bench.vault_subject import CRYPTO_CPU, VaultSubject, vault_subject
 ROUNDS = 5
 MILLISECONDS = 150
 SPIN_US = 50
-"""How long who waits for an answer looks at the ring before it sleeps."""
+"""How long both sides of a polling ring look at it before they sleep."""
 JSON = Path(__file__).resolve().parents[2] / "build/bench.json"
 
 
@@ -28,34 +30,43 @@ def main() -> int:
     parser.add_argument("--json", type=Path, default=JSON, help="where the rows go")
     options = parser.parse_args()
     rows: list[Row] = []
-    with vault_subject() as subject:
+    with vault_subject(0) as asleep, vault_subject(SPIN_US) as polling:
         for operation in OPERATIONS:
             if not operation.name.startswith(options.only):
                 continue
             for size_bytes in operation.sizes:
                 print(f"bench: {operation.name}, {size_bytes} bytes", file=sys.stderr, flush=True)
                 wanted = list(cells(operation, size_bytes))
-                rows += measure(subject, wanted, options.rounds, options.milliseconds)
+                rows += measure({False: asleep, True: polling}, wanted, options.rounds, options.milliseconds)
     write_json(rows, options.json)
     print_table(rows)
     return 0
 
 
-def measure(subject: VaultSubject, wanted: list[Cell], rounds: int, milliseconds: int) -> list[Row]:
-    """Every depth of one operation and size, in turn with plain libcrypto."""
+def measure(subjects: dict[bool, VaultSubject], wanted: list[Cell], rounds: int, milliseconds: int) -> list[Row]:
+    """Every depth of one operation and size, asleep and polling, in turn with plain libcrypto."""
     operation, size_bytes = wanted[0].operation, wanted[0].size_bytes
+    depth_max = max(cell.depth for cell in wanted)
     raw: list[Sample] = []
-    vault: dict[int, list[Sample]] = defaultdict(list)
-    with subject.connected(operation, size_bytes, max(cell.depth for cell in wanted)) as load:
+    vault: dict[tuple[bool, int], list[Sample]] = defaultdict(list)
+    with ExitStack() as stack:
+        loads = {
+            polling: stack.enter_context(subject.connected(operation, size_bytes, depth_max))
+            for polling, subject in subjects.items()
+        }
         for _ in range(rounds):
             arguments = [operation.name, size_bytes, milliseconds]
             raw.append(read_sample(start_program("vks-bench-raw", arguments, cpu=CRYPTO_CPU)))
-            for cell in wanted:
-                vault[cell.depth].append(load.run(cell.depth, milliseconds, SPIN_US))
+            for cell, (polling, load) in itertools.product(wanted, loads.items()):
+                # Who is asleep is asked by who sleeps: both sides, or neither.
+                spin_us = SPIN_US if polling else 0
+                vault[polling, cell.depth].append(load.run(cell.depth, milliseconds, spin_us))
     rows = [make_row("libcrypto", operation.name, size_bytes, 1, "libcrypto", polling=False, samples=raw, baseline=raw)]
     rows += [
-        make_row("vault", operation.name, size_bytes, depth, "libcrypto", polling=False, samples=samples, baseline=raw)
-        for depth, samples in vault.items()
+        make_row(
+            "vault", operation.name, size_bytes, depth, "libcrypto", polling=polling, samples=samples, baseline=raw
+        )
+        for (polling, depth), samples in vault.items()
     ]
     return rows
 

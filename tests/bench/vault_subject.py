@@ -84,9 +84,9 @@ class Load:
 
 
 @contextmanager
-def vault_subject() -> Iterator[VaultSubject]:
-    """Start a daemon with a guest and its keys."""
-    with Keystored() as daemon:
+def vault_subject(poll_us: int) -> Iterator[VaultSubject]:
+    """Start a daemon with a guest and its keys, whose workers poll for so long."""
+    with Keystored(arguments=("--poll-us", str(poll_us))) as daemon:
         socket = daemon.add_guest(GUEST)
         for operation in OPERATIONS:
             daemon.api.generate(operation.name, operation.key_type)

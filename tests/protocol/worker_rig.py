@@ -182,6 +182,7 @@ class WorkerRig:
             self.pid, self.pidfd = zygote.spawn(theirs.fileno(), their_keys.fileno(), self.state_fd)
         self._tag = 0
         self._generation = 0
+        self.poll_us = 0
         self.events: list[Reply] = []
         self.ready = self.receive()
 
@@ -303,7 +304,7 @@ class WorkerRig:
     def post_permitted(self, keys: Sequence[PermittedKey]) -> int:
         """Send such a snapshot; the tag of its reply."""
         self._generation += 1
-        content = build_snapshot("guest", self._generation, keys)
+        content = build_snapshot("guest", self._generation, keys, poll_us=self.poll_us)
         fd = seal_snapshot(content)
         try:
             body = pack("vks_worker_snapshot", {"generation": self._generation, "size_bytes": len(content)})

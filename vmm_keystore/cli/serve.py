@@ -11,6 +11,9 @@ import typer
 
 from vmm_keystore.cli.session import CONTROL_SOCKET_NAME, ControlSocketOption, Place, StateDirOption
 
+POLL_US_MAX = 1000
+"""VKS_SNAPSHOT_POLL_US_MAX, which only the daemon can import."""
+
 
 def register(app: typer.Typer) -> None:
     """Add the command to *app*."""
@@ -32,6 +35,17 @@ def serve(
             "--user", metavar="NAME", help="User that root becomes at start; without it vmm-keystore, if there is one."
         ),
     ] = None,
+    poll_us: Annotated[
+        int,
+        typer.Option(
+            "--poll-us",
+            metavar="N",
+            min=0,
+            max=POLL_US_MAX,
+            help="Microseconds that a worker looks for the next request before it sleeps: quicker answers for the time "
+            "of a processor. 0, the default: it sleeps at once.",
+        ),
+    ] = 0,
     journal: Annotated[
         bool, typer.Option("--journal", help="Copy the audit log to systemd's journal as well.")
     ] = False,
@@ -51,5 +65,6 @@ def serve(
         control_socket=socket.absolute(),
         runtime_dir=runtime_dir.absolute() if runtime_dir else None,
         journal=journal_socket if journal else None,
+        poll_us=poll_us,
         user=user,
     )

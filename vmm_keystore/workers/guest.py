@@ -45,6 +45,8 @@ class Surroundings:
     keys: GuestKeys
     sink: AuditSink
     runtime_dir: Path
+    poll_us: int
+    """How long a worker looks at its ring before it sleeps."""
     run_later: Callable[[Callable[[], None]], None]
     """Run what may block on another thread, soon."""
 
@@ -204,6 +206,7 @@ class GuestWorker:
                 custodian=self._around.custodian,
                 guest=self._name,
                 state_fd=self._state.fd,
+                poll_us=self._around.poll_us,
                 on_ended=self._worker_ended,
                 on_set_aside=self._note_set_aside,
             )

@@ -40,13 +40,17 @@ class GuestPool:
         keys: GuestKeys,
         sink: AuditSink,
         runtime_dir: Path,
+        poll_us: int,
         server: Server,
     ) -> None:
-        """Set up without starting anything; *runtime_dir* holds the state memory files."""
+        """Set up without starting anything.
+
+        *runtime_dir* holds the state memory files; *poll_us* is how long a worker looks at its ring before it sleeps.
+        """
         self._replacing = ThreadPoolExecutor(REPLACING_THREADS, thread_name_prefix="replace-worker")
         self._keys = keys
         self._server = server
-        self._surroundings = Surroundings(loop, zygote, custodian, keys, sink, runtime_dir, self._run_later)
+        self._surroundings = Surroundings(loop, zygote, custodian, keys, sink, runtime_dir, poll_us, self._run_later)
         self._guests: dict[str, GuestWorker] = {}
         self._not_listening: dict[str, str] = {}
         self._stopping = threading.Event()

@@ -49,7 +49,7 @@ def publish(guest: str, workers: Sequence[Worker], permitted: Sequence[Permitted
     publications = []
     for worker in workers:
         usable = [key for key in permitted if (key.key_id, key.version) in worker.held]
-        content = build_snapshot(guest, worker.generation + 1, usable)
+        content = build_snapshot(guest, worker.generation + 1, usable, poll_us=worker.poll_us)
         publications.append(worker.publish(content, frozenset(versions(usable))))
     return [publication.settle() for publication in publications]
 

@@ -17,8 +17,14 @@ UIDS_MAX: int = lib.VKS_SNAPSHOT_UIDS_MAX
 SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 
 
-def build_snapshot(guest: str, generation: int, keys: Sequence[PermittedKey]) -> bytes:
+def build_snapshot(guest: str, generation: int, keys: Sequence[PermittedKey], *, poll_us: int = 0) -> bytes:
     """Lay out a snapshot.
+
+    Args:
+        guest: its name.
+        generation: grows with each publication to a worker.
+        keys: in any order.
+        poll_us: how long the worker looks at its ring before it sleeps.
 
     Raises:
         ValueError: two entries are the same version of a key, two versions of a key are current, or a count is
@@ -33,6 +39,7 @@ def build_snapshot(guest: str, generation: int, keys: Sequence[PermittedKey]) ->
             "version": lib.VKS_SNAPSHOT_VERSION,
             "generation": generation,
             "key_count": len(ordered),
+            "poll_us": poll_us,
             "guest_name": padded(guest),
         },
     )

@@ -76,12 +76,14 @@ class Worker:
         control: socket.socket,
         process: Process,
         worker_id: int,
+        poll_us: int,
         on_ended: Callable[["Worker"], None],
         on_set_aside: Callable[[SetAside], None],
     ) -> None:
         """Take over a freshly forked process; use :func:`start_worker`."""
         self.guest = guest
         self.worker_id = worker_id
+        self.poll_us = poll_us
         self.pid = process.pid
         self.secret_memory = ""
         self.sandbox = ""
@@ -272,6 +274,7 @@ def start_worker(
     custodian: Custodian,
     guest: str,
     state_fd: int,
+    poll_us: int,
     on_ended: Callable[[Worker], None],
     on_set_aside: Callable[[SetAside], None],
 ) -> Worker:
@@ -283,6 +286,7 @@ def start_worker(
         custodian: gets the other end of its key channel.
         guest: whose worker it is.
         state_fd: the guest's state memory, lent.
+        poll_us: how long it looks at its ring before it sleeps.
         on_ended: called on the loop's thread when the process has ended.
         on_set_aside: called on the loop's thread when it has set a request aside.
 
@@ -309,6 +313,7 @@ def start_worker(
         control=control,
         process=process,
         worker_id=worker_id,
+        poll_us=poll_us,
         on_ended=on_ended,
         on_set_aside=on_set_aside,
     )

@@ -283,9 +283,17 @@ static bool has_work(struct worker *worker)
     return vks_vring_available(&worker->ring.vring) != 0 || slow_lane_count(&worker->slow, SLOW_DONE);
 }
 
+/* Not while the other lane works: it may need this very processor, and it signals. */
+static uint64_t spin_time_ns(const struct worker *worker)
+{
+    if (!worker->table || slow_lane_count(&worker->slow, SLOW_QUEUED) || slow_lane_count(&worker->slow, SLOW_RUNNING))
+        return 0;
+    return poll_spin_ns(&worker->spin, worker->table->head.poll_us);
+}
+
 bool serve_await(struct worker *worker)
 {
-    uint64_t spin_ns = worker->table ? poll_spin_ns(&worker->spin, worker->table->head.poll_us) : 0;
+    uint64_t spin_ns = spin_time_ns(worker);
     uint64_t end_ns = spin_ns ? monotonic_ns() + spin_ns : 0;
     bool found = false;
 

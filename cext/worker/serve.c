@@ -277,10 +277,11 @@ static uint64_t monotonic_ns(void)
     return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
-/* Anything but 0: requests, or a broken ring to be told about. */
-static bool has_work(struct worker *worker)
+/* Also a ring that is broken, or whose memory went away when it was looked at. */
+static bool has_work(const struct worker *worker)
 {
-    return vks_vring_available(&worker->ring.vring) != 0 || slow_lane_count(&worker->slow, SLOW_DONE);
+    return vks_vring_available(&worker->ring.vring) != 0 || slow_lane_count(&worker->slow, SLOW_DONE) ||
+           guest_fault_seen();
 }
 
 /* Not while the other lane works: it may need this very processor, and it signals. */

@@ -3,6 +3,7 @@
 
 import os
 import random
+import select
 import struct
 from collections.abc import Callable
 
@@ -211,6 +212,30 @@ def test_front_end_takes_memory_away(bench: Bench) -> None:
         bench.rig.start(ring)
         check_honest(Bench(bench.rig, ram, ring, Vault(ram, ring)))
         bench.rig.stop()
+
+
+def test_memory_goes_while_the_worker_polls(zygote: Zygote) -> None:
+    """It notices by itself, without a kick, that the ring it looks at is gone; an empty one reads like zeros."""
+    untouched = 0x1234
+
+    def noticed() -> bool | None:
+        with GuestRam(1 << 20) as ram, SplitRing(ram, 16) as ring, WorkerRig(zygote) as rig:
+            rig.poll_us = lib.VKS_SNAPSHOT_POLL_US_MAX
+            rig.give()
+            rig.share(ram)
+            ring.avail_event[0] = untouched
+            rig.start(ring)
+            if ring.avail_event[0] != untouched:
+                return None  # a busy machine: it sleeps already
+            os.ftruncate(ram.fd, 0)
+            return bool(select.select([ring.err_fd], [], [], 1)[0])
+
+    found: list[bool] = []
+    while len(found) < 8:
+        outcome = noticed()
+        found += [] if outcome is None else [outcome]
+    # It may fall asleep between the two looks at it.
+    assert found.count(True) >= 6
 
 
 def test_wrong_starts(bench: Bench) -> None:

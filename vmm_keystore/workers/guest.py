@@ -243,7 +243,7 @@ class GuestWorker:
 
     def _worker_ended(self, worker: Worker) -> None:
         """On the loop's thread."""
-        role, lived_s = self._succession.ended(worker)
+        role, lived_s = self._succession.ended(worker, self._state.close_records)
         if role is Role.NONE:
             return  # whoever made it notices by itself
         self._around.run_later(worker.close)
@@ -251,7 +251,6 @@ class GuestWorker:
             log.error("guest %s: standby pid %d ended", self._name, worker.pid)
             self._restock_soon(STANDBY_RETRY_S)
             return
-        self._state.close_records()
         delay_s = self._succession.backoff.note_death(lived_s)
         if delay_s == 0:
             self._promote()

@@ -8,6 +8,7 @@ none waits.
 
 import threading
 import time
+from collections.abc import Callable
 from enum import Enum
 
 from vmm_keystore.workers.worker import Worker
@@ -108,13 +109,19 @@ class Succession:
             worker, self._standby = self._standby, None
             return worker
 
-    def ended(self, worker: Worker) -> tuple[Role, float]:
-        """Remove a worker that ended; what it was, and how long it had served."""
+    def ended(self, worker: Worker, settle: Callable[[], None]) -> tuple[Role, float]:
+        """Remove a worker that ended; what it was, and how long it had served.
+
+        Args:
+            worker: the one that ended.
+            settle: called, if it served, before anybody can serve in its place; must neither wait nor call back.
+        """
         with self._lock:
             if worker is self._standby:
                 self._standby = None
                 return Role.STANDBY, 0.0
             if worker is self._serving:
+                settle()
                 self._serving = None
                 return Role.SERVING, time.monotonic() - self._serving_since_s
             return Role.NONE, 0.0

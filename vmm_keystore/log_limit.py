@@ -31,7 +31,8 @@ class LogLimit(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         """Decide about one line."""
         text = str(record.msg)
-        guest = str(record.args[0]) if text.startswith("guest %s") and isinstance(record.args, tuple) else ""
+        arguments = record.args if isinstance(record.args, tuple) else ()
+        guest = str(arguments[0]) if arguments and text.startswith("guest %s") else ""
         now_s = self._clock()
         began_s, passed, held = self._counts.pop((text, guest), (now_s, 0, 0))
         if now_s - began_s >= PERIOD_S:

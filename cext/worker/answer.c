@@ -3,6 +3,7 @@
 #include "answer.h"
 
 #include <endian.h>
+
 #include "kill_point.h"
 
 static uint32_t used_bytes(const struct vks_desc_chain *chain)

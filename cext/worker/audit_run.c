@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Which requests share a record: DESIGN 2, P4. */
+/* Which requests share a record (promise P4). */
 #include "audit_run.h"
 
 #include <stdlib.h>

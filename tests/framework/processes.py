@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every process that a daemon started, directly or not, and what each of them holds.
+"""Every process that a daemon started, directly or not.
 
 The caller adopts orphans (PR_SET_CHILD_SUBREAPER), so that a worker stays a descendant when its zygote or keystored
 dies; who adopts has to reap.
@@ -8,7 +8,6 @@ dies; who adopts has to reap.
 import contextlib
 import ctypes
 import os
-import re
 import signal
 from collections import Counter
 from collections.abc import Iterator
@@ -16,15 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PR_SET_CHILD_SUBREAPER = 36
-PRIVATE = re.compile(r"^Private_(?:Clean|Dirty):\s+(\d+) kB$", re.MULTILINE)
-
-
-@dataclass(frozen=True, slots=True)
-class Holding:
-    """What a process holds: open descriptors, and private memory in KiB."""
-
-    fd_count: int
-    private_kib: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,16 +75,6 @@ def kill(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return True
-
-
-def holding(pid: int) -> Holding | None:
-    """What it holds, None when it ended meanwhile."""
-    folder = Path("/proc") / str(pid)
-    try:
-        private_kib = sum(int(kib) for kib in PRIVATE.findall((folder / "smaps_rollup").read_text()))
-        return Holding(len(list((folder / "fd").iterdir())), private_kib)
-    except OSError:
-        return None
 
 
 def roles(processes: list[Process]) -> Counter[str]:

@@ -62,6 +62,7 @@ class Answer:
     output_bytes: int | None = None
     used_bytes: int | None = None
     head: int | None = None
+    times: int = 1
     silent: bool = False
     skip_output: bool = False
     skip_status: bool = False
@@ -168,7 +169,14 @@ class KeystoreDevice(EchoDevice):
             with self._at_gpa(gpa, size_bytes) as view:
                 view[skipped : len(piece)] = piece[skipped:]
         used_bytes = request.writable_bytes if answer.used_bytes is None else answer.used_bytes
-        self._use(vring, head if answer.head is None else answer.head, used_bytes)
+        for _ in range(answer.times):
+            self._use(vring, head if answer.head is None else answer.head, used_bytes)
+
+    def interrupt(self, count: int) -> None:
+        """Signal the driver so often, with nothing for it; on the reactor's thread."""
+        for _ in range(count):
+            for index in self.rings:
+                self._signal(index)
 
     def release(self) -> None:
         """Answer what was kept back, the latest first; on the reactor's thread."""

@@ -93,26 +93,21 @@ def test_wrong_id_breaks_the_ring(bench: Bench, head: int) -> None:
 @checked
 def test_answer_given_twice(bench: Bench) -> None:
     """The second answer to a request finds it gone: EIO from there on, nothing is used after it was freed."""
-    heads: list[int] = []
-
-    def lie(request: Request, answer: Answer) -> None:
-        if request.op == lib.VKS_OP_RANDOM:
-            answer.head = heads[0] if heads else None
-            heads[:1] = [bench.factory.devices[-1].current_head]
-
-    # The first random keeps its slot busy while the second is answered under the first one's id.
-    bench.factory.lie = lambda request, answer: setattr(answer, "silent", request.op == lib.VKS_OP_RANDOM)
-    holder = bench.guest.start("exercise wait")
-    bench.wait_op(lib.VKS_OP_RANDOM)
-    heads.append(bench.factory.devices[-1].current_head)
-    bench.factory.lie = lie
-    other = bench.guest.start("exercise wait")
-    assert holder.wait(10)
-    other.wait(10)
+    bench.factory.lie = lying(times=2)
+    assert bench.exercise("wait") == ["waiting", "random 0", f"again {-EIO}"]
     bench.factory.lie = None
-    bench.guest.run(REMOVE)
-    assert other.wait(10)
-    bench.guest.run(BIND)
+    bench.rebind()
+    assert bench.exercise("sizes") == ["sizes ok"]
+
+
+@checked
+def test_interrupts_without_work(bench: Bench) -> None:
+    """Interrupts that announce nothing, before each answer and while nobody waits, change nothing."""
+    device = bench.factory.devices[-1]
+    bench.factory.lie = lambda _request, _answer: device.interrupt(50)
+    assert bench.exercise("sizes") == ["sizes ok"]
+    bench.factory.lie = None
+    bench.server.reactor.call_soon(lambda: device.interrupt(200))
     assert bench.exercise("sizes") == ["sizes ok"]
 
 

@@ -2,7 +2,6 @@
 """Promise P3 with real virtual machines: reset, killed, stopped, unplugged; a neighbour never notices."""
 
 import random
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,9 +10,9 @@ from typing import cast
 
 import pytest
 from framework.guest import Guest
+from framework.holdings import Holdings, holdings, wait_for_no_growth
 from framework.keystored import Keystored
 from framework.neighbour import Neighbour
-from framework.processes import Holding, descendants, holding, roles
 from framework.qemu import QemuGuest, qemu_version
 from framework.ring_guest import ring_guest
 from guest.boot import Boot
@@ -30,8 +29,6 @@ RESETS = 4
 PLUGS = 100
 BUSY = "while :; do echo message | vks sign key >/dev/null 2>&1; done"
 PATIENCE_S = 30.0
-FD_SLACK = 12
-PRIVATE_SLACK_KIB = 4096
 
 
 @dataclass
@@ -120,7 +117,7 @@ def test_killed_and_started_again(place: Place) -> None:
 def test_plugged_and_unplugged_hundred_times(place: Place) -> None:
     """The device comes and goes in a running guest: it works each time, and nothing of it stays on the host."""
     guest = place.start("-device", "pcie-root-port,id=port0,chassis=1")
-    before: Holding | None = None
+    before: Holdings | None = None
     for number in range(PLUGS):
         with plugged(place, guest):
             guest.run("for i in $(seq 100); do [ -e /dev/keystore0 ] && exit 0; sleep 0.05; done; exit 1")
@@ -128,23 +125,9 @@ def test_plugged_and_unplugged_hundred_times(place: Place) -> None:
                 sign(guest)
         place.wait(connected=False)
         if number == PLUGS // 4:
-            before, processes = holding(place.vault.pid), settled(place)
-    after = holding(place.vault.pid)
+            before = holdings(place.vault.pid)
     assert before
-    assert after
-    assert after.fd_count <= before.fd_count + FD_SLACK
-    assert after.private_kib <= before.private_kib + PRIVATE_SLACK_KIB
-    assert settled(place) == processes
-    assert threading.active_count() < 20
-
-
-def settled(place: Place) -> dict[str, int]:
-    """Our processes by kind, once the standby of a guest that left has ended."""
-    end_s = time.monotonic() + PATIENCE_S
-    while (found := dict(roles(descendants(place.vault.pid)))).get("vks-worker", 0) > 3:
-        assert time.monotonic() < end_s, found
-        time.sleep(0.02)
-    return found
+    wait_for_no_growth(place.vault.pid, before)
 
 
 @contextmanager

@@ -8,9 +8,10 @@ load is no leak, but what leaks is in every later sample.
 from collections import defaultdict
 from dataclasses import dataclass
 
-from framework.processes import Holding
+from framework.holdings import Holding
 
 FD_SLACK = 8
+THREAD_SLACK = 8
 PRIVATE_SLACK_KIB = 4096
 PRIVATE_FACTOR = 1.25
 SAMPLES_MIN = 6
@@ -29,6 +30,8 @@ class Trend:
         """What grew, empty when nothing did."""
         if self.last.fd_count > self.first.fd_count + FD_SLACK:
             return f"{self.role} went from {self.first.fd_count} to {self.last.fd_count} descriptors"
+        if self.last.thread_count > self.first.thread_count + THREAD_SLACK:
+            return f"{self.role} went from {self.first.thread_count} to {self.last.thread_count} threads"
         if self.last.private_kib > self.first.private_kib * PRIVATE_FACTOR + PRIVATE_SLACK_KIB:
             return f"{self.role} went from {self.first.private_kib} to {self.last.private_kib} KiB"
         return ""
@@ -55,4 +58,8 @@ class Growth:
 
 def least(samples: list[Holding]) -> Holding:
     """Give the least of each."""
-    return Holding(min(sample.fd_count for sample in samples), min(sample.private_kib for sample in samples))
+    return Holding(
+        fd_count=min(sample.fd_count for sample in samples),
+        private_kib=min(sample.private_kib for sample in samples),
+        thread_count=min(sample.thread_count for sample in samples),
+    )

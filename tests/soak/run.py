@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The run: guests at work, an administrator who changes things, and somebody who kills our processes at random.
+"""The run: guests at work, an administrator who changes things, and somebody who kills workers, custodian and zygote.
 
-At the end: every answer was right and is on record exactly once, what was answered to the administrator holds, the log
+At the end: every answer was right and is on record, what was answered to the administrator holds, the log
 verifies, nothing grew, nothing is left behind.
 """
 
@@ -15,8 +15,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 
+from framework.holdings import holding
 from framework.keystored import Keystored
-from framework.processes import Process, adopt_orphans, descendants, holding, kill, reap_adopted, roles
+from framework.processes import Process, adopt_orphans, descendants, kill, reap_adopted, roles
 
 from soak.churn import Churn
 from soak.growth import Growth, Trend

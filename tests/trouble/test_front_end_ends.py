@@ -15,8 +15,8 @@ import pytest
 from framework.busy_front_end import busy_front_end
 from framework.frontend import QEMU_7_2, FrontEnd
 from framework.guest_ram import GuestRam
+from framework.holdings import Holdings, holdings, wait_for_no_growth
 from framework.keystored import Keystored
-from framework.processes import Holding, holding
 from framework.ring_guest import RingGuest, ring_guest
 from framework.split_ring import SplitRing
 from framework.vault import Vault
@@ -27,8 +27,6 @@ PATIENCE_S = 20.0
 KILLS = 30
 CONNECTIONS = 100
 DEPTH = 32
-FD_SLACK = 12
-PRIVATE_SLACK_KIB = 2048
 
 
 @dataclass
@@ -50,13 +48,6 @@ class Place:
             assert time.monotonic() < end_s, "it did not see the end:\n" + self.vault.log_text[-3000:]
             time.sleep(0.005)
 
-    def held(self) -> tuple[Holding, Holding]:
-        """What daemon and worker hold."""
-        daemon, worker = holding(self.vault.pid), holding(self.worker()["pid"])
-        assert daemon
-        assert worker
-        return daemon, worker
-
 
 @pytest.fixture
 def place(vault: Keystored) -> Place:
@@ -77,21 +68,19 @@ def submit(guest: RingGuest, keys: tuple[bytes, bytes]) -> None:
 
 def test_front_end_is_killed(place: Place) -> None:
     """SIGKILL with requests under way, again and again: the next front-end is served, nothing is left of the last."""
-    before: tuple[Holding, Holding] | None = None
+    before: Holdings | None = None
     for number in range(KILLS):
         with busy_front_end(place.socket, DEPTH):
             time.sleep(number % 5 * 0.002)
         place.wait_disconnected()
         # Buffers and threads have their size by then.
         if number == KILLS // 3:
-            before = place.held()
+            before = holdings(place.vault.pid)
     with ring_guest(place.socket) as guest:
         assert guest.sign("fast", b"after all that").status == lib.VKS_STATUS_OK
     place.wait_disconnected()
     assert before
-    for then, now in zip(before, place.held(), strict=True):
-        assert now.fd_count <= then.fd_count + FD_SLACK
-        assert now.private_kib <= then.private_kib + PRIVATE_SLACK_KIB
+    wait_for_no_growth(place.vault.pid, before)
     assert place.worker()["replaced"] == 0, "no front-end costs a worker its life"
 
 
@@ -131,17 +120,15 @@ def test_memory_is_taken_away(place: Place) -> None:
 
 def test_hundred_connections(place: Place) -> None:
     """Devices that come and go, as hot-plug and unplug make them: nothing of them stays."""
-    before: tuple[Holding, Holding] | None = None
+    before: Holdings | None = None
     for number in range(CONNECTIONS):
         with ring_guest(place.socket, slot_count=4) as guest:
             assert guest.sign("fast", b"m").status == lib.VKS_STATUS_OK
         place.wait_disconnected()
         if number == CONNECTIONS // 4:
-            before = place.held()
+            before = holdings(place.vault.pid)
     assert before
-    for then, now in zip(before, place.held(), strict=True):
-        assert now.fd_count <= then.fd_count + FD_SLACK
-        assert now.private_kib <= then.private_kib + PRIVATE_SLACK_KIB
+    wait_for_no_growth(place.vault.pid, before)
     assert place.worker()["replaced"] == 0
 
 

@@ -3,7 +3,7 @@
 
 Threads: this one waits for the signal to end; ``control`` runs the control API; ``vhost-user`` talks to front-ends;
 ``workers`` reads control sockets and watches processes; ``audit-drain`` stores audit records; ``replace-worker`` starts
-successors of dead workers.
+workers.
 """
 
 import logging
@@ -11,7 +11,9 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
@@ -34,22 +36,37 @@ from vmm_keystore.store.store import Store
 from vmm_keystore.vhost_user.server import Server
 from vmm_keystore.workers.custodian import PROGRAM as CUSTODIAN
 from vmm_keystore.workers.custodian import Custodian, open_kek
+from vmm_keystore.workers.descriptor_store import DescriptorStore
 from vmm_keystore.workers.errors import ProgramError
+from vmm_keystore.workers.holder import Holder
 from vmm_keystore.workers.loop import Loop
 from vmm_keystore.workers.pool import GuestPool
 from vmm_keystore.workers.programs import LIBEXEC, FirstPrograms
 from vmm_keystore.workers.state_memory import default_runtime_dir, prepare_runtime_dir
+from vmm_keystore.workers.systemd_store import SystemdStore, take_listen_fds
 from vmm_keystore.workers.zygote import PROGRAM as ZYGOTE
 from vmm_keystore.workers.zygote import Zygote
 
 log = logging.getLogger("keystored")
 
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2)
 SWITCH_INTERVAL_S = 0.001
 """QEMU waits for some answers with its main loop: no other thread may keep the interpreter for the usual 5 ms."""
 
 
 class StopRequested(BaseException):
-    """Like KeyboardInterrupt: SIGTERM or SIGINT came, in the main thread, wherever it is."""
+    """Like KeyboardInterrupt: a signal asked for the end, in the main thread, wherever it is."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.leave = number == signal.SIGUSR2
+
+
+@dataclass
+class Ending:
+    """How everything is taken apart: *leave* has the guests' workers go on, for the next keystored."""
+
+    leave: bool = False
 
 
 def serve(
@@ -60,8 +77,12 @@ def serve(
     *,
     poll_us: int = 0,
     user: str | None = None,
+    systemd_store: bool = False,
 ) -> None:
-    """Run the daemon until SIGTERM or SIGINT; it then ends cleanly and returns.
+    """Run the daemon until SIGTERM, SIGINT or SIGUSR2; it then ends cleanly and returns.
+
+    SIGUSR2 leaves the guests' workers and front-ends to the next keystored on the same folders; so does every signal
+    where systemd keeps the descriptors, which knows whether there will be a next one.
 
     Args:
         state_dir: where store, KEK and audit log live; made private on first start.
@@ -70,24 +91,42 @@ def serve(
         journal: socket of a systemd journal that gets a copy of the audit log.
         poll_us: how long a worker looks at its ring before it sleeps.
         user: whom root is to become; chosen when None.
+        systemd_store: systemd keeps descriptors for the next keystored, not vks-holder.
 
     Raises:
         KeystoreError: it cannot start; nothing of it is left running.
     """
     log_to_stderr()
+    listen_fds = take_listen_fds()
     harden()
     sys.setswitchinterval(SWITCH_INTERVAL_S)
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in STOP_SIGNALS:
         signal.signal(number, stop_requested)
+    ending = Ending()
+
+    def open_store(loop: Loop, folder: Path) -> DescriptorStore:
+        return SystemdStore(listen_fds) if systemd_store else Holder(loop, folder)
+
     with ExitStack() as stack:
         try:
             runtime_dir = runtime_dir or default_runtime_dir(state_dir)
             first = give_up_rights(stack, user, state_dir, runtime_dir)
-            start(stack, first, state_dir, control_socket, runtime_dir=runtime_dir, journal=journal, poll_us=poll_us)
+            start(
+                stack,
+                first,
+                state_dir,
+                control_socket,
+                runtime_dir=runtime_dir,
+                open_store=open_store,
+                ending=ending,
+                journal=journal,
+                poll_us=poll_us,
+            )
             wait_for_signal()
-        except StopRequested:
+        except StopRequested as request:
+            ending.leave = request.leave or systemd_store
             notify("STOPPING=1")
-            log.info("keystored stopping")
+            log.info("keystored stopping%s", "; workers go on for the next one" if ending.leave else "")
     log.info("keystored stopped")
 
 
@@ -104,11 +143,11 @@ def wait_for_signal() -> None:
             signal.set_wakeup_fd(-1)
 
 
-def stop_requested(_number: int, _frame: FrameType | None) -> None:
+def stop_requested(number: int, _frame: FrameType | None) -> None:
     """Leave what is under way; everything is taken apart in order, unless a second signal cuts that short."""
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.SIG_DFL)
-    raise StopRequested
+    for other in STOP_SIGNALS:
+        signal.signal(other, signal.SIG_DFL)
+    raise StopRequested(number)
 
 
 def give_up_rights(stack: ExitStack, user: str | None, state_dir: Path, runtime_dir: Path) -> FirstPrograms:
@@ -134,10 +173,12 @@ def start(
     control_socket: Path | None,
     *,
     runtime_dir: Path,
-    journal: Path | None = None,
-    poll_us: int = 0,
+    open_store: Callable[[Loop, Path], DescriptorStore],
+    ending: Ending,
+    journal: Path | None,
+    poll_us: int,
 ) -> None:
-    """Start every part; *stack* takes apart what was started."""
+    """Start every part; *stack* takes apart what was started, as *ending* says."""
     folder = stack.enter_context(StateDir(state_dir))
     control_socket = control_socket or folder.control_socket
     store = stack.enter_context(Store(folder.database))
@@ -157,10 +198,14 @@ def start(
 
     server = Server()
     server.start()
-    stack.callback(server.stop)
+    stack.callback(lambda: server.stop(leave=ending.leave))
     loop = Loop("workers")
     loop.start()
     stack.callback(loop.stop)
+    descriptors = open_store(loop, runtime_dir)
+    stack.callback(lambda: descriptors.close(leave=ending.leave))
+    # A start that fails is no reason to take a device away from a guest that has it.
+    ending.leave = descriptors.has_inherited
     custodian = Custodian(loop, open_root, first)
     custodian.start()
     stack.callback(custodian.stop)
@@ -178,11 +223,12 @@ def start(
         zygote=zygote,
         keys=StoreGuestKeys(store),
         sink=audit,
+        store=descriptors,
         runtime_dir=runtime_dir,
         poll_us=poll_us,
         server=server,
     )
-    stack.callback(pool.stop)
+    stack.callback(lambda: pool.stop(leave=ending.leave))
     pool.start()
     keystore = Keystore(store, custodian, pool, Audit(keeper, audit_key.public, pool), labels)
     stack.callback(keystore.close)

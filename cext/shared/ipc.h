@@ -54,6 +54,12 @@ enum vks_ipc_type {
     /* keystored to zygote; answered */
     VKS_ZYGOTE_SPAWN =
         0x401, /* vks_zygote_spawn; fds: control, key channel, state memory; reply vks_zygote_spawned, pidfd */
+
+    /* keystored to holder; all answered */
+    VKS_HOLDER_KEEP = 0x501, /* vks_holder_name, the fd: keep it until VKS_HOLDER_DROP; -EEXIST, -ENOSPC */
+    VKS_HOLDER_DROP = 0x502, /* vks_holder_name; -ENOENT */
+    VKS_HOLDER_LIST = 0x503, /* vks_holder_index; reply vks_holder_name, the fd; -ENOENT behind the last one */
+    VKS_HOLDER_END = 0x504,  /* empty: close everything and end */
 };
 
 /* How well secrets are kept from everybody else on the host; the best one that works is used and said. */
@@ -253,6 +259,15 @@ struct vks_zygote_spawn {
 struct vks_zygote_spawned {
     uint64_t worker_id;
     int32_t pid;
+    uint32_t reserved;
+};
+
+struct vks_holder_name {
+    char name[128]; /* of a descriptor, padded with zeros; compared whole and never read otherwise */
+};
+
+struct vks_holder_index {
+    uint32_t index; /* from 0; stable as long as nothing is kept or dropped */
     uint32_t reserved;
 };
 

@@ -40,6 +40,10 @@ static const struct shape {
     {VKS_CUSTODIAN_AUDIT_KEY, 0, 0, 0, 0},
     {VKS_CUSTODIAN_AUDIT_SIGN, sizeof(struct vks_custodian_audit_sign), 1, 0, 0},
     {VKS_ZYGOTE_SPAWN, sizeof(struct vks_zygote_spawn), 0, 3, 3},
+    {VKS_HOLDER_KEEP, sizeof(struct vks_holder_name), 0, 1, 1},
+    {VKS_HOLDER_DROP, sizeof(struct vks_holder_name), 0, 0, 0},
+    {VKS_HOLDER_LIST, sizeof(struct vks_holder_index), 0, 0, 0},
+    {VKS_HOLDER_END, 0, 0, 0, 0},
 };
 
 static int message_check(const struct vks_ipc_message *message, size_t size_bytes)

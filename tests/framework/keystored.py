@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """A real keystored in a process of its own: temporary state, the installed command line, the control API.
 
-``Keystored`` is a context manager; ``kill`` and ``start`` again is a crash. The log is kept and shown when it does not
-come up or go down as it should.
+``Keystored`` is a context manager; ``kill`` and ``start`` again is a crash, ``hand_over`` and ``start`` an upgrade. The
+log is kept and shown when it does not come up or go down as it should.
 """
 
 import json
 import os
+import select
 import shutil
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -62,6 +65,7 @@ class Keystored:
         self.process: subprocess.Popen[str] | None = None
         self._reader: threading.Thread | None = None
         self._ready = threading.Event()
+        self._is_ready = False
 
     def __enter__(self) -> Self:
         try:
@@ -76,6 +80,7 @@ class Keystored:
             if self.process is not None:
                 self.stop()
         finally:
+            self.kill_holder()
             self._remove_folder()
 
     @property
@@ -88,13 +93,14 @@ class Keystored:
     def start(self) -> None:
         """Start it and wait until it says that it is ready."""
         self._ready.clear()
+        self._is_ready = False
         command = [*self._program, "serve", "--state-dir", str(self.state_dir)]
         command += ["--runtime-dir", str(self.runtime_dir), *self._arguments]
         env = environment() | {"PYTHONFAULTHANDLER": "1"}
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=env)
         self._reader = threading.Thread(target=self._read, args=(self.process,), daemon=True)
         self._reader.start()
-        if not self._ready.wait(READY_WAIT_S) or self.process.poll() is not None:
+        if not self._ready.wait(READY_WAIT_S) or not self._is_ready:
             self.kill()
             raise AssertionError("keystored did not start:\n" + self.log_text)
 
@@ -115,11 +121,52 @@ class Keystored:
             raise AssertionError(f"keystored ended with {status}:\n{self.log_text}")
 
     def kill(self) -> None:
-        """SIGKILL; everything that it started ends by itself."""
+        """SIGKILL: zygote and custodian end by themselves, the holder stays, and with it the guests' workers."""
         process = self._take_process()
         process.kill()
         process.wait()
         self._join()
+
+    def kill_all(self) -> None:
+        """SIGKILL of keystored and holder: everything else ends by itself."""
+        self.kill()
+        self.kill_holder()
+
+    def hand_over(self) -> None:
+        """End it so that the next one can take over."""
+        process = self._take_process()
+        process.send_signal(signal.SIGUSR2)
+        status = process.wait(END_WAIT_S)
+        self._join()
+        if status != 0:
+            raise AssertionError(f"keystored ended with {status}:\n{self.log_text}")
+
+    @property
+    def holder_pid(self) -> int:
+        """The holder, whichever keystored started it; 0 when there is none."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as probe:
+            try:
+                probe.connect(str(self.runtime_dir / "holder.sock"))
+            except (FileNotFoundError, ConnectionRefusedError):
+                return 0
+            credentials = probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+        pid, _uid, _gid = struct.unpack("=iII", credentials)
+        return int(pid)
+
+    def kill_holder(self) -> int:
+        """SIGKILL of the holder, which is gone on return; its pid, 0 when there was none."""
+        pid = self.holder_pid
+        if pid:
+            pidfd = os.pidfd_open(pid)
+            try:
+                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+                poller = select.poll()
+                poller.register(pidfd, select.POLLIN)
+                if not poller.poll(int(END_WAIT_S * 1000)):
+                    raise AssertionError("the holder does not die")
+            finally:
+                os.close(pidfd)
+        return pid
 
     def cli(self, *arguments: str | Path, stdin: bytes = b"", ok: bool = True) -> Outcome:
         """Run one command against the daemon: ``cli("key", "list")``.
@@ -168,6 +215,7 @@ class Keystored:
             for line in process.stderr:
                 self.log.append(line)
                 if "keystored ready:" in line:
+                    self._is_ready = True
                     self._ready.set()
         self._ready.set()
 
@@ -184,8 +232,8 @@ class Keystored:
 class Api:
     """JSON over the control socket."""
 
-    def __init__(self, socket: Path) -> None:
-        self._socket = socket
+    def __init__(self, path: Path) -> None:
+        self._path = path
 
     def get(self, path: str) -> Any:
         """GET below /v1."""
@@ -206,7 +254,7 @@ class Api:
             AssertionError: the answer is an error.
         """
         # No certificates: loading them takes longer than the request.
-        transport = httpx.HTTPTransport(uds=str(self._socket), verify=False)
+        transport = httpx.HTTPTransport(uds=str(self._path), verify=False)
         with httpx.Client(transport=transport, timeout=90, trust_env=False) as client:
             answer = client.request(method, f"http://keystored/v1{path}", json=body)
         if answer.is_error:

@@ -9,6 +9,7 @@ import struct
 from dataclasses import dataclass, field
 
 from vmm_keystore.vhost_user.backend import RingFd, Vring
+from vmm_keystore.vhost_user.device_state import DeviceState
 from vmm_keystore.vhost_user.effects import (
     Call,
     CallResult,
@@ -64,7 +65,7 @@ class MachineDriver:
     open_fds: set[int] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self.machine = BackEndMachine(self.offer)
+        self.machine = BackEndMachine(DeviceState(self.offer, 1))
         self.running: dict[int, Vring] = {}
         self.base: dict[int, int] = {}
         self.regions: tuple[object, ...] = ()

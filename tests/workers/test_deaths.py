@@ -150,7 +150,7 @@ def test_killed_keystored_loses_no_record(vault: Keystored, guest_socket: Path) 
         answers = [guest.sign(key_id, MESSAGE) for _ in range(100)]
         children = [*processes(vault.pid).values(), worker_pid(vault, "g")]
         answers.append(guest.sign(key_id, MESSAGE))
-        vault.kill()
+        vault.kill_all()
     wait_for(lambda: not any(alive(pid) for pid in children))
     vault.start()
     assert recorded(vault) >= {answer.sequence for answer in answers}

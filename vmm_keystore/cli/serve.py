@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +14,13 @@ from vmm_keystore.cli.session import CONTROL_SOCKET_NAME, ControlSocketOption, P
 
 POLL_US_MAX = 1000
 """VKS_SNAPSHOT_POLL_US_MAX, which only the daemon can import."""
+
+
+class DescriptorStoreName(StrEnum):
+    """Who keeps descriptors for the next keystored."""
+
+    HOLDER = "holder"
+    SYSTEMD = "systemd"
 
 
 def register(app: typer.Typer) -> None:
@@ -46,6 +54,14 @@ def serve(
             "of a processor. 0, the default: it sleeps at once.",
         ),
     ] = 0,
+    descriptor_store: Annotated[
+        DescriptorStoreName,
+        typer.Option(
+            "--descriptor-store",
+            help="Who keeps guests' devices going while keystored is restarted: a process of its own, or systemd, "
+            "in a unit with FileDescriptorStoreMax.",
+        ),
+    ] = DescriptorStoreName.HOLDER,
     journal: Annotated[
         bool, typer.Option("--journal", help="Copy the audit log to systemd's journal as well.")
     ] = False,
@@ -53,7 +69,10 @@ def serve(
         Path, typer.Option("--journal-socket", metavar="PATH", help="Where the journal listens.")
     ] = Path("/run/systemd/journal/socket"),
 ) -> None:
-    """Run keystored in the foreground until SIGTERM."""
+    """Run keystored in the foreground until SIGTERM.
+
+    SIGUSR2 ends it too, but guests keep their devices until the next keystored on the same folders takes them over.
+    """
     from vmm_keystore import daemon  # noqa: PLC0415  # the whole server, for this command only
 
     place = Place(control_socket, state_dir)
@@ -67,4 +86,5 @@ def serve(
         journal=journal_socket if journal else None,
         poll_us=poll_us,
         user=user,
+        systemd_store=descriptor_store is DescriptorStoreName.SYSTEMD,
     )

@@ -37,6 +37,8 @@ Rules of the calls:
   that were available before the start are served without waiting for a kick. ``features`` is what SET_FEATURES said;
   stock cryptodev-vhost-user always says 0x40000000, whatever the guest negotiated.
 * After ``failed()`` of a start the ring counts as stopped; of ``set_mem_table`` the table counts as empty.
+* A session may outlive the process that had it: with a ``SessionKeeper`` another one goes on where it ended. The
+  device in there is told the table and the rings that ran, with the ``start_id`` that they had.
 * ``close`` is the last call; a new session for the guest may be opened right after it returned. A completion that is
   still open then is void.
 """
@@ -63,7 +65,11 @@ class MemoryRegion:
 
 @dataclass(frozen=True, slots=True)
 class Vring:
-    """A split virtqueue as the front-end describes it; *base* is the next available index to serve."""
+    """A split virtqueue as the front-end describes it.
+
+    *base* is the next available index to serve. *start_id* names this start: no other one has it, in any session, unless
+    another process repeats it, which goes on with the ring then.
+    """
 
     index: int
     size: int
@@ -72,6 +78,7 @@ class Vring:
     used_uva: int
     base: int
     features: int
+    start_id: int
     kick_fd: int
     call_fd: int | None
     err_fd: int | None
@@ -160,6 +167,28 @@ class Session(Protocol):
 
     def abort(self, reason: str) -> None:
         """End the session: close() of the backend is called, the front-end loses its connection."""
+
+
+class SessionKeeper(Protocol):
+    """Remembers a session so that another process can go on with it. No method raises or waits."""
+
+    def keep(self, content: bytes, fds: Sequence[int]) -> None:
+        """Remember this instead of what was; it survives SIGKILL of this process once the method has returned.
+
+        Args:
+            content: what ``saved`` makes of the session.
+            fds: the descriptors it refers to by position; lent. A number means the same file as in the call before, if
+                it was among them.
+        """
+
+    def forget(self) -> None:
+        """The session is over."""
+
+    def keep_listening(self, fd: int) -> None:
+        """Remember the listening socket, lent: whoever connects while no process serves it waits there."""
+
+    def forget_listening(self) -> None:
+        """The listening socket is gone."""
 
 
 class BackendFactory(Protocol):

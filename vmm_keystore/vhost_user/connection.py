@@ -2,84 +2,86 @@
 """One connected front-end: its socket, every descriptor it ever sent, and the device behind it.
 
 Does the I/O the state machine has none of. Owns the socket, the peer's pidfd and all received descriptors; what the
-machine no longer holds is closed after each step, everything at the end. Reads exactly the header, then exactly the
-payload: so descriptors always belong to the message they came with.
+machine no longer holds is closed after each step, everything at the end. With a keeper the session can be carried on
+by another process at any moment, see ``saved``; a message that comes in pieces is the exception.
 """
 
-import array
 import logging
 import os
+import secrets
 import socket
 import time
 from collections.abc import Callable
 
-from . import messages
-from .backend import CALL_MS, STOP_RING_MS, BackendFactory, Peer, Reactor, VringBackend
+from .backend import CALL_MS, STOP_RING_MS, BackendFactory, Peer, Reactor, SessionKeeper, VringBackend
+from .calls import PendingCall, issue
 from .descriptors import close_received
-from .effects import Call, CallResult, Effect, Reply, SetMemTable, SetRingFd, StartRing, StopRing
+from .device_state import DeviceState
+from .effects import Call, Effect, Reply, StopRing
 from .errors import ProtocolError
 from .machine import BackEndMachine
 from .offer import Offer
+from .protocol import Request
+from .reader import MessageReader, Whole, close_all
+from .saved import Conversation, Step, save
 
 _log = logging.getLogger(__name__)
 
-_FD_BYTES = array.array("i").itemsize
 # Reads of one wake-up: a front-end that never stops talking must not keep the others from being heard.
 _READS_PER_WAKE_MAX = 32
-
-
-class _Completion:
-    """The end of one call of the device. Void once its connection is closed."""
-
-    def __init__(self, connection: "Connection", call: Call) -> None:
-        self.result: CallResult | None = None
-        self.call = call
-        self.started_s = time.monotonic()
-        self._connection = connection
-
-    def done(self, base: int = 0) -> None:
-        """The call succeeded."""
-        self._finish(CallResult(ok=True, base=base & 0xFFFF))
-
-    def failed(self, reason: str) -> None:
-        """The call had no effect."""
-        _log.warning("guest %s: %s failed: %s", self._connection.guest, type(self.call).__name__, reason)
-        self._finish(CallResult(ok=False))
-
-    def _finish(self, result: CallResult) -> None:
-        if self.result is not None:
-            raise AssertionError("a call was completed twice")
-        self.result = result
-        self._connection.resume(self)
+# Messages that no front-end sends twice in a row: the second one would be a breach.
+_NEVER_REPEATED = frozenset({Request.SET_OWNER, Request.ADD_MEM_REG, Request.REM_MEM_REG})
 
 
 class Connection:
-    """A session; made for one accepted socket, lives on the reactor's thread, ends with ``close``."""
+    """A session; made for one connected socket, lives on the reactor's thread, ends with ``close``."""
 
     def __init__(
         self,
+        sock: socket.socket,
+        peer: Peer,
+        state: DeviceState,
+        *,
+        guest: str,
+        reactor: Reactor,
+        keeper: SessionKeeper | None,
+        on_closed: Callable[["Connection"], None],
+    ) -> None:
+        """Take over *sock*, the peer's pidfd and the descriptors of *state*."""
+        self.guest = guest
+        self.peer = peer
+        self.reactor = reactor
+        self._sock = sock
+        self._reader = MessageReader(sock)
+        self._machine = BackEndMachine(state)
+        self._keeper = keeper
+        self._on_closed = on_closed
+        self._owned_fds = state.held_fds()
+        self._backend: VringBackend | None = None
+        self._taking: Whole | None = None
+        self._reply = b""
+        self._carried: Conversation | None = None
+        self._waiting: PendingCall | None = None
+        self._cancel_timer: Callable[[], None] | None = None
+        self._reading = False
+        self._watching = False
+        self._closed = False
+
+    @classmethod
+    def accepted(
+        cls,
         sock: socket.socket,
         peer: Peer,
         *,
         guest: str,
         offer: Offer,
         reactor: Reactor,
+        keeper: SessionKeeper | None,
         on_closed: Callable[["Connection"], None],
-    ) -> None:
-        """Take over *sock* and the peer's pidfd."""
-        self.guest = guest
-        self.peer = peer
-        self.reactor = reactor
-        self._sock = sock
-        self._machine = BackEndMachine(offer)
-        self._on_closed = on_closed
-        self._owned_fds: set[int] = set()
-        self._buffer = bytearray(messages.PAYLOAD_BYTES_MAX)
-        self._backend: VringBackend | None = None
-        self._waiting: _Completion | None = None
-        self._cancel_timer: Callable[[], None] | None = None
-        self._reading = False
-        self._closed = False
+    ) -> "Connection":
+        """A fresh session."""
+        state = DeviceState(offer, secrets.randbits(64))
+        return cls(sock, peer, state, guest=guest, reactor=reactor, keeper=keeper, on_closed=on_closed)
 
     def open(self, factory: BackendFactory) -> None:
         """Make the device side and start to listen.
@@ -87,6 +89,24 @@ class Connection:
         Raises:
             OSError: the factory has refused; the connection is closed.
         """
+        if self._make_backend(factory):
+            self._keep(Conversation())
+            self._set_reading(wanted=True)
+
+    def carry_on(self, factory: BackendFactory, conversation: Conversation) -> None:
+        """Like ``open``, of a session that another process had: the front-end is to notice nothing.
+
+        Raises:
+            OSError: the factory has refused; the connection is closed.
+        """
+        if self._make_backend(factory):
+            self._carried = conversation
+            try:
+                self._run(self._machine.carry_on())
+            except ProtocolError as error:
+                self.close(f"front-end broke the protocol: {error}")
+
+    def _make_backend(self, factory: BackendFactory) -> bool:
         try:
             backend = factory.open_session(self)
         except BaseException:
@@ -94,10 +114,11 @@ class Connection:
             raise
         if self._closed:
             backend.close("aborted while it was opened")
-            return
+            return False
         self._backend = backend
-        self._set_reading(wanted=True)
         self.reactor.add_reader(self.peer.pidfd, lambda: self.close("front-end died"))
+        self._watching = True
+        return True
 
     @property
     def socket(self) -> socket.socket:
@@ -125,8 +146,10 @@ class Connection:
                 self._backend.close(reason)
         finally:
             self._release_fds(set())
-            if self._backend is not None:
+            if self._watching:
                 self.reactor.remove_reader(self.peer.pidfd)
+            if self._keeper is not None:
+                self._keeper.forget()
             os.close(self.peer.pidfd)
             self._sock.close()
             self._on_closed(self)
@@ -152,37 +175,35 @@ class Connection:
             raise
 
     def _read_once(self) -> bool:
-        """Receive once and act on it; False when there is nothing (more) to read."""
-        view = memoryview(self._buffer)[: self._machine.bytes_wanted]
+        """Look for a message, or a piece of one, and act on it; False when there is nothing (more) to read."""
         try:
-            size_bytes, ancillary, flags, _ = self._sock.recvmsg_into(
-                [view],
-                socket.CMSG_SPACE(messages.FDS_MAX * _FD_BYTES),
-                socket.MSG_CMSG_CLOEXEC | socket.MSG_DONTWAIT,
-            )
+            whole = self._reader.look() if self._machine.is_between_messages else None
+            if whole is None:
+                self._read_piece()
+                return True
         except BlockingIOError:
+            return False
+        except EOFError:
+            self.close("front-end closed the connection")
             return False
         except OSError as error:
             self.close(f"connection lost: {error.strerror}")
             return False
-        fds = self._take_fds(ancillary)
-        if flags & socket.MSG_CTRUNC:
-            raise ProtocolError("more descriptors than any message carries")
-        if not size_bytes:
-            self.close("front-end closed the connection")
-            return False
-        data = bytes(view[:size_bytes])
-        view[:] = bytes(len(view))  # payloads may be guests' keys
-        self._run(self._machine.receive(data, fds))
+        self._owned_fds.update(whole.fds)
+        self._taking = whole
+        effects = self._machine.receive(whole.header, whole.fds)
+        if whole.payload:
+            effects = self._machine.receive(whole.payload)
+        self._run(effects)
         return True
 
-    def _take_fds(self, ancillary: list[tuple[int, int, bytes]]) -> list[int]:
-        fds = array.array("i")
-        for level, kind, data in ancillary:
-            if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-                fds.frombytes(data[: len(data) - len(data) % _FD_BYTES])
+    def _read_piece(self) -> None:
+        """A front-end of our days sends a message at once; what one says in pieces nobody can carry on."""
+        if self._keeper is not None:
+            self._keeper.forget()
+        data, fds = self._reader.read(self._machine.bytes_wanted)
         self._owned_fds.update(fds)
-        return list(fds)
+        self._run(self._machine.receive(data, fds))
 
     def _release_fds(self, held: set[int]) -> None:
         for fd in self._owned_fds - held:
@@ -191,7 +212,7 @@ class Connection:
 
     # -- acting ------------------------------------------------------------------------------------------------------
 
-    def resume(self, completion: _Completion) -> None:
+    def resume(self, completion: PendingCall) -> None:
         """Go on after a call that completed later than its method returned."""
         if self._closed or completion is not self._waiting or completion.result is None:
             return
@@ -213,8 +234,8 @@ class Connection:
             call = self._emit(effects)
             if self._closed or call is None:
                 break
-            completion = _Completion(self, call)
-            self._issue(call, completion)
+            completion = PendingCall(call, self.guest, self.resume)
+            issue(self._device(), call, completion)
             if self._closed:
                 return
             self._release_fds(self._machine.held_fds())
@@ -225,14 +246,75 @@ class Connection:
             effects = self._machine.complete(completion.result)
         if not self._closed:
             self._release_fds(self._machine.held_fds())
+            if self._machine.is_between_messages:
+                self._settle()
+
+    def _settle(self) -> None:
+        """The device has done what the message asks for: take it, and answer."""
+        whole, reply, carried = self._taking, self._reply, self._carried
+        self._taking, self._reply, self._carried = None, b"", None
+        try:
+            if carried is not None:
+                self._finish(carried)
+                return
+            if whole is not None:
+                self._keep(_taking(whole, reply))
+                # Of a region that goes the descriptor may come along.
+                with_fds = None if whole.request is Request.REM_MEM_REG else bool(whole.fds)
+                self._reader.take(whole.size_bytes, with_fds=with_fds)
+            self._answer(reply)
+        except EOFError:
+            self.close("front-end closed the connection")
+        except OSError as error:
+            self.close(f"connection lost: {error.strerror}")
+
+    def _answer(self, reply: bytes) -> None:
+        if reply:
+            self._keep(Conversation(Step.OWING, reply=reply))
+            self._send(reply)
+        if not self._closed:
+            self._keep(Conversation())
+
+    def _keep(self, conversation: Conversation) -> None:
+        if self._keeper is not None:
+            self._keeper.keep(*save(self._sock.fileno(), self.peer, self._machine.state, conversation))
+
+    def _finish(self, conversation: Conversation) -> None:
+        """Do what another process had not done yet of a message's end, then listen."""
+        self._end_message(conversation)
+        if not self._closed:
+            self._set_reading(wanted=True)
+
+    def _end_message(self, conversation: Conversation) -> None:
+        if conversation.step is Step.TAKING and conversation.reply:
+            # The front-end waits for its answer: what is there can only be that message.
+            if self._reader.has_input():
+                self._reader.take(conversation.size_bytes)
+            self._answer(conversation.reply)
+            return
+        if conversation.step is Step.TAKING and conversation.request in _NEVER_REPEATED and self._reader.has_input():
+            whole = self._reader.look()
+            if whole is not None:
+                close_all(whole.fds)
+                if whole.digest == conversation.digest:
+                    self._reader.take(whole.size_bytes)
+        # Any other message without an answer can be served twice.
+        if conversation.step is Step.OWING and not (self._reader.has_input() or self._reader.has_unread_output()):
+            _log.error(
+                "guest %s: nobody knows whether its front-end has its last answer; hint: unplug the device, plug it again",
+                self.guest,
+            )
+            self.close("its conversation cannot be carried on")
+            return
+        self._keep(Conversation())
 
     def _emit(self, effects: list[Effect]) -> Call | None:
-        """Send replies and log faults; the call that has to complete next, if there is one."""
+        """Note the reply and log faults; the call that has to complete next, if there is one."""
         for effect in effects:
             if isinstance(effect, Call):
                 return effect
             if isinstance(effect, Reply):
-                self._send(effect.data)
+                self._reply = effect.data
             else:
                 _log.warning("guest %s: ring %d cannot run: %s", self.guest, effect.index, effect.reason)
         return None
@@ -251,21 +333,12 @@ class Connection:
             # Front-ends wait for each reply; hundreds of unread ones are an attempt to fill our memory.
             raise ProtocolError("front-end does not read its replies")
 
-    def _issue(self, call: Call, completion: _Completion) -> None:
-        backend = self._backend
-        if backend is None:
+    def _device(self) -> VringBackend:
+        if self._backend is None:
             raise AssertionError("a call without a device")
-        match call:
-            case SetMemTable(regions=regions):
-                backend.set_mem_table(regions, completion)
-            case StartRing(vring=vring):
-                backend.start_ring(vring, completion)
-            case StopRing(index=index):
-                backend.stop_ring(index, completion)
-            case SetRingFd(index=index, role=role, fd=fd):
-                backend.set_ring_fd(index, role, fd, completion)
+        return self._backend
 
-    def _wait_for(self, completion: _Completion) -> None:
+    def _wait_for(self, completion: PendingCall) -> None:
         self._waiting = completion
         self._set_reading(wanted=False)
         name = type(completion.call).__name__
@@ -273,7 +346,7 @@ class Connection:
             CALL_MS / 1000, lambda: self.close(f"device did not complete {name} within {CALL_MS} ms")
         )
 
-    def _note_lateness(self, completion: _Completion) -> None:
+    def _note_lateness(self, completion: PendingCall) -> None:
         took_ms = (time.monotonic() - completion.started_s) * 1000
         if isinstance(completion.call, StopRing) and took_ms > STOP_RING_MS:
             _log.warning("guest %s: ring %d took %.0f ms to stop", self.guest, completion.call.index, took_ms)
@@ -282,3 +355,7 @@ class Connection:
         if self._cancel_timer is not None:
             self._cancel_timer()
             self._cancel_timer = None
+
+
+def _taking(whole: Whole, reply: bytes) -> Conversation:
+    return Conversation(Step.TAKING, whole.request, whole.size_bytes, "" if reply else whole.digest, reply)

@@ -21,17 +21,24 @@ from .ring_state import RingState
 class DeviceState:
     """Features, memory, rings and descriptors of one session as the front-end set them."""
 
-    def __init__(self, offer: Offer) -> None:
+    def __init__(self, offer: Offer, first_start_id: int) -> None:
+        """Begin a session.
+
+        Args:
+            offer: what the front-end may use.
+            first_start_id: 64 random bits; the starts of the session's rings count on from there.
+        """
         self.offer = offer
+        self.next_start_id = first_start_id
         self.features = 0
         self.protocol_features = 0
         self.owned = False
         self.status = 0
         self.table = MemoryTable()
         self.rings = [RingState(index) for index in range(offer.queue_count)]
-        self._negotiated = False
-        self._enable_seen = False
-        self._backend_req_fd: int | None = None
+        self.negotiated = False
+        self.enable_seen = False
+        self.backend_req_fd: int | None = None
         # Each takes its payload and the message's descriptors.
         self.handlers: dict[Request, Callable[[Any, Sequence[int]], bool]] = {
             Request.SET_FEATURES: self._set_features,
@@ -70,12 +77,18 @@ class DeviceState:
             raise ProtocolError(f"ring {index} of {len(self.rings)}")
         return self.rings[index]
 
+    def take_start_id(self) -> int:
+        """The number of the next start of a ring; never 0."""
+        start_id = self.next_start_id or 1
+        self.next_start_id = (start_id + 1) % (1 << 64)
+        return start_id
+
     def held_fds(self) -> set[int]:
         """Every descriptor this state still needs."""
         held = {fd for ring in self.rings for fd in ring.fds()}
         held.update(region.fd for region in self.table.regions)
-        if self._backend_req_fd is not None:
-            held.add(self._backend_req_fd)
+        if self.backend_req_fd is not None:
+            held.add(self.backend_req_fd)
         return held
 
     # -- negotiation -------------------------------------------------------------------------------------------------
@@ -94,10 +107,10 @@ class DeviceState:
     def _set_protocol_features(self, message: U64, _fds: Sequence[int]) -> bool:
         if message.value & ~self.offer.protocol_features:
             raise ProtocolError("SET_PROTOCOL_FEATURES with bits that were not offered")
-        if self._negotiated and message.value != self.protocol_features:
+        if self.negotiated and message.value != self.protocol_features:
             raise ProtocolError("SET_PROTOCOL_FEATURES changes what was negotiated")
         self.protocol_features = message.value
-        self._negotiated = True
+        self.negotiated = True
         return True
 
     def _set_owner(self, _message: Empty, _fds: Sequence[int]) -> bool:
@@ -109,7 +122,7 @@ class DeviceState:
     def _set_backend_req_fd(self, _message: Empty, fds: Sequence[int]) -> bool:
         if len(fds) != 1:
             raise ProtocolError("SET_BACKEND_REQ_FD without a descriptor")
-        self._backend_req_fd = fds[0]
+        self.backend_req_fd = fds[0]
         return True
 
     def _set_status(self, message: U64, _fds: Sequence[int]) -> bool:
@@ -198,7 +211,7 @@ class DeviceState:
         if not ring.configured:
             raise ProtocolError(f"ring {message.index} is started before its size and addresses are known")
         ring.kicked = True
-        if not self._enable_seen:
+        if not self.enable_seen:
             ring.enabled = True
         return True
 
@@ -216,7 +229,7 @@ class DeviceState:
         ring = self.ring(message.index)
         ring.enabled = bool(message.num)
         ring.refused = False
-        self._enable_seen = True
+        self.enable_seen = True
         return True
 
 

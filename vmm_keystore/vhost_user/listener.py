@@ -14,11 +14,13 @@ import struct
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .backend import BackendFactory, Reactor
+from .backend import BackendFactory, Reactor, SessionKeeper
 from .connection import Connection
-from .errors import SocketInUseError
+from .descriptors import close_received
+from .errors import ProtocolError, SocketInUseError
 from .offer import Offer
 from .peer import hung_up, pin_peer
+from .saved import load
 
 _log = logging.getLogger(__name__)
 
@@ -41,11 +43,30 @@ class GuestSocket:
     offer: Offer = field(default_factory=Offer)
 
 
+@dataclass(frozen=True, slots=True)
+class Inherited:
+    """What another process had of a guest's front-end; whoever gets it owns the descriptors.
+
+    *content* and *fds* are what a ``SessionKeeper`` was told last, None where there was no session.
+    """
+
+    listening_fd: int | None = None
+    content: bytes | None = None
+    fds: tuple[int, ...] = ()
+
+
 class Listener:
     """Listens on one path and holds the one connection; lives on the reactor's thread. Owns the socket file."""
 
-    def __init__(self, guest_socket: GuestSocket, factory: BackendFactory, reactor: Reactor) -> None:
-        """Bind and listen.
+    def __init__(
+        self,
+        guest_socket: GuestSocket,
+        factory: BackendFactory,
+        reactor: Reactor,
+        keeper: SessionKeeper | None = None,
+        inherited: Inherited | None = None,
+    ) -> None:
+        """Bind and listen, or go on with what was *inherited*.
 
         Raises:
             SocketInUseError: the path is taken by a live socket or by something else.
@@ -55,10 +76,21 @@ class Listener:
         self.connection: Connection | None = None
         self._factory = factory
         self._reactor = reactor
-        self._sock, self._uids = _bind(guest_socket)
+        self._keeper = keeper
+        inherited = inherited or Inherited()
+        try:
+            self._sock, self._uids = _reuse(guest_socket, inherited.listening_fd) or _bind(guest_socket)
+        except BaseException:
+            for fd in inherited.fds:
+                close_received(fd)
+            raise
+        if keeper is not None:
+            keeper.keep_listening(self._sock.fileno())
         created = guest_socket.path.lstat()
         self._inode = (created.st_dev, created.st_ino)
         self._listening = False
+        if inherited.content is not None:
+            self._carry_on(inherited.content, inherited.fds)
         self._set_listening(wanted=True)
 
     def close(self, reason: str) -> None:
@@ -67,6 +99,8 @@ class Listener:
             self.connection.close(reason)
         self._set_listening(wanted=False)
         self._sock.close()
+        if self._keeper is not None:
+            self._keeper.forget_listening()
         path = self.guest_socket.path
         with contextlib.suppress(OSError):
             found = path.lstat()
@@ -114,12 +148,13 @@ class Listener:
         except OSError:
             sock.close()
             raise
-        connection = Connection(
+        connection = Connection.accepted(
             sock,
             peer,
             guest=self.guest_socket.guest,
             offer=self.guest_socket.offer,
             reactor=self._reactor,
+            keeper=self._keeper,
             on_closed=self._forget,
         )
         if self._uids is not None and peer.uid not in self._uids:
@@ -128,9 +163,49 @@ class Listener:
         self.connection = connection
         connection.open(self._factory)
 
+    def _carry_on(self, content: bytes, fds: tuple[int, ...]) -> None:
+        guest = self.guest_socket.guest
+        try:
+            saved = load(content, fds, self.guest_socket.offer)
+        except ProtocolError as error:
+            _log.error("guest %s: its front-end is dropped: %s", guest, error)
+            for fd in fds:
+                close_received(fd)
+            if self._keeper is not None:
+                self._keeper.forget()
+            return
+        self.connection = Connection(
+            socket.socket(fileno=saved.socket_fd),
+            saved.peer,
+            saved.state,
+            guest=guest,
+            reactor=self._reactor,
+            keeper=self._keeper,
+            on_closed=self._forget,
+        )
+        try:
+            self.connection.carry_on(self._factory, saved.conversation)
+        except OSError as error:
+            _log.warning("guest %s: front-end refused: %s", guest, error.strerror or error)
+
     def _forget(self, connection: Connection) -> None:
         if self.connection is connection:
             self.connection = None
+
+
+def _reuse(guest_socket: GuestSocket, fd: int | None) -> tuple[socket.socket, frozenset[int] | None] | None:
+    """Go on with a listening socket of another process, if it is the one at the guest's path."""
+    if fd is None:
+        return None
+    sock = socket.socket(fileno=fd)
+    path = guest_socket.path
+    with contextlib.suppress(OSError):
+        if sock.getsockname() == str(path) and stat.S_ISSOCK(path.lstat().st_mode):
+            sock.setblocking(False)
+            given_away = guest_socket.uid in {-1, path.lstat().st_uid}
+            return sock, guest_socket.uids if given_away else guest_socket.uids or frozenset({0, guest_socket.uid})
+    sock.close()
+    return None
 
 
 def _bind(guest_socket: GuestSocket) -> tuple[socket.socket, frozenset[int] | None]:

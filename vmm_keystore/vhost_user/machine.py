@@ -25,7 +25,6 @@ from .effects import Call, CallResult, Effect, Reply, RingFault, SetMemTable, Se
 from .errors import ProtocolError
 from .memory_table import MemoryTable
 from .messages import U64, Config, CryptoSession, Header, Payload, VringFile, VringState
-from .offer import Offer
 from .protocol import ProtocolFeature, Request
 from .ring_state import RingState
 
@@ -37,10 +36,11 @@ ReconcileSteps = Generator[Effect, CallResult | None, bool]
 class BackEndMachine:
     """One session. Feed it ``bytes_wanted`` bytes at most, carry out its effects in order."""
 
-    def __init__(self, offer: Offer) -> None:
-        self.offer = offer
-        self.state = DeviceState(offer)
-        self._told_table = self.state.table
+    def __init__(self, state: DeviceState) -> None:
+        """Begin with *state*, of which the device has been told nothing."""
+        self.offer = state.offer
+        self.state = state
+        self._told_table = MemoryTable()
         self._buffer = bytearray()
         self._header: Header | None = None
         self._fds: list[int] = []
@@ -53,6 +53,11 @@ class BackEndMachine:
             return 0
         size_bytes = protocol.HEADER_BYTES if self._header is None else self._header.size_bytes
         return size_bytes - len(self._buffer)
+
+    @property
+    def is_between_messages(self) -> bool:
+        """Whether nothing of a message has been received that was not served."""
+        return self._steps is None and self._header is None and not self._buffer
 
     def held_fds(self) -> set[int]:
         """The descriptors still needed; every other one that was received can be closed."""
@@ -87,6 +92,11 @@ class BackEndMachine:
         self._steps = self._serve(self._header, bytes(self._buffer))
         self._header = None
         self._buffer.clear()
+        return self._advance(None)
+
+    def carry_on(self) -> list[Effect]:
+        """Tell the device all of a state that is not a fresh one; the effects are like those of a message."""
+        self._steps = self._tell_all()
         return self._advance(None)
 
     def complete(self, result: CallResult) -> list[Effect]:
@@ -163,6 +173,9 @@ class BackEndMachine:
         }
         return U64(numbers[request]).pack()
 
+    def _tell_all(self) -> Steps:
+        yield from self._reconcile()
+
     # -- the device follows ------------------------------------------------------------------------------------------
 
     def _reconcile(self) -> ReconcileSteps:
@@ -174,7 +187,7 @@ class BackEndMachine:
             ring.reported = fault
             if ring.running and (fault is not None or not ring.wanted):
                 yield from self._stop(ring)
-        if self._told_table is not self.state.table:
+        if self._told_table.regions != self.state.table.regions:
             ok &= yield from self._tell_table()
         for ring in self.state.rings:
             if ring.running:
@@ -215,6 +228,9 @@ class BackEndMachine:
         return ok
 
     def _start(self, ring: RingState) -> ReconcileSteps:
+        if not ring.resumes:
+            ring.start_id = self.state.take_start_id()
+        ring.resumes = False
         vring = ring.vring(self.state.features)
         result = yield from _call(StartRing(vring))
         if result.ok:

@@ -245,6 +245,16 @@ def fds_max(request: Request) -> int:
     return _LAYOUTS[request].fds_max
 
 
+def fds_announced(request: Request, payload: Payload) -> int:
+    """How many descriptors come with a message that is what it says; those of REM_MEM_REG nobody needs."""
+    match payload:
+        case VringFile(has_fd=has_fd):
+            return int(has_fd)
+        case MemTable(regions=regions):
+            return len(regions)
+    return int(request in {Request.ADD_MEM_REG, Request.SET_BACKEND_REQ_FD})
+
+
 def unpack_payload(request: Request, data: bytes) -> Payload:
     """Decode the payload of a message whose size its header has been accepted with.
 

@@ -2,7 +2,8 @@
 """One ring as configured so far, and whether it may run.
 
 The front-end configures piece by piece; ``wanted`` says that it asked for the ring to run, ``fault`` why that cannot
-be, ``told`` what the device was given last (None: it is not serving the ring). Sizes and addresses come from the guest through an honest front-end: a bad one keeps this ring from starting and
+be, ``told`` what the device was given last (None: it is not serving the ring), ``resumes`` that its next start is the
+one that another process made. Sizes and addresses come from the guest through an honest front-end: a bad one keeps this ring from starting and
 is no breach.
 """
 
@@ -24,6 +25,8 @@ class RingState:
     size: int | None = None
     addr: VringAddr | None = None
     base: int = 0
+    start_id: int = 0
+    resumes: bool = False
     kick_fd: int | None = None
     call_fd: int | None = None
     err_fd: int | None = None
@@ -72,6 +75,7 @@ class RingState:
             used_uva=self.addr.used_uva,
             base=self.base,
             features=features,
+            start_id=self.start_id,
             kick_fd=self.kick_fd,
             call_fd=self.call_fd,
             err_fd=self.err_fd,

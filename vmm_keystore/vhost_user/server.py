@@ -9,8 +9,8 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Self, TypeVar
 
-from .backend import BackendFactory
-from .listener import GuestSocket, Listener
+from .backend import BackendFactory, SessionKeeper
+from .listener import GuestSocket, Inherited, Listener
 from .reactor import SelectorReactor
 
 _T = TypeVar("_T")
@@ -35,15 +35,28 @@ class Server:
         """Start the thread."""
         self._thread.start()
 
-    def stop(self) -> None:
-        """Close all sessions and sockets, end the thread."""
-        self._on_loop(self._close_all)
+    def stop(self, *, leave: bool = False) -> None:
+        """Close all sessions and sockets, end the thread; *leave*: only that, another process goes on with them."""
+        if not leave:
+            self._on_loop(self._close_all)
         self.reactor.stop()
         self._thread.join()
         self.reactor.close()
 
-    def add_guest(self, guest_socket: GuestSocket, factory: BackendFactory) -> None:
-        """Listen for a guest's front-end.
+    def add_guest(
+        self,
+        guest_socket: GuestSocket,
+        factory: BackendFactory,
+        keeper: SessionKeeper | None = None,
+        inherited: Inherited | None = None,
+    ) -> None:
+        """Listen for a guest's front-end, or go on with one.
+
+        Args:
+            guest_socket: where.
+            factory: makes the device side.
+            keeper: remembers the session for another process; None: it ends with this one.
+            inherited: what another process had.
 
         Raises:
             SocketInUseError: the path holds a live socket or something else.
@@ -53,7 +66,7 @@ class Server:
         def add() -> None:
             if guest_socket.guest in self._listeners:
                 raise AssertionError("a guest was added twice")
-            self._listeners[guest_socket.guest] = Listener(guest_socket, factory, self.reactor)
+            self._listeners[guest_socket.guest] = Listener(guest_socket, factory, self.reactor, keeper, inherited)
 
         self._on_loop(add)
 

@@ -57,6 +57,10 @@ class Connection:
         """Whether it is over; true before the first of its open requests fails."""
         return self._closed
 
+    def fileno(self) -> int:
+        """The socket; -1 once it is closed."""
+        return self._socket.fileno()
+
     def post(
         self, message_type: int, body: bytes = b"", fds: Sequence[int] = (), *, wait_ms: int = 0
     ) -> Future[Message]:

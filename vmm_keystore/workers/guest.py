@@ -16,8 +16,12 @@ from vmm_keystore._vks import lib
 from vmm_keystore.errors import AuditError, KeystoreError, WorkerError
 from vmm_keystore.service.ports import Applied, ApplyOutcome, AuditSink, GuestKeys, WorkerStatus
 from vmm_keystore.vhost_user.backend import Session
+from vmm_keystore.vhost_user.descriptors import close_received
+from vmm_keystore.vhost_user.listener import Inherited
 from vmm_keystore.workers.custodian import Custodian
+from vmm_keystore.workers.descriptor_store import DescriptorStore
 from vmm_keystore.workers.errors import ProgramError, StateMemoryError
+from vmm_keystore.workers.keeper import GuestKeeper
 from vmm_keystore.workers.loop import Loop
 from vmm_keystore.workers.provision import bring_up_to_date, publish
 from vmm_keystore.workers.session import WorkerSession
@@ -44,6 +48,7 @@ class Surroundings:
     custodian: Custodian
     keys: GuestKeys
     sink: AuditSink
+    store: DescriptorStore
     runtime_dir: Path
     poll_us: int
     """How long a worker looks at its ring before it sleeps."""
@@ -60,6 +65,8 @@ class GuestWorker:
         self._lock = threading.Lock()
         self._state = StateMemory(surroundings.runtime_dir / f"{name}.state")
         self._succession = Succession()
+        self.keeper = GuestKeeper(surroundings.store, surroundings.runtime_dir, name)
+        self._has_predecessor = True
         self._session: WorkerSession | None = None
         self._stopped = False
         self._retry_delay_s = RETRY_DELAY_S
@@ -76,6 +83,18 @@ class GuestWorker:
         self._session = WorkerSession(self, session)
         self._restock_soon(RESTOCK_DELAY_S)
         return self._session
+
+    def inherit_front_end(self) -> Inherited:
+        """Give what the last keystored had of the guest's front-end, as far as it can be carried on."""
+        inherited = self.keeper.inherit_front_end()
+        if inherited.content is None or not self._state.is_new:
+            return inherited
+        # Which requests were in flight is unknown: nobody can go on with its rings.
+        log.error("guest %s: its front-end is dropped: the guest's state memory is lost", self._name)
+        self.keeper.forget()
+        for fd in inherited.fds:
+            close_received(fd)
+        return Inherited(inherited.listening_fd)
 
     def session_closed(self, session: WorkerSession) -> None:
         """Forget a front-end. Nobody waits for a guest without one: its standby goes."""
@@ -151,6 +170,17 @@ class GuestWorker:
         if worker_now is not None and count == RING_RECORDS:
             worker_now.post(lib.VKS_WORKER_DRAINED)
 
+    def leave(self) -> None:
+        """Let the worker that serves go on for another keystored; the standby ends with the last of our descriptors."""
+        with self._lock, self._state.drain_lock:
+            if self._stopped:
+                return
+            self._stopped = True
+            try:
+                self._drain()
+            except (StateMemoryError, AuditError) as error:
+                log.warning("guest %s: audit records left for the next keystored: %s", self._name, error)
+
     def stop(self, *, remove: bool) -> None:
         """End the workers and drain what they recorded.
 
@@ -160,6 +190,7 @@ class GuestWorker:
         with self._lock:
             for worker in self._succession.clear():
                 end(worker)
+            self.keeper.forget_worker()
             with self._state.drain_lock:
                 if self._stopped:
                     return
@@ -188,7 +219,18 @@ class GuestWorker:
 
     def _start(self) -> None:
         self._renew_state()
-        worker = self._make()
+        try:
+            worker = self._make()
+        except WorkerError:
+            self._end_predecessor()
+            raise
+        try:
+            # Up to here it has gone on serving: its successor is ready.
+            self._end_predecessor()
+        except WorkerError:
+            end(worker)
+            raise
+        self.keeper.keep_worker(worker.pid, worker.control_fd)
         if not self._succession.install(worker):
             worker.close()
             raise WorkerError(f"guest {self._name}: a new worker ended at once")
@@ -224,6 +266,17 @@ class GuestWorker:
             self.problem = "no worker: it did not take its snapshot"
             raise WorkerError(f"guest {self._name}: a new worker did not take its snapshot")
         return worker
+
+    def _end_predecessor(self) -> None:
+        """End a worker that the last keystored left, once."""
+        if not self._has_predecessor:
+            return
+        try:
+            self.keeper.end_predecessor()
+        except ProgramError as error:
+            raise WorkerError(f"guest {self._name}: {error}") from error
+        self._has_predecessor = False
+        self._state.close_records()
 
     def _renew_state(self) -> None:
         """A worker refuses state memory that does not check; its predecessor may have been taken over."""
@@ -264,7 +317,12 @@ class GuestWorker:
 
     def _promote(self) -> bool:
         """Let the standby serve, if there is one and the state memory is one that it may go on with."""
-        return self._state.is_usable() and self._succession.promote()
+        if not self._state.is_usable():
+            return False
+        standby = self._succession.standby
+        if standby and not self._succession.serving:
+            self.keeper.keep_worker(standby.pid, standby.control_fd)
+        return self._succession.promote()
 
     def _succeed(self) -> None:
         """On the loop's thread, when the guest has waited long enough."""
@@ -302,7 +360,7 @@ class GuestWorker:
     def _restock(self) -> None:
         """Have a standby for a guest with a front-end."""
         with self._lock:
-            if self._stopped or not self._session or self._succession.has_standby or not self._succession.serving:
+            if self._stopped or not self._session or self._succession.standby or not self._succession.serving:
                 return
             try:
                 worker = self._make()

@@ -18,6 +18,7 @@ from vmm_keystore.vhost_user.errors import SocketInUseError
 from vmm_keystore.vhost_user.listener import GuestSocket
 from vmm_keystore.vhost_user.server import Server
 from vmm_keystore.workers.custodian import Custodian
+from vmm_keystore.workers.descriptor_store import DescriptorStore
 from vmm_keystore.workers.guest import GuestWorker, Surroundings
 from vmm_keystore.workers.loop import Loop
 from vmm_keystore.workers.zygote import Zygote
@@ -39,42 +40,62 @@ class GuestPool:
         zygote: Zygote,
         keys: GuestKeys,
         sink: AuditSink,
+        store: DescriptorStore,
         runtime_dir: Path,
         poll_us: int,
         server: Server,
     ) -> None:
         """Set up without starting anything.
 
-        *runtime_dir* holds the state memory files; *poll_us* is how long a worker looks at its ring before it sleeps.
+        *store* outlives keystored; *runtime_dir* holds the state memory files; *poll_us* is how long a worker looks at its ring before it sleeps.
         """
         self._replacing = ThreadPoolExecutor(REPLACING_THREADS, thread_name_prefix="replace-worker")
         self._keys = keys
         self._server = server
-        self._surroundings = Surroundings(loop, zygote, custodian, keys, sink, runtime_dir, poll_us, self._run_later)
+        self._surroundings = Surroundings(
+            loop, zygote, custodian, keys, sink, store, runtime_dir, poll_us, self._run_later
+        )
         self._guests: dict[str, GuestWorker] = {}
         self._not_listening: dict[str, str] = {}
         self._stopping = threading.Event()
         self._drain_thread = threading.Thread(target=self._drain_forever, name="audit-drain", daemon=True)
 
     def start(self) -> None:
-        """Start every guest's worker, then listen; one guest's problem is its own."""
-        for guest in self._keys.guests():
-            worker = self._guests[guest.name] = GuestWorker(self._surroundings, guest.name)
-            worker.start_or_retry()
-            try:
-                self._listen(guest, worker)
-            except WorkerError as error:
-                log.error("guest %s: %s", guest.name, error)
-                self._not_listening[guest.name] = str(error)
+        """Start every guest's worker, then listen, or go on where another keystored ended.
+
+        One guest's problem is its own.
+        """
+        guests = self._keys.guests()
+        for guest in guests:
+            self._guests[guest.name] = GuestWorker(self._surroundings, guest.name)
+        # Each as soon as it can: a front-end may be waiting for an answer.
+        list(self._replacing.map(self._start_guest, guests))
+        self._surroundings.store.drop_unclaimed()
         self._drain_thread.start()
 
-    def stop(self) -> None:
-        """End every worker; audit records and in-flight tables stay in state memory or reach the sink."""
+    def _start_guest(self, guest: Guest) -> None:
+        worker = self._guests[guest.name]
+        worker.start_or_retry()
+        try:
+            self._listen(guest, worker)
+        except WorkerError as error:
+            log.error("guest %s: %s", guest.name, error)
+            self._not_listening[guest.name] = str(error)
+
+    def stop(self, *, leave: bool = False) -> None:
+        """End every worker; audit records and in-flight tables stay in state memory or reach the sink.
+
+        Args:
+            leave: let the workers go on, for another keystored.
+        """
         self._stopping.set()
         if self._drain_thread.ident is not None:
             self._drain_thread.join()
         for guest in list(self._guests.values()):
-            guest.stop(remove=False)
+            if leave:
+                guest.leave()
+            else:
+                guest.stop(remove=False)
         self._replacing.shutdown(wait=True, cancel_futures=True)
 
     @property
@@ -121,7 +142,8 @@ class GuestPool:
     def _listen(self, guest: Guest, worker: GuestWorker) -> None:
         uid = -1 if guest.owner_uid is None else guest.owner_uid
         try:
-            self._server.add_guest(GuestSocket(guest.name, Path(guest.socket), uid=uid), worker)
+            guest_socket = GuestSocket(guest.name, Path(guest.socket), uid=uid)
+            self._server.add_guest(guest_socket, worker, worker.keeper, worker.inherit_front_end())
         except SocketInUseError as error:
             raise WorkerError(str(error), "choose another --socket, or stop whoever uses it") from error
         except OSError as error:

@@ -66,25 +66,32 @@ def control_pair() -> tuple[socket.socket, socket.socket]:
 
 
 def start_program(name: str, keeper_uid: int | None = None) -> tuple[Process, socket.socket]:
-    """Start a program with no environment, in its own process group; our end of its control socket comes with it.
+    """Start a program; our end of its control socket comes with it.
 
-    The group keeps a terminal's ctrl-c away from it: keystored ends its programs in order. *keeper_uid* is who must be
-    able to kill it, and its children, whatever user they become; None: who we are now.
+    *keeper_uid* is who must be able to kill it, and its children, whatever user they become; None: who we are now.
     """
-    path = program_path(name)
-    keeper = os.geteuid() if keeper_uid is None else keeper_uid
     ours, theirs = control_pair()
     with theirs:
-        actions = [
-            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-            (os.POSIX_SPAWN_DUP2, theirs.fileno(), CONTROL_FD),
-        ]
         try:
-            pid = os.posix_spawn(path, [name, str(keeper)], {}, file_actions=actions, setpgroup=0, setsigmask=())
-        except OSError:
+            process = spawn(name, theirs, os.geteuid() if keeper_uid is None else keeper_uid)
+        except BaseException:
             ours.close()
             raise
-    return Process(pid, os.pidfd_open(pid)), ours
+    return process, ours
+
+
+def spawn(name: str, sock: socket.socket, keeper_uid: int) -> Process:
+    """Start a program with no environment and *sock* as descriptor 3, in a session of its own.
+
+    The session keeps a terminal's ctrl-c and hang-up away from it: keystored ends its programs in order.
+    """
+    actions = [
+        (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+        (os.POSIX_SPAWN_DUP2, sock.fileno(), CONTROL_FD),
+    ]
+    argv = [name, str(keeper_uid)]
+    pid = os.posix_spawn(program_path(name), argv, {}, file_actions=actions, setsid=True, setsigmask=())
+    return Process(pid, os.pidfd_open(pid))
 
 
 class FirstPrograms:

@@ -17,7 +17,7 @@ def mem_table(regions: Sequence[MemoryRegion]) -> bytes:
     return pack("vks_worker_mem_table", {"region_count": len(entries), "regions": entries})
 
 
-def ring_start(vring: Vring, start_id: int) -> tuple[bytes, list[int]]:
+def ring_start(vring: Vring) -> tuple[bytes, list[int]]:
     """Lay out a ring, and its descriptors in the order of the layout."""
     flags = (lib.VKS_RING_F_CALL if vring.call_fd is not None else 0) | (
         lib.VKS_RING_F_ERR if vring.err_fd is not None else 0
@@ -30,7 +30,7 @@ def ring_start(vring: Vring, start_id: int) -> tuple[bytes, list[int]]:
             "base": vring.base,
             "flags": flags,
             "features": vring.features,
-            "start_id": start_id,
+            "start_id": vring.start_id,
             "desc_uva": vring.desc_uva,
             "avail_uva": vring.avail_uva,
             "used_uva": vring.used_uva,

@@ -7,7 +7,6 @@ guest has no worker a call is complete as soon as it is kept, and requests wait 
 """
 
 import logging
-import secrets
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
@@ -32,14 +31,6 @@ RING_FD_TYPES = {
 }
 
 Post = Callable[[Worker], Future[Message]]
-
-
-@dataclass(frozen=True, slots=True)
-class Ring:
-    """A ring that is to run: as the front-end started it, with its latest descriptors, and which start that was."""
-
-    vring: Vring
-    start_id: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +66,7 @@ class WorkerSession:
         self._session = session
         self._worker: Worker | None = None  # the one that was told what is wanted
         self._table: Sequence[MemoryRegion] = ()
-        self._rings: dict[int, Ring] = {}
+        self._rings: dict[int, Vring] = {}  # those that are to run, with their latest descriptors
         self._call: Call | None = None
         self._closed = False
 
@@ -109,13 +100,13 @@ class WorkerSession:
     def start_ring(self, vring: Vring, completion: Completion) -> None:
         """Serve a ring from now on."""
         self._attach()
-        ring = self._rings[vring.index] = Ring(vring, secrets.randbits(64) | 1)
+        self._rings[vring.index] = vring
 
         def refused(reason: str) -> None:
             self._rings.pop(vring.index, None)
             completion.failed(reason)
 
-        self._ask(lambda worker: self._post_start(worker, ring), completion, refused)
+        self._ask(lambda worker: self._post_start(worker, vring), completion, refused)
 
     def stop_ring(self, index: int, completion: Completion) -> None:
         """Stop a ring; a worker that does not is killed, and its base read from state memory."""
@@ -124,7 +115,7 @@ class WorkerSession:
         worker = self._worker
 
         def gone() -> None:
-            completion.done(self._owner.next_base(index, ring.start_id, ring.vring.base))
+            completion.done(self._owner.next_base(index, ring.start_id, ring.base))
 
         if worker is None:
             gone()
@@ -153,8 +144,7 @@ class WorkerSession:
             completion.failed("a ring without kick descriptor is not served")
             return
         self._attach()
-        ring = self._rings[index]
-        self._rings[index] = Ring(with_fd(ring.vring, role, fd), ring.start_id)
+        self._rings[index] = with_fd(self._rings[index], role, fd)
         fds = [] if fd is None else [fd]
         message_type = RING_FD_TYPES[role]
         self._ask(lambda worker: worker.post(message_type, ring_body(index), fds), completion, completion.failed)
@@ -206,16 +196,16 @@ class WorkerSession:
             return
         if self._table:
             self._watch(worker, "memory table", self._post_table(worker))
-        for ring in self._rings.values():
-            self._watch(worker, f"ring {ring.vring.index}", self._post_start(worker, ring))
+        for vring in self._rings.values():
+            self._watch(worker, f"ring {vring.index}", self._post_start(worker, vring))
 
     def _post_table(self, worker: Worker) -> Future[Message]:
         fds = [region.fd for region in self._table]
         return worker.post(lib.VKS_WORKER_MEM_TABLE, mem_table(self._table), fds)
 
-    def _post_start(self, worker: Worker, ring: Ring) -> Future[Message]:
-        base = self._owner.next_base(ring.vring.index, ring.start_id, ring.vring.base)
-        body, fds = ring_start(replace(ring.vring, base=base), ring.start_id)
+    def _post_start(self, worker: Worker, vring: Vring) -> Future[Message]:
+        base = self._owner.next_base(vring.index, vring.start_id, vring.base)
+        body, fds = ring_start(replace(vring, base=base))
         return worker.post(lib.VKS_WORKER_RING_START, body, fds)
 
     def _watch(self, worker: Worker, what: str, future: Future[Message]) -> None:

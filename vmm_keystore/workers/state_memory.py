@@ -67,13 +67,17 @@ def prepare_runtime_dir(path: Path) -> None:
 
 
 class StateMemory:
-    """One guest's file, open and mapped until :meth:`close`; takes of the audit ring are serialised here."""
+    """One guest's file, open and mapped until :meth:`close`; takes of the audit ring are serialised here.
+
+    *is_new*: there was none, or none that checks.
+    """
 
     def __init__(self, path: Path) -> None:
         """Open the file of *path*, or lay out a new one where there is none that checks."""
         self.path = path
         self.fd = open_checked(path)
-        if self.fd < 0:
+        self.is_new = self.fd < 0
+        if self.is_new:
             self.fd = create(path)
         self._map = mmap.mmap(self.fd, STATE_BYTES)
         self._state = ffi.from_buffer(self._map)
@@ -82,7 +86,6 @@ class StateMemory:
         # Never held over anything that waits: the vhost-user thread and the loop take it.
         self._guard = threading.Lock()
         self._closed = False
-        self.close_records()
 
     def __enter__(self) -> Self:
         return self
@@ -102,7 +105,7 @@ class StateMemory:
         return bytes(ffi.buffer(self._records, count * RECORD_BYTES))
 
     def close_records(self) -> None:
-        """Let :meth:`peek` have what a dead worker left open; only when no worker that had the ring lives any more."""
+        """Let :meth:`peek` have what a dead worker left open; when no worker that had the ring lives any more."""
         with self._guard:
             if not self._closed:
                 lib.vks_audit_close(lib.vks_state_audit(self._state))

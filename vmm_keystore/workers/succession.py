@@ -62,9 +62,9 @@ class Succession:
         return None if worker is None or worker.ended.is_set() else worker
 
     @property
-    def has_standby(self) -> bool:
-        """Whether a successor waits."""
-        return self._standby is not None
+    def standby(self) -> Worker | None:
+        """The successor that waits, if there is one."""
+        return self._standby
 
     @property
     def in_crash_loop(self) -> bool:

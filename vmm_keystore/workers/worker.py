@@ -108,6 +108,11 @@ class Worker:
             on_lost=lambda _reason: self.kill(),
         )
 
+    @property
+    def control_fd(self) -> int:
+        """Our end of its control socket: it ends when nobody has that any more."""
+        return self._connection.fileno()
+
     def post(self, message_type: int, body: bytes = b"", fds: Sequence[int] = ()) -> Future[Message]:
         """Send a ring or memory message without waiting; replies come in the order of the messages."""
         return self._connection.post(message_type, body, fds)

@@ -1,0 +1,408 @@
+# SPDX-License-Identifier: Apache-2.0
+"""keystored dies or is exchanged while guests work: they keep their devices, and the next one takes everything back."""
+
+import os
+import random
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import load_der_public_key
+from framework.checked_work import Ledger, Run, Work, check_records, ecdsa_work, ed25519_work, rsa_work
+from framework.frontend import QEMU_7_2, QEMU_11_1, FrontEnd
+from framework.keystored import Keystored
+from framework.ring_guest import RingGuest, ring_guest
+from workers.test_deaths import alive, processes, wait_for, worker_pid
+
+from vmm_keystore._vks import lib
+
+MESSAGE = b"m"
+DEPTH = 16
+TAKE_OVER_S = 2.0
+KEYS = {"p256": "ec-p256", "ed": "ed25519", "rsa": "rsa-2048"}
+
+
+@pytest.fixture
+def guest_socket(vault: Keystored) -> Path:
+    """A guest with keys for both lanes."""
+    path = vault.add_guest("g")
+    for label, key_type in KEYS.items():
+        vault.api.generate(label, key_type)
+        vault.api.grant("g", label, ["sign"])
+    return path
+
+
+def works(guest: RingGuest) -> list[Work]:
+    """Signatures that are checked with the public keys."""
+    found = {entry.label: entry.key_id for entry in guest.list_keys()}
+    p256, edwards, rsa_key = (load_der_public_key(guest.public(found[label])) for label in KEYS)
+    assert isinstance(p256, ec.EllipticCurvePublicKey)
+    assert isinstance(edwards, ed25519.Ed25519PublicKey)
+    assert isinstance(rsa_key, rsa.RSAPublicKey)
+    fast = [ecdsa_work(found["p256"], p256), ed25519_work(found["ed"], edwards)]
+    return [*fast, *fast, rsa_work(found["rsa"], rsa_key)]
+
+
+class Load(threading.Thread):
+    """Requests without end, every answer checked; what was answered when."""
+
+    def __init__(self, guest: RingGuest) -> None:
+        super().__init__(name="load", daemon=True)
+        self.ledger = Ledger(guest.vault)
+        self.works = works(guest)
+        self.first_sequence = 0
+        self.answered = 0
+        self.longest_s = 0.0
+        self.failure: Exception | None = None
+        self._ring = guest.ring
+        self._done = threading.Event()
+
+    def run(self) -> None:
+        """Work."""
+        chance = random.Random(5)  # noqa: S311 - a mix
+        try:
+            while not self._done.is_set():
+                started_s = time.monotonic()
+                for _ in range(DEPTH):
+                    self.ledger.submit(chance.choice(self.works))
+                self._ring.kick(force=True)
+                self.ledger.settle()
+                self.answered += DEPTH
+                self.longest_s = max(self.longest_s, time.monotonic() - started_s)
+        except Exception as error:  # noqa: BLE001 - the test reports it
+            self.failure = error
+
+    def wait_for_more(self, count: int = 5 * DEPTH) -> None:
+        """Wait until so many more are answered."""
+        end = self.answered + count
+        wait_for(lambda: self.failure or self.answered >= end)
+        assert self.failure is None, self.failure
+
+    def finish(self) -> Ledger:
+        """Stop; every answer was right."""
+        self._done.set()
+        self.join(30)
+        assert self.failure is None, self.failure
+        return self.ledger
+
+
+@contextmanager
+def loaded(socket: Path, profile: Any = QEMU_7_2) -> Iterator[tuple[RingGuest, Load]]:
+    """A guest at work."""
+    with ring_guest(socket, profile, slot_count=DEPTH) as guest:
+        load = Load(guest)
+        load.start()
+        load.wait_for_more()
+        yield guest, load
+
+
+def records(vault: Keystored) -> list[Run]:
+    """The guest's uses on record; the log must hold together."""
+    assert vault.api.get("/audit/verify")["ok"]
+    runs, after = [], 0
+    while True:
+        page = vault.api.get(f"/audit?after={after}&limit=1000")
+        runs += [Run.of_line(line) for line in page["lines"] if line["kind"] == "use" and line["op"] == "sign"]
+        if page["last_seq"] == after:
+            return runs
+        after = page["last_seq"]
+
+
+def check_whole(vault: Keystored, ledger: Ledger) -> None:
+    """Every request answered once, right, and on record."""
+    assert set(ledger.statuses) == {lib.VKS_STATUS_OK}
+    check_records(ledger, records(vault))
+
+
+def reconfigure(frontend: FrontEnd, guest: RingGuest) -> None:
+    """What a front-end does now and then: another call descriptor, stop, start."""
+    frontend.set_call(guest.ring)
+    frontend.start_ring(guest.ring, frontend.stop_ring(guest.ring))
+
+
+END: dict[str, Callable[[Keystored], None]] = {"SIGKILL": Keystored.kill, "upgrade": Keystored.hand_over}
+
+
+@pytest.mark.parametrize("profile", [QEMU_7_2, QEMU_11_1], ids=lambda profile: profile.name)
+@pytest.mark.parametrize("end", END)
+def test_guests_go_on(vault: Keystored, guest_socket: Path, end: str, profile: Any) -> None:
+    """No request is lost, doubled or wrong; the next keystored has front-end, worker, grants and audit."""
+    with loaded(guest_socket, profile) as (guest, load):
+        before = worker_pid(vault, "g")
+        END[end](vault)
+        load.wait_for_more()
+        assert alive(before)
+        vault.start()
+        load.wait_for_more()
+        worker = vault.api.get("/guests/g")["worker"]
+        assert worker["front_end_pid"] == os.getpid()
+        assert worker["pid"] not in {before, 0, None}
+        wait_for(lambda: not alive(before))
+        reconfigure(guest.frontend, guest)
+        load.wait_for_more()
+        check_whole(vault, load.finish())
+        vault.api.revoke("g", "p256")
+        assert guest.sign(load.works[0].key_id, MESSAGE).status == lib.VKS_STATUS_NO_KEY
+
+
+def test_taken_back_in_time(vault: Keystored, guest_socket: Path) -> None:
+    """From the start of the process to the answer of the control API that needs the worker; many guests."""
+    for number in range(20):
+        vault.add_guest(f"other{number}")
+        vault.api.grant(f"other{number}", "ed", ["sign"])
+    with loaded(guest_socket) as (_guest, load):
+        vault.kill()
+        vault.start()
+        assert worker_pid(vault, "g")
+        assert vault.api.get("/guests/other19")["worker"]["running"]
+        load.finish()
+
+
+def test_again_and_again(vault: Keystored, guest_socket: Path) -> None:
+    """Each keystored takes over from the one before it, whichever way that one ended, at a random moment."""
+    chance = random.Random("take-over")  # noqa: S311 - when to kill
+    with loaded(guest_socket) as (guest, load):
+        for number in range(10):
+            time.sleep(chance.uniform(0.0, 0.2))
+            END[chance.choice(list(END))](vault)
+            load.wait_for_more(DEPTH)
+            vault.start()
+            if number % 3 == 0:
+                reconfigure(guest.frontend, guest)
+            load.wait_for_more(DEPTH)
+        check_whole(vault, load.finish())
+    assert files(vault) <= {"g.session", "g.state", "g.worker", "holder.sock"}
+
+
+@pytest.mark.timeout(240)
+def test_killed_while_the_front_end_talks(vault: Keystored, guest_socket: Path) -> None:
+    """A front-end that never stops reconfiguring its ring; keystored is killed in between, twenty times.
+
+    At one moment of a message nobody knows whether its answer arrived: then the session ends and the log says why.
+    """
+    chance = random.Random("talk")  # noqa: S311 - when to kill
+    ends = Counter[str]()
+    for _ in range(20):
+        with ring_guest(guest_socket) as guest:
+            key_id = guest.key_id("ed")
+            talking = Talk(guest)
+            talking.start()
+            time.sleep(chance.uniform(0.0, 0.05))
+            vault.kill()
+            vault.start()
+            talking.wait_for_more()
+            failure = talking.finish()
+            if failure is None:
+                assert guest.sign(key_id, MESSAGE).status == lib.VKS_STATUS_OK
+                ends["carried on"] += 1
+            else:
+                assert "whether its front-end has its last answer" in vault.log_text, failure
+                ends["ended"] += 1
+    assert ends["carried on"] > ends["ended"], ends
+
+
+class Talk(threading.Thread):
+    """Reconfigures a ring until it is told to stop or the connection ends."""
+
+    def __init__(self, guest: RingGuest) -> None:
+        super().__init__(name="talk", daemon=True)
+        self.count = 0
+        self.failure: Exception | None = None
+        self._guest = guest
+        self._done = threading.Event()
+
+    def run(self) -> None:
+        """Talk."""
+        try:
+            while not self._done.is_set():
+                reconfigure(self._guest.frontend, self._guest)
+                self.count += 1
+        except Exception as error:  # noqa: BLE001 - the test reports it
+            self.failure = error
+
+    def wait_for_more(self) -> None:
+        """Wait until it has gone on, or cannot."""
+        end = self.count + 3
+        wait_for(lambda: self.failure or self.count >= end)
+
+    def finish(self) -> Exception | None:
+        """Stop; what went wrong."""
+        self._done.set()
+        self.join(30)
+        return self.failure
+
+
+def test_front_end_may_come_while_there_is_no_keystored(vault: Keystored, guest_socket: Path) -> None:
+    """It waits for the next one instead of being refused, which would cost QEMU its life at hot-plug."""
+    vault.kill()
+    seen: list[int] = []
+
+    def use() -> None:
+        with ring_guest(guest_socket) as guest:
+            seen.append(guest.sign("ed", MESSAGE).status)
+
+    front_end = threading.Thread(target=use, daemon=True)
+    front_end.start()
+    vault.start()
+    front_end.join(10)
+    assert seen == [lib.VKS_STATUS_OK]
+
+
+def test_killed_holder_is_restored(vault: Keystored, guest_socket: Path) -> None:
+    """Guests notice nothing, and the new holder has all of it: keystored may die next."""
+    with loaded(guest_socket) as (_guest, load):
+        first = vault.kill_holder()
+        load.wait_for_more()
+        wait_for(lambda: "vks-holder restarted" in vault.log_text)
+        assert vault.holder_pid not in {0, first}
+        vault.kill()
+        load.wait_for_more()
+        vault.start()
+        load.wait_for_more()
+        check_whole(vault, load.finish())
+
+
+def test_stopped_holder_holds_nobody_up(vault: Keystored, guest_socket: Path) -> None:
+    """One that takes no message any more is killed and replaced; front-ends come and go meanwhile."""
+    os.kill(vault.holder_pid, signal.SIGSTOP)
+
+    def visit() -> bool:
+        with ring_guest(guest_socket) as guest:
+            assert guest.sign("ed", MESSAGE).status == lib.VKS_STATUS_OK
+        return "vks-holder restarted" in vault.log_text
+
+    wait_for(visit)
+    with loaded(guest_socket) as (_guest, load):
+        vault.kill()
+        vault.start()
+        load.wait_for_more()
+        load.finish()
+
+
+def test_both_killed_ends_workers_and_sessions(vault: Keystored, guest_socket: Path) -> None:
+    """The front-end is told by the connection's end, nothing stays behind, and a new one is served."""
+    with ring_guest(guest_socket) as guest:
+        answered = guest.sign("ed", MESSAGE)
+        mine = [*processes(vault.pid).values(), worker_pid(vault, "g")]
+        vault.kill_all()
+        wait_for(guest.frontend.hung_up)
+        wait_for(lambda: not any(alive(pid) for pid in mine))
+    vault.start()
+    with ring_guest(guest_socket) as guest:
+        assert guest.sign("ed", MESSAGE).status == lib.VKS_STATUS_OK
+    assert answered.sequence in {run.first for run in records(vault)}
+
+
+def test_worker_of_a_dead_keystored_is_ended_first(vault: Keystored, guest_socket: Path) -> None:
+    """Also where nothing but the name of its process is left: two workers must never have one ring."""
+    with ring_guest(guest_socket) as guest:
+        guest.sign("ed", MESSAGE)
+        pid = worker_pid(vault, "g")
+        os.kill(pid, signal.SIGSTOP)  # it cannot see that its control socket closes
+        vault.kill_all()
+    assert alive(pid)
+    vault.start()
+    assert not alive(pid) or is_zombie(pid)
+    with ring_guest(guest_socket) as guest:
+        assert guest.sign("ed", MESSAGE).status == lib.VKS_STATUS_OK
+
+
+def is_zombie(pid: int) -> bool:
+    """Whether it has ended and nobody asked how."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+
+
+def test_pid_of_another_process_is_left_alone(vault: Keystored, guest_socket: Path) -> None:
+    """The file may name a pid that somebody else has by now."""
+    with ring_guest(guest_socket) as guest:
+        guest.sign("ed", MESSAGE)
+    vault.kill_all()
+    (vault.runtime_dir / "g.worker").write_text(f"{os.getpid()} 1\n")
+    vault.start()  # or it kills this very process
+    assert vault.api.get("/guests/g")["worker"]["running"]
+
+
+@pytest.mark.parametrize("damage", [b"", b"nonsense", b"x\n{}", b"\xff\xfe\n[]"])
+def test_damaged_session_costs_the_front_end_only(vault: Keystored, guest_socket: Path, damage: bytes) -> None:
+    """It is dropped; the guest, its keys and the next front-end are served."""
+    with ring_guest(guest_socket) as guest:
+        guest.sign("ed", MESSAGE)
+        vault.kill()
+        path = vault.runtime_dir / "g.session"
+        bag = path.read_bytes().partition(b"\n")[0]
+        path.write_bytes(damage.replace(b"x", bag))
+        vault.start()
+        wait_for(guest.frontend.hung_up)
+    with ring_guest(guest_socket) as guest:
+        assert guest.sign("ed", MESSAGE).status == lib.VKS_STATUS_OK
+
+
+def test_lost_state_memory_costs_the_front_end_only(vault: Keystored, guest_socket: Path) -> None:
+    """Which requests were in flight is unknown then: the ring does not go on, and nothing is done twice."""
+    with ring_guest(guest_socket) as guest:
+        guest.sign("ed", MESSAGE)
+        vault.kill()
+        (vault.runtime_dir / "g.state").unlink()
+        vault.start()
+        wait_for(guest.frontend.hung_up)
+    assert "state memory is lost" in vault.log_text
+    with ring_guest(guest_socket) as guest:
+        assert guest.sign("ed", MESSAGE).status == lib.VKS_STATUS_OK
+
+
+def test_removed_guest_leaves_nothing_kept(vault: Keystored, guest_socket: Path) -> None:
+    """Its descriptors are dropped, its files are gone."""
+    with ring_guest(guest_socket) as guest:
+        guest.sign("ed", MESSAGE)
+    held = wait_for(lambda: descriptors(vault.holder_pid))
+    vault.api.delete("/guests/g")
+    wait_for(lambda: descriptors(vault.holder_pid) < held)
+    assert files(vault) == {"holder.sock"}
+
+
+def test_nothing_piles_up_in_the_holder(vault: Keystored, guest_socket: Path) -> None:
+    """Front-ends come and go, workers die, keystored is exchanged: as many descriptors as before."""
+    with ring_guest(guest_socket) as guest:
+        guest.sign("ed", MESSAGE)
+    first = descriptors(vault.holder_pid)
+    for _ in range(5):
+        with ring_guest(guest_socket) as guest:
+            reconfigure(guest.frontend, guest)
+            os.kill(worker_pid(vault, "g"), signal.SIGKILL)
+            guest.sign("ed", MESSAGE)
+            vault.hand_over()
+            vault.start()
+            guest.sign("ed", MESSAGE)
+    wait_for(lambda: descriptors(vault.holder_pid) <= first)
+
+
+def descriptors(pid: int) -> int:
+    """How many a process has open."""
+    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
+
+
+def files(vault: Keystored) -> set[str]:
+    """What lies in the runtime folder."""
+    return {path.name for path in vault.runtime_dir.iterdir()}
+
+
+def test_failed_start_leaves_guests_alone(vault: Keystored, guest_socket: Path) -> None:
+    """A keystored that cannot start takes no device away; the next one that can takes over."""
+    with loaded(guest_socket) as (_guest, load):
+        vault.kill()
+        kek = vault.state_dir / "kek"
+        kek.rename(vault.folder / "kek")
+        with pytest.raises(AssertionError, match="did not start"):
+            vault.start()
+        load.wait_for_more()
+        (vault.folder / "kek").rename(kek)
+        vault.start()
+        load.wait_for_more()
+        check_whole(vault, load.finish())

@@ -109,7 +109,7 @@ def check_log(vault: Keystored) -> None:
 
 
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize("victim", ["worker", "keystored"])
+@pytest.mark.parametrize("victim", ["worker", "keystored", "keystored and holder"])
 def test_sigkill_under_load(vault: Keystored, socket: Path, victim: str) -> None:
     """Killed at random, again and again: each result that reached the guest has its record, and the chain holds."""
     chance = random.Random(f"audit {victim}")  # noqa: S311 -- when to kill, not what to sign with
@@ -123,8 +123,10 @@ def test_sigkill_under_load(vault: Keystored, socket: Path, victim: str) -> None
                 if victim == "worker":
                     os.kill(pid, signal.SIGKILL)
                     wait_for(lambda: not Path(f"/proc/{pid}").exists())
-                else:
+                elif victim == "keystored":
                     vault.kill()
+                else:
+                    vault.kill_all()
                     wait_for(lambda: not Path(f"/proc/{pid}").exists())
                 killed.set()
 
@@ -134,7 +136,7 @@ def test_sigkill_under_load(vault: Keystored, socket: Path, victim: str) -> None
             timer.join()
             assert answered
             seen |= answered
-        if victim == "keystored":
+        if victim != "worker":
             vault.start()
         worker_pid(vault)
     check_log(vault)

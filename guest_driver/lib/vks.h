@@ -9,6 +9,10 @@
  * kernel. Two exceptions: close it when no other thread uses it, and let one thread at a time reap. After fork()
  * parent and child share one queue of asynchronous requests: open the device again in the child.
  *
+ * Unplugging. What a device that goes away has not answered is answered with -ENODEV, and so is every request until
+ * there is a device of that name again; from then on the same struct vks_device works with it. Asynchronous requests
+ * have to be reaped first, and what watches vks_poll_fd() by epoll has to be told anew.
+ *
  * Sizes. All buffers are the caller's. Where a size is `size_t *`, it is the room on the way in and what was written,
  * or with VKS_STATUS_OUTPUT_SIZE needed, on the way out.
  */

@@ -496,10 +496,52 @@ static void fail_allocations(const char *argument)
     }
 }
 
+/* One signature each way it can be asked for; the first error. */
+static int sign_both_ways(const struct vks_use *use)
+{
+    struct vks_bytes message = {"message", 7};
+    uint8_t signature[64];
+    struct vks_request request = {
+        .op = VKS_OP_SIGN, .use = *use, .input = message, .output = signature, .output_size = sizeof(signature)};
+    struct vks_request *finished = NULL;
+    size_t size = sizeof(signature), count = 1;
+    struct pollfd ready = {.fd = vks_poll_fd(device), .events = POLLIN};
+    int error = vks_sign(device, use, message, signature, &size);
+
+    if (!error)
+        error = vks_enqueue(device, &request);
+    if (error)
+        return error;
+    if (poll(&ready, 1, 20000) != 1)
+        die("poll", -ETIMEDOUT);
+    error = vks_reap(device, &finished, &count);
+    return error ? error : count == 1 ? finished->error : -EPROTO;
+}
+
+/* Works on and on with one open device, and says whenever it goes better or worse than before. */
+static void keep_on(const char *argument)
+{
+    struct vks_key key;
+    int error = vks_find_key(device, argument, 0, &key), last = 1;
+    struct vks_use use = {0};
+
+    if (error)
+        die("find key", error);
+    memcpy(use.key_id, key.id, sizeof(use.key_id));
+    for (;; usleep(20000)) {
+        error = sign_both_ways(&use);
+        if (error != last)
+            printf("%s\n", error ? vks_error_text(error) : "signed");
+        fflush(stdout);
+        last = error;
+    }
+}
+
 static const struct {
     const char *name;
     void (*run)(const char *argument);
 } commands[] = {
+    {"keep-on", keep_on},
     {"sizes", sizes},
     {"all-parts", all_parts},
     {"batch", batch},

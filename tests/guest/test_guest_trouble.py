@@ -16,7 +16,7 @@ from framework.neighbour import Neighbour
 from framework.qemu import QemuGuest, qemu_version
 from framework.ring_guest import ring_guest
 from guest.boot import Boot
-from qemu_images.keystore import content
+from guest.driver_images import driver_content
 from qemu_images.qemu import qemu_11
 
 pytestmark = [pytest.mark.qemu, pytest.mark.timeout(240)]
@@ -28,17 +28,17 @@ COMMANDS: dict[str, Callable[[], Sequence[str]]] = {
 RESETS = 4
 PLUGS = 100
 BUSY = "while :; do echo message | vks sign key >/dev/null 2>&1; done"
+WAIT_FOR_DEVICE = "for i in $(seq 100); do [ -e /dev/keystore0 ] && exit 0; sleep 0.05; done; exit 1"
 PATIENCE_S = 30.0
 
 
 @dataclass
 class Place:
-    """A daemon, a virtual machine that is in trouble, and a neighbour at work."""
+    """A daemon and a virtual machine that is in trouble."""
 
     vault: Keystored
     boot: Boot
     version: str
-    neighbour: Neighbour
 
     def options(self) -> list[str]:
         """What the vault says to give QEMU."""
@@ -49,7 +49,8 @@ class Place:
     def start(self, *devices: str) -> QemuGuest:
         """Boot the machine, with its device unless others are named."""
         chosen = list(devices) or self.options()
-        return cast("QemuGuest", self.boot("qemu-cloud", content(), devices=chosen, command=COMMANDS[self.version]()))
+        command = COMMANDS[self.version]()
+        return cast("QemuGuest", self.boot("qemu-cloud", driver_content(), devices=chosen, command=command))
 
     def wait(self, *, connected: bool) -> None:
         """Wait until the daemon has seen the machine come or go."""
@@ -60,14 +61,21 @@ class Place:
 
 
 @pytest.fixture(params=COMMANDS)
-def place(request: pytest.FixtureRequest, vault: Keystored, boot: Boot) -> Iterator[Place]:
+def alone(request: pytest.FixtureRequest, vault: Keystored, boot: Boot) -> Place:
+    """A place without a neighbour."""
     vault.add_guest("vm")
-    socket = vault.add_guest("neighbour")
     vault.api.generate("key", "ed25519")
-    for name in ("vm", "neighbour"):
-        vault.api.grant(name, "key", ["sign"])
-    with ring_guest(socket, slot_count=4) as guest, Neighbour(guest, "key") as neighbour:
-        yield Place(vault, boot, request.param, neighbour)
+    vault.api.grant("vm", "key", ["sign"])
+    return Place(vault, boot, request.param)
+
+
+@pytest.fixture
+def place(alone: Place) -> Iterator[Place]:
+    """With a neighbour at work, who must not notice anything."""
+    socket = alone.vault.add_guest("neighbour")
+    alone.vault.api.grant("neighbour", "key", ["sign"])
+    with ring_guest(socket, slot_count=4) as guest, Neighbour(guest, "key"):
+        yield alone
 
 
 def sign(guest: Guest) -> None:
@@ -120,7 +128,7 @@ def test_plugged_and_unplugged_hundred_times(place: Place) -> None:
     before: Holdings | None = None
     for number in range(PLUGS):
         with plugged(place, guest):
-            guest.run("for i in $(seq 100); do [ -e /dev/keystore0 ] && exit 0; sleep 0.05; done; exit 1")
+            guest.run(WAIT_FOR_DEVICE)
             if number % 10 == 0:
                 sign(guest)
         place.wait(connected=False)
@@ -130,16 +138,62 @@ def test_plugged_and_unplugged_hundred_times(place: Place) -> None:
     wait_for_no_growth(place.vault.pid, before)
 
 
+def test_lost_carrier_is_plugged_anew(alone: Place) -> None:
+    """When keystored and holder die both, QEMU loses its connection: unplug and plug is the way back.
+
+    Requests wait until the device is unplugged. A program that keeps its handle open is told then, and works again
+    with the next device without being started anew.
+    """
+    guest = alone.start("-device", "pcie-root-port,id=port0,chassis=1")
+    plug(alone, guest)
+    guest.run(WAIT_FOR_DEVICE)
+    guest.start("exercise keep-on key >/tmp/said")
+    said = Said(guest)
+    said.wait_for(["signed"])
+    alone.vault.kill_all()
+    alone.vault.start()
+    unplug(guest)
+    said.wait_for(["signed", "the device is gone"])
+    plug(alone, guest)
+    guest.run(WAIT_FOR_DEVICE)
+    said.wait_for(["signed", "the device is gone", "signed"])
+    sign(guest)
+
+
+class Said:
+    """What ``exercise keep-on`` has said so far."""
+
+    def __init__(self, guest: Guest) -> None:
+        self._guest = guest
+
+    def wait_for(self, lines: Sequence[str]) -> None:
+        """Wait until it has said exactly this."""
+        end_s = time.monotonic() + PATIENCE_S
+        while (found := self._guest.run("cat /tmp/said").stdout.decode().splitlines()) != list(lines):
+            assert time.monotonic() < end_s, found
+            time.sleep(0.05)
+
+
 @contextmanager
 def plugged(place: Place, guest: QemuGuest) -> Iterator[None]:
     """Give the guest its device for a while."""
+    plug(place, guest)
+    yield
+    unplug(guest)
+
+
+def plug(place: Place, guest: QemuGuest) -> None:
+    """Give the guest its device."""
     address = {"type": "unix", "data": {"path": str(place.vault.folder / "vm.sock")}}
     guest.qmp.command("chardev-add", id="c", backend={"type": "socket", "data": {"addr": address, "server": False}})
     guest.qmp.command("object-add", qom_type="cryptodev-vhost-user", id="v", chardev="c")
     # QEMU 7.2 under TCG cannot set up MSI-X for this device.
     vectors = {"vectors": 0} if place.version == "7.2" else {}
     guest.qmp.command("device_add", driver="virtio-crypto-pci", id="d", bus="port0", cryptodev="v", **vectors)
-    yield
+
+
+def unplug(guest: QemuGuest) -> None:
+    """Take the device away; the guest lets go of it."""
     guest.qmp.command("device_del", id="d")
     guest.qmp.wait_event("DEVICE_DELETED", match=lambda event: "'d'" in str(event["data"]))
     guest.qmp.command("object-del", id="v")

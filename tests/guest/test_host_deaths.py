@@ -1,9 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Promise P5 in real guests: workers are killed from the host while ``vks`` runs, and nobody in the guest notices."""
+"""Promise P5 in real guests: from the host, workers are killed while ``vks`` runs, then keystored is, again and again.
+
+Nobody in the guest notices.
+"""
 
 import os
 import signal
 import threading
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
 
@@ -27,6 +32,7 @@ ROUND = 100
 SIGNATURE_BYTES = 64
 PAUSE_S = 0.3
 KILLS_MIN = 20
+EXCHANGES_MIN = 6
 
 
 @dataclass(frozen=True)
@@ -53,11 +59,11 @@ def place(request: pytest.FixtureRequest, vault: Keystored, boot: Boot) -> Place
 
 
 class Killer:
-    """Kills the guest's worker again and again on a thread; a context manager."""
+    """Does a deed to the guest's worker or to keystored again and again, on a thread; a context manager."""
 
-    def __init__(self, vault: Keystored, guest: str) -> None:
-        self._vault = vault
-        self._guest = guest
+    def __init__(self, deed: Callable[[int], bool], pause_s: float) -> None:
+        self._deed = deed
+        self._pause_s = pause_s
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run)
         self.kills = 0
@@ -71,16 +77,44 @@ class Killer:
         self._thread.join()
 
     def _run(self) -> None:
-        while not self._stop.wait(PAUSE_S):
-            pid = self._vault.api.get(f"/guests/{self._guest}")["worker"]["pid"]
-            if pid:
-                os.kill(pid, signal.SIGKILL)
-                self.kills += 1
+        while not self._stop.wait(self._pause_s):
+            self.kills += self._deed(self.kills)
 
 
 @pytest.mark.timeout(300)
 def test_guest_does_not_notice_that_workers_die(place: Place) -> None:
     """Every command succeeds, every signature is right, every request is on record once for each of its runs."""
+
+    def kill_worker(_kills: int) -> bool:
+        pid = place.vault.api.get(f"/guests/{place.name}")["worker"]["pid"]
+        if pid:
+            os.kill(pid, signal.SIGKILL)
+        return bool(pid)
+
+    kills = sign_under(place, Killer(kill_worker, PAUSE_S), KILLS_MIN)
+    worker = place.vault.api.get(f"/guests/{place.name}")["worker"]
+    assert worker["replaced"] == kills
+    assert worker["set_aside"] == 0
+
+
+@pytest.mark.timeout(300)
+def test_guest_does_not_notice_that_keystored_is_exchanged(place: Place) -> None:
+    """Killed or asked to hand over, in turn; for a moment there is none, and signing goes on."""
+
+    def exchange(kills: int) -> bool:
+        if kills % 2:
+            place.vault.hand_over()
+        else:
+            place.vault.kill()
+        time.sleep(PAUSE_S)
+        place.vault.start()
+        return True
+
+    sign_under(place, Killer(exchange, PAUSE_S), EXCHANGES_MIN)
+
+
+def sign_under(place: Place, killer: Killer, kills_min: int) -> int:
+    """Sign until there were so many kills, and check everything; how many there were."""
     vault, name = place.vault, place.name
     vault.api.generate("key", "ed25519")
     vault.api.grant(name, "key", ["sign"])
@@ -88,9 +122,9 @@ def test_guest_does_not_notice_that_workers_die(place: Place) -> None:
     public = load_pem_public_key(vault.cli("key", "public", "key").stdout.encode())
     assert isinstance(public, ed25519.Ed25519PublicKey)
     count = 0
-    with Killer(vault, name) as killer:
+    with killer:
         # How many fit between two deaths is the machine's business.
-        while killer.kills < KILLS_MIN:
+        while killer.kills < kills_min:
             script = (
                 f"i={count}; while [ $i -lt {count + ROUND} ]; do "
                 f"echo message $i | vks sign {key_id} >>/tmp/signatures || {{ echo failed at $i; exit 1; }}; "
@@ -102,9 +136,6 @@ def test_guest_does_not_notice_that_workers_die(place: Place) -> None:
     assert len(signatures) == count * SIGNATURE_BYTES
     for i in range(count):
         public.verify(signatures[i * SIGNATURE_BYTES :][:SIGNATURE_BYTES], b"message %d\n" % i)
-    worker = vault.api.get(f"/guests/{name}")["worker"]
-    assert worker["replaced"] == killer.kills
-    assert worker["set_aside"] == 0
     assert vault.api.get("/audit/verify")["ok"]
     uses = []
     after = 0
@@ -115,3 +146,4 @@ def test_guest_does_not_notice_that_workers_die(place: Place) -> None:
     runs = attempts_by_request(map(Run.of_line, uses))
     assert len(runs) == count
     assert all(attempts == sorted(set(attempts)) for attempts in runs.values())
+    return killer.kills

@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An administrator who never rests: makes, grants, rotates, revokes and destroys keys, and remembers what was answered."""
+"""An administrator who never rests: makes, grants, rotates, revokes and destroys keys, and remembers what was answered.
+
+keystored may die over a change: then there is no answer, and what became of it is looked up.
+"""
 
 import random
 import threading
+import time
 from collections.abc import Sequence
 
 import httpx
@@ -10,6 +14,7 @@ from framework.keystored import Keystored
 
 KEYS_MAX = 12
 PAUSE_S = 0.05
+BACK_WAIT_S = 30.0
 
 
 class Churn:
@@ -25,6 +30,7 @@ class Churn:
         self.keys: dict[str, int] = {}
         """Current version by label."""
         self.answered = 0
+        self.unanswered = 0
         self.failure = ""
 
     def start(self) -> None:
@@ -55,15 +61,38 @@ class Churn:
 
     def _step(self) -> None:
         if len(self.keys) < KEYS_MAX:
-            self._make()
-            return
-        label = self._chance.choice(list(self.keys))
-        [change] = self._chance.choices([self._flip_grant, self._rotate, self._destroy], [14, 3, 3])
-        change(label)
+            self._made += 1
+            label, change = f"churn-{self._made}", self._make
+        else:
+            label = self._chance.choice(list(self.keys))
+            [change] = self._chance.choices([self._flip_grant, self._rotate, self._destroy], [14, 3, 3])
+        try:
+            change(label)
+        except httpx.TransportError:
+            self.unanswered += 1
+            self._look_up(label)
 
-    def _make(self) -> None:
-        self._made += 1
-        label = f"churn-{self._made}"
+    def _look_up(self, label: str) -> None:
+        """Learn from the next keystored what became of a change that nobody answered."""
+        end_s = time.monotonic() + BACK_WAIT_S
+        while True:
+            try:
+                stored = {key["label"]: key for key in self._vault.api.get("/keys")["keys"]}
+                grants = self._vault.api.get(f"/grants?key={label}")["grants"] if label in stored else []
+                for grant in grants:
+                    self._vault.api.revoke(grant["guest"], label)
+            except httpx.TransportError:
+                if time.monotonic() > end_s:
+                    raise
+                time.sleep(PAUSE_S)
+                continue
+            break
+        if label in stored and stored[label]["current_version"]:
+            self.keys[label] = stored[label]["current_version"]
+        else:
+            self.keys.pop(label, None)
+
+    def _make(self, label: str) -> None:
         self._vault.api.generate(label, "ed25519")
         self.keys[label] = 1
         self.answered += 1

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The run: guests at work, an administrator who changes things, and somebody who kills workers, custodian and zygote.
+"""The run: guests at work, an administrator who changes things, and somebody who kills every process of ours.
 
 At the end: every answer was right and is on record, what was answered to the administrator holds, the log
 verifies, nothing grew, nothing is left behind.
@@ -28,8 +28,9 @@ from vmm_keystore._vks import lib
 KEYS = {"p256": "ec-p256", "ed25519": "ed25519", "rsa": "rsa-2048"}
 SECRETS = {"mac": "hmac-sha256", "gcm": "aes-256"}
 OPS = {"p256": ["sign"], "ed25519": ["sign"], "rsa": ["sign"], "mac": ["mac"], "gcm": ["encrypt"]}
-VICTIMS = {"vks-worker": 24, "vks-zygote": 3, "vks-custodian": 3}
-"""Process names and how often each is killed, in parts. Not keystored: guests do not outlive it yet."""
+KEYSTORED, HOLDER = "vmm-keystore", "vks-holder"
+VICTIMS = {"vks-worker": 24, "vks-zygote": 3, "vks-custodian": 3, KEYSTORED: 3, HOLDER: 3}
+"""Process names and how often each is killed, in parts. Keystored and holder never at once: nobody outlives that."""
 KILL_INTERVAL_S = (0.2, 1.5)
 SAMPLE_INTERVAL_S = 1.0
 REPORT_INTERVAL_S = 15.0
@@ -52,6 +53,7 @@ class Report:
     set_aside: int = 0
     records: int = 0
     changes_answered: int = 0
+    changes_unanswered: int = 0
     longest_batch_s: float = 0.0
     trends: list[Trend] = field(default_factory=list)
 
@@ -63,7 +65,7 @@ class Report:
             f"soak: {self.seconds:.0f} s, {self.requests} requests answered right, {self.set_aside} set aside",
             f"soak: {sum(self.kills.values())} kills ({kills})",
             f"soak: {self.records} audit records, every answered request on record, log verified",
-            f"soak: {self.changes_answered} changes answered and in force",
+            f"soak: {self.changes_answered} changes answered and in force, {self.changes_unanswered} cut off",
             f"soak: longest wait for a batch {self.longest_batch_s:.2f} s",
         ]
         lines += [
@@ -171,7 +173,7 @@ class Soak:
                 failed = next(pipe for pipe in pipes if pipe.poll()).recv()
                 raise SoakFailed(f"{failed.guest}: {failed.failure}\n{vault.log_text[-4000:]}")
             if now_s >= next_kill_s:
-                self._kill_one()
+                self._kill_one(vault)
                 next_kill_s = time.monotonic() + self._chance.uniform(*KILL_INTERVAL_S)
             if now_s >= next_sample_s:
                 self._sample()
@@ -182,11 +184,25 @@ class Soak:
                 next_report_s = now_s + REPORT_INTERVAL_S
             time.sleep(0.01)
 
-    def _kill_one(self) -> None:
+    def _kill_one(self, vault: Keystored) -> None:
         role = self._chance.choices(list(VICTIMS), list(VICTIMS.values()))[0]
+        if role == KEYSTORED:
+            self._wait_for_holder(vault)
+            vault.kill()
+            vault.start()
+            self._report.kills[role] += 1
+            return
         candidates = [process.pid for process in self._ours() if process.role == role]
         if candidates and kill(self._chance.choice(candidates)):
             self._report.kills[role] += 1
+
+    def _wait_for_holder(self, vault: Keystored) -> None:
+        """Have all that the last holder had with the next one."""
+        end_s = time.monotonic() + END_WAIT_S
+        while vault.log_text.count(f"{HOLDER} restarted") < self._report.kills[HOLDER]:
+            if time.monotonic() > end_s:
+                raise SoakFailed(f"the holder was not restored\n{vault.log_text[-4000:]}")
+            time.sleep(0.01)
 
     def _ours(self) -> list[Process]:
         return [process for process in descendants(os.getpid()) if process.pid not in self._not_ours]
@@ -223,7 +239,7 @@ class Soak:
                 problems.append(f"{tally.guest}: {len(missing)} answered requests are not on record")
             if len(set(tally.sequences)) != len(tally.sequences):
                 problems.append(f"{tally.guest}: two answers with one number")
-        report.changes_answered = churn.answered
+        report.changes_answered, report.changes_unanswered = churn.answered, churn.unanswered
         report.trends = self._growth.trends()
         problems += [trend.problem for trend in report.trends]
         problems = [problem for problem in problems if problem]

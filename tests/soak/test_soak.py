@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``make soak`` in short: everything at once, workers, custodian and zygote killed at random, and every check of the long run."""
+"""``make soak`` in short: everything at once, every process of ours killed at random, and every check of the long run."""
 
 import os
 import subprocess

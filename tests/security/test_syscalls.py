@@ -17,6 +17,7 @@ from protocol.worker_rig import WorkerRig, Zygote, receive, send
 from security.allowed_calls import (
     CUSTODIAN,
     CUSTODIAN_WITHOUT_ROOT,
+    HOLDER,
     IMPORT,
     SYS,
     WORKER,
@@ -26,7 +27,7 @@ from security.allowed_calls import (
 
 from vmm_keystore._vks import lib
 from vmm_keystore.workers.ipc import pack, pack_message
-from vmm_keystore.workers.programs import Process, program_path, start_program
+from vmm_keystore.workers.programs import Process, program_path, spawn, start_program
 
 KILLED = Result(signal_number=signal.SIGSYS)
 # Calls of the kernel's own probe trampolines (uretprobe, uprobe): from Linux 6.14 on no filter is asked about them, and
@@ -35,6 +36,8 @@ PROBE_CALLS = {
     335: {KILLED, Result(signal_number=signal.SIGILL)},
     336: {KILLED, Result(signal_number=signal.SIGILL), Result(value=-errno.ENXIO)},
 }
+
+SECCOMP_MODE_FILTER = 2
 
 Spawn = Callable[[], AbstractContextManager[int]]
 
@@ -83,7 +86,20 @@ def importer() -> Iterator[int]:
             yield pid
 
 
-@pytest.fixture(params=["worker", "custodian without root", "custodian", "import"])
+@contextmanager
+def holder(path: Path) -> Iterator[int]:
+    """A holder that waits for keystored: it is sealed."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listening:
+        listening.bind(str(path))
+        process = spawn("vks-holder", listening, os.geteuid())
+    with ended(process) as pid:
+        while f"\nSeccomp:\t{SECCOMP_MODE_FILTER}\n" not in Path(f"/proc/{pid}/status").read_text():
+            os.sched_yield()
+        yield pid
+    path.unlink()
+
+
+@pytest.fixture(params=["worker", "custodian without root", "custodian", "import", "holder"])
 def program(request: pytest.FixtureRequest, zygote: Zygote, tmp_path: Path) -> tuple[str, Allowed, Spawn]:
     """Name, list, and how to start one."""
 
@@ -97,15 +113,16 @@ def program(request: pytest.FixtureRequest, zygote: Zygote, tmp_path: Path) -> t
         "custodian without root": (CUSTODIAN_WITHOUT_ROOT, custodian),
         "custodian": (CUSTODIAN, lambda: custodian(tmp_path / "kek")),
         "import": (IMPORT, importer),
+        "holder": (HOLDER, lambda: holder(tmp_path / "h")),
     }
     return (request.param, *programs[request.param])
 
 
-def let_through(spawn: Spawn, tries: list[tuple[str, int, Arguments]]) -> list[tuple[str, int, Arguments, Result]]:
+def let_through(begin: Spawn, tries: list[tuple[str, int, Arguments]]) -> list[tuple[str, int, Arguments, Result]]:
     """Make a fresh process try each; those for which it was not killed."""
     through = []
     for name, number, arguments in tries:
-        with spawn() as pid, Tracee(pid) as tracee:
+        with begin() as pid, Tracee(pid) as tracee:
             result = tracee.call(number, arguments)
         if result not in PROBE_CALLS.get(number, {KILLED}):
             through.append((name, number, arguments, result))
@@ -115,34 +132,34 @@ def let_through(spawn: Spawn, tries: list[tuple[str, int, Arguments]]) -> list[t
 @pytest.mark.timeout(600)
 def test_every_call_outside_the_list_kills(program: tuple[str, Allowed, Spawn]) -> None:
     """One process per number."""
-    name, allowed, spawn = program
+    name, allowed, begin = program
     tries = allowed.outside()
-    assert let_through(spawn, tries) == []
+    assert let_through(begin, tries) == []
     sys.stderr.write(f"{name}: {len(tries)} system calls outside the list tried, none let through\n")
 
 
 @pytest.mark.timeout(300)
 def test_every_wrong_argument_kills(program: tuple[str, Allowed, Spawn]) -> None:
     """Memory that can be executed, memory that shows up in dumps again, files created, descriptors duplicated."""
-    name, allowed, spawn = program
+    name, allowed, begin = program
     tries = allowed.wrong()
-    assert let_through(spawn, tries) == []
+    assert let_through(begin, tries) == []
     sys.stderr.write(f"{name}: {len(tries)} wrong arguments tried, none let through\n")
 
 
 def test_calls_on_the_list_pass(program: tuple[str, Allowed, Spawn]) -> None:
     """The control: what a program needs it may do, so the others do not die of the debugger."""
-    _name, allowed, spawn = program
-    with spawn() as pid, Tracee(pid) as tracee:
+    _name, allowed, begin = program
+    with begin() as pid, Tracee(pid) as tracee:
         results = {(name, args): tracee.call(SYS[name], args) for name, calls in allowed.may.items() for args in calls}
         assert [call for call, result in results.items() if result.signal_number] == []
-        assert results["getpid", ()].value == pid
+        assert results.get(("getpid", ()), Result(value=pid)).value == pid
 
 
 def test_foreign_numbering_kills(program: tuple[str, Allowed, Spawn]) -> None:
     """Calls of 32-bit programs have other numbers: 20 is their getpid."""
-    _name, _allowed, spawn = program
-    with spawn() as pid, Tracee(pid) as tracee:
+    _name, _allowed, begin = program
+    with begin() as pid, Tracee(pid) as tracee:
         assert tracee.call_i386(20) == KILLED
 
 

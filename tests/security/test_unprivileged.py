@@ -73,15 +73,17 @@ def add_guest(vault: Keystored, name: str, owner_uid: int | None = None) -> Path
 
 
 def test_keystored_has_no_right_left(vault: Keystored) -> None:
-    """Another user for each process; only the spawner has capabilities, and only those to make a child another user's."""
+    """Another user for each process but the holder; only the spawner has capabilities, and only those to make a child another user's."""
     add_guest(vault, "vm1")
     worker = vault.api.get("/guests/vm1")["worker"]
     programs = programs_of(vault.pid)
     ours = [vault.pid, worker["pid"], *programs.values()]
-    assert set(programs) == {"vks-custodian", "vks-zygote"}
+    assert set(programs) == {"vks-custodian", "vks-zygote", "vks-holder"}
     users = [status_of(pid)["Uid"].split()[:2] for pid in ours]
     assert users[0] == [str(UID)] * 2
-    assert len({user for pair in users for user in pair}) == len(ours)
+    # The holder has nothing that keystored has not: it is the same user.
+    assert status_of(programs["vks-holder"])["Uid"].split()[:2] == users[0]
+    assert len({user for pair in users for user in pair}) == len(ours) - 1
     for pid in ours:
         status = status_of(pid)
         assert (status["Groups"], status["NoNewPrivs"]) == ("", "1")
@@ -100,6 +102,8 @@ def test_programs_inherit_no_descriptor(vault: Keystored) -> None:
     programs = programs_of(vault.pid)
     stdio = ["/dev/null", "/dev/null", "pipe"]
     assert descriptors_of(programs["vks-zygote"]) == [*stdio, "socket", "anon_inode:[signalfd]"]
+    # Listening, keystored's connection, the guest's socket, its worker's control socket.
+    assert descriptors_of(programs["vks-holder"]) == [*["/dev/null"] * 3, *["socket"] * 4]
     custodian = descriptors_of(programs["vks-custodian"])
     # Its control socket, and a channel for each worker.
     assert custodian[0] == "/dev/null"

@@ -14,7 +14,8 @@ from qemu_images.keystore import driver
 from qemu_images.qemu import qemu_11
 
 from vmm_keystore.vhost_user.listener import GuestSocket
-from vmm_keystore.vhost_user.messages import Header
+from vmm_keystore.vhost_user.machine import BackEndMachine
+from vmm_keystore.vhost_user.protocol import Request
 from vmm_keystore.vhost_user.server import Server
 
 boot = pytest.fixture(booting, name="boot")
@@ -35,16 +36,15 @@ def path(tmp_path: Path, factory: EchoFactory) -> Iterator[Path]:
 
 @pytest.fixture
 def heard(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Names of all messages the back-end receives, in order."""
+    """Names of all messages the back-end serves, in order."""
     names: list[str] = []
-    unpack = Header.unpack
+    check = BackEndMachine._check_allowed
 
-    def noted(buffer: bytes) -> Header:
-        header = unpack(buffer)
-        names.append(header.request.name)
-        return header
+    def noted(machine: BackEndMachine, request: Request) -> None:
+        names.append(request.name)
+        check(machine, request)
 
-    monkeypatch.setattr(Header, "unpack", noted)
+    monkeypatch.setattr(BackEndMachine, "_check_allowed", noted)
     return names
 
 

@@ -7,15 +7,13 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from cryptography.hazmat.primitives.serialization import load_der_public_key
-from framework.checked_work import Ledger, Run, Work, check_records, ecdsa_work, ed25519_work, rsa_work
+from framework.checked_load import DEPTH, KEYS, loaded
+from framework.checked_work import Ledger, Run, check_records
 from framework.frontend import QEMU_7_2, QEMU_11_1, FrontEnd
 from framework.keystored import Keystored
 from framework.ring_guest import RingGuest, ring_guest
@@ -24,9 +22,7 @@ from workers.test_deaths import alive, processes, wait_for, worker_pid
 from vmm_keystore._vks import lib
 
 MESSAGE = b"m"
-DEPTH = 16
 TAKE_OVER_S = 2.0
-KEYS = {"p256": "ec-p256", "ed": "ed25519", "rsa": "rsa-2048"}
 
 
 @pytest.fixture
@@ -37,70 +33,6 @@ def guest_socket(vault: Keystored) -> Path:
         vault.api.generate(label, key_type)
         vault.api.grant("g", label, ["sign"])
     return path
-
-
-def works(guest: RingGuest) -> list[Work]:
-    """Signatures that are checked with the public keys."""
-    found = {entry.label: entry.key_id for entry in guest.list_keys()}
-    p256, edwards, rsa_key = (load_der_public_key(guest.public(found[label])) for label in KEYS)
-    assert isinstance(p256, ec.EllipticCurvePublicKey)
-    assert isinstance(edwards, ed25519.Ed25519PublicKey)
-    assert isinstance(rsa_key, rsa.RSAPublicKey)
-    fast = [ecdsa_work(found["p256"], p256), ed25519_work(found["ed"], edwards)]
-    return [*fast, *fast, rsa_work(found["rsa"], rsa_key)]
-
-
-class Load(threading.Thread):
-    """Requests without end, every answer checked; what was answered when."""
-
-    def __init__(self, guest: RingGuest) -> None:
-        super().__init__(name="load", daemon=True)
-        self.ledger = Ledger(guest.vault)
-        self.works = works(guest)
-        self.first_sequence = 0
-        self.answered = 0
-        self.longest_s = 0.0
-        self.failure: Exception | None = None
-        self._ring = guest.ring
-        self._done = threading.Event()
-
-    def run(self) -> None:
-        """Work."""
-        chance = random.Random(5)  # noqa: S311 - a mix
-        try:
-            while not self._done.is_set():
-                started_s = time.monotonic()
-                for _ in range(DEPTH):
-                    self.ledger.submit(chance.choice(self.works))
-                self._ring.kick(force=True)
-                self.ledger.settle()
-                self.answered += DEPTH
-                self.longest_s = max(self.longest_s, time.monotonic() - started_s)
-        except Exception as error:  # noqa: BLE001 - the test reports it
-            self.failure = error
-
-    def wait_for_more(self, count: int = 5 * DEPTH) -> None:
-        """Wait until so many more are answered."""
-        end = self.answered + count
-        wait_for(lambda: self.failure or self.answered >= end)
-        assert self.failure is None, self.failure
-
-    def finish(self) -> Ledger:
-        """Stop; every answer was right."""
-        self._done.set()
-        self.join(30)
-        assert self.failure is None, self.failure
-        return self.ledger
-
-
-@contextmanager
-def loaded(socket: Path, profile: Any = QEMU_7_2) -> Iterator[tuple[RingGuest, Load]]:
-    """A guest at work."""
-    with ring_guest(socket, profile, slot_count=DEPTH) as guest:
-        load = Load(guest)
-        load.start()
-        load.wait_for_more()
-        yield guest, load
 
 
 def records(vault: Keystored) -> list[Run]:

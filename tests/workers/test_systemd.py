@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The unit that we print, under a real systemd: guests go on over a crash and a restart, and not over a stop."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from framework.checked_load import KEYS
+from framework.keystored import PROGRAM
+from framework.systemd_machine import SystemdMachine, kill
+
+pytestmark = [
+    pytest.mark.skipif(os.geteuid() != 0, reason="only root can start a systemd"),
+    pytest.mark.timeout(240),
+]
+
+UNIT = "vmm-keystore.service"
+STATE_DIR = Path("/var/lib/vmm-keystore of a test")
+SOCKET = Path("/run/g.sock")
+PROJECT = Path(__file__).resolve().parents[2]
+PATIENCE_S = 20.0
+
+
+def wait_for(condition: Callable[[], Any]) -> Any:
+    """Ask until the answer is true."""
+    end_s = time.monotonic() + PATIENCE_S
+    while not (result := condition()):
+        assert time.monotonic() < end_s, "it did not happen"
+        time.sleep(0.02)
+    return result
+
+
+class Service:
+    """keystored as a service of a machine."""
+
+    def __init__(self, machine: SystemdMachine) -> None:
+        self.machine = machine
+
+    def ask(self, *arguments: str | Path) -> Any:
+        """One command of ours, inside."""
+        said = self.machine.run(PROGRAM, *arguments, "--state-dir", STATE_DIR, "--json").stdout
+        return json.loads(said) if said else None
+
+    def systemctl(self, *arguments: str) -> None:
+        """One command of systemd's."""
+        self.machine.run("systemctl", *arguments, UNIT)
+
+    @property
+    def main_pid(self) -> int:
+        """Keystored as this host numbers it; 0 when it is not ready."""
+        facts = self.machine.facts(UNIT, "ActiveState", "MainPID")
+        if facts["ActiveState"] != "active":
+            return 0
+        return self._here(int(facts["MainPID"]))
+
+    def wait_for_another(self, main_pid: int) -> None:
+        """Wait until another process than this is the service, and ready."""
+        wait_for(lambda: self.main_pid not in {0, main_pid})
+
+    @property
+    def worker_pid(self) -> int:
+        """The guest's worker as this host numbers it."""
+        return self._here(int(self.ask("guest", "show", "g")["worker"]["pid"] or 0))
+
+    @property
+    def processes(self) -> set[int]:
+        """All of the service."""
+        return self.machine.processes(UNIT)
+
+    def _here(self, pid: int) -> int:
+        for found in self.processes:
+            lines = Path(f"/proc/{found}/status").read_text().splitlines()
+            numbers = next(line for line in lines if line.startswith("NSpid:")).split()
+            if int(numbers[-1]) == pid:
+                return found
+        return 0
+
+
+@pytest.fixture
+def service() -> Iterator[Service]:
+    """The unit as our command prints it, started, with a guest that may sign."""
+    folders = [folder for folder in (PROJECT, Path(sys.prefix)) if folder.is_dir()]
+    with SystemdMachine(folders) as machine:
+        said = machine.run(PROGRAM, "systemd-unit", "--state-dir", STATE_DIR).stdout
+        machine.write(Path("/etc/systemd/system") / UNIT, said)
+        machine.run("systemctl", "daemon-reload")
+        service = Service(machine)
+        service.systemctl("start")
+        service.ask("guest", "add", "g", "--socket", SOCKET)
+        for label, key_type in KEYS.items():
+            service.ask("key", "generate", label, "--type", key_type)
+            service.ask("grant", "add", "g", label, "--ops", "sign")
+        yield service
+
+
+class Loaded:
+    """A guest at work inside, in a process of its own."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+        assert self._line() == "ready", "it did not start"
+
+    def wait_for_more(self) -> None:
+        """Wait until it got more answers."""
+        assert self._process.stdin is not None
+        self._process.stdin.write("more\n")
+        self._process.stdin.flush()
+        assert self._line().isdigit(), "a request was lost, or answered wrong"
+
+    def finish(self) -> int:
+        """Stop; how many requests were answered, every one right."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        done, count = self._line().split()
+        assert done == "done"
+        return int(count)
+
+    def _line(self) -> str:
+        assert self._process.stdout is not None
+        return self._process.stdout.readline().strip()
+
+
+@contextmanager
+def loaded(service: Service) -> Iterator[Loaded]:
+    """Run a guest until the end of the block."""
+    command = service.machine.command(
+        "env", f"PYTHONPATH={PROJECT / 'tests'}", sys.executable, "-P", "-m", "framework.checked_load", SOCKET
+    )
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield Loaded(process)
+        finally:
+            process.kill()
+
+
+def crash(service: Service) -> None:
+    """SIGKILL of keystored."""
+    kill(service.main_pid)
+
+
+def restart(service: Service) -> None:
+    """As an upgrade does it."""
+    service.systemctl("restart")
+
+
+@pytest.mark.parametrize("end", [crash, restart])
+def test_guests_go_on(service: Service, end: Callable[[Service], None]) -> None:
+    """The next keystored has everything back, within two seconds, as many times as one likes."""
+    with loaded(service) as guest:
+        took_s = []
+        for _ in range(3):
+            main, worker = service.main_pid, service.worker_pid
+            started_s = time.monotonic()
+            end(service)
+            service.wait_for_another(main)
+            took_s.append(time.monotonic() - started_s)
+            assert wait_for(lambda: service.worker_pid) != worker
+            guest.wait_for_more()
+        count = guest.finish()
+    service.ask("audit", "verify")
+    report = service.ask("audit", "report", "--by", "op")
+    signed = next(row for row in report if row["op"] == "sign")
+    assert signed["operations"] >= count
+    print(f"\n  {end.__name__}, systemd to readiness: " + ", ".join(f"{seconds:.2f} s" for seconds in took_s))
+
+
+def test_stop_ends_everything(service: Service) -> None:
+    """No worker outlives a service that is stopped: systemd lets go of what kept it."""
+    with loaded(service) as guest:
+        guest.wait_for_more()
+        worker = service.worker_pid
+        assert worker in service.processes
+        service.systemctl("stop")
+        wait_for(lambda: not service.processes)
+        assert not Path(f"/proc/{worker}").exists()
+    service.systemctl("start")
+    with loaded(service) as guest:
+        guest.wait_for_more()
+        guest.finish()
+    service.ask("audit", "verify")
+
+
+def test_store_is_not_filled_by_what_comes_and_goes(service: Service) -> None:
+    """As many descriptors with systemd after many front-ends and dead workers as before."""
+
+    def held() -> int:
+        return int(service.machine.facts(UNIT, "NFileDescriptorStore")["NFileDescriptorStore"])
+
+    with loaded(service) as guest:
+        guest.finish()
+    before = wait_for(held)
+    for _ in range(3):
+        with loaded(service) as guest:
+            kill(service.worker_pid)
+            guest.wait_for_more()
+            guest.finish()
+    wait_for(lambda: held() <= before)

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``vmm-keystore systemd-unit``: the service that keeps keystored running, with guests at work while it is restarted."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vmm_keystore.cli.session import ControlSocketOption, Place, StateDirOption
+
+UNIT = """\
+[Unit]
+Description=Key vault for virtual machines
+After=local-fs.target
+StartLimitIntervalSec=0
+
+[Service]
+Type=notify
+NotifyAccess=main
+ExecStart={command}
+Restart=on-failure
+RestartSec=100ms
+
+# Guests keep their devices over a crash and over "systemctl restart": their workers go on, and systemd keeps what the
+# next keystored needs to take them over. "systemctl stop" lets go of it, and then the workers end by themselves.
+KillMode=process
+FileDescriptorStoreMax=16384
+
+LimitNOFILE=524288
+LimitCORE=0
+UMask=0077
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to *app*."""
+    app.command("systemd-unit")(systemd_unit)
+
+
+def systemd_unit(
+    ctx: typer.Context,
+    *,
+    state_dir: StateDirOption = None,
+    control_socket: ControlSocketOption = None,
+    user: Annotated[
+        str | None, typer.Option("--user", metavar="NAME", help="User that keystored becomes; see serve --help.")
+    ] = None,
+) -> None:
+    """Print a systemd unit that runs keystored from where this program is installed.
+
+    vmm-keystore systemd-unit >/etc/systemd/system/vmm-keystore.service; then systemctl daemon-reload, and
+    systemctl enable --now vmm-keystore.
+    """
+    outer: Place = ctx.obj or Place()
+    folder = (state_dir or outer.state_dir or Place().resolve_state_dir(os.environ)).absolute()
+    socket = control_socket or outer.control_socket
+    words = [str(Path(sys.argv[0]).absolute()), "serve", "--descriptor-store", "systemd", "--state-dir", str(folder)]
+    words += ["--control-socket", str(socket.absolute())] if socket else []
+    words += ["--user", user] if user else []
+    print(UNIT.format(command=" ".join(map(quote, words))), end="")
+
+
+def quote(word: str) -> str:
+    """Write one word of a command line as systemd reads it (systemd.service(5), COMMAND LINES)."""
+    escaped = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
+    return escaped if escaped == word and not set(word) & set(" \t'") else f'"{escaped}"'

@@ -171,6 +171,24 @@ def test_guests_go_on(service: Service, end: Callable[[Service], None]) -> None:
     print(f"\n  {end.__name__}, systemd to readiness: " + ", ".join(f"{seconds:.2f} s" for seconds in took_s))
 
 
+def test_workers_go_on_while_there_is_no_keystored(service: Service) -> None:
+    """Systemd does not take them along; the one that starts at last finds them at work."""
+    folder = Path("/etc/systemd/system") / f"{UNIT}.d"
+    service.machine.run("mkdir", folder)
+    service.machine.write(folder / "late.conf", "[Service]\nRestartSec=1h\n")
+    service.machine.run("systemctl", "daemon-reload")
+    with loaded(service) as guest:
+        worker = service.worker_pid
+        crash(service)
+        wait_for(lambda: service.main_pid == 0)
+        guest.wait_for_more()
+        assert worker in service.processes
+        service.systemctl("restart")
+        wait_for(lambda: service.worker_pid not in {0, worker})
+        guest.wait_for_more()
+        guest.finish()
+
+
 def test_stop_ends_everything(service: Service) -> None:
     """No worker outlives a service that is stopped: systemd lets go of what kept it."""
     with loaded(service) as guest:

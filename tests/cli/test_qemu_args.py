@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The QEMU options of a guest: each line of the carrier, and what differs between versions and accelerators."""
 
+import json
 import shlex
 from pathlib import Path
 
@@ -29,7 +30,9 @@ def test_options_for_qemu_7_2_under_tcg() -> None:
         "-object",
         "cryptodev-vhost-user,id=vks-web,chardev=vks-socket",
         "-device",
-        "virtio-crypto-pci,id=vks-device,cryptodev=vks-web,vectors=0",
+        "pcie-root-port,id=vks-port,chassis=117",
+        "-device",
+        "virtio-crypto-pci,id=vks-device,bus=vks-port,cryptodev=vks-web,vectors=0",
     ]
 
 
@@ -74,3 +77,20 @@ def test_one_line_for_the_shell_and_a_list_for_programs(cli: Cli, fake: ControlF
     assert line.stdout.count("\n") == 1
     assert shlex.split(line.stdout) == listed.facts
     assert "socket,id=vks-socket,path=/run/my vm/web.sock" in listed.facts
+
+
+def test_replug_is_a_command_a_line_and_a_list(cli: Cli, fake: ControlFake) -> None:
+    """Both take away what the options gave, and give it again."""
+    fake.answer("GET /v1/guests/web", {"name": "web", "socket": "/run/my vm/web.sock"})
+    lines = cli("qemu-args", "web", "--qemu", "11.1", "--accel", "tcg", "--replug")
+    listed = cli("qemu-args", "web", "--qemu", "11.1", "--accel", "tcg", "--replug", "--json")
+    assert [json.loads(line) for line in lines.stdout.splitlines()] == listed.facts
+    verbs = [entry["execute"] for entry in listed.facts]
+    assert verbs == ["device_del", "object-del", "chardev-remove", "chardev-add", "object-add", "device_add"]
+    assert listed.facts[3]["arguments"]["backend"]["data"]["addr"]["data"]["path"] == "/run/my vm/web.sock"
+    assert listed.facts[5]["arguments"] == {
+        "driver": "virtio-crypto-pci",
+        "id": "vks-device",
+        "bus": "vks-port",
+        "cryptodev": "vks-web",
+    }

@@ -54,7 +54,7 @@ images: deps
 fuzz: deps venv
 	@tools/fuzz $(SECONDS)
 
-# Guests at work, an administrator, workers and what they need killed at random; then every answer is accounted for.
+# Guests at work, an administrator, every process of ours killed at random; then every answer is accounted for.
 soak: build
 	@PYTHONPATH=tests:qemu-images $(PY) -P -m soak --minutes $(MINUTES)
 

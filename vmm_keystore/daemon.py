@@ -42,7 +42,7 @@ from vmm_keystore.workers.holder import Holder
 from vmm_keystore.workers.loop import Loop
 from vmm_keystore.workers.pool import GuestPool
 from vmm_keystore.workers.programs import LIBEXEC, FirstPrograms
-from vmm_keystore.workers.state_memory import default_runtime_dir, prepare_runtime_dir
+from vmm_keystore.workers.state_memory import default_runtime_dir, lock_runtime_dir, prepare_runtime_dir
 from vmm_keystore.workers.systemd_store import SystemdStore, take_listen_fds
 from vmm_keystore.workers.zygote import PROGRAM as ZYGOTE
 from vmm_keystore.workers.zygote import Zygote
@@ -190,6 +190,7 @@ def start(
         sink.start()
         stack.callback(sink.stop)
     prepare_runtime_dir(runtime_dir)
+    stack.callback(os.close, lock_runtime_dir(runtime_dir))
 
     def open_root() -> tuple[int, bool]:
         with store.read() as connection:

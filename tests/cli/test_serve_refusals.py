@@ -160,6 +160,15 @@ def test_a_second_keystored_in_the_same_folder(state_dir: Path) -> None:
         assert everything(keystored) == before
 
 
+def test_a_second_keystored_on_the_same_runtime_folder(state_dir: Path, tmp_path: Path) -> None:
+    """It ends; the first one keeps its holder and its guests' state memory."""
+    with Keystored(state_dir.parent) as keystored:
+        holder = keystored.holder_pid
+        outcome = run_program("serve", "--state-dir", tmp_path / "other", "--runtime-dir", keystored.runtime_dir)
+        assert_one_clear_line(outcome, str(keystored.runtime_dir))
+        assert keystored.holder_pid == holder
+
+
 def test_a_killed_keystored_leaves_a_socket_nobody_listens_on(state_dir: Path) -> None:
     """The next start takes its place."""
     keystored = Keystored(state_dir.parent)

@@ -14,6 +14,9 @@ from pathlib import Path
 
 import pytest
 from framework.keystored import PROGRAM, Keystored
+from framework.ring_guest import ring_guest
+
+from vmm_keystore._vks import lib
 
 USER = "nobody"
 UID = pwd.getpwnam(USER).pw_uid
@@ -112,6 +115,26 @@ def test_programs_inherit_no_descriptor(vault: Keystored) -> None:
     worker = descriptors_of(vault.api.get("/guests/vm1")["worker"]["pid"])
     assert worker[:3] == ["/dev/null"] * 3
     assert sorted(worker[3:]) == ["anon_inode:[eventfd]", "anon_inode:[eventfd]", "socket", "socket"]
+
+
+def test_the_next_one_takes_over(vault: Keystored) -> None:
+    """It starts as root once more and becomes the same user: a front-end's session is carried on, the right kept."""
+    path = add_guest(vault, "vm1")
+    vault.api.generate("k", "ed25519")
+    vault.api.grant("vm1", "k", ["sign"])
+    with ring_guest(path) as guest:
+        key_id = guest.key_id("k")
+        first = vault.api.get("/guests/vm1")["worker"]["pid"]
+        for end in (vault.kill, vault.hand_over):
+            end()
+            assert guest.sign(key_id, b"m").status == lib.VKS_STATUS_OK
+            vault.start()
+            assert guest.sign(key_id, b"m").status == lib.VKS_STATUS_OK
+            second = vault.api.get("/guests/vm1")["worker"]
+            assert second["pid"] != first
+            assert second["sandbox"].startswith("own user ")
+            assert not Path(f"/proc/{first}").exists() or status_of(first)["State"].startswith("Z")
+            first = second["pid"]
 
 
 def test_a_worker_that_hangs_is_killed(vault: Keystored) -> None:

@@ -326,14 +326,19 @@ def files(vault: Keystored) -> set[str]:
 
 
 def test_failed_start_leaves_guests_alone(vault: Keystored, guest_socket: Path) -> None:
-    """A keystored that cannot start takes no device away; the next one that can takes over."""
-    with loaded(guest_socket) as (_guest, load):
+    """A keystored that cannot start takes no device away; the next one that can takes over.
+
+    Meanwhile requests may come to wait for room in the audit ring.
+    """
+    with loaded(guest_socket) as (guest, load):
+        pid = worker_pid(vault, "g")
         vault.kill()
         kek = vault.state_dir / "kek"
         kek.rename(vault.folder / "kek")
         with pytest.raises(AssertionError, match="did not start"):
             vault.start()
-        load.wait_for_more()
+        assert alive(pid)
+        assert not guest.frontend.hung_up()
         (vault.folder / "kek").rename(kek)
         vault.start()
         load.wait_for_more()

@@ -301,7 +301,9 @@ class Connection:
         # Any other message without an answer can be served twice.
         if conversation.step is Step.OWING and not (self._reader.has_input() or self._reader.has_unread_output()):
             _log.error(
-                "guest %s: nobody knows whether its front-end has its last answer; hint: unplug the device, plug it again",
+                "guest %s: nobody knows whether its front-end has its last answer; hint: exchange its device "
+                "(vmm-keystore qemu-args %s --replug)",
+                self.guest,
                 self.guest,
             )
             self.close("its conversation cannot be carried on")

@@ -168,7 +168,12 @@ class Listener:
         try:
             saved = load(content, fds, self.guest_socket.offer)
         except ProtocolError as error:
-            _log.error("guest %s: its front-end is dropped: %s", guest, error)
+            _log.error(
+                "guest %s: its front-end is dropped: %s; hint: exchange its device (vmm-keystore qemu-args %s --replug)",
+                guest,
+                error,
+                guest,
+            )
             for fd in fds:
                 close_received(fd)
             if self._keeper is not None:

@@ -45,8 +45,8 @@ class ServingFile:
         except (FileNotFoundError, ProcessLookupError, ValueError):
             return False
         try:
-            # Its pid cannot go to another process while it is looked at: the descriptor says so afterwards.
-            if start_time(pid) != started:
+            # While the descriptor is open no other process gets the pid; where none of both moments is known, hands off.
+            if start_time(pid) != started or not started:
                 return False
             try:
                 signal.pidfd_send_signal(pidfd, signal.SIGKILL)

@@ -6,6 +6,7 @@ aside, never repaired: its audit records can no longer be told from forged ones.
 """
 
 import ctypes
+import fcntl
 import hashlib
 import logging
 import mmap
@@ -64,6 +65,21 @@ def prepare_runtime_dir(path: Path) -> None:
     path.chmod(0o700)
     if not is_tmpfs(path):
         raise StateMemoryError(f"{path} is not on tmpfs", "give --runtime-dir a directory below /run or /dev/shm")
+
+
+def lock_runtime_dir(path: Path) -> int:
+    """Take the directory for this process, until the descriptor that is returned is closed.
+
+    Raises:
+        StateMemoryError: another daemon has it.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(fd)
+        raise StateMemoryError(f"another daemon is using {path}", "choose another --runtime-dir") from None
+    return fd
 
 
 class StateMemory:

@@ -66,6 +66,8 @@ class Answer:
     silent: bool = False
     skip_output: bool = False
     skip_status: bool = False
+    unpublished: bool = False
+    unsignalled: bool = False
 
 
 Lie = Callable[[Request, Answer], None]
@@ -98,6 +100,7 @@ class KeystoreDevice(EchoDevice):
         self.owner = owner
         self.current_head = 0
         self._held: list[tuple[Vring, int, Request, Answer]] = []
+        self._signal_wanted = False
 
     def stop_ring(self, index: int, completion: Completion) -> None:
         """Forget what was kept back: it is the guest's memory again."""
@@ -115,7 +118,8 @@ class KeystoreDevice(EchoDevice):
 
     def _serve(self, index: int) -> None:
         vring = self.rings[index]
-        served = False
+        if self.owner.deaf:
+            return
         with (
             self._at_uva(vring.avail_uva, 6 + 2 * vring.size).cast("H") as avail,
             self._at_uva(vring.used_uva + 4 + 8 * vring.size, 2).cast("H") as avail_event,
@@ -126,8 +130,8 @@ class KeystoreDevice(EchoDevice):
                 # The driver negotiated EVENT_IDX: without this it kicks no more. Looked at again by the loop.
                 avail_event[0] = self._last_avail[index]
                 self._take(vring, head)
-                served = True
-        if served:
+        if self._signal_wanted:
+            self._signal_wanted = False
             self._signal(index)
 
     def _take(self, vring: Vring, head: int) -> None:
@@ -169,7 +173,8 @@ class KeystoreDevice(EchoDevice):
             with self._at_gpa(gpa, size_bytes) as view:
                 view[skipped : len(piece)] = piece[skipped:]
         used_bytes = request.writable_bytes if answer.used_bytes is None else answer.used_bytes
-        for _ in range(answer.times):
+        self._signal_wanted |= not (answer.unsignalled or answer.unpublished)
+        for _ in range(0 if answer.unpublished else answer.times):
             self._use(vring, head if answer.head is None else answer.head, used_bytes)
 
     def interrupt(self, count: int) -> None:
@@ -192,6 +197,7 @@ class KeystoreFactory:
     """Makes the devices of one socket and keeps what tests look at."""
 
     lie: Lie | None = None
+    deaf: bool = False
     record: Record = field(default_factory=Record)
     devices: list[KeystoreDevice] = field(default_factory=list)
 

@@ -111,6 +111,45 @@ def test_interrupts_without_work(bench: Bench) -> None:
     assert bench.exercise("sizes") == ["sizes ok"]
 
 
+HALTS: dict[str, dict[str, bool]] = {
+    "not taken": {},
+    "taken": {"silent": True},
+    "answer written, not published": {"unpublished": True},
+    "answer cut short, not published": {"unpublished": True, "skip_status": True, "skip_output": True},
+    "published, not signalled": {"unsignalled": True},
+}
+
+
+@checked
+@pytest.mark.parametrize("halt", HALTS)
+def test_removal_at_every_point(bench: Bench, halt: str) -> None:
+    """The device is taken away when it has come so far with a request: who waits and comes gets ENODEV, no more."""
+    waits = ["exercise wait", "exercise wait", "exercise wait-for-removal"]
+    bench.factory.deaf = halt == "not taken"
+
+    def lie(request: Request, answer: Answer) -> None:
+        if request.op == lib.VKS_OP_RANDOM:
+            for name, value in HALTS[halt].items():
+                setattr(answer, name, value)
+
+    bench.factory.lie = lie
+    jobs = [bench.guest.start(command) for command in waits]
+    for job in jobs:
+        assert job.wait_for_output(b"waiting\n", 10)
+    if not bench.factory.deaf:
+        bench.wait_op(lib.VKS_OP_RANDOM, 2 + 3)
+    bench.guest.run(REMOVE)
+    bench.factory.deaf = False
+    for job in jobs:
+        assert job.wait(10), f"hangs: {halt}"
+    for job in jobs[:2]:
+        assert bytes(job.stdout).decode().splitlines() == ["waiting", f"random {-ENODEV}", f"again {-ENODEV}"]
+    assert f"reaped 3 errors {-ENODEV} {-ENODEV} {-ENODEV}" in bytes(jobs[2].stdout).decode()
+    bench.factory.lie = None
+    bench.guest.run(BIND)
+    assert bench.exercise("sizes") == ["sizes ok"]
+
+
 @checked
 @pytest.mark.parametrize("seed", range(3))
 def test_random_lies(bench: Bench, seed: int) -> None:

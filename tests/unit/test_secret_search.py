@@ -57,7 +57,9 @@ def test_every_form_is_found_at_every_alignment(search: SecretSearch, secrets: l
             for shift in range(8):
                 report = search.in_bytes(NOISE[: 64 + shift] + form + NOISE[:100], "here")
                 assert {hit.secret for hit in report.hits} == {secret.name}
-                assert report.hits[0].offset == 64 + shift
+                # A byte of noise in front may happen to belong to it.
+                hit = report.hits[0]
+                assert hit.offset <= 64 + shift < hit.offset + hit.run_bytes
 
 
 @pytest.mark.parametrize("name", ["p256", "p384", "ed25519", "rsa"])
@@ -78,7 +80,8 @@ def test_a_torn_key_is_found(search: SecretSearch, keys: dict[str, PrivateKey]) 
     key = keys["rsa"]
     assert isinstance(key, rsa.RSAPrivateKey)
     prime = key.private_numbers().p.to_bytes(128)
-    report = search.in_bytes(NOISE[:101] + prime[50:65] + NOISE[:100], "here")
+    before, after = prime[49] ^ 0xFF, prime[65] ^ 0xFF  # no noise that happens to go on with it
+    report = search.in_bytes(NOISE[:100] + bytes([before]) + prime[50:65] + bytes([after]) + NOISE[:100], "here")
     assert [(hit.secret, hit.form, hit.offset) for hit in report.hits] == [("rsa", "p bytes", 101)]
 
 

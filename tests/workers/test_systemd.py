@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The unit that we print, under a real systemd: guests go on over a crash and a restart, and not over a stop."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -76,10 +77,11 @@ class Service:
 
     def _here(self, pid: int) -> int:
         for found in self.processes:
-            lines = Path(f"/proc/{found}/status").read_text().splitlines()
-            numbers = next(line for line in lines if line.startswith("NSpid:")).split()
-            if int(numbers[-1]) == pid:
-                return found
+            with contextlib.suppress(OSError):  # it ends
+                lines = Path(f"/proc/{found}/status").read_text().splitlines()
+                numbers = next(line for line in lines if line.startswith("NSpid:")).split()
+                if int(numbers[-1]) == pid:
+                    return found
         return 0
 
 

@@ -199,7 +199,7 @@ def start(
 
     server = Server()
     server.start()
-    stack.callback(lambda: server.stop(leave=ending.leave))
+    stack.callback(server.stop)
     loop = Loop("workers")
     loop.start()
     stack.callback(loop.stop)
@@ -231,6 +231,8 @@ def start(
     )
     stack.callback(lambda: pool.stop(leave=ending.leave))
     pool.start()
+    # Before the pool's end: what a front-end says from then on is for the next keystored.
+    stack.callback(lambda: server.stop(leave=True) if ending.leave else None)
     keystore = Keystore(store, custodian, pool, Audit(keeper, audit_key.public, pool), labels)
     stack.callback(keystore.close)
     keystore.recover()

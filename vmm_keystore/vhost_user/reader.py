@@ -65,12 +65,12 @@ class MessageReader:
             return None
         header = Header.unpack(head)
         size_bytes = protocol.HEADER_BYTES + header.size_bytes
-        data, _ = self._receive_bytes(size_bytes, socket.MSG_PEEK)
+        # A guest's raw key never becomes an object.
+        blank = header.request is Request.CREATE_CRYPTO_SESSION
+        data, _ = self._receive_bytes(size_bytes, socket.MSG_PEEK, blank=blank)
         if len(data) < size_bytes:
             return None
         payload = data[protocol.HEADER_BYTES :]
-        if header.request is Request.CREATE_CRYPTO_SESSION:
-            payload = bytes(len(payload))
         fds: list[int] = []
         if messages.fds_announced(header.request, messages.unpack_payload(header.request, payload)):
             _, fds = self._receive(size_bytes, socket.MSG_PEEK)
@@ -86,7 +86,7 @@ class MessageReader:
         """
         cut = 0
         while size_bytes:
-            data, told = self._receive_bytes(size_bytes, 0)
+            data, told = self._receive_bytes(size_bytes, 0, blank=True)
             cut |= told & socket.MSG_CTRUNC
             size_bytes -= len(data)
         if with_fds is not None and with_fds != bool(cut):
@@ -132,20 +132,20 @@ class MessageReader:
             raise EOFError
         return data, list(fds)
 
-    def _receive_bytes(self, size_bytes: int, flags: int) -> tuple[bytes, int]:
-        """Bytes, and what the kernel told: MSG_CTRUNC where descriptors came with them, which it drops."""
-        data, _, told = self._recvmsg(size_bytes, flags, 0)
+    def _receive_bytes(self, size_bytes: int, flags: int, *, blank: bool = False) -> tuple[bytes, int]:
+        """Bytes, or as many zeros, and what the kernel told: MSG_CTRUNC where it dropped descriptors."""
+        data, _, told = self._recvmsg(size_bytes, flags, 0, blank=blank)
         if not data:
             raise EOFError
         return data, told
 
     def _recvmsg(
-        self, size_bytes: int, flags: int, ancillary_bytes: int
+        self, size_bytes: int, flags: int, ancillary_bytes: int, *, blank: bool = False
     ) -> tuple[bytes, list[tuple[int, int, bytes]], int]:
         view = memoryview(self._buffer)[:size_bytes]
         flags |= socket.MSG_CMSG_CLOEXEC | socket.MSG_DONTWAIT
         got, ancillary, told, _ = self._sock.recvmsg_into([view], ancillary_bytes, flags)
-        data = bytes(view[:got])
+        data = bytes(got) if blank else bytes(view[:got])
         view[:] = bytes(size_bytes)  # payloads may be guests' keys
         return data, ancillary, told
 

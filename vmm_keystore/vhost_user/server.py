@@ -22,6 +22,7 @@ class Server:
     def __init__(self) -> None:
         self.reactor = SelectorReactor()
         self._listeners: dict[str, Listener] = {}
+        self._stopped = False
         self._thread = threading.Thread(target=self.reactor.run, name="vhost-user")
 
     def __enter__(self) -> Self:
@@ -36,12 +37,21 @@ class Server:
         self._thread.start()
 
     def stop(self, *, leave: bool = False) -> None:
-        """Close all sessions and sockets, end the thread; *leave*: only that, another process goes on with them."""
+        """Close all sessions and sockets, end the thread; does nothing the second time.
+
+        Args:
+            leave: end the thread and nothing else, another process goes on with the rest. The loop still takes calls,
+                and forgets them.
+        """
+        if self._stopped:
+            return
+        self._stopped = True
         if not leave:
             self._on_loop(self._close_all)
         self.reactor.stop()
         self._thread.join()
-        self.reactor.close()
+        if not leave:
+            self.reactor.close()
 
     def add_guest(
         self,

@@ -85,6 +85,44 @@ def grant_list(
     show_table(["guest", "key", "ops", "mechanisms", "limits"], rows, empty="no grant yet: vmm-keystore grant add")
 
 
+@command(app, "explain")
+def grant_explain(
+    session: Session,
+    guest: GuestArgument,
+    key: KeyArgument,
+    op: Annotated[
+        str, typer.Argument(metavar="OP", help="Of public, sign, verify, encrypt, decrypt, mac, mac-verify.")
+    ],
+    *,
+    version: Annotated[
+        int | None, typer.Option("--version", metavar="N", min=1, help="This version; else the current one.")
+    ] = None,
+    mechanism: Annotated[
+        str | None, typer.Option("--mechanism", metavar="NAME", help="This one; else what the key's type does first.")
+    ] = None,
+    uid: Annotated[int | None, typer.Option("--uid", metavar="UID", min=0, help="Asked by this user.")] = None,
+    size: Annotated[int, typer.Option("--bytes", metavar="N", min=0, help="So many input bytes.")] = 0,
+    at: Annotated[str | None, typer.Option("--at", metavar="TIME", help="At this time; else now.")] = None,
+) -> None:
+    """Say whether a guest may do something with a key, and what that follows from."""
+    moment_asked = None if at is None else _iso_time(at, "--at")
+    answer = session.keystored.get(
+        *("grants", guest, key, "explain"),
+        op=op,
+        version=version,
+        mechanism=mechanism,
+        uid=uid,
+        input_bytes=size,
+        at=moment_asked,
+    )
+    if session.as_json:
+        show_json(answer)
+        return
+    print("allowed" if answer["allowed"] else f"refused: {answer['status']}")
+    rows = [["ok" if check["holds"] else "NO", check["rule"], check["detail"]] for check in answer["checks"]]
+    show_table(["", "rule", "because"], rows, empty="")
+
+
 @command(app, "remove")
 def grant_remove(session: Session, guest: GuestArgument, key: KeyArgument) -> None:
     """Take a key from a guest; the running guest is refused when this returns."""

@@ -8,7 +8,8 @@ from importlib.metadata import version
 from vmm_keystore.audit.verify import ChainReport
 from vmm_keystore.control import models
 from vmm_keystore.errors import CustodianError
-from vmm_keystore.policy.vocabulary import Mechanism, Op
+from vmm_keystore.policy.vocabulary import Mechanism, Op, Status
+from vmm_keystore.service.grants import Explanation
 from vmm_keystore.service.guests import GuestView
 from vmm_keystore.service.keystore import DaemonStatus
 from vmm_keystore.service.ports import Applied, CustodianStatus
@@ -101,6 +102,21 @@ def grant_info(grant: GrantRow) -> models.GrantInfo:
 def grant_changed(grant: GrantRow, applied: Sequence[Applied]) -> models.GrantChanged:
     """A grant that was added or removed."""
     return models.GrantChanged(**dict(grant_info(grant)), applied=applied_to(applied))
+
+
+def grant_explained(explanation: Explanation) -> models.GrantExplained:
+    """What would become of a request."""
+    question = explanation.question
+    return models.GrantExplained(
+        guest=question.guest,
+        key=question.key,
+        op=question.op,
+        version=explanation.version,
+        mechanism=explanation.mechanism,
+        allowed=explanation.status is Status.OK,
+        status=explanation.status.text,
+        checks=[models.CheckInfo(rule=c.rule, holds=c.holds, detail=c.detail) for c in explanation.checks],
+    )
 
 
 def audit_verified(report: ChainReport) -> models.AuditVerified:

@@ -211,7 +211,8 @@ class KeyList(Model):
     keys: list[KeyInfo]
 
 
-# grants: POST /v1/grants, GET /v1/grants[?guest=&key=], DELETE /v1/grants/{guest}/{key}
+# grants: POST /v1/grants, GET /v1/grants[?guest=&key=], DELETE /v1/grants/{guest}/{key},
+# GET /v1/grants/{guest}/{key}/explain?op=OP[&mechanism=&version=&uid=&input_bytes=&at=]
 
 
 class GrantCreate(Model):
@@ -245,6 +246,27 @@ class GrantChanged(GrantInfo):
     """A grant that was added or removed."""
 
     applied: list[AppliedTo]
+
+
+class CheckInfo(Model):
+    """One of the things that must hold for a request."""
+
+    rule: str
+    holds: bool
+    detail: str
+
+
+class GrantExplained(Model):
+    """What would become of a request: *status* is the device's answer, the first check that does not hold says why."""
+
+    guest: str
+    key: str
+    op: OpWord
+    version: int | None
+    mechanism: MechanismWord
+    allowed: bool
+    status: str
+    checks: list[CheckInfo]
 
 
 class GrantList(Model):

@@ -16,9 +16,9 @@ from vmm_keystore.audit.selection import Selection
 from vmm_keystore.control import answers, models
 from vmm_keystore.control.peer import peer_of
 from vmm_keystore.errors import NotAllowedError
-from vmm_keystore.policy.vocabulary import KeyState
+from vmm_keystore.policy.vocabulary import KeyState, Mechanism, Op
 from vmm_keystore.service.changes import Actor
-from vmm_keystore.service.grants import GrantRequest
+from vmm_keystore.service.grants import GrantRequest, Question
 from vmm_keystore.service.keystore import Keystore
 from vmm_keystore.service.ports import Guest
 
@@ -190,6 +190,33 @@ def add_grant(body: models.GrantCreate, service: Service, caller: Caller) -> mod
 def list_grants(service: Service, guest: str | None = None, key: str | None = None) -> models.GrantList:
     """Grants by guest and key, of one guest or key only when given."""
     return models.GrantList(grants=[answers.grant_info(grant) for grant in service.grants.list(guest, key)])
+
+
+@router.get("/grants/{guest}/{key}/explain")
+def explain_grant(
+    guest: str,
+    key: str,
+    op: str,
+    service: Service,
+    *,
+    version: Version = None,
+    mechanism: str | None = None,
+    uid: Annotated[int | None, Query(ge=0, le=2**32 - 1)] = None,
+    input_bytes: Annotated[int, Query(ge=0, le=2**32 - 1)] = 0,
+    at: AwareDatetime | None = None,
+) -> models.GrantExplained:
+    """Say what would become of a request, and why."""
+    question = Question(
+        guest=guest,
+        key=key,
+        op=Op.from_text(op),
+        version=version,
+        mechanism=Mechanism.from_text(mechanism) if mechanism else None,
+        uid=uid,
+        input_bytes=input_bytes,
+        at_s=int(at.timestamp()) if at else None,
+    )
+    return answers.grant_explained(service.grants.explain(question))
 
 
 @router.delete("/grants/{guest}/{key}")

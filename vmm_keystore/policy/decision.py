@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The decision: may this request use this key version now? The reference that ``cext/shared/policy.c`` must agree with."""
+"""The decision: may this request use this key version now, and why. ``cext/shared/policy.c`` must agree with it."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from vmm_keystore.policy.grant import Permission, PermittedKey
 from vmm_keystore.policy.lifecycle import state_allows
 from vmm_keystore.policy.mechanisms import TYPE_MECHANISMS, mechanism_ops
-from vmm_keystore.policy.vocabulary import Mechanism, Op, Status
+from vmm_keystore.policy.vocabulary import Mechanism, Op, Status, Word
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,16 @@ class PolicyRequest:
     now_s: int
 
 
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One of the things that must hold; *status* is the answer where this is the first that does not."""
+
+    rule: str
+    holds: bool
+    status: Status
+    detail: str
+
+
 def decide(key: PermittedKey | None, request: PolicyRequest) -> Status:
     """Decide one request.
 
@@ -33,14 +45,29 @@ def decide(key: PermittedKey | None, request: PolicyRequest) -> Status:
     Returns:
         OK, NO_KEY, UNSUPPORTED, DENIED or KEY_STATE; where several apply the first in this order.
     """
+    return next((check.status for check in checks(key, request) if not check.holds), Status.OK)
+
+
+def checks(key: PermittedKey | None, request: PolicyRequest) -> Iterator[Check]:
+    """Give every check in the order in which they count; none behind one that makes the others meaningless."""
     if key is None:
-        return Status.NO_KEY
+        yield Check("grant", holds=False, status=Status.NO_KEY, detail="the guest has no such key")
+        return
+    yield Check("grant", holds=True, status=Status.NO_KEY, detail=f"key {key.label}, version {key.version}")
     op = Op.find(request.op)
-    if op is None or not _type_supports(key, op, request.mechanism):
-        return Status.UNSUPPORTED
-    if not (_grant_names(key.permission, op, request.mechanism) and _within_bounds(key.permission, request)):
-        return Status.DENIED
-    return Status.OK if state_allows(key.state, op) else Status.KEY_STATE
+    if op is None:
+        yield Check("key type", holds=False, status=Status.UNSUPPORTED, detail=f"there is no operation {request.op}")
+        return
+    supported = _type_supports(key, op, request.mechanism)
+    detail = f"a key of type {key.key_type.text} {'does' if supported else 'does not'} {op.text}"
+    if op != Op.PUBLIC:
+        detail += f" by {_word(Mechanism, request.mechanism)}"
+    yield Check("key type", holds=supported, status=Status.UNSUPPORTED, detail=detail)
+    if not supported:
+        return
+    yield from _grant_checks(key.permission, op, request)
+    detail = f"version {key.version} is {key.state.text}"
+    yield Check("key state", holds=state_allows(key.state, op), status=Status.KEY_STATE, detail=detail)
 
 
 def _type_supports(key: PermittedKey, op: Op, number: int) -> bool:
@@ -50,16 +77,41 @@ def _type_supports(key: PermittedKey, op: Op, number: int) -> bool:
     return mechanism is not None and mechanism in TYPE_MECHANISMS[key.key_type] and op in mechanism_ops(mechanism)
 
 
-def _grant_names(permission: Permission, op: Op, mechanism: int) -> bool:
+def _grant_checks(permission: Permission, op: Op, request: PolicyRequest) -> Iterator[Check]:
+    def check(rule: str, detail: str, *, holds: bool) -> Check:
+        return Check(rule, holds=holds, status=Status.DENIED, detail=detail)
+
     # The public key of a granted key is no secret to its holder: it needs no operation of its own.
-    return op == Op.PUBLIC or bool(permission.op_mask >> op & permission.mechanism_mask >> mechanism & 1)
+    if op != Op.PUBLIC:
+        named = f"the grant names {_words(Op, permission.op_mask)}"
+        yield check("operation", named, holds=bool(permission.op_mask >> op & 1))
+        named = f"the grant names {_words(Mechanism, permission.mechanism_mask)}"
+        yield check("mechanism", named, holds=bool(permission.mechanism_mask >> request.mechanism & 1))
+    if permission.not_before_s:
+        holds = request.now_s >= permission.not_before_s
+        yield check("not before", _moment(permission.not_before_s), holds=holds)
+    if permission.not_after_s:
+        yield check("not after", _moment(permission.not_after_s), holds=request.now_s <= permission.not_after_s)
+    if permission.uids:
+        asked = "the request has none" if request.uid is None else f"the request has {request.uid}"
+        named = f"{', '.join(map(str, permission.uids))}; {asked}"
+        yield check("user", named, holds=request.uid in permission.uids)
+    if permission.input_bytes_max:
+        bound = f"at most {permission.input_bytes_max} bytes; the request has {request.input_bytes}"
+        yield check("size", bound, holds=request.input_bytes <= permission.input_bytes_max)
 
 
-def _within_bounds(permission: Permission, request: PolicyRequest) -> bool:
-    if permission.not_before_s and request.now_s < permission.not_before_s:
-        return False
-    if permission.not_after_s and request.now_s > permission.not_after_s:
-        return False
-    if permission.uids and request.uid not in permission.uids:
-        return False
-    return not permission.input_bytes_max or request.input_bytes <= permission.input_bytes_max
+def _words(kind: type[Word], bits: int) -> str:
+    return ", ".join(member.text for member in kind if bits >> member & 1) or "none"
+
+
+def _word(kind: type[Word], number: int) -> str:
+    member = kind.find(number)
+    return member.text if member is not None else f"number {number}"
+
+
+def _moment(seconds: int) -> str:
+    try:
+        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (OverflowError, ValueError, OSError):
+        return f"second {seconds}"

@@ -28,6 +28,21 @@ TYPE_MECHANISMS: dict[KeyType, tuple[Mechanism, ...]] = {
     KeyType.HMAC_SHA512: (Mechanism.HMAC_SHA512,),
 }
 
+DEFAULT_MECHANISM: dict[KeyType, Mechanism] = {
+    KeyType.EC_P256: Mechanism.ECDSA_SHA256,
+    KeyType.EC_P384: Mechanism.ECDSA_SHA384,
+    KeyType.ED25519: Mechanism.ED25519,
+    KeyType.RSA_2048: Mechanism.RSA_PSS_SHA256,
+    KeyType.RSA_3072: Mechanism.RSA_PSS_SHA256,
+    KeyType.RSA_4096: Mechanism.RSA_PSS_SHA256,
+    KeyType.AES_128: Mechanism.AES_GCM,
+    KeyType.AES_256: Mechanism.AES_GCM,
+    KeyType.HMAC_SHA256: Mechanism.HMAC_SHA256,
+    KeyType.HMAC_SHA384: Mechanism.HMAC_SHA384,
+    KeyType.HMAC_SHA512: Mechanism.HMAC_SHA512,
+}
+"""What a request that names none means."""
+
 NAMED_ONLY = frozenset(
     {Mechanism.AES_GCM_OWN_NONCE, Mechanism.AES_CBC, Mechanism.AES_CTR, Mechanism.RSA_OAEP_SHA1},
 )

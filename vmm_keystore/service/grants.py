@@ -5,12 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vmm_keystore.errors import AlreadyExistsError, StateError
-from vmm_keystore.policy.mechanisms import permission_for
-from vmm_keystore.policy.vocabulary import KeyState, Mechanism, Op
+from vmm_keystore.policy.decision import Check, PolicyRequest, checks, decide
+from vmm_keystore.policy.mechanisms import DEFAULT_MECHANISM, permission_for
+from vmm_keystore.policy.vocabulary import KeyState, Mechanism, Op, Status
 from vmm_keystore.service.changes import Actor, Changes
 from vmm_keystore.service.clock import now_s
 from vmm_keystore.service.ports import Applied
-from vmm_keystore.store.grants import GrantRow, delete_grant, find_grant, insert_grant, list_grants
+from vmm_keystore.store.grants import GrantRow, delete_grant, find_grant, insert_grant, list_grants, permitted_versions
 from vmm_keystore.store.guests import get_guest
 from vmm_keystore.store.keys import get_key
 from vmm_keystore.store.store import Store
@@ -28,6 +29,31 @@ class GrantRequest:
     not_before_s: int = 0
     not_after_s: int = 0
     uids: Sequence[int] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a guest may ask for; None: what the device takes where a request says nothing, and the present moment."""
+
+    guest: str
+    key: str
+    op: Op
+    version: int | None = None
+    mechanism: Mechanism | None = None
+    uid: int | None = None
+    input_bytes: int = 0
+    at_s: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """The answer to a question: what the device would say, and what that follows from."""
+
+    question: Question
+    status: Status
+    version: int | None
+    mechanism: Mechanism
+    checks: tuple[Check, ...]
 
 
 class Grants:
@@ -94,6 +120,39 @@ class Grants:
             removed = delete_grant(change.connection, guest, key)
             change.affects(guest)
         return removed, change.applied
+
+    def explain(self, question: Question) -> Explanation:
+        """Say what would become of a request, and why; nobody is asked and nothing is used.
+
+        Raises:
+            NotFoundError: no such guest or key.
+        """
+        with self._store.read() as connection:
+            get_guest(connection, question.guest)
+            key = get_key(connection, question.key)
+            granted = [version.permitted for version in permitted_versions(connection, question.guest)]
+        mechanism = question.mechanism or DEFAULT_MECHANISM[key.key_type]
+        wanted = [
+            version
+            for version in granted
+            if version.label == key.label
+            and (version.current if question.version is None else version.version == question.version)
+        ]
+        request = PolicyRequest(
+            op=question.op,
+            mechanism=mechanism,
+            uid=question.uid,
+            input_bytes=question.input_bytes,
+            now_s=now_s() if question.at_s is None else question.at_s,
+        )
+        found = wanted[0] if wanted else None
+        return Explanation(
+            question=question,
+            status=decide(found, request),
+            version=found.version if found else question.version,
+            mechanism=mechanism,
+            checks=tuple(checks(found, request)),
+        )
 
     def list(self, guest: str | None = None, key: str | None = None) -> tuple[GrantRow, ...]:
         """Grants by guest and key, of one guest or key only when given."""

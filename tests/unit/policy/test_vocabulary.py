@@ -5,7 +5,7 @@ import pytest
 
 from vmm_keystore._vks import ffi, lib
 from vmm_keystore.errors import InvalidRequestError
-from vmm_keystore.policy.mechanisms import TYPE_MECHANISMS, mechanism_ops
+from vmm_keystore.policy.mechanisms import DEFAULT_MECHANISM, TYPE_MECHANISMS, mechanism_ops
 from vmm_keystore.policy.vocabulary import KeyState, KeyType, Mechanism, Op, Status, Word, mask
 
 C_ENUMS = [
@@ -38,6 +38,7 @@ def test_words_round_trip() -> None:
 def test_type_mechanisms_agree_with_c(key_type: KeyType) -> None:
     """What a type can do is one table in two languages."""
     assert mask(TYPE_MECHANISMS[key_type]) == lib.vks_policy_type_mechanisms(key_type)
+    assert DEFAULT_MECHANISM[key_type] == lib.vks_policy_default_mechanism(key_type)
     assert lib.vks_policy_default_mechanism(key_type) in TYPE_MECHANISMS[key_type]
 
 

@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
-SYSTEMD = Path("/lib/systemd/systemd")
 CGROUP_FOLDERS = (Path("/sys/fs/cgroup/unified"), Path("/sys/fs/cgroup"))
 BOOT_WAIT_S = 30.0
 SET_UP = r"""
@@ -55,6 +54,11 @@ exec env -i container=test PATH=/usr/sbin:/usr/bin:/sbin:/bin /lib/systemd/syste
     --log-target=null --show-status=no --default-standard-output=null
 ' "$place" "${@:3}"
 """
+
+
+def has_control_groups() -> bool:
+    """Whether there is a hierarchy of version 2 to put a machine in."""
+    return any((folder / "cgroup.procs").exists() for folder in CGROUP_FOLDERS)
 
 
 class SystemdMachine:

@@ -15,10 +15,11 @@ from typing import Any
 import pytest
 from framework.checked_load import KEYS
 from framework.keystored import PROGRAM
-from framework.systemd_machine import SystemdMachine, kill
+from framework.systemd_machine import SystemdMachine, has_control_groups, kill
 
 pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="only root can start a systemd"),
+    pytest.mark.skipif(not has_control_groups(), reason="no control groups of version 2 are mounted"),
     pytest.mark.timeout(240),
 ]
 

@@ -21,9 +21,9 @@ from .backend import MemoryRegion, Peer
 from .device_state import DeviceState
 from .errors import ProtocolError
 from .memory_table import MemoryTable
-from .messages import VringAddr
+from .messages import PAYLOAD_BYTES_MAX, VringAddr
 from .offer import Offer
-from .protocol import Request
+from .protocol import HEADER_BYTES, QUEUE_SIZE_MAX, Request
 from .ring_state import RingState
 
 FORMAT = 1
@@ -112,6 +112,7 @@ def load(content: bytes, fds: Sequence[int], offer: Offer) -> SavedSession:
 
 
 _FD_NAMES = ("kick_fd", "call_fd", "err_fd")
+_ADDR_NAMES = ("index", "flags", "desc_uva", "used_uva", "avail_uva")
 
 
 def _ring_facts(ring: RingState) -> dict[str, Any]:
@@ -131,39 +132,64 @@ def _load(facts: dict[str, Any], fds: Sequence[int], offer: Offer) -> SavedSessi
     if facts["format"] != FORMAT or len(facts["rings"]) != offer.queue_count:
         raise ProtocolError("saved session is of another version")
 
-    def descriptor(number: int | None) -> int | None:
-        if number is not None and number < 0:
-            raise IndexError
-        return None if number is None else fds[number]
+    def descriptor(value: Any) -> int | None:
+        return None if value is None else fds[_number(value, len(fds))]
 
-    state = DeviceState(offer, int(facts["next_start_id"]))
-    state.features = int(facts["features"])
-    state.protocol_features = int(facts["protocol_features"])
+    state = DeviceState(offer, _number(facts["next_start_id"]))
+    state.features = _number(facts["features"])
+    state.protocol_features = _number(facts["protocol_features"])
     if state.features & ~offer.features or state.protocol_features & ~offer.protocol_features:
         raise ProtocolError("saved session uses what is not offered any more")
-    state.owned, state.status = bool(facts["owned"]), int(facts["status"])
-    state.negotiated, state.enable_seen = bool(facts["negotiated"]), bool(facts["enable_seen"])
+    state.owned, state.status = _flag(facts["owned"]), _number(facts["status"], 1 << 8)
+    state.negotiated, state.enable_seen = _flag(facts["negotiated"]), _flag(facts["enable_seen"])
     state.backend_req_fd = descriptor(facts["backend_req_fd"])
-    regions = [MemoryRegion(**entry | {"fd": fds[entry["fd"]]}) for entry in facts["regions"]]
-    state.table = MemoryTable(regions)
-    for ring, entry in zip(state.rings, facts["rings"], strict=True):
-        _fill_ring(ring, entry | {name: descriptor(entry[name]) for name in _FD_NAMES})
-    said = facts["conversation"]
-    conversation = Conversation(
-        Step(said["step"]),
-        None if said["request"] is None else Request(said["request"]),
-        int(said["size_bytes"]),
-        str(said["digest"]),
-        bytes.fromhex(said["reply"]),
+    state.table = MemoryTable(
+        MemoryRegion(
+            gpa=_number(entry["gpa"]),
+            size_bytes=_number(entry["size_bytes"]),
+            uva=_number(entry["uva"]),
+            mmap_offset=_number(entry["mmap_offset"]),
+            fd=fds[_number(entry["fd"], len(fds))],
+        )
+        for entry in facts["regions"]
     )
+    if len(state.table.regions) > offer.mem_slots_max:
+        raise ValueError
+    for ring, entry in zip(state.rings, facts["rings"], strict=True):
+        _fill_ring(ring, entry)
+        ring.kick_fd, ring.call_fd, ring.err_fd = (descriptor(entry[name]) for name in _FD_NAMES)
     who = facts["peer"]
-    return SavedSession(fds[0], Peer(int(who["pid"]), int(who["uid"]), int(who["gid"]), fds[1]), state, conversation)
+    peer = Peer(_number(who["pid"]), _number(who["uid"]), _number(who["gid"]), fds[1])
+    return SavedSession(fds[0], peer, state, _conversation(facts["conversation"]))
 
 
 def _fill_ring(ring: RingState, facts: dict[str, Any]) -> None:
-    ring.size = facts["size"]
-    ring.addr = VringAddr(**facts["addr"]) if facts["addr"] else None
-    ring.base, ring.start_id = int(facts["base"]), int(facts["start_id"])
-    ring.kick_fd, ring.call_fd, ring.err_fd = facts["kick_fd"], facts["call_fd"], facts["err_fd"]
-    ring.kicked, ring.enabled, ring.refused = bool(facts["kicked"]), bool(facts["enabled"]), bool(facts["refused"])
-    ring.resumes = bool(facts["running"])
+    if facts["size"] is not None:
+        ring.size = _number(facts["size"], QUEUE_SIZE_MAX + 1)
+    if facts["addr"] is not None:
+        ring.addr = VringAddr(**{name: _number(facts["addr"][name]) for name in _ADDR_NAMES})
+    ring.base, ring.start_id = _number(facts["base"], 1 << 16), _number(facts["start_id"])
+    ring.kicked, ring.enabled = _flag(facts["kicked"]), _flag(facts["enabled"])
+    ring.refused, ring.resumes = _flag(facts["refused"]), _flag(facts["running"])
+
+
+def _conversation(facts: dict[str, Any]) -> Conversation:
+    return Conversation(
+        Step(facts["step"]),
+        None if facts["request"] is None else Request(_number(facts["request"])),
+        _number(facts["size_bytes"], HEADER_BYTES + PAYLOAD_BYTES_MAX + 1),
+        str(facts["digest"]),
+        bytes.fromhex(facts["reply"]),
+    )
+
+
+def _number(value: Any, end: int = 1 << 64) -> int:
+    if type(value) is not int or not 0 <= value < end:
+        raise ValueError
+    return value
+
+
+def _flag(value: Any) -> bool:
+    if type(value) is not bool:
+        raise ValueError
+    return value

@@ -23,7 +23,7 @@ Type=notify
 NotifyAccess=main
 ExecStart={command}
 Restart=on-failure
-RestartSec=100ms
+RestartSec=300ms
 
 # Guests keep their devices over a crash and over "systemctl restart": their workers go on, and systemd keeps what the
 # next keystored needs to take them over. "systemctl stop" lets go of it, and then the workers end by themselves.

@@ -2,13 +2,9 @@
 /* What the holder may ask the kernel for: its sockets, and to close what came through them. */
 #include "holder_calls.h"
 
-#include <sys/socket.h>
-
 static const struct vks_syscall_rule rules[] = {
-    VKS_SYSCALL(poll),    VKS_SYSCALL(restart_syscall),
-    VKS_SYSCALL(accept4), VKS_SYSCALL_IF(getsockopt, 2, SO_PEERCRED),
-    VKS_SYSCALL(recvmsg), VKS_SYSCALL(sendmsg),
-    VKS_SYSCALL(close),   VKS_SYSCALL(exit_group),
+    VKS_SYSCALL(poll),    VKS_SYSCALL(restart_syscall), VKS_SYSCALL(accept4),    VKS_SYSCALL(recvmsg),
+    VKS_SYSCALL(sendmsg), VKS_SYSCALL(close),           VKS_SYSCALL(exit_group),
 };
 
 struct vks_syscall_filter holder_calls;

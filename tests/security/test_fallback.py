@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the kernel has ``memfd_secret`` off: locked memory, left out of dumps and children, and never silently."""
+"""Where the kernel has ``memfd_secret`` off: locked memory, left out of dumps and children, and never silently.
+
+Where it has no Landlock: empty namespaces, and everything goes on the same way.
+"""
 
 import sys
 from collections.abc import Iterator
@@ -8,8 +11,12 @@ from pathlib import Path
 import pytest
 from framework import without_call
 from framework.keystored import PROGRAM, Keystored
+from framework.ring_guest import ring_guest
 from security.allowed_calls import SYS
 
+from vmm_keystore._vks import lib
+
+LANDLOCK = SYS["landlock_create_ruleset"]
 HIDDEN = {"lo", "dd", "dc"}  # locked, not dumped, not copied to a child
 
 
@@ -57,3 +64,19 @@ def test_what_holds_secrets_is_said(vault: tuple[Keystored, str]) -> None:
         assert kept, f"nothing of {name} is kept as it says"
         assert bool(secret) == (kind == "memfd-secret")
         sys.stderr.write(f"{name}: secrets are in {kind}, {len(kept)} mappings locked, not dumped, not inherited\n")
+
+
+def test_without_landlock_the_next_one_takes_over_as_well() -> None:
+    """In a user namespace of its own a program cannot tell who talks to it; the holder need not."""
+    with Keystored(program=[sys.executable, without_call.__file__, str(LANDLOCK), str(PROGRAM)]) as daemon:
+        path = daemon.add_guest("vm1")
+        daemon.api.generate("k", "ed25519")
+        daemon.api.grant("vm1", "k", ["sign"])
+        with ring_guest(path) as guest:
+            key_id = guest.key_id("k")
+            assert "empty namespaces" in daemon.api.get("/guests/vm1")["worker"]["sandbox"]
+            holder = daemon.holder_pid
+            daemon.kill()
+            daemon.start()
+            assert daemon.holder_pid == holder
+            assert guest.sign(key_id, b"m").status == lib.VKS_STATUS_OK

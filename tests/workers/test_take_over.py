@@ -211,6 +211,15 @@ def test_killed_holder_is_restored(vault: Keystored, guest_socket: Path) -> None
         check_whole(vault, load.finish())
 
 
+def test_nobody_else_talks_to_the_holder(vault: Keystored, guest_socket: Path) -> None:
+    """Its socket is for keystored's user alone, as is the folder that it lies in."""
+    assert guest_socket.exists()
+    folder = vault.runtime_dir.stat()
+    socket = (vault.runtime_dir / "holder.sock").stat()
+    assert (folder.st_mode & 0o777, folder.st_uid) == (0o700, os.geteuid())
+    assert (socket.st_mode & 0o777, socket.st_uid) == (0o600, os.geteuid())
+
+
 def test_stopped_holder_holds_nobody_up(vault: Keystored, guest_socket: Path) -> None:
     """One that takes no message any more is killed and replaced; front-ends come and go meanwhile."""
     os.kill(vault.holder_pid, signal.SIGSTOP)

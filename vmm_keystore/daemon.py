@@ -20,6 +20,7 @@ from types import FrameType
 from vmm_keystore.audit.journal import JournalSink
 from vmm_keystore.audit.keeper import AuditKeeper
 from vmm_keystore.audit.log import AuditLog
+from vmm_keystore.audit.use_counts import UseCounts
 from vmm_keystore.control.app import make_app
 from vmm_keystore.control.server import ControlServer
 from vmm_keystore.errors import DaemonError
@@ -218,12 +219,13 @@ def start(
     zygote = Zygote(loop, first)
     zygote.start()
     stack.callback(zygote.stop)
+    uses = UseCounts(audit, labels.find)
     pool = GuestPool(
         loop=loop,
         custodian=custodian,
         zygote=zygote,
         keys=StoreGuestKeys(store),
-        sink=audit,
+        sink=uses,
         store=descriptors,
         runtime_dir=runtime_dir,
         poll_us=poll_us,
@@ -233,17 +235,22 @@ def start(
     pool.start()
     # Before the pool's end: what a front-end says from then on is for the next keystored.
     stack.callback(lambda: server.stop(leave=True) if ending.leave else None)
-    keystore = Keystore(store, custodian, pool, Audit(keeper, audit_key.public, pool), labels)
+    keystore = Keystore(store, custodian, pool, Audit(keeper, audit_key.public, pool), labels, uses=uses)
     stack.callback(keystore.close)
     keystore.recover()
     control = ControlServer(make_app(keystore, frozenset({0, os.geteuid()})), control_socket)
     control.start()
     stack.callback(control.stop)
     log_process()
+    warn_of_open_memory(custodian)
+    log.info("keystored ready: control %s, guests %d", control_socket, pool.guest_count)
+    notify("READY=1")
+
+
+def warn_of_open_memory(custodian: Custodian) -> None:
+    """Say in the log where keys cannot be kept from root."""
     if not custodian.status().is_hidden_from_root:
         log.warning(
             "this kernel has memfd_secret off: keys are in locked memory, which root can read; "
             "hint: boot with secretmem.enable=1"
         )
-    log.info("keystored ready: control %s, guests %d", control_socket, pool.guest_count)
-    notify("READY=1")

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from vmm_keystore.audit.keeper import AuditKeeper
 from vmm_keystore.audit.log import AuditLog
+from vmm_keystore.audit.use_counts import UseCounts
 from vmm_keystore.errors import CustodianError, ImportRefusedError, KeystoreError, WorkerError
 from vmm_keystore.policy.grant import PermittedKey
 from vmm_keystore.policy.vocabulary import KeyState, KeyType
@@ -158,13 +159,14 @@ class FakeDaemon:
         labels = KeyLabels(self.store)
         self.audit = AuditLog(self.state_dir / "audit", labels.find)
         self.custodian = FakeCustodian()
-        self.workers = FakeWorkers(StoreGuestKeys(self.store), self.audit)
+        uses = UseCounts(self.audit, labels.find)
+        self.workers = FakeWorkers(StoreGuestKeys(self.store), uses)
         for guest in self.workers.guest_keys.guests():
             self.workers.add_guest(guest)
         audit_key = AuditKey(self.store, self.custodian)
         self.keeper = AuditKeeper(self.audit, audit_key)
         audit = Audit(self.keeper, audit_key.public, self.workers)
-        self.keystore = Keystore(self.store, self.custodian, self.workers, audit, labels)
+        self.keystore = Keystore(self.store, self.custodian, self.workers, audit, labels, uses=uses)
         self.keystore.recover()
 
     def close(self) -> None:

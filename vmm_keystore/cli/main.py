@@ -9,7 +9,19 @@ import sys
 
 import typer
 
-from vmm_keystore.cli import audit, completion, doctor, grant, guest, key, qemu_args, serve, status, systemd_unit
+from vmm_keystore.cli import (
+    audit,
+    completion,
+    doctor,
+    grant,
+    guest,
+    key,
+    metrics,
+    qemu_args,
+    serve,
+    status,
+    systemd_unit,
+)
 from vmm_keystore.cli.failure import ExitStatus, exit_status
 from vmm_keystore.cli.session import ControlSocketOption, Place, StateDirOption
 from vmm_keystore.errors import KeystoreError
@@ -38,6 +50,7 @@ app.add_typer(audit.app, name="audit")
 qemu_args.register(app)
 status.register(app)
 doctor.register(app)
+metrics.register(app)
 systemd_unit.register(app)
 completion.register(app)
 

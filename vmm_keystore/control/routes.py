@@ -8,12 +8,13 @@ holds up no other.
 from datetime import UTC
 from typing import Annotated, cast
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import PlainTextResponse
 from pydantic import AwareDatetime
 
 from vmm_keystore.audit.selection import Selection
 from vmm_keystore.control import answers, models
+from vmm_keystore.control.metrics import metrics_text
 from vmm_keystore.control.peer import peer_of
 from vmm_keystore.errors import NotAllowedError
 from vmm_keystore.policy.vocabulary import KeyState, Mechanism, Op
@@ -23,6 +24,7 @@ from vmm_keystore.service.keystore import Keystore
 from vmm_keystore.service.ports import Guest
 
 PAGE_LINES_MAX = 1000
+METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 router = APIRouter(prefix="/v1", responses={"default": {"model": models.ErrorAnswer}})
 
@@ -64,6 +66,12 @@ Version = Annotated[int | None, Query(ge=1, le=2**32 - 1)]
 def status(service: Service) -> models.StatusInfo:
     """Tell how the daemon is."""
     return answers.status_info(service.status())
+
+
+@router.get("/metrics", response_class=PlainTextResponse)
+def metrics(service: Service) -> Response:
+    """The daemon's figures in Prometheus' text format."""
+    return Response(metrics_text(service), media_type=METRICS_TYPE)
 
 
 @router.post("/guests", status_code=201)

@@ -6,10 +6,11 @@ Put together from below, because the workers need what is under the service::
     store = Store(state_dir.database)
     labels = KeyLabels(store)
     audit = AuditLog(state_dir.audit, labels.find)
-    workers = ...(StoreGuestKeys(store), audit)          # GuestWorkers
+    uses = UseCounts(audit, labels.find)
+    workers = ...(StoreGuestKeys(store), uses)           # GuestWorkers
     audit_key = AuditKey(store, custodian)
     keeper = AuditKeeper(audit, audit_key)                # to be started, and stopped after the workers
-    keystore = Keystore(store, custodian, workers, Audit(keeper, audit_key.public, workers), labels)
+    keystore = Keystore(store, custodian, workers, Audit(keeper, audit_key.public, workers), labels, uses=uses)
     keystore.recover()
 """
 
@@ -18,6 +19,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from vmm_keystore.audit.use_counts import UseCounts
 from vmm_keystore.errors import CustodianError
 from vmm_keystore.identity import describe_process
 from vmm_keystore.service.audit import Audit, AuditStatus
@@ -57,6 +59,8 @@ class Keystore:
         workers: GuestWorkers,
         audit: Audit,
         labels: KeyLabels,
+        *,
+        uses: UseCounts,
     ) -> None:
         self._store = store
         self._custodian = custodian
@@ -65,6 +69,7 @@ class Keystore:
         self._started = time.monotonic()
         self._changes = Changes(store, workers, audit.log)
         self.audit = audit
+        self.uses = uses
         self.guests = Guests(store, workers, self._changes)
         self.keys = Keys(store, custodian, self._changes, labels)
         self.grants = Grants(store, self._changes)

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``vmm-keystore metrics``: what guests really did, in the format that Prometheus reads, bounded whatever a guest asks."""
+
+import os
+import signal
+from typing import Any
+
+from framework.keystored import Keystored
+from framework.ring_guest import ring_guest
+from prometheus_client.parser import text_string_to_metric_families
+from workers.test_deaths import wait_for, worker_pid
+
+from vmm_keystore._vks import lib
+
+
+def figures(vault: Keystored) -> dict[tuple[str, ...], float]:
+    """Every sample by its name and the values of its labels."""
+    text = vault.cli("metrics").stdout
+    families = list(text_string_to_metric_families(text))
+    assert len({family.name for family in families}) == len(families)
+    assert all(family.documentation for family in families)
+    samples = [sample for family in families for sample in family.samples]
+    return {(sample.name, *sample.labels.values()): sample.value for sample in samples}
+
+
+def test_operations_are_counted(vault: Keystored) -> None:
+    """By guest, key, operation and status; the same numbers as the audit report's."""
+    socket = vault.add_guest("web1")
+    vault.api.generate("tls", "ed25519")
+    vault.api.grant("web1", "tls", ["sign"])
+    with ring_guest(socket) as guest:
+        key_id = guest.key_id("tls")
+        for _ in range(7):
+            assert guest.sign(key_id, b"message").status == lib.VKS_STATUS_OK
+        for _ in range(3):
+            assert guest.ask(lib.VKS_OP_VERIFY, key_id, b"m", parameter=bytes(64)).status == lib.VKS_STATUS_DENIED
+        signed = ("vmm_keystore_operations_total", "web1", "tls", "sign", "ok")
+        denied = ("vmm_keystore_operations_total", "web1", "tls", "verify", "denied")
+        wait_for(lambda: figures(vault).get(denied) == 3 and figures(vault).get(signed) == 7)
+        found = figures(vault)
+    assert found["vmm_keystore_input_bytes_total", "web1", "tls", "sign", "ok"] == 7 * len(b"message")
+    report = {(row["op"]): row for row in vault.facts("audit", "report", "--by", "op")}
+    assert report["sign"]["operations"] == 7
+    assert found["vmm_keystore_worker_up", "web1"] == found["vmm_keystore_worker_keys_hidden", "web1"] == 1
+    assert found["vmm_keystore_front_end_connected", "web1"] == 1
+    assert found["vmm_keystore_custodian_up",] == 1
+    assert found["vmm_keystore_audit_problem",] == 0
+
+
+def test_a_guest_cannot_make_series_up(vault: Keystored) -> None:
+    """Keys that do not exist and operations without a name share one each."""
+    socket = vault.add_guest("web1")
+    with ring_guest(socket) as guest:
+        for number in range(50):
+            guest.vault.request(lib.VKS_OP_SIGN, key_id=os.urandom(16), data=b"m", output_bytes=64)
+            guest.vault.request(100 + number, key_id=os.urandom(16), data=b"m", output_bytes=64)
+        of_guest = ("vmm_keystore_operations_total", "web1")
+
+        def series() -> dict[tuple[str, ...], float]:
+            return {key: value for key, value in figures(vault).items() if key[:2] == of_guest}
+
+        wait_for(lambda: sum(series().values()) == 100)
+        assert {key[2:] for key in series()} == {("", "sign", "no-key"), ("", "other", "unsupported")}
+
+
+def test_deaths_are_counted(vault: Keystored) -> None:
+    """And what a dead keystored had not stored is counted by the next one."""
+    socket = vault.add_guest("web1")
+    vault.api.generate("tls", "ed25519")
+    vault.api.grant("web1", "tls", ["sign"])
+    with ring_guest(socket) as guest:
+        key_id = guest.key_id("tls")
+        os.kill(worker_pid(vault, "web1"), signal.SIGKILL)
+        assert guest.sign(key_id, b"m").status == lib.VKS_STATUS_OK
+        wait_for(lambda: figures(vault)["vmm_keystore_workers_replaced_total", "web1"] == 1)
+        vault.kill()
+        for _ in range(5):
+            guest.sign(key_id, b"m")
+        vault.start()
+        signed = ("vmm_keystore_operations_total", "web1", "tls", "sign", "ok")
+        wait_for(lambda: figures(vault).get(signed, 0) >= 5)
+
+
+def test_as_json(vault: Keystored) -> None:
+    """The same samples."""
+    vault.add_guest("web1")
+    facts: list[dict[str, Any]] = vault.facts("metrics")
+    assert {"name": "vmm_keystore_worker_up", "labels": {"guest": "web1"}, "value": 1.0} in facts
+    assert {sample["name"] for sample in facts} <= {key[0] for key in figures(vault)}

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The daemon's figures in Prometheus' text format (OpenMetrics is not asked for)."""
+
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry, Metric, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from vmm_keystore.errors import CustodianError
+from vmm_keystore.service.keystore import Keystore
+from vmm_keystore.service.ports import WorkerStatus
+
+PREFIX = "vmm_keystore_"
+HIDDEN = "memfd-secret"
+
+
+class KeystoreCollector(Collector):
+    """Everything, read when it is asked for."""
+
+    def __init__(self, keystore: Keystore) -> None:
+        self._keystore = keystore
+
+    def collect(self) -> Iterator[Metric]:
+        """Give every family."""
+        yield from self._uses()
+        yield from self._guests()
+        yield from self._daemon()
+
+    def _uses(self) -> Iterator[Metric]:
+        labels = ["guest", "key", "op", "status"]
+        operations = CounterMetricFamily(
+            PREFIX + "operations",
+            "Operations on record since the daemon started; a redone one counts again.",
+            labels=labels,
+        )
+        sizes = CounterMetricFamily(PREFIX + "input_bytes", "Input of these operations.", labels=labels)
+        for use, requests, input_bytes in self._keystore.uses.totals():
+            operations.add_metric(list(use), requests)
+            sizes.add_metric(list(use), input_bytes)
+        yield operations
+        yield sizes
+
+    def _guests(self) -> Iterator[Metric]:
+        guests = [(view.guest.name, view.worker) for view in self._keystore.guests.list()]
+
+        def gauge(name: str, text: str, value: dict[str, float]) -> Metric:
+            family = GaugeMetricFamily(PREFIX + name, text, labels=["guest"])
+            for guest, number in value.items():
+                family.add_metric([guest], number)
+            return family
+
+        def each(what: str) -> dict[str, float]:
+            return {name: _worker_figure(worker, what) for name, worker in guests}
+
+        yield gauge("worker_up", "Whether the guest has a worker.", each("up"))
+        yield gauge("front_end_connected", "Whether the guest's virtual machine is connected.", each("connected"))
+        yield gauge("worker_keys_hidden", "Whether its keys are in memory that root cannot read.", each("hidden"))
+        yield gauge("worker_problem", "Whether there is something to look at in: guest show.", each("problem"))
+        replaced = CounterMetricFamily(
+            PREFIX + "workers_replaced", "Workers that died and were replaced.", labels=["guest"]
+        )
+        aside = CounterMetricFamily(
+            PREFIX + "requests_set_aside", "Requests that two workers died over.", labels=["guest"]
+        )
+        for name, worker in guests:
+            replaced.add_metric([name], worker.replaced_count)
+            aside.add_metric([name], worker.set_aside_count)
+        yield replaced
+        yield aside
+
+    def _daemon(self) -> Iterator[Metric]:
+        status = self._keystore.status()
+        well = not isinstance(status.custodian, CustodianError) and status.custodian.root_open
+        figures: list[tuple[str, str, float]] = [
+            ("uptime_seconds", "Since the daemon started.", status.uptime_s),
+            ("keys", "Keys in the store, destroyed ones too.", status.keys),
+            ("grants", "Grants.", status.grants),
+            ("guests", "Guests.", status.guests),
+            ("custodian_up", "Whether keys can be made and loaded.", well),
+            ("audit_lines", "Number of the newest line of the audit log.", status.audit.last_seq),
+            ("audit_signed_lines", "Number of the newest line under a signed checkpoint.", status.audit.signed_seq),
+            ("audit_problem", "Whether lines cannot be stored: operations wait then.", bool(status.audit.problem)),
+            ("audit_upkeep_problem", "Whether the log cannot be signed.", bool(status.audit.upkeep_problem)),
+        ]
+        for name, text, value in figures:
+            yield GaugeMetricFamily(PREFIX + name, text, value=float(value))
+
+
+def _worker_figure(worker: WorkerStatus, what: str) -> float:
+    figures = {
+        "up": worker.pid is not None,
+        "connected": worker.front_end_pid is not None,
+        "hidden": worker.secret_memory == HIDDEN,
+        "problem": bool(worker.problem),
+    }
+    return float(figures[what])
+
+
+def metrics_text(keystore: Keystore) -> bytes:
+    """Everything as text."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(KeystoreCollector(keystore))
+    return generate_latest(registry)

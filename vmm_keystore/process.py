@@ -50,10 +50,16 @@ def log_to_stderr() -> None:
         logging.getLogger(name).setLevel(logging.INFO)
 
 
+def notify_address() -> str:
+    """Where systemd listens, as a socket takes it; empty where it did not ask for anything."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    return "\0" + address[1:] if address.startswith("@") else address
+
+
 def notify(state: str) -> None:
     """Tell systemd (sd_notify), when it asked for it."""
-    address = os.environ.get("NOTIFY_SOCKET", "")
+    address = notify_address()
     if not address:
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as notifier:
-        notifier.sendto(state.encode(), "\0" + address[1:] if address.startswith("@") else address)
+        notifier.sendto(state.encode(), address)

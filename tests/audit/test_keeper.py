@@ -6,12 +6,11 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from audit.log_writer import NOW_NS, Signer, all_fields, open_log, records, write_log
+from framework.patience import wait_for
 
 from vmm_keystore.audit.keeper import CHECKPOINT_FILE, AuditKeeper
 from vmm_keystore.audit.line import Link, time_text
@@ -20,13 +19,6 @@ from vmm_keystore.audit.segments import compress_segment, list_segments, read_li
 from vmm_keystore.audit.selection import Selection
 from vmm_keystore.audit.verify import verify_chain
 from vmm_keystore.errors import CustodianError
-
-
-def wait_for(condition: Callable[[], Any]) -> None:
-    end = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.005)
 
 
 @pytest.fixture

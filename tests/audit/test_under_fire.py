@@ -8,13 +8,12 @@ import random
 import resource
 import signal
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from framework.keystored import Keystored
+from framework.patience import wait_for
 from framework.ring_guest import RingGuest, ring_guest
 
 from vmm_keystore._vks import lib
@@ -23,16 +22,7 @@ from vmm_keystore.audit.verify import verify_chain
 
 WINDOW = 32
 ROUNDS = 12
-PATIENCE_S = 20.0
 STALL_S = 1.5
-
-
-def wait_for(condition: Callable[[], Any]) -> Any:
-    end = time.monotonic() + PATIENCE_S
-    while not (result := condition()):
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.01)
-    return result
 
 
 def worker_pid(vault: Keystored) -> int:

@@ -12,7 +12,8 @@ from framework import without_call
 from framework.keystored import PROGRAM, Keystored, environment
 
 from vmm_keystore.cli import host_checks
-from vmm_keystore.cli.host_checks import Level
+from vmm_keystore.cli.finding import Level
+from vmm_keystore.workers.programs import LIBEXEC
 
 MEMFD_SECRET, LANDLOCK = 447, 444
 
@@ -83,13 +84,12 @@ def test_worker_without_secret_memory() -> None:
 def test_what_cannot_work_costs_the_exit_status(vault: Keystored) -> None:
     """A guest without a worker that can start: named on stderr, in one line with a hint."""
     vault.add_guest("web1")
-    libexec = Path(host_checks.__file__).parents[1] / "libexec"
-    hidden = libexec / "vks-import"
-    hidden.rename(libexec / "vks-import.away")
+    hidden = LIBEXEC / "vks-import"
+    hidden.rename(LIBEXEC / "vks-import.away")
     try:
         outcome = vault.cli("doctor", ok=False)
     finally:
-        (libexec / "vks-import.away").rename(hidden)
+        (LIBEXEC / "vks-import.away").rename(hidden)
     assert outcome.status == 1
     assert "BAD" in outcome.stdout
     assert outcome.stderr.splitlines()[0] == "vmm-keystore: this cannot work as it is: programs"
@@ -106,7 +106,6 @@ def root(tmp_path: Path) -> Path:
     files = {
         "proc/sys/kernel/seccomp/actions_avail": "kill_process kill_thread errno allow\n",
         "proc/sys/kernel/sched_autogroup_enabled": "1\n",
-        "proc/self/mounts": "/dev/vda / ext4 rw 0 0\ntmpfs /run tmpfs rw 0 0\n",
     }
     for name, text in files.items():
         path = tmp_path / name
@@ -116,17 +115,15 @@ def root(tmp_path: Path) -> Path:
 
 
 def test_host_where_all_is_well(root: Path) -> None:
-    for check in (host_checks.call_filters, host_checks.autogroup, host_checks.runtime_folder):
+    for check in (host_checks.call_filters, host_checks.autogroup):
         assert check(root).level is Level.OK
+    assert host_checks.runtime_folder([root, Path("/dev/shm")]).level is Level.OK
 
 
 def test_host_without_filters_or_tmpfs_cannot_run_us(root: Path) -> None:
     (root / "proc/sys/kernel/seccomp/actions_avail").write_text("allow\n")
-    (root / "proc/self/mounts").write_text(
-        "/dev/vda / ext4 rw 0 0\ntmpfs /run tmpfs rw 0 0\n/dev/vdb /run ext4 rw 0 0\n"
-    )
     assert host_checks.call_filters(root).level is Level.BAD
-    assert host_checks.runtime_folder(root).level is Level.BAD
+    assert host_checks.runtime_folder([Path("/proc"), Path("/proc/nothing")]).level is Level.BAD
 
 
 def test_host_without_autogroup(root: Path) -> None:

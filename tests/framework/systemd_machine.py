@@ -7,7 +7,6 @@ and ``/dev/shm`` are fresh. Needs root and the control groups of version 2.
 
 import contextlib
 import os
-import signal
 import subprocess
 import tempfile
 import time
@@ -157,8 +156,3 @@ class SystemdMachine:
             if Path(f"/proc/{child}/comm").read_text() == "systemd\n":
                 return child
         return 0
-
-
-def kill(pid: int) -> None:
-    """SIGKILL by this host's number."""
-    os.kill(pid, signal.SIGKILL)

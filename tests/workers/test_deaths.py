@@ -4,28 +4,18 @@
 import os
 import signal
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from framework.checked_work import Run, attempts_by_request
 from framework.keystored import Keystored
+from framework.patience import wait_for
 from framework.ring_guest import RingGuest, ring_guest
 
 from vmm_keystore._vks import lib
 
 MESSAGE = b"m"
 PATIENCE_S = 10.0
-
-
-def wait_for(condition: Callable[[], Any]) -> Any:
-    """Ask until the answer is true; processes outside have no event to wait for."""
-    end = time.monotonic() + PATIENCE_S
-    while not (result := condition()):
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.01)
-    return result
 
 
 def worker_pid(vault: Keystored, guest: str) -> int:

@@ -6,9 +6,10 @@ import signal
 from typing import Any
 
 from framework.keystored import Keystored
+from framework.patience import wait_for
 from framework.ring_guest import ring_guest
 from prometheus_client.parser import text_string_to_metric_families
-from workers.test_deaths import wait_for, worker_pid
+from workers.test_deaths import worker_pid
 
 from vmm_keystore._vks import lib
 

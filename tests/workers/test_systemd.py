@@ -15,7 +15,9 @@ from typing import Any
 import pytest
 from framework.checked_load import KEYS
 from framework.keystored import PROGRAM
-from framework.systemd_machine import SystemdMachine, has_control_groups, kill
+from framework.patience import wait_for
+from framework.processes import kill
+from framework.systemd_machine import SystemdMachine, has_control_groups
 
 pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="only root can start a systemd"),
@@ -27,16 +29,6 @@ UNIT = "vmm-keystore.service"
 STATE_DIR = Path("/var/lib/vmm-keystore of a test")
 SOCKET = Path("/run/g.sock")
 PROJECT = Path(__file__).resolve().parents[2]
-PATIENCE_S = 20.0
-
-
-def wait_for(condition: Callable[[], Any]) -> Any:
-    """Ask until the answer is true."""
-    end_s = time.monotonic() + PATIENCE_S
-    while not (result := condition()):
-        assert time.monotonic() < end_s, "it did not happen"
-        time.sleep(0.02)
-    return result
 
 
 class Service:

@@ -17,8 +17,9 @@ from framework.checked_load import DEPTH, KEYS, loaded
 from framework.checked_work import Ledger, Run, check_records
 from framework.frontend import QEMU_7_2, QEMU_11_1, FrontEnd
 from framework.keystored import Keystored
+from framework.patience import wait_for
 from framework.ring_guest import RingGuest, ring_guest
-from workers.test_deaths import alive, processes, wait_for, worker_pid
+from workers.test_deaths import alive, processes, worker_pid
 
 from vmm_keystore._vks import lib
 

@@ -15,9 +15,9 @@ from vmm_keystore.policy.vocabulary import Mechanism, Op, Status
 RECORD_BYTES = ffi.sizeof("struct vks_audit_record")
 NO_KEY_ID = bytes(16)
 
-_OPS = {int(op): op.text for op in Op}
+OPS = {int(op): op.text for op in Op}
 _MECHANISMS: dict[int, str | None] = {0: None, **{int(mechanism): mechanism.text for mechanism in Mechanism}}
-_STATUSES = {int(status): status.text for status in Status}
+STATUSES = {int(status): status.text for status in Status}
 
 
 class UseBody(NamedTuple):
@@ -69,12 +69,12 @@ def _shared_members(guest: str, record: Any, label_of: Callable[[bytes], str | N
     members = {
         "kind": "use",
         "guest": guest,
-        "op": _OPS.get(record.op) or f"operation-{record.op}",
+        "op": OPS.get(record.op) or f"operation-{record.op}",
         "mechanism": _MECHANISMS.get(record.mechanism, f"mechanism-{record.mechanism}"),
         "key": label_of(key_id),
         "key_id": None if key_id == NO_KEY_ID else key_id.hex(),
         "version": record.key_version,
-        "status": _STATUSES.get(record.status) or f"status-{record.status}",
+        "status": STATUSES.get(record.status) or f"status-{record.status}",
         "uid": record.uid if record.flags & lib.VKS_AUDIT_F_UID else None,
         "digest": bool(record.flags & lib.VKS_AUDIT_F_DIGEST),
     }

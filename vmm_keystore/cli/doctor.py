@@ -10,7 +10,7 @@ from typing import Any
 import typer
 
 from vmm_keystore.cli.failure import CommandError, UnreachableError
-from vmm_keystore.cli.host_checks import Finding, Level, check_host
+from vmm_keystore.cli.finding import Finding, Level
 from vmm_keystore.cli.output import show_json
 from vmm_keystore.cli.session import Session, command
 
@@ -27,6 +27,8 @@ def doctor(session: Session) -> None:
 
     Exit status 1 if something does not work.
     """
+    from vmm_keystore.cli.host_checks import check_host  # noqa: PLC0415  # parts of the daemon come along
+
     findings = [*check_host(), *check_keystored(session)]
     if session.as_json:
         show_json([asdict(finding) for finding in findings])

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What ``vmm-keystore doctor`` looks at on this host: kernel, limits, user, files, QEMU. Changes nothing."""
+"""What ``vmm-keystore doctor`` looks at on this host: kernel, limits, user, files, QEMU. Changes nothing.
+
+Imports parts of the daemon: for the one command that needs it.
+"""
 
 from __future__ import annotations
 
@@ -10,36 +13,21 @@ import re
 import resource
 import shutil
 import subprocess
-from collections.abc import Iterator
-from dataclasses import dataclass
-from enum import StrEnum
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+
+from vmm_keystore.cli.finding import Finding, Level
+from vmm_keystore.cli.qemu_args import OLDEST_QEMU
+from vmm_keystore.identity import DEFAULT_USER
+from vmm_keystore.workers.programs import LIBEXEC
+from vmm_keystore.workers.state_memory import is_tmpfs
 
 MEMFD_SECRET, LANDLOCK_CREATE_RULESET, LANDLOCK_VERSION = 447, 444, 1
 PROGRAMS = ("vks-custodian", "vks-zygote", "vks-holder", "vks-import")
-USER = "vmm-keystore"
-OLDEST_QEMU = (7, 2)
+RUNTIME_FOLDERS = (Path("/run"), Path("/dev/shm"))  # noqa: S108 - looked at, nothing is made there
 LOCKED_MIN_BYTES = 64 << 20
 OPEN_FILES_MIN = 4096
 QEMU_WAIT_S = 10.0
-
-
-class Level(StrEnum):
-    """How well it is: *warn* costs something, *bad* keeps something from working."""
-
-    OK = "ok"
-    WARN = "warn"
-    BAD = "bad"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at; *hint* says what to do."""
-
-    level: Level
-    name: str
-    detail: str
-    hint: str = ""
 
 
 def check_host(root: Path = Path("/")) -> Iterator[Finding]:
@@ -48,7 +36,7 @@ def check_host(root: Path = Path("/")) -> Iterator[Finding]:
     yield landlock()
     yield call_filters(root)
     yield autogroup(root)
-    yield runtime_folder(root)
+    yield runtime_folder()
     yield from limits()
     yield user()
     yield programs()
@@ -93,10 +81,10 @@ def autogroup(root: Path) -> Finding:
     return Finding(Level.WARN, "fair shares", detail, "sysctl kernel.sched_autogroup_enabled=1")
 
 
-def runtime_folder(root: Path) -> Finding:
+def runtime_folder(folders: Sequence[Path] = RUNTIME_FOLDERS) -> Finding:
     """Whether there is a tmpfs for what survives keystored."""
-    for folder in ("/run", "/dev/shm"):  # noqa: S108 - looked at, nothing is made there
-        if file_system(root, folder) == "tmpfs":
+    for folder in folders:
+        if is_tmpfs(folder):
             return Finding(Level.OK, "memory that survives", f"{folder} is on tmpfs")
     return Finding(
         Level.BAD, "memory that survives", "neither /run nor /dev/shm is on tmpfs", "mount -t tmpfs none /run"
@@ -121,20 +109,19 @@ def limits() -> Iterator[Finding]:
 def user() -> Finding:
     """Whether root has somebody to become."""
     try:
-        entry = pwd.getpwnam(USER)
+        entry = pwd.getpwnam(DEFAULT_USER)
     except KeyError:
-        hint = f"useradd --system --shell /usr/sbin/nologin {USER}"
-        return Finding(Level.WARN, "user", f"no user {USER}: keystored started by root stays root", hint)
-    return Finding(Level.OK, "user", f"{USER} (uid {entry.pw_uid})")
+        hint = f"useradd --system --shell /usr/sbin/nologin {DEFAULT_USER}"
+        return Finding(Level.WARN, "user", f"no user {DEFAULT_USER}: keystored started by root stays root", hint)
+    return Finding(Level.OK, "user", f"{DEFAULT_USER} (uid {entry.pw_uid})")
 
 
 def programs() -> Finding:
     """Whether the C programs are installed."""
-    folder = Path(__file__).resolve().parent.parent / "libexec"
-    missing = [name for name in PROGRAMS if not os.access(folder / name, os.X_OK)]
+    missing = [name for name in PROGRAMS if not os.access(LIBEXEC / name, os.X_OK)]
     if missing:
         return Finding(Level.BAD, "programs", f"missing: {', '.join(missing)}", "install the package again")
-    return Finding(Level.OK, "programs", str(folder))
+    return Finding(Level.OK, "programs", str(LIBEXEC))
 
 
 def qemu() -> Finding:
@@ -161,18 +148,6 @@ def kvm(root: Path) -> Finding:
     if os.access(root / "dev/kvm", os.R_OK | os.W_OK):
         return Finding(Level.OK, "kvm", "/dev/kvm may be used")
     return Finding(Level.WARN, "kvm", "no access to /dev/kvm: guests are emulated, slowly", "modprobe kvm; group kvm")
-
-
-def file_system(root: Path, folder: str) -> str:
-    """Type of the file system that *folder* lies on."""
-    best, kind = "", ""
-    for line in read(root / "proc/self/mounts").splitlines():
-        fields = line.split()
-        point = fields[1] if len(fields) > 2 else ""
-        # Of several on one point the last one is seen.
-        if (folder == point or folder.startswith(point.rstrip("/") + "/")) and len(point) >= len(best):
-            best, kind = point, fields[2]
-    return kind
 
 
 def read(path: Path) -> str:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The daemon's figures in Prometheus' text format (OpenMetrics is not asked for)."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from prometheus_client import CollectorRegistry, Metric, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -44,19 +44,19 @@ class KeystoreCollector(Collector):
     def _guests(self) -> Iterator[Metric]:
         guests = [(view.guest.name, view.worker) for view in self._keystore.guests.list()]
 
-        def gauge(name: str, text: str, value: dict[str, float]) -> Metric:
+        def gauge(name: str, text: str, holds: Callable[[WorkerStatus], bool]) -> Metric:
             family = GaugeMetricFamily(PREFIX + name, text, labels=["guest"])
-            for guest, number in value.items():
-                family.add_metric([guest], number)
+            for guest, worker in guests:
+                family.add_metric([guest], float(holds(worker)))
             return family
 
-        def each(what: str) -> dict[str, float]:
-            return {name: _worker_figure(worker, what) for name, worker in guests}
-
-        yield gauge("worker_up", "Whether the guest has a worker.", each("up"))
-        yield gauge("front_end_connected", "Whether the guest's virtual machine is connected.", each("connected"))
-        yield gauge("worker_keys_hidden", "Whether its keys are in memory that root cannot read.", each("hidden"))
-        yield gauge("worker_problem", "Whether there is something to look at in: guest show.", each("problem"))
+        yield gauge("worker_up", "Whether the guest has a worker.", lambda w: w.pid is not None)
+        text = "Whether the guest's virtual machine is connected."
+        yield gauge("front_end_connected", text, lambda w: w.front_end_pid is not None)
+        text = "Whether its keys are in memory that root cannot read."
+        yield gauge("worker_keys_hidden", text, lambda w: w.secret_memory == HIDDEN)
+        text = "Whether there is something to look at in: guest show."
+        yield gauge("worker_problem", text, lambda w: bool(w.problem))
         replaced = CounterMetricFamily(
             PREFIX + "workers_replaced", "Workers that died and were replaced.", labels=["guest"]
         )
@@ -85,16 +85,6 @@ class KeystoreCollector(Collector):
         ]
         for name, text, value in figures:
             yield GaugeMetricFamily(PREFIX + name, text, value=float(value))
-
-
-def _worker_figure(worker: WorkerStatus, what: str) -> float:
-    figures = {
-        "up": worker.pid is not None,
-        "connected": worker.front_end_pid is not None,
-        "hidden": worker.secret_memory == HIDDEN,
-        "problem": bool(worker.problem),
-    }
-    return float(figures[what])
 
 
 def metrics_text(keystore: Keystore) -> bytes:

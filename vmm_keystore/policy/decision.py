@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The decision: may this request use this key version now, and why. ``cext/shared/policy.c`` must agree with it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -45,7 +45,12 @@ def decide(key: PermittedKey | None, request: PolicyRequest) -> Status:
     Returns:
         OK, NO_KEY, UNSUPPORTED, DENIED or KEY_STATE; where several apply the first in this order.
     """
-    return next((check.status for check in checks(key, request) if not check.holds), Status.OK)
+    return verdict(checks(key, request))
+
+
+def verdict(made: Iterable[Check]) -> Status:
+    """The answer that checks in their order amount to."""
+    return next((check.status for check in made if not check.holds), Status.OK)
 
 
 def checks(key: PermittedKey | None, request: PolicyRequest) -> Iterator[Check]:

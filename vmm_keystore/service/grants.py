@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vmm_keystore.errors import AlreadyExistsError, StateError
-from vmm_keystore.policy.decision import Check, PolicyRequest, checks, decide
+from vmm_keystore.policy.decision import Check, PolicyRequest, checks, verdict
 from vmm_keystore.policy.mechanisms import DEFAULT_MECHANISM, permission_for
 from vmm_keystore.policy.vocabulary import KeyState, Mechanism, Op, Status
 from vmm_keystore.service.changes import Actor, Changes
@@ -146,12 +146,13 @@ class Grants:
             now_s=now_s() if question.at_s is None else question.at_s,
         )
         found = wanted[0] if wanted else None
+        made = tuple(checks(found, request))
         return Explanation(
             question=question,
-            status=decide(found, request),
+            status=verdict(made),
             version=found.version if found else question.version,
             mechanism=mechanism,
-            checks=tuple(checks(found, request)),
+            checks=made,
         )
 
     def list(self, guest: str | None = None, key: str | None = None) -> tuple[GrantRow, ...]:

@@ -8,7 +8,6 @@ by another process at any moment, see ``saved``; a message that comes in pieces 
 
 import logging
 import os
-import secrets
 import socket
 import time
 from collections.abc import Callable
@@ -20,7 +19,6 @@ from .device_state import DeviceState
 from .effects import Call, Effect, Reply, StopRing
 from .errors import ProtocolError
 from .machine import BackEndMachine
-from .offer import Offer
 from .protocol import Request
 from .reader import MessageReader, Whole, close_all
 from .saved import Conversation, Step, save
@@ -66,22 +64,6 @@ class Connection:
         self._reading = False
         self._watching = False
         self._closed = False
-
-    @classmethod
-    def accepted(
-        cls,
-        sock: socket.socket,
-        peer: Peer,
-        *,
-        guest: str,
-        offer: Offer,
-        reactor: Reactor,
-        keeper: SessionKeeper | None,
-        on_closed: Callable[["Connection"], None],
-    ) -> "Connection":
-        """A fresh session."""
-        state = DeviceState(offer, secrets.randbits(64))
-        return cls(sock, peer, state, guest=guest, reactor=reactor, keeper=keeper, on_closed=on_closed)
 
     def open(self, factory: BackendFactory) -> None:
         """Make the device side and start to listen.

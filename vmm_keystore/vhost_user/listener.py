@@ -8,15 +8,17 @@ second front-end is refused while the first one lives.
 import contextlib
 import logging
 import os
+import secrets
 import socket
 import stat
 import struct
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .backend import BackendFactory, Reactor, SessionKeeper
+from .backend import BackendFactory, Peer, Reactor, SessionKeeper
 from .connection import Connection
 from .descriptors import close_received
+from .device_state import DeviceState
 from .errors import ProtocolError, SocketInUseError
 from .offer import Offer
 from .peer import hung_up, pin_peer
@@ -148,15 +150,8 @@ class Listener:
         except OSError:
             sock.close()
             raise
-        connection = Connection.accepted(
-            sock,
-            peer,
-            guest=self.guest_socket.guest,
-            offer=self.guest_socket.offer,
-            reactor=self._reactor,
-            keeper=self._keeper,
-            on_closed=self._forget,
-        )
+        state = DeviceState(self.guest_socket.offer, secrets.randbits(64))
+        connection = self._connection(sock, peer, state)
         if self._uids is not None and peer.uid not in self._uids:
             connection.close(f"uid {peer.uid} may not be this guest's front-end")
             return
@@ -179,19 +174,22 @@ class Listener:
             if self._keeper is not None:
                 self._keeper.forget()
             return
-        self.connection = Connection(
-            socket.socket(fileno=saved.socket_fd),
-            saved.peer,
-            saved.state,
-            guest=guest,
-            reactor=self._reactor,
-            keeper=self._keeper,
-            on_closed=self._forget,
-        )
+        self.connection = self._connection(socket.socket(fileno=saved.socket_fd), saved.peer, saved.state)
         try:
             self.connection.carry_on(self._factory, saved.conversation)
         except OSError as error:
             _log.warning("guest %s: front-end refused: %s", guest, error.strerror or error)
+
+    def _connection(self, sock: socket.socket, peer: Peer, state: DeviceState) -> Connection:
+        return Connection(
+            sock,
+            peer,
+            state,
+            guest=self.guest_socket.guest,
+            reactor=self._reactor,
+            keeper=self._keeper,
+            on_closed=self._forget,
+        )
 
     def _forget(self, connection: Connection) -> None:
         if self.connection is connection:

@@ -5,7 +5,6 @@ A store keeps single descriptors under names. Several that belong together are p
 pair in whose queue they wait, so that they are exchanged at once or not at all, and cost the store one place.
 """
 
-import array
 import os
 import secrets
 import socket
@@ -13,7 +12,6 @@ from collections.abc import Sequence
 from typing import Protocol
 
 FDS_MAX = 64
-LABEL_MAX = 100
 BAG_TEXT = b"vks"
 
 
@@ -78,13 +76,8 @@ def open_bag(bag_fd: int) -> tuple[int, ...]:
         OSError: there is nothing in it, or no room for the copies.
     """
     with socket.socket(fileno=os.dup(bag_fd)) as bag:
-        size = array.array("i").itemsize
         flags = socket.MSG_PEEK | socket.MSG_DONTWAIT | socket.MSG_CMSG_CLOEXEC
-        _text, ancillary, told, _ = bag.recvmsg(len(BAG_TEXT), socket.CMSG_SPACE(FDS_MAX * size), flags)
-    fds = array.array("i")
-    for level, kind, content in ancillary:
-        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-            fds.frombytes(content[: len(content) - len(content) % size])
+        _text, fds, told, _ = socket.recv_fds(bag, len(BAG_TEXT), FDS_MAX, flags)
     if told & socket.MSG_CTRUNC:
         for fd in fds:
             os.close(fd)

@@ -12,7 +12,6 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
 
@@ -241,12 +240,11 @@ def wait_connected(path: Path, process: Process) -> socket.socket:
     Raises:
         ProgramLostError: it does not listen in time.
     """
-    wait: Callable[[float], bool] = process.ended.wait
     for _ in range(500):
         sock = connect(path)
         if sock is not None:
             return sock
-        wait(0.01)
+        process.ended.wait(0.01)
     process.kill()
     raise ProgramLostError(f"{PROGRAM} does not listen")
 

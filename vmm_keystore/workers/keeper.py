@@ -88,15 +88,11 @@ class GuestKeeper:
 
     def keep_worker(self, pid: int, control_fd: int) -> None:
         """Remember who serves from now on: a worker ends when nobody has the other end of its control socket."""
-        last = self._worker
         try:
             self._serving.write(pid)
-            self._worker = self._store.keep(f"worker.{self._guest}", control_fd)
+            self._worker = self._exchange("worker", self._worker, control_fd)
         except OSError as error:
             log.error("guest %s: worker pid %d ends with keystored: %s", self._guest, pid, error.strerror)
-            return
-        if last:
-            self._store.drop(last)
 
     def forget_worker(self) -> None:
         """Nobody serves the guest any more."""
@@ -133,17 +129,20 @@ class GuestKeeper:
 
     def keep_listening(self, fd: int) -> None:
         """Remember the listening socket."""
-        last = self._listening
         try:
-            self._listening = self._store.keep(f"listen.{self._guest}", fd)
+            self._listening = self._exchange("listen", self._listening, fd)
         except OSError as error:
             log.error("guest %s: its socket is not kept for another keystored: %s", self._guest, error.strerror)
-            return
-        if last:
-            self._store.drop(last)
 
     def forget_listening(self) -> None:
         """Forget the listening socket."""
         if self._listening:
             self._store.drop(self._listening)
         self._listening = ""
+
+    def _exchange(self, kind: str, last: str, fd: int) -> str:
+        """Keep *fd* and only then drop what was kept under the name *last*; the new name."""
+        name = self._store.keep(f"{kind}.{self._guest}", fd)
+        if last:
+            self._store.drop(last)
+        return name

@@ -12,6 +12,7 @@ import struct
 import threading
 
 from vmm_keystore.errors import DaemonError
+from vmm_keystore.process import notify_address
 from vmm_keystore.workers.descriptor_store import label_of, new_name
 
 log = logging.getLogger(__name__)
@@ -29,7 +30,7 @@ class SystemdStore:
         Raises:
             DaemonError: systemd did not start this process, or not with a notification socket.
         """
-        address = os.environ.get("NOTIFY_SOCKET", "")
+        address = notify_address()
         if not address:
             raise DaemonError(
                 "--descriptor-store systemd needs a service of systemd with NOTIFY_SOCKET",
@@ -40,7 +41,7 @@ class SystemdStore:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
         wait = struct.pack("@ll", 0, int(SEND_WAIT_S * 1e6))
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, wait)
-        self._socket.connect("\0" + address[1:] if address.startswith("@") else address)
+        self._socket.connect(address)
 
     @property
     def has_inherited(self) -> bool:

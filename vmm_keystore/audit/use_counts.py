@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Counts of what went to the audit log since this daemon started: for metrics, where trends matter and proof does not."""
+"""Counts of what went to the audit log since this daemon started: for metrics, which prove nothing."""
 
 import threading
 from collections import Counter

@@ -67,8 +67,8 @@ class MemoryRegion:
 class Vring:
     """A split virtqueue as the front-end describes it.
 
-    *base* is the next available index to serve. *start_id* names this start: no other one has it, in any session, unless
-    another process repeats it, which goes on with the ring then.
+    *base* is the next available index to serve. *start_id* names this start: no other one has it, in any session,
+    unless another process repeats it, which goes on with the ring then.
     """
 
     index: int

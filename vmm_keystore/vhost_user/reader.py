@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The front-end's bytes and descriptors from its socket: whole messages are looked at first and taken later.
 
-Reads exactly the header, then exactly the payload, so descriptors always belong to the message they came with. To look
-is less exact: Linux then shows the descriptors of the next message where this one has none (unix_stream_read_generic
-goes on to the next buffer). So they are asked for where the message announces some, and whether it had any shows when it is taken.
+Reads exactly the header, then exactly the payload, so descriptors always belong to the message they came with. To
+look is less exact: Linux then shows the descriptors of the next message where this one has none
+(unix_stream_read_generic goes on to the next buffer). So they are asked for where the message announces some, and
+whether it had any shows when it is taken.
 """
 
 import array

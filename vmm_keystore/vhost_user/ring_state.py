@@ -3,8 +3,8 @@
 
 The front-end configures piece by piece; ``wanted`` says that it asked for the ring to run, ``fault`` why that cannot
 be, ``told`` what the device was given last (None: it is not serving the ring), ``resumes`` that its next start is the
-one that another process made. Sizes and addresses come from the guest through an honest front-end: a bad one keeps this ring from starting and
-is no breach.
+one that another process made. Sizes and addresses come from the guest through an honest front-end: a bad one keeps
+this ring from starting and is no breach.
 """
 
 from collections.abc import Iterator

@@ -47,7 +47,8 @@ class GuestPool:
     ) -> None:
         """Set up without starting anything.
 
-        *store* outlives keystored; *runtime_dir* holds the state memory files; *poll_us* is how long a worker looks at its ring before it sleeps.
+        *store* outlives keystored; *runtime_dir* holds the state memory files; *poll_us* is how long a worker looks at
+        its ring before it sleeps.
         """
         self._replacing = ThreadPoolExecutor(REPLACING_THREADS, thread_name_prefix="replace-worker")
         self._keys = keys

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The worker that serves a guest, by name in a file on tmpfs: the next keystored has to end it before it starts another.
+"""The worker that serves a guest, named in a file on tmpfs: the next keystored ends it before another one serves.
 
 Two workers must never have one ring and one state memory. A pid alone could be another process's by now; with the
 moment of its start it is not.
@@ -45,7 +45,7 @@ class ServingFile:
         except (FileNotFoundError, ProcessLookupError, ValueError):
             return False
         try:
-            # While the descriptor is open no other process gets the pid; where none of both moments is known, hands off.
+            # While the descriptor is open no other process gets the pid. Where the moment is unknown: hands off.
             if start_time(pid) != started or not started:
                 return False
             try:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The installed C programs: where they are, and how one is started.
 
-A program finds its control socket as descriptor 3 and ends when the other end closes; but for the holder, which listens.
+A program finds its control socket as descriptor 3 and ends when the other end closes. The holder listens on its own.
 """
 
 import os

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from framework.holdings import Holding
 
-FD_SLACK = 8
+FD_SLACK = 16
+"""Database connections and standbys come and go; a leak would be one for each of what is repeated often."""
 THREAD_SLACK = 8
 PRIVATE_SLACK_KIB = 4096
 PRIVATE_FACTOR = 1.25

@@ -337,6 +337,27 @@ def test_nothing_piles_up_in_the_holder(vault: Keystored, guest_socket: Path) ->
     wait_for(lambda: descriptors(vault.holder_pid) <= first)
 
 
+def test_later_programs_get_nothing_of_a_guest(vault: Keystored, guest_socket: Path) -> None:
+    """What the next keystored took back is not handed on to programs that it starts."""
+    with loaded(guest_socket) as (_guest, load):
+        vault.kill()
+        vault.start()
+        load.wait_for_more()
+        for role in ("vks-custodian", "vks-zygote", "vks-holder"):
+            os.kill(vault.holder_pid if role == "vks-holder" else processes(vault.pid)[role], signal.SIGKILL)
+            while f"{role} restarted" not in vault.log_text:
+                load.wait_for_more()
+            load.wait_for_more()
+            # No memory, no eventfd, no pidfd.
+            assert not kinds(processes(vault.pid)[role]) & {"/memfd", "anon_inode"}
+        load.finish()
+
+
+def kinds(pid: int) -> set[str]:
+    """What kinds of files a process has open."""
+    return {str(fd.readlink()).split(":")[0] for fd in Path(f"/proc/{pid}/fd").iterdir()}
+
+
 def descriptors(pid: int) -> int:
     """How many a process has open."""
     return len(list(Path(f"/proc/{pid}/fd").iterdir()))

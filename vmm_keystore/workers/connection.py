@@ -20,11 +20,11 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from vmm_keystore.workers.errors import ProgramLostError, ProgramRefusedError, ProtocolError
 from vmm_keystore.workers.ipc import BYTES_MAX, FDS_MAX, REPLY, Form, Message, pack_message, unpack_message
 from vmm_keystore.workers.loop import Loop
+from vmm_keystore.workers.passed_fds import ancillary_bytes, passed_fds
 
 log = logging.getLogger(__name__)
 
 PACKETS_A_TURN = 32
-ANCILLARY_BYTES = socket.CMSG_SPACE(FDS_MAX * array.array("i").itemsize)
 
 
 class Connection:
@@ -161,18 +161,15 @@ class Connection:
 
     def _receive(self) -> Message | None:
         packet, ancillary, flags, _address = self._socket.recvmsg(
-            BYTES_MAX, ANCILLARY_BYTES, socket.MSG_CMSG_CLOEXEC | socket.MSG_DONTWAIT
+            BYTES_MAX, ancillary_bytes(FDS_MAX), socket.MSG_CMSG_CLOEXEC | socket.MSG_DONTWAIT
         )
-        fds = array.array("i")
-        for level, kind, content in ancillary:
-            if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
-                fds.frombytes(content[: len(content) - len(content) % fds.itemsize])
+        fds = passed_fds(ancillary)
         try:
             if not packet and not fds:
                 return None
             # A packet cut short, or a descriptor too many, is not what its head says.
             whole = not flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC)
-            return unpack_message(packet if whole else b"", tuple(fds), self._forms)
+            return unpack_message(packet if whole else b"", fds, self._forms)
         except ProtocolError:
             for fd in fds:
                 os.close(fd)

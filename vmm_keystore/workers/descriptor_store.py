@@ -5,11 +5,14 @@ A store keeps single descriptors under names. Several that belong together are p
 pair in whose queue they wait, so that they are exchanged at once or not at all, and cost the store one place.
 """
 
+import errno
 import os
 import secrets
 import socket
 from collections.abc import Sequence
 from typing import Protocol
+
+from vmm_keystore.workers.passed_fds import ancillary_bytes, passed_fds
 
 FDS_MAX = 64
 BAG_TEXT = b"vks"
@@ -77,9 +80,10 @@ def open_bag(bag_fd: int) -> tuple[int, ...]:
     """
     with socket.socket(fileno=os.dup(bag_fd)) as bag:
         flags = socket.MSG_PEEK | socket.MSG_DONTWAIT | socket.MSG_CMSG_CLOEXEC
-        _text, fds, told, _ = socket.recv_fds(bag, len(BAG_TEXT), FDS_MAX, flags)
-    if told & socket.MSG_CTRUNC:
+        text, ancillary, told, _ = bag.recvmsg(len(BAG_TEXT), ancillary_bytes(FDS_MAX), flags)
+    fds = passed_fds(ancillary)
+    if text != BAG_TEXT or told & socket.MSG_CTRUNC:
         for fd in fds:
             os.close(fd)
-        raise OSError("descriptors do not fit")
-    return tuple(fds)
+        raise OSError(errno.EBADMSG, "it is not whole")
+    return fds

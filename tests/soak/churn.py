@@ -87,7 +87,7 @@ class Churn:
                 time.sleep(PAUSE_S)
                 continue
             break
-        if label in stored and stored[label]["current_version"]:
+        if label in stored and stored[label]["state"] != "destroyed":
             self.keys[label] = stored[label]["current_version"]
         else:
             self.keys.pop(label, None)

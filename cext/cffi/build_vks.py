@@ -16,6 +16,7 @@ HEADERS = [
     ROOT / "cext/sandbox/privileges.h",
     ROOT / "cext/shared/audit.h",
     ROOT / "cext/shared/audit_chain.h",
+    ROOT / "cext/shared/budget.h",
     ROOT / "cext/shared/ipc.h",
     ROOT / "cext/shared/policy.h",
     ROOT / "cext/shared/snapshot.h",

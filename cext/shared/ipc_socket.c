@@ -28,6 +28,7 @@ static const struct shape {
     {VKS_WORKER_RING_ERR, sizeof(struct vks_worker_ring), 0, 0, 1},
     {VKS_WORKER_SNAPSHOT, sizeof(struct vks_worker_snapshot), 0, 1, 1},
     {VKS_WORKER_DRAINED, 0, 0, 0, 0},
+    {VKS_WORKER_LEASED, 0, 0, 0, 0},
     {VKS_KEYS, sizeof(struct vks_keys), 0, 1, 1},
     {VKS_CUSTODIAN_STATUS, 0, 0, 0, 0},
     {VKS_CUSTODIAN_ROOT_OPEN, sizeof(struct vks_custodian_root), 0, 1, 1},

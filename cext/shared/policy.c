@@ -8,6 +8,7 @@
 #include "vmm_keystore.h"
 
 #define BIT(n)     (UINT64_C(1) << (n))
+#define SECOND_NS  UINT64_C(1000000000)
 #define SIGN_OPS   (BIT(VKS_OP_SIGN) | BIT(VKS_OP_VERIFY))
 #define CIPHER_OPS (BIT(VKS_OP_ENCRYPT) | BIT(VKS_OP_DECRYPT))
 #define MAC_OPS    (BIT(VKS_OP_MAC) | BIT(VKS_OP_MAC_VERIFY))
@@ -96,6 +97,27 @@ static int uid_allows(const struct vks_snapshot_key *key, const struct vks_polic
 static int type_has_public(uint32_t type)
 {
     return type >= VKS_KEY_TYPE_EC_P256 && type <= VKS_KEY_TYPE_RSA_4096;
+}
+
+/*
+ * The generic cell rate algorithm (ITU-T I.371, 4.4.1.2.1): operations are due *interval* apart, and may come early by
+ * what makes up a second.
+ */
+uint32_t vks_policy_charge(const struct vks_snapshot_key *key, struct vks_policy_usage *usage)
+{
+    uint64_t interval_ns, due_ns;
+
+    if (key->ops_max && usage->used >= key->ops_max)
+        return VKS_STATUS_LIMIT;
+    if (key->ops_a_second) {
+        interval_ns = (SECOND_NS + key->ops_a_second - 1) / key->ops_a_second;
+        due_ns = usage->next_ns > usage->now_ns ? usage->next_ns : usage->now_ns;
+        if (due_ns - usage->now_ns > interval_ns * (key->ops_a_second - 1))
+            return VKS_STATUS_LIMIT;
+        usage->next_ns = due_ns + interval_ns;
+    }
+    usage->used++;
+    return VKS_STATUS_OK;
 }
 
 uint32_t vks_policy_decide(const struct vks_snapshot_key *key, const struct vks_policy_request *request)

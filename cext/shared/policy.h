@@ -19,6 +19,13 @@ struct vks_policy_request {
     uint64_t now_s; /* UNIX time */
 };
 
+/* What a grant's budget has seen so far. */
+struct vks_policy_usage {
+    uint64_t used;    /* operations */
+    uint64_t next_ns; /* when one more would be right on time at the grant's rate; 0: none came yet */
+    uint64_t now_ns;  /* the same clock, which never goes back */
+};
+
 struct vks_snapshot_key;
 
 /* Mechanisms a key type can do, bit numbers enum vks_mechanism; 0 for an unknown type. */
@@ -27,6 +34,11 @@ uint64_t vks_policy_type_mechanisms(uint32_t type);
 uint64_t vks_policy_mechanism_ops(uint32_t mechanism);
 /* The mechanism that VKS_MECHANISM_DEFAULT means for a type; VKS_MECHANISM_DEFAULT for an unknown type. */
 uint32_t vks_policy_default_mechanism(uint32_t type);
+/*
+ * May an operation that vks_policy_decide allows begin within the grant's budget? OK: *usage* counts it. LIMIT: used
+ * up, or more than a second's worth ahead of the rate; *usage* is as before.
+ */
+uint32_t vks_policy_charge(const struct vks_snapshot_key *key, struct vks_policy_usage *usage);
 /* VKS_STATUS_OK, UNSUPPORTED, DENIED or KEY_STATE, checked in this order; NO_KEY where key is NULL. */
 uint32_t vks_policy_decide(const struct vks_snapshot_key *key, const struct vks_policy_request *request);
 

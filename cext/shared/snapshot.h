@@ -13,10 +13,11 @@
 
 enum vks_snapshot_limit {
     VKS_SNAPSHOT_MAGIC = 0x534b5631, /* "1VKS" */
-    VKS_SNAPSHOT_VERSION = 1,
+    VKS_SNAPSHOT_VERSION = 2,
     VKS_SNAPSHOT_KEYS_MAX = 131072,
     VKS_SNAPSHOT_UIDS_MAX = 8,
     VKS_SNAPSHOT_POLL_US_MAX = 1000,
+    VKS_SNAPSHOT_RATE_MAX = 1000000,
 };
 
 struct vks_snapshot_head {
@@ -41,10 +42,14 @@ struct vks_snapshot_key {
     uint32_t input_bytes_max; /* per request, 0: no bound of the grant's own */
     uint32_t uid_count;       /* 0: every uid; else the request must carry VKS_REQUEST_F_UID and one of uids */
     uint32_t uids[8];
+    uint64_t ops_max;      /* operations in all, 0: no bound */
+    uint64_t budget_id;    /* whose *budget* must be */
+    uint32_t ops_a_second; /* up to VKS_SNAPSHOT_RATE_MAX, 0: no bound; bursts of one second's worth */
+    uint32_t budget;       /* index + 1 of the grant's counters in state memory; 0 where it has neither bound */
     uint8_t label[64];
 };
 
 _Static_assert(sizeof(struct vks_snapshot_head) == 88, "snapshot head layout");
-_Static_assert(sizeof(struct vks_snapshot_key) == 168, "snapshot key layout");
+_Static_assert(sizeof(struct vks_snapshot_key) == 192, "snapshot key layout");
 
 #endif

@@ -10,8 +10,10 @@
 
 #define QUEUE_BYTES                                                                                                    \
     (sizeof(struct vks_state_queue) + VKS_STATE_QUEUE_SIZE_MAX * (uint32_t)sizeof(struct vks_state_slot))
-#define AUDIT_OFFSET (sizeof(struct vks_state_head) + VKS_STATE_QUEUES_MAX * QUEUE_BYTES)
-#define STATE_BYTES  (AUDIT_OFFSET + sizeof(struct vks_audit_ring) + VKS_AUDIT_RING_RECORDS * VKS_AUDIT_RECORD_BYTES)
+#define CHARGE_OFFSET (sizeof(struct vks_state_head) + VKS_STATE_QUEUES_MAX * QUEUE_BYTES)
+#define BUDGET_OFFSET (CHARGE_OFFSET + sizeof(struct vks_state_charge))
+#define AUDIT_OFFSET  (BUDGET_OFFSET + VKS_STATE_BUDGETS_MAX * sizeof(struct vks_state_budget))
+#define STATE_BYTES   (AUDIT_OFFSET + sizeof(struct vks_audit_ring) + VKS_AUDIT_RING_RECORDS * VKS_AUDIT_RECORD_BYTES)
 
 _Static_assert(AUDIT_OFFSET % 64 == 0, "the audit ring's lines must not be shared with the queues");
 
@@ -60,6 +62,16 @@ struct vks_state_queue *vks_state_queue(void *state, uint32_t queue)
 struct vks_state_slot *vks_state_slots(void *state, uint32_t queue)
 {
     return (struct vks_state_slot *)(vks_state_queue(state, queue) + 1);
+}
+
+struct vks_state_charge *vks_state_charge(void *state)
+{
+    return (struct vks_state_charge *)((uint8_t *)state + CHARGE_OFFSET);
+}
+
+struct vks_state_budget *vks_state_budget(void *state, uint32_t index)
+{
+    return (struct vks_state_budget *)((uint8_t *)state + BUDGET_OFFSET) + index;
 }
 
 struct vks_audit_ring *vks_state_audit(void *state)

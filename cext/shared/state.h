@@ -5,8 +5,8 @@
  * It holds what must survive SIGKILL of any process: per queue the split in-flight table of vhost-user's inflight
  * protocol extended by sequence and attempt, and the audit ring. Layout, every part 64-byte aligned:
  *
- *   struct vks_state_head | per queue: struct vks_state_queue, VKS_STATE_QUEUE_SIZE_MAX struct vks_state_slot | audit
- * ring
+ *   struct vks_state_head | per queue: struct vks_state_queue, VKS_STATE_QUEUE_SIZE_MAX struct vks_state_slot |
+ *   struct vks_state_charge | VKS_STATE_BUDGETS_MAX struct vks_state_budget (budget.h) | audit ring
  *
  * Order of writes for one request: in-flight mark, decision and audit record, result bytes, used element, used.idx,
  * mark cleared (DESIGN 3).
@@ -18,9 +18,10 @@
 
 enum vks_state_limit {
     VKS_STATE_MAGIC = 0x53535631, /* "1VSS" */
-    VKS_STATE_VERSION = 2,
+    VKS_STATE_VERSION = 3,
     VKS_STATE_QUEUES_MAX = 1,
     VKS_STATE_QUEUE_SIZE_MAX = 1024,
+    VKS_STATE_BUDGETS_MAX = 1024,
 };
 
 struct vks_state_head {
@@ -55,7 +56,8 @@ enum vks_state_run {
 struct vks_state_slot {
     uint8_t inflight; /* 1 from taking the head until its used element is published */
     uint8_t run;      /* enum vks_state_run: one byte, so that it changes in one store */
-    uint8_t padding[4];
+    uint8_t charged;  /* 1: its operation counts against the grant's budget already, also when it is run again */
+    uint8_t padding[3];
     uint16_t next; /* batch list, for the repair of the last batch */
     uint64_t counter;
     uint64_t sequence;
@@ -63,9 +65,31 @@ struct vks_state_slot {
     uint32_t reserved;
 };
 
+/* A charge under way: written whole before it begins, done once more by whoever finds it. */
+struct vks_state_charge {
+    uint32_t budget; /* index + 1; 0: none is under way */
+    uint16_t head;   /* of the request */
+    uint16_t padding;
+    uint64_t used; /* what the budget's fields become */
+    uint64_t next_ns;
+    uint64_t reserved[5];
+};
+
+/* What one grant with a budget has used. The worker writes used and next_ns, keystored the rest. */
+struct vks_state_budget {
+    uint64_t id;      /* of the grant's budget, 0: nobody's */
+    uint64_t used;    /* operations that have begun */
+    uint64_t leased;  /* so many are on disk as used; *used* must not go beyond */
+    uint64_t low;     /* when *used* gets here keystored is asked for more */
+    uint64_t next_ns; /* CLOCK_MONOTONIC: when one more operation would be right on time, see vks_policy_charge */
+    uint64_t reserved[3];
+};
+
 _Static_assert(sizeof(struct vks_state_head) == 64, "state head layout");
 _Static_assert(sizeof(struct vks_state_queue) == 64, "state queue layout");
 _Static_assert(sizeof(struct vks_state_slot) == 32, "state slot layout");
+_Static_assert(sizeof(struct vks_state_charge) == 64, "state charge layout");
+_Static_assert(sizeof(struct vks_state_budget) == 64, "state budget layout");
 
 /* Size of a state memory file in bytes. */
 uint32_t vks_state_bytes(void);
@@ -75,6 +99,9 @@ void vks_state_init(void *state);
 int vks_state_check(const void *state, uint64_t size_bytes);
 struct vks_state_queue *vks_state_queue(void *state, uint32_t queue);
 struct vks_state_slot *vks_state_slots(void *state, uint32_t queue);
+struct vks_state_charge *vks_state_charge(void *state);
+/* *index* below VKS_STATE_BUDGETS_MAX. */
+struct vks_state_budget *vks_state_budget(void *state, uint32_t index);
 struct vks_audit_ring *vks_state_audit(void *state);
 /* The available index at which a worker goes on when the last one is dead: what was answered plus what is in flight. */
 uint32_t vks_state_next_base(void *state, uint32_t queue);

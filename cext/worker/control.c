@@ -121,6 +121,13 @@ static void park_queued(struct worker *worker)
     }
 }
 
+/* Those that waited for more of a budget are decided again, before anything new. */
+static void redo_unleased(struct ring *ring)
+{
+    while (ring->unleased.count)
+        head_queue_push(&ring->redo, head_queue_pop(&ring->unleased));
+}
+
 static void on_snapshot(struct worker *worker)
 {
     const struct vks_worker_snapshot *snapshot = vks_ipc_body(&worker->message);
@@ -136,6 +143,7 @@ static void on_snapshot(struct worker *worker)
         return;
     }
     park_queued(worker);
+    redo_unleased(&worker->ring);
     key_loads_settle(&worker->loads, old, fresh);
     worker->table = fresh;
     snapshot_table_free(old);
@@ -150,13 +158,19 @@ static void on_drained(struct worker *worker)
     reply(worker, 0, NULL, 0);
 }
 
+static void on_leased(struct worker *worker)
+{
+    redo_unleased(&worker->ring);
+    reply(worker, 0, NULL, 0);
+}
+
 static const struct {
     uint32_t type;
     void (*handle)(struct worker *worker);
 } handlers[] = {
     {VKS_WORKER_MEM_TABLE, on_mem_table}, {VKS_WORKER_RING_START, on_ring_start}, {VKS_WORKER_RING_STOP, on_ring_stop},
     {VKS_WORKER_RING_CALL, on_ring_fd},   {VKS_WORKER_RING_KICK, on_ring_fd},     {VKS_WORKER_RING_ERR, on_ring_fd},
-    {VKS_WORKER_SNAPSHOT, on_snapshot},   {VKS_WORKER_DRAINED, on_drained},
+    {VKS_WORKER_SNAPSHOT, on_snapshot},   {VKS_WORKER_DRAINED, on_drained},       {VKS_WORKER_LEASED, on_leased},
 };
 
 bool control_receive(struct worker *worker)

@@ -21,7 +21,8 @@ static struct vks_policy_request make_question(const struct request *request, ui
     };
 }
 
-static uint32_t decide_key(struct job *job, const struct snapshot_table *table, uint64_t now_s)
+static uint32_t decide_key(struct job *job, const struct snapshot_table *table, uint64_t now_s,
+                           const struct vks_snapshot_key **found)
 {
     const struct request *request = &job->request;
     int64_t index = snapshot_table_find(table, request->key_id, request->key_version);
@@ -34,6 +35,7 @@ static uint32_t decide_key(struct job *job, const struct snapshot_table *table, 
     status = vks_policy_decide(entry, &question);
     if (!entry)
         return status;
+    *found = entry;
     job->mechanism = question.mechanism;
     job->key_version = entry->version;
     if (status != VKS_STATUS_OK)
@@ -43,15 +45,17 @@ static uint32_t decide_key(struct job *job, const struct snapshot_table *table, 
     return job->key ? VKS_STATUS_OK : VKS_STATUS_INTERNAL;
 }
 
-uint32_t decide(struct job *job, const struct snapshot_table *table, uint64_t now_s)
+uint32_t decide(struct job *job, const struct snapshot_table *table, uint64_t now_s,
+                const struct vks_snapshot_key **entry)
 {
+    *entry = NULL;
     job->key = NULL;
     job->key_version = 0;
     job->mechanism = job->request.mechanism;
     job->generation = table ? table->head.generation : 0;
     if (!needs_key(job->request.op))
         return VKS_STATUS_OK;
-    return decide_key(job, table, now_s);
+    return decide_key(job, table, now_s, entry);
 }
 
 uint32_t decide_release(const struct job *job, const struct snapshot_table *table, uint64_t now_s)

@@ -15,9 +15,11 @@
 
 /*
  * The decision about job->request, which was decoded: status, and key, version and mechanism where there is one. Once
- * the payload is in job->input, job_run or device_answer may follow.
+ * the payload is in job->input, job_run or device_answer may follow. *entry* is what the table says of the key, NULL
+ * where none was asked for or found.
  */
-uint32_t decide(struct job *job, const struct snapshot_table *table, uint64_t now_s);
+uint32_t decide(struct job *job, const struct snapshot_table *table, uint64_t now_s,
+                const struct vks_snapshot_key **entry);
 /* May the result of one that was decided under an earlier snapshot go out under *table*? OK, or why not. */
 uint32_t decide_release(const struct job *job, const struct snapshot_table *table, uint64_t now_s);
 /* Is a request that may run one for the slow lane? */

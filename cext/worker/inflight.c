@@ -122,6 +122,7 @@ void inflight_take(struct inflight *inflight, uint16_t head)
     slot->sequence = inflight->state->next_sequence++;
     slot->attempt = 0;
     slot->run = 0;
+    slot->charged = 0;
     __atomic_store_n(&slot->inflight, 1, __ATOMIC_RELEASE);
     KILL_POINT(KILL_TAKEN);
 }

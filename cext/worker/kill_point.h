@@ -25,6 +25,7 @@ enum kill_point {
     KILL_RESUMED = 14,       /* a successor knows what to redo, nobody signalled */
     KILL_RESET = 15,         /* the table of a ring that was reset is cleared, not yet the ring's */
     KILL_SET_ASIDE = 16,     /* answering one that was set aside */
+    KILL_CHARGED = 17,       /* counted against its grant's budget, not run */
 };
 
 #ifdef VKS_KILL_POINTS

@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "budget.h"
 #include "guest_fault.h"
 #include "kill_point.h"
 #include "worker.h"
@@ -77,9 +78,10 @@ int ring_start(struct worker *worker, const struct vks_worker_ring_start *start,
     if (error)
         return error;
     audit_run_take_over(&worker->audit);
-    ring->parked.count = 0;
+    ring->parked.count = ring->unleased.count = 0;
     ring->run++;
     ring->running = true;
+    vks_budget_recover(ring->inflight.state);
     if (!inflight_start(&ring->inflight, &ring->vring, &from, &ring->redo))
         return 0;
     KILL_POINT(KILL_RESUMED);
@@ -94,7 +96,7 @@ static void let_go(struct worker *worker)
 
     ring->running = false;
     ring->run++;
-    ring->redo.count = ring->parked.count = 0;
+    ring->redo.count = ring->parked.count = ring->unleased.count = 0;
     ring_set_fd(&ring->kick_fd, -1);
 }
 

@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "answer.h"
+#include "budget.h"
 #include "decide.h"
 #include "guest_fault.h"
 #include "kill_point.h"
@@ -32,6 +33,14 @@ static uint64_t realtime_ns(void)
     struct timespec now;
 
     clock_gettime(CLOCK_REALTIME, &now);
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+static uint64_t monotonic_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
     return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
@@ -100,19 +109,38 @@ static void run_fast(struct worker *worker, struct job *job)
         tell_features(&worker->ring, driver_features);
 }
 
-static void decode_and_decide(struct worker *worker, struct job *job)
+static void decode_and_decide(struct worker *worker, struct job *job, const struct vks_snapshot_key **entry)
 {
     struct vks_request_head head;
 
     job->output_bytes = 0;
     job->key_version = 0;
     job->key = NULL;
+    *entry = NULL;
     if (job->chain.readable_bytes >= sizeof(head) && vks_desc_chain_read(&job->chain, 0, &head, sizeof(head)))
         memset(&head, 0, sizeof(head));
     job->status = request_decode(&job->request, &head, job->chain.readable_bytes, job->chain.writable_bytes);
     job->mechanism = job->request.mechanism;
     if (job->status == VKS_STATUS_OK)
-        job->status = decide(job, worker->table, worker->now_ns / 1000000000);
+        job->status = decide(job, worker->table, worker->now_ns / 1000000000, entry);
+}
+
+/* Count an operation that may begin now. False: it must wait until keystored has leased more of the budget. */
+static bool charge(struct worker *worker, struct job *job, const struct vks_snapshot_key *entry)
+{
+    struct ring *ring = &worker->ring;
+    uint32_t low = 0, outcome;
+
+    if (!entry || !entry->budget || job->request.op == VKS_OP_PUBLIC)
+        return true;
+    outcome = vks_budget_charge(ring->inflight.state, job->head, entry, monotonic_ns(), &low);
+    if (low)
+        control_event(worker, VKS_WORKER_BUDGET_LOW, NULL, 0);
+    if (outcome == VKS_BUDGET_REFUSED)
+        job->status = VKS_STATUS_LIMIT;
+    else if (outcome == VKS_BUDGET_FOREIGN)
+        job->status = VKS_STATUS_INTERNAL;
+    return outcome != VKS_BUDGET_WAITS;
 }
 
 /* The lengths were checked against the chain: failure would be our own mistake. */
@@ -174,11 +202,19 @@ static void set_aside(struct worker *worker, struct job *job, uint32_t deaths)
     control_event(worker, VKS_WORKER_SET_ASIDE, &body, sizeof(body));
 }
 
+/* Nothing of it has begun: it will be decided again. */
+static void postpone(struct ring *ring, struct head_queue *queue, uint16_t head)
+{
+    inflight_postpone(&ring->inflight, head);
+    head_queue_push(queue, head);
+}
+
 /* Answer one request that was taken, or hand it to the slow lane, or park it. The audit ring has room. */
 static void serve_head(struct worker *worker, uint16_t head)
 {
     struct ring *ring = &worker->ring;
-    struct job *job = &worker->fast, *slow;
+    struct job *job = &worker->fast, *slow = NULL;
+    const struct vks_snapshot_key *entry;
     uint32_t deaths = inflight_deaths(&ring->inflight, head);
 
     job->head = head;
@@ -191,15 +227,21 @@ static void serve_head(struct worker *worker, uint16_t head)
         refuse_chain(worker, job);
         return;
     }
-    decode_and_decide(worker, job);
+    decode_and_decide(worker, job, &entry);
     KILL_POINT(KILL_DECIDED);
     if (job->status == VKS_STATUS_OK && decide_is_slow(job)) {
         slow = slow_lane_free_job(&worker->slow);
         if (!slow) {
-            inflight_postpone(&ring->inflight, head);
-            head_queue_push(&ring->parked, head);
+            postpone(ring, &ring->parked, head);
             return;
         }
+    }
+    if (job->status == VKS_STATUS_OK && !charge(worker, job, entry)) {
+        postpone(ring, &ring->unleased, head);
+        return;
+    }
+    KILL_POINT(KILL_CHARGED);
+    if (job->status == VKS_STATUS_OK && slow) {
         number_run(worker, job);
         job_move(slow, job);
         copy_payload(slow);
@@ -267,14 +309,6 @@ static enum serve_result serve_batch(struct worker *worker)
         serve_head(worker, head);
     }
     return SERVE_MORE;
-}
-
-static uint64_t monotonic_ns(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
 /* Also a ring that is broken, or whose memory went away when it was looked at. */

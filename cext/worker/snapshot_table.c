@@ -13,6 +13,7 @@
 
 #include "file_status.h"
 #include "policy.h"
+#include "state.h"
 #include "vmm_keystore.h"
 
 enum {
@@ -85,7 +86,9 @@ static bool entry_fits(const struct vks_snapshot_key *entry)
     return entry->version && vks_policy_type_mechanisms(entry->type) && entry->state < VKS_KEY_STATE_COUNT &&
            entry->current <= 1 && !(entry->op_mask >> VKS_OP_COUNT) &&
            !(entry->mechanism_mask & ~vks_policy_type_mechanisms(entry->type)) &&
-           entry->uid_count <= VKS_SNAPSHOT_UIDS_MAX && !entry->label[sizeof(entry->label) - 1];
+           entry->uid_count <= VKS_SNAPSHOT_UIDS_MAX && entry->ops_a_second <= VKS_SNAPSHOT_RATE_MAX &&
+           entry->budget <= VKS_STATE_BUDGETS_MAX && (entry->budget || (!entry->ops_max && !entry->ops_a_second)) &&
+           !entry->label[sizeof(entry->label) - 1];
 }
 
 /* Check every entry against the one before it, and note the current ones. */

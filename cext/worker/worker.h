@@ -27,8 +27,9 @@
 struct ring {
     struct vks_vring vring;
     struct inflight inflight;
-    struct head_queue redo;   /* in flight when the ring started, to be run again before anything new */
-    struct head_queue parked; /* slow ones for which no job was free */
+    struct head_queue redo;     /* in flight when the ring started, to be run again before anything new */
+    struct head_queue parked;   /* slow ones for which no job was free */
+    struct head_queue unleased; /* whose budget is used up to what is on disk: keystored was asked for more */
     int kick_fd;
     int call_fd;
     int err_fd;

@@ -58,6 +58,7 @@ static void test_hostile(void)
         int want;
     } cases[] = {
         {"drained", VKS_WORKER_DRAINED, 24, 24, 0, 1},
+        {"leased", VKS_WORKER_LEASED, 24, 24, 0, 1},
         {"ring start", VKS_WORKER_RING_START, 80, 80, 3, 1},
         {"ring start, kick only", VKS_WORKER_RING_START, 80, 80, 1, 1},
         {"ring start without a kick", VKS_WORKER_RING_START, 80, 80, 0, -EPROTO},

@@ -73,6 +73,8 @@ class Ledger:
     asked: dict[int, tuple[Work, bytes]] = field(default_factory=dict)
     sequences: list[int] = field(default_factory=list)
     statuses: Counter[int] = field(default_factory=Counter)
+    submitted: Counter[bytes] = field(default_factory=Counter)
+    """Requests by key id."""
     count: int = 0
 
     def submit(self, work: Work) -> None:
@@ -83,6 +85,7 @@ class Ledger:
             work.op, key_id=work.key_id, data=data, output_bytes=work.output_bytes, mechanism=work.mechanism
         )
         self.asked[head] = (work, data)
+        self.submitted[work.key_id] += 1
 
     def settle(self, timeout_s: float = 30.0, *, refused: Iterable[int] = ()) -> None:
         """Wait until every request is answered and check the answers; statuses other than OK must be in *refused*."""

@@ -25,10 +25,10 @@ FIRST_INDEX = 0xFFE0
 START_ID = 7
 ED25519_PRIVATE = ed25519.Ed25519PrivateKey.generate()
 RSA_PRIVATE = rsa.generate_private_key(65537, 2048)
-MAC = RigKey(key_id(1), lib.VKS_KEY_TYPE_HMAC_SHA256, bytes(range(32)))
+MAC = RigKey(key_id(1), lib.VKS_KEY_TYPE_HMAC_SHA256, bytes(range(32)), ops_max=1 << 40, budget=1)
 ED25519 = RigKey(key_id(2), lib.VKS_KEY_TYPE_ED25519, pkcs8(ED25519_PRIVATE))
 AES = RigKey(key_id(3), lib.VKS_KEY_TYPE_AES_256, bytes(range(32, 64)))
-RSA = RigKey(key_id(4), lib.VKS_KEY_TYPE_RSA_2048, pkcs8(RSA_PRIVATE))
+RSA = RigKey(key_id(4), lib.VKS_KEY_TYPE_RSA_2048, pkcs8(RSA_PRIVATE), ops_max=1 << 40, budget=2)
 FAST = (
     mac_work(MAC.key_id, MAC.material),
     ed25519_work(ED25519.key_id, ED25519_PRIVATE.public_key()),
@@ -40,6 +40,7 @@ SLOW = rsa_work(RSA.key_id, RSA_PRIVATE.public_key())
 RUNS = {
     "TAKEN": [1],
     "DECIDED": [1],
+    "CHARGED": [1],
     "RAN": [2],
     "RECORDED": [1, 2],
     "MID_RESULT": [1, 2],
@@ -80,6 +81,8 @@ class Guest:
             os.close(state_fd)
         self.ledger = Ledger(Vault(ram, ring, slot_count=60, readable_bytes_max=256, writable_bytes_max=512))
         self.records: list[Any] = []
+        for key in (MAC, RSA):
+            self.rig.open_budget(key, leased=key.ops_max)
         self.prepare()
 
     def prepare(self) -> None:
@@ -117,6 +120,9 @@ class Guest:
         while not self.rig.alive or self.points.is_armed or self.deaths < self.points.hits:
             self.replace()
         self.records += self.rig.records()
+        # Counted once each, however often they ran.
+        for key in (MAC, RSA):
+            assert self.rig.used(key) == self.ledger.submitted[key.key_id]
 
     def attempts(self) -> dict[int, list[int]]:
         """Runs on record since the last look."""

@@ -34,6 +34,7 @@ STATE_BYTES = lib.vks_state_bytes()
 FDS_MAX = 8
 PAGE_BYTES = 4096
 RECORDS_WAIT_S = 5.0
+BUDGET_IDS = 1000
 ALL = (1 << 64) - 1
 
 
@@ -51,6 +52,10 @@ class RigKey:
     mechanism_mask: int = ALL
     input_bytes_max: int = 0
     uids: tuple[int, ...] = ()
+    ops_max: int = 0
+    ops_a_second: int = 0
+    budget: int = 0
+    """Index + 1 of its counters."""
     nonce_lease: int = 1
 
     def with_(self, **changes: Any) -> "RigKey":
@@ -64,6 +69,8 @@ class RigKey:
             mechanism_mask=self.mechanism_mask & lib.vks_policy_type_mechanisms(self.key_type),
             input_bytes_max=self.input_bytes_max,
             uids=self.uids,
+            ops_max=self.ops_max,
+            ops_a_second=self.ops_a_second,
         )
         return PermittedKey(
             key_id=self.key_id,
@@ -73,6 +80,7 @@ class RigKey:
             current=self.current,
             permission=permission,
             label=f"key-{self.key_id.hex()[:8]}",
+            budget_id=BUDGET_IDS + self.budget if self.budget else 0,
         )
 
     def slot(self) -> bytes:
@@ -304,13 +312,23 @@ class WorkerRig:
     def post_permitted(self, keys: Sequence[PermittedKey]) -> int:
         """Send such a snapshot; the tag of its reply."""
         self._generation += 1
-        content = build_snapshot("guest", self._generation, keys, poll_us=self.poll_us)
+        budgets = {key.budget_id: key.budget_id - BUDGET_IDS - 1 for key in keys if key.budget_id}
+        content = build_snapshot("guest", self._generation, keys, poll_us=self.poll_us, budgets=budgets)
         fd = seal_snapshot(content)
         try:
             body = pack("vks_worker_snapshot", {"generation": self._generation, "size_bytes": len(content)})
             return self.post(lib.VKS_WORKER_SNAPSHOT, body, [fd])
         finally:
             os.close(fd)
+
+    def open_budget(self, key: RigKey, *, leased: int, low: int = 0, used: int = 0) -> None:
+        """Have counters for *key*, with operations up to *leased* to use."""
+        lib.vks_budget_open(self.state, key.budget - 1, BUDGET_IDS + key.budget, used)
+        lib.vks_budget_lease(self.state, key.budget - 1, leased, low)
+
+    def used(self, key: RigKey) -> int:
+        """Operations counted."""
+        return int(lib.vks_budget_used(self.state, key.budget - 1))
 
     # -- custodian ---------------------------------------------------------------------------------------------------
 

@@ -94,6 +94,7 @@ class FakeWorkers:
         self.in_force: dict[str, tuple[PermittedKey, ...]] = {}
         self.loads: list[KeyLoad] = []
         self.rings: dict[str, bytes] = {}
+        self.used: dict[str, dict[int, int]] = {}
         self.refuse_add: KeystoreError | None = None
         self.refuse_apply: KeystoreError | None = None
         self.refuse_remove: KeystoreError | None = None
@@ -134,6 +135,10 @@ class FakeWorkers:
         """Say what a healthy worker says."""
         alive = WorkerStatus(4712, "memfd-secret", len(self.loads), front_end_pid=None)
         return alive if guest in self.sockets else replace(alive, pid=None, problem="no worker")
+
+    def operations_used(self, guest: str) -> dict[int, int]:
+        """Say what the test set."""
+        return self.used.get(guest, {})
 
     def drain_audit(self) -> None:
         """Move what the test put into the rings."""

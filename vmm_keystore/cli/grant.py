@@ -48,6 +48,20 @@ def grant_add(
         list[int] | None,
         typer.Option("--uid", metavar="UID", min=0, help="Only this user of the guest; may be given several times."),
     ] = None,
+    max_ops: Annotated[
+        int | None,
+        typer.Option("--max-ops", metavar="N", min=1, max=2**53, help="Operations in all; then the device refuses."),
+    ] = None,
+    max_rate: Annotated[
+        int | None,
+        typer.Option(
+            "--max-rate",
+            metavar="N",
+            min=1,
+            max=1_000_000,
+            help="Operations a second; a second's worth may come at once.",
+        ),
+    ] = None,
     not_before: When = None,
     not_after: When = None,
 ) -> None:
@@ -59,6 +73,10 @@ def grant_add(
         body["input_bytes_max"] = max_bytes
     if uid:
         body["uids"] = uid
+    if max_ops is not None:
+        body["ops_max"] = max_ops
+    if max_rate is not None:
+        body["ops_per_second"] = max_rate
     for name, text in (("not_before", not_before), ("not_after", not_after)):
         if text is not None:
             body[name] = _iso_time(text, "--" + name.replace("_", "-"))
@@ -151,6 +169,10 @@ def _limits(grant: dict[str, Any]) -> list[str]:
         limits.append(f"bytes<={grant['input_bytes_max']}")
     if grant["uids"]:
         limits.append("uid=" + "/".join(str(uid) for uid in grant["uids"]))
+    if grant["ops_max"]:
+        limits.append(f"ops={grant['ops_used']}/{grant['ops_max']}")
+    if grant["ops_per_second"]:
+        limits.append(f"rate<={grant['ops_per_second']}/s")
     if grant["not_before"]:
         limits.append("from=" + moment(grant["not_before"]))
     if grant["not_after"]:

@@ -95,6 +95,9 @@ def grant_info(grant: GrantRow) -> models.GrantInfo:
         not_before=_bound(permission.not_before_s),
         not_after=_bound(permission.not_after_s),
         uids=list(permission.uids),
+        ops_max=permission.ops_max or None,
+        ops_per_second=permission.ops_a_second or None,
+        ops_used=grant.ops_used if permission.ops_max else None,
         created=moment(grant.created_s),
     )
 

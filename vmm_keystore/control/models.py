@@ -226,10 +226,12 @@ class GrantCreate(Model):
     not_before: AwareDatetime | None = None
     not_after: AwareDatetime | None = None
     uids: list[Uid] = Field(default_factory=list, max_length=8)
+    ops_max: Annotated[int, Field(ge=1, le=2**53)] | None = None
+    ops_per_second: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
 
 
 class GrantInfo(Model):
-    """A grant."""
+    """A grant; *ops_used* counts where it bounds operations in all."""
 
     guest: str
     key: str
@@ -239,6 +241,9 @@ class GrantInfo(Model):
     not_before: AwareDatetime | None
     not_after: AwareDatetime | None
     uids: list[int]
+    ops_max: int | None
+    ops_per_second: int | None
+    ops_used: int | None
     created: AwareDatetime
 
 

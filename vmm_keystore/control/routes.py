@@ -190,6 +190,8 @@ def add_grant(body: models.GrantCreate, service: Service, caller: Caller) -> mod
         not_before_s=int(body.not_before.timestamp()) if body.not_before else 0,
         not_after_s=int(body.not_after.timestamp()) if body.not_after else 0,
         uids=body.uids,
+        ops_max=body.ops_max or 0,
+        ops_a_second=body.ops_per_second or 0,
     )
     return answers.grant_changed(*service.grants.add(caller, request))
 

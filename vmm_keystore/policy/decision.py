@@ -2,9 +2,10 @@
 """The decision: may this request use this key version now, and why. ``cext/shared/policy.c`` must agree with it."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+from vmm_keystore.policy.budget import Usage, charge
 from vmm_keystore.policy.grant import Permission, PermittedKey
 from vmm_keystore.policy.lifecycle import state_allows
 from vmm_keystore.policy.mechanisms import TYPE_MECHANISMS, mechanism_ops
@@ -53,8 +54,11 @@ def verdict(made: Iterable[Check]) -> Status:
     return next((check.status for check in made if not check.holds), Status.OK)
 
 
-def checks(key: PermittedKey | None, request: PolicyRequest) -> Iterator[Check]:
-    """Give every check in the order in which they count; none behind one that makes the others meaningless."""
+def checks(key: PermittedKey | None, request: PolicyRequest, usage: Usage | None = None) -> Iterator[Check]:
+    """Give every check in the order in which they count; none behind one that makes the others meaningless.
+
+    The last ones are those of the grant's budget, where *usage* says what it has seen; its rate is left to the moment.
+    """
     if key is None:
         yield Check("grant", holds=False, status=Status.NO_KEY, detail="the guest has no such key")
         return
@@ -73,6 +77,8 @@ def checks(key: PermittedKey | None, request: PolicyRequest) -> Iterator[Check]:
     yield from _grant_checks(key.permission, op, request)
     detail = f"version {key.version} is {key.state.text}"
     yield Check("key state", holds=state_allows(key.state, op), status=Status.KEY_STATE, detail=detail)
+    if usage is not None and op != Op.PUBLIC:
+        yield from _budget_checks(key.permission, usage)
 
 
 def _type_supports(key: PermittedKey, op: Op, number: int) -> bool:
@@ -104,6 +110,16 @@ def _grant_checks(permission: Permission, op: Op, request: PolicyRequest) -> Ite
     if permission.input_bytes_max:
         bound = f"at most {permission.input_bytes_max} bytes; the request has {request.input_bytes}"
         yield check("size", bound, holds=request.input_bytes <= permission.input_bytes_max)
+
+
+def _budget_checks(permission: Permission, usage: Usage) -> Iterator[Check]:
+    if permission.ops_max:
+        status, _after = charge(replace(permission, ops_a_second=0), usage, 0)
+        detail = f"{usage.used} of {permission.ops_max} operations are used"
+        yield Check("budget", holds=status is Status.OK, status=Status.LIMIT, detail=detail)
+    if permission.ops_a_second:
+        detail = f"{permission.ops_a_second} operations a second, as long as it keeps to that"
+        yield Check("rate", holds=True, status=Status.LIMIT, detail=detail)
 
 
 def _words(kind: type[Word], bits: int) -> str:

@@ -16,6 +16,13 @@ class Permission:
     not_after_s: int = 0
     input_bytes_max: int = 0
     uids: tuple[int, ...] = ()
+    ops_max: int = 0
+    ops_a_second: int = 0
+
+    @property
+    def has_budget(self) -> bool:
+        """Whether its operations are counted."""
+        return bool(self.ops_max or self.ops_a_second)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,3 +36,5 @@ class PermittedKey:
     current: bool
     permission: Permission
     label: str
+    budget_id: int = 0
+    """Names the counters of its grant's budget; 0: it has none."""

@@ -71,6 +71,8 @@ def permission_for(
     not_after_s: int = 0,
     input_bytes_max: int = 0,
     uids: Iterable[int] = (),
+    ops_max: int = 0,
+    ops_a_second: int = 0,
 ) -> Permission:
     """Make the permission of a grant, refusing what could never be used.
 
@@ -82,6 +84,8 @@ def permission_for(
         not_after_s: UNIX time, 0: no bound; the second itself is still allowed.
         input_bytes_max: of one request, 0: no bound of the grant's own.
         uids: of the guest's users who may; none: every one.
+        ops_max: operations in all, 0: no bound.
+        ops_a_second: rate of operations, 0: no bound.
 
     Raises:
         InvalidRequestError: an operation or mechanism does not go with the type, or the bounds exclude each other.
@@ -103,6 +107,8 @@ def permission_for(
         not_after_s=not_after_s,
         input_bytes_max=input_bytes_max,
         uids=tuple(sorted(set(uids))),
+        ops_max=ops_max,
+        ops_a_second=ops_a_second,
     )
 
 

@@ -1,17 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
 """The verbs for grants: in force in a running guest before they return."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from vmm_keystore.errors import AlreadyExistsError, StateError
+from vmm_keystore.policy.budget import Usage
 from vmm_keystore.policy.decision import Check, PolicyRequest, checks, verdict
 from vmm_keystore.policy.mechanisms import DEFAULT_MECHANISM, permission_for
 from vmm_keystore.policy.vocabulary import KeyState, Mechanism, Op, Status
 from vmm_keystore.service.changes import Actor, Changes
 from vmm_keystore.service.clock import now_s
-from vmm_keystore.service.ports import Applied
-from vmm_keystore.store.grants import GrantRow, delete_grant, find_grant, insert_grant, list_grants, permitted_versions
+from vmm_keystore.service.ports import BUDGETS_MAX, Applied, GuestWorkers
+from vmm_keystore.store.grants import (
+    GrantRow,
+    count_budgets,
+    delete_grant,
+    find_grant,
+    insert_grant,
+    list_grants,
+    permitted_versions,
+)
 from vmm_keystore.store.guests import get_guest
 from vmm_keystore.store.keys import get_key
 from vmm_keystore.store.store import Store
@@ -29,6 +38,8 @@ class GrantRequest:
     not_before_s: int = 0
     not_after_s: int = 0
     uids: Sequence[int] = ()
+    ops_max: int = 0
+    ops_a_second: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +70,9 @@ class Explanation:
 class Grants:
     """Adding, removing and showing grants."""
 
-    def __init__(self, store: Store, changes: Changes) -> None:
+    def __init__(self, store: Store, workers: GuestWorkers, changes: Changes) -> None:
         self._store = store
+        self._workers = workers
         self._changes = changes
 
     def add(self, actor: Actor, request: GrantRequest) -> tuple[GrantRow, tuple[Applied, ...]]:
@@ -70,7 +82,7 @@ class Grants:
             NotFoundError: no such guest or key.
             AlreadyExistsError: the guest has a grant of the key.
             InvalidRequestError: operations or mechanisms do not go with the key's type.
-            StateError: the key is destroyed.
+            StateError: the key is destroyed, or the guest has as many budgets as there is room for.
         """
         with self._changes.attempt(actor, "grant-add", guest=request.guest, key=request.key):
             with self._store.read() as connection:
@@ -83,6 +95,8 @@ class Grants:
                 not_after_s=request.not_after_s,
                 input_bytes_max=request.input_bytes_max,
                 uids=request.uids,
+                ops_max=request.ops_max,
+                ops_a_second=request.ops_a_second,
             )
         detail = {
             "guest": request.guest,
@@ -93,6 +107,8 @@ class Grants:
             "not_before_s": permission.not_before_s,
             "not_after_s": permission.not_after_s,
             "uids": list(permission.uids),
+            "ops_max": permission.ops_max,
+            "ops_a_second": permission.ops_a_second,
         }
         with self._changes.begin(actor, "grant-add", **detail) as change:
             get_guest(change.connection, request.guest)
@@ -103,6 +119,11 @@ class Grants:
                 raise AlreadyExistsError(
                     f"guest '{request.guest}' has a grant of key '{request.key}' already",
                     "vmm-keystore grant remove takes it away; then add what it should be",
+                )
+            if permission.has_budget and count_budgets(change.connection, request.guest) >= BUDGETS_MAX:
+                raise StateError(
+                    f"guest '{request.guest}' has {BUDGETS_MAX} grants with a bound on operations",
+                    "grant without --max-ops and --max-rate, or remove another such grant",
                 )
             insert_grant(change.connection, request.guest, request.key, permission, now_s())
             change.affects(request.guest)
@@ -116,10 +137,11 @@ class Grants:
         Raises:
             NotFoundError: no such guest, key or grant.
         """
+        used = self._workers.operations_used(guest)
         with self._changes.begin(actor, "grant-remove", guest=guest, key=key) as change:
             removed = delete_grant(change.connection, guest, key)
             change.affects(guest)
-        return removed, change.applied
+        return with_use(removed, used), change.applied
 
     def explain(self, question: Question) -> Explanation:
         """Say what would become of a request, and why; nobody is asked and nothing is used.
@@ -131,6 +153,7 @@ class Grants:
             get_guest(connection, question.guest)
             key = get_key(connection, question.key)
             granted = [version.permitted for version in permitted_versions(connection, question.guest)]
+            grant = find_grant(connection, question.guest, question.key)
         mechanism = question.mechanism or DEFAULT_MECHANISM[key.key_type]
         wanted = [
             version
@@ -146,7 +169,8 @@ class Grants:
             now_s=now_s() if question.at_s is None else question.at_s,
         )
         found = wanted[0] if wanted else None
-        made = tuple(checks(found, request))
+        usage = Usage(with_use(grant, self._workers.operations_used(question.guest)).ops_used) if grant else Usage()
+        made = tuple(checks(found, request, usage))
         return Explanation(
             question=question,
             status=verdict(made),
@@ -162,4 +186,11 @@ class Grants:
                 get_guest(connection, guest)
             if key is not None:
                 get_key(connection, key)
-            return list_grants(connection, guest, key)
+            rows = list_grants(connection, guest, key)
+        used = {name: self._workers.operations_used(name) for name in {row.guest for row in rows if row.budget_id}}
+        return tuple(with_use(row, used.get(row.guest, {})) for row in rows)
+
+
+def with_use(grant: GrantRow, used: Mapping[int, int]) -> GrantRow:
+    """The grant with what its guest's worker has counted, where there is one to ask."""
+    return replace(grant, ops_used=used.get(grant.budget_id, grant.ops_used))

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the workers read: the store seen through the ports ``GuestKeys``, and labels for the audit log."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from vmm_keystore.policy.grant import PermittedKey
 from vmm_keystore.service.ports import Guest, KeyLoad
-from vmm_keystore.store.grants import SealedVersion, permitted_versions
+from vmm_keystore.store.grants import SealedVersion, permitted_versions, spend_budgets, spent_budgets
 from vmm_keystore.store.guests import list_guests
 from vmm_keystore.store.keys import key_labels, take_nonce_lease
 from vmm_keystore.store.store import Store
@@ -42,6 +42,24 @@ class StoreGuestKeys:
                 )
                 for version in _wanted(permitted_versions(connection, guest), wanted)
             )
+
+    def spent_budgets(self, guest: str) -> Mapping[int, int]:
+        """See ``GuestKeys``."""
+        with self._store.read() as connection:
+            return spent_budgets(connection, guest)
+
+    def lease_budgets(self, used: Mapping[int, int]) -> None:
+        """See ``GuestKeys``."""
+        self._spend(used, only_more=True)
+
+    def settle_budgets(self, used: Mapping[int, int]) -> None:
+        """See ``GuestKeys``."""
+        self._spend(used, only_more=False)
+
+    def _spend(self, used: Mapping[int, int], *, only_more: bool) -> None:
+        if used:
+            with self._store.write() as connection:
+                spend_budgets(connection, used, only_more=only_more)
 
 
 class KeyLabels:

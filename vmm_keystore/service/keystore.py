@@ -72,7 +72,7 @@ class Keystore:
         self.uses = uses
         self.guests = Guests(store, workers, self._changes)
         self.keys = Keys(store, custodian, self._changes, labels)
-        self.grants = Grants(store, self._changes)
+        self.grants = Grants(store, workers, self._changes)
 
     def recover(self) -> None:
         """Finish what an earlier daemon did not live to finish; once, before the first request."""

@@ -19,13 +19,16 @@ Rules:
   change it was called for. Publications to one worker are in the order of their reads.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
 from vmm_keystore.policy.grant import PermittedKey
 from vmm_keystore.policy.vocabulary import KeyType
+
+BUDGETS_MAX = 1024
+"""Grants of one guest that bound operations: so many counters there are beside its ring."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +152,9 @@ class GuestWorkers(Protocol):
     def worker_status(self, guest: str) -> WorkerStatus:
         """Say how the guest's worker is; never blocks on the worker."""
 
+    def operations_used(self, guest: str) -> Mapping[int, int]:
+        """Operations that have begun under each budget of the guest's grants, by the budget's id; never waits."""
+
     def drain_audit(self) -> None:
         """Move every record committed so far from the audit rings to the audit sink."""
 
@@ -181,6 +187,23 @@ class GuestKeys(Protocol):
 
         A version destroyed or revoked meanwhile is missing from the answer: read ``permitted_keys`` again before
         publishing.
+        """
+
+    def spent_budgets(self, guest: str) -> Mapping[int, int]:
+        """Operations that count as used of each budget of the guest's grants, by the budget's id."""
+
+    def lease_budgets(self, used: Mapping[int, int]) -> None:
+        """Count at least so many operations as used; committed before the return.
+
+        Raises:
+            StoreError: none of it counts.
+        """
+
+    def settle_budgets(self, used: Mapping[int, int]) -> None:
+        """Count exactly so many operations as used: fewer than were leased, once nobody can use the rest.
+
+        Raises:
+            StoreError: it stays as it was.
         """
 
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Grants in the store, and what they add up to for one guest."""
 
+import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +15,9 @@ from vmm_keystore.store.guests import get_guest
 from vmm_keystore.store.keys import get_key
 from vmm_keystore.store.tables import grant_uids, grants, guests, key_versions, keys
 
+BUDGET_ID_BITS = 63
+"""Chosen at random: no grant ever finds the counters of another one."""
+
 
 @dataclass(frozen=True, slots=True)
 class GrantRow:
@@ -23,6 +28,9 @@ class GrantRow:
     key: str
     permission: Permission
     created_s: int
+    budget_id: int
+    ops_used: int
+    """Of its budget; some of them may only have been leased to the worker."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +48,9 @@ _PERMISSION = (
     grants.c.not_before_s,
     grants.c.not_after_s,
     grants.c.input_bytes_max,
+    grants.c.ops_max,
+    grants.c.ops_a_second,
+    grants.c.budget_id,
 )
 
 
@@ -54,6 +65,9 @@ def insert_grant(connection: sa.Connection, guest: str, key: str, permission: Pe
         not_after_s=permission.not_after_s,
         input_bytes_max=permission.input_bytes_max,
         created_s=now_s,
+        ops_max=permission.ops_max,
+        ops_a_second=permission.ops_a_second,
+        budget_id=secrets.randbits(BUDGET_ID_BITS) or 1 if permission.has_budget else None,
     )
     row = connection.execute(statement.returning(grants.c.id)).scalar_one()
     if permission.uids:
@@ -63,7 +77,7 @@ def insert_grant(connection: sa.Connection, guest: str, key: str, permission: Pe
 def list_grants(connection: sa.Connection, guest: str | None = None, key: str | None = None) -> tuple[GrantRow, ...]:
     """Grants by guest and key, of one guest or key only when given."""
     statement = (
-        sa.select(grants.c.id, guests.c.name, keys.c.label, grants.c.created_s, *_PERMISSION)
+        sa.select(grants.c.id, guests.c.name, keys.c.label, grants.c.created_s, grants.c.ops_used, *_PERMISSION)
         .select_from(grants)
         .join(guests, guests.c.id == grants.c.guest)
         .join(keys, keys.c.id == grants.c.key)
@@ -76,7 +90,16 @@ def list_grants(connection: sa.Connection, guest: str | None = None, key: str | 
     rows = connection.execute(statement).all()
     uids = _uids(connection, guest)
     return tuple(
-        GrantRow(row.id, row.name, row.label, _permission(row, uids.get(row.id, ())), row.created_s) for row in rows
+        GrantRow(
+            row.id,
+            row.name,
+            row.label,
+            _permission(row, uids.get(row.id, ())),
+            row.created_s,
+            row.budget_id or 0,
+            row.ops_used,
+        )
+        for row in rows
     )
 
 
@@ -136,11 +159,32 @@ def permitted_versions(connection: sa.Connection, guest: str) -> tuple[SealedVer
                 current=row.version == row.current_version,
                 permission=_permission(row, uids.get(row.grant_id, ())),
                 label=row.label,
+                budget_id=row.budget_id or 0,
             ),
             row.sealed,
         )
         for row in rows
     )
+
+
+def count_budgets(connection: sa.Connection, guest: str) -> int:
+    """How many grants of *guest* have a budget."""
+    statement = sa.select(sa.func.count(grants.c.budget_id)).join(guests, guests.c.id == grants.c.guest)
+    return int(connection.execute(statement.where(guests.c.name == guest)).scalar_one())
+
+
+def spent_budgets(connection: sa.Connection, guest: str) -> dict[int, int]:
+    """Operations that count as used, by budget, of one guest's grants."""
+    statement = sa.select(grants.c.budget_id, grants.c.ops_used).join(guests, guests.c.id == grants.c.guest)
+    statement = statement.where(guests.c.name == guest, grants.c.budget_id.is_not(None))
+    return {row.budget_id: row.ops_used for row in connection.execute(statement)}
+
+
+def spend_budgets(connection: sa.Connection, used: Mapping[int, int], *, only_more: bool) -> None:
+    """Set how many operations of each budget count as used; with *only_more* never fewer than before."""
+    for budget_id, count in used.items():
+        statement = grants.update().where(grants.c.budget_id == budget_id).values(ops_used=count)
+        connection.execute(statement.where(grants.c.ops_used < count) if only_more else statement)
 
 
 def _permission(row: sa.Row[*tuple[Any, ...]], uids: tuple[int, ...]) -> Permission:
@@ -151,6 +195,8 @@ def _permission(row: sa.Row[*tuple[Any, ...]], uids: tuple[int, ...]) -> Permiss
         not_after_s=row.not_after_s,
         input_bytes_max=row.input_bytes_max,
         uids=uids,
+        ops_max=row.ops_max,
+        ops_a_second=row.ops_a_second,
     )
 
 

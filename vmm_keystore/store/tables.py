@@ -107,6 +107,12 @@ grants = Table(
     Column("not_before_s", BigInteger, nullable=False),
     Column("not_after_s", BigInteger, nullable=False),
     Column("created_s", BigInteger, nullable=False),
+    Column("ops_max", BigInteger, nullable=False, server_default="0"),
+    Column("ops_a_second", BigInteger, nullable=False, server_default="0"),
+    # Of the budget, where there is one; never given to another grant. Operations that count as used: some of them may
+    # only have been leased to the worker.
+    Column("budget_id", BigInteger, unique=True),
+    Column("ops_used", BigInteger, nullable=False, server_default="0"),
     UniqueConstraint("guest", "key"),
 )
 

@@ -18,6 +18,7 @@ from vmm_keystore.service.ports import Applied, ApplyOutcome, AuditSink, GuestKe
 from vmm_keystore.vhost_user.backend import Session
 from vmm_keystore.vhost_user.descriptors import close_received
 from vmm_keystore.vhost_user.listener import Inherited
+from vmm_keystore.workers.budgets import Budgets
 from vmm_keystore.workers.custodian import Custodian
 from vmm_keystore.workers.descriptor_store import DescriptorStore
 from vmm_keystore.workers.errors import ProgramError, StateMemoryError
@@ -64,6 +65,8 @@ class GuestWorker:
         self._name = name
         self._lock = threading.Lock()
         self._state = StateMemory(surroundings.runtime_dir / f"{name}.state")
+        self._budgets = Budgets(surroundings.keys, name, self._state)
+        self._refill_asked = False
         self._succession = Succession()
         self.keeper = GuestKeeper(surroundings.store, surroundings.runtime_dir, name)
         self._has_predecessor = True
@@ -143,16 +146,21 @@ class GuestWorker:
                 return Applied(self._name, ApplyOutcome.NO_WORKER, self.problem)
             detail = ""
             try:
-                acknowledged, self.problem = bring_up_to_date(self._around.keys, self._name, workers)
+                acknowledged, self.problem = bring_up_to_date(self._around.keys, self._budgets, self._name, workers)
             except KeystoreError as error:
                 # What is taken away must be gone when the administrator is answered; what is added can come later.
                 detail = f"new keys are not usable yet: {error}"
                 log.error("guest %s: %s", self._name, detail)
-                acknowledged = publish(self._name, workers, self._around.keys.permitted_keys(self._name))
+                permitted = self._around.keys.permitted_keys(self._name)
+                acknowledged = publish(self._budgets, self._name, workers, permitted)
                 self._retry_later(self._apply_again)
             if acknowledged[0]:
                 return Applied(self._name, ApplyOutcome.ACKNOWLEDGED, detail or self.problem)
             return Applied(self._name, ApplyOutcome.WORKER_KILLED, "it did not take the change in time")
+
+    def operations_used(self) -> dict[int, int]:
+        """Operations that have begun, by budget."""
+        return self._budgets.used()
 
     def drain_audit(self) -> None:
         """Move the records committed so far to the sink."""
@@ -191,6 +199,7 @@ class GuestWorker:
             for worker in self._succession.clear():
                 end(worker)
             self.keeper.forget_worker()
+            self._budgets.settle()
             with self._state.drain_lock:
                 if self._stopped:
                     return
@@ -251,12 +260,13 @@ class GuestWorker:
                 poll_us=self._around.poll_us,
                 on_ended=self._worker_ended,
                 on_set_aside=self._note_set_aside,
+                on_budget_low=self._ask_refill,
             )
         except (ProgramError, OSError) as error:
             self.problem = f"no worker: {error}"
             raise WorkerError(f"guest {self._name}: no worker could be started: {error}") from error
         try:
-            (acknowledged,), self.problem = bring_up_to_date(self._around.keys, self._name, [worker])
+            (acknowledged,), self.problem = bring_up_to_date(self._around.keys, self._budgets, self._name, [worker])
         except KeystoreError as error:
             end(worker)
             self.problem = f"no worker: {error}"
@@ -287,6 +297,7 @@ class GuestWorker:
             fresh = StateMemory(self._state.path)
             fresh.drain_lock = self._state.drain_lock
             self._state = fresh
+            self._budgets.attach(fresh)
         session = self._session
         if session:
             # Which requests were in flight is unknown now: nobody can go on with its rings.
@@ -402,6 +413,22 @@ class GuestWorker:
             request.op,
             request.key_id.hex(),
         )
+
+    def _ask_refill(self) -> None:
+        """On the loop's thread: a worker may ask as often as it likes, one answer is under way at most."""
+        if not self._refill_asked:
+            self._refill_asked = True
+            self._around.run_later(self._refill)
+
+    def _refill(self) -> None:
+        """Not with the lock: requests wait for this, and a change may take long."""
+        self._refill_asked = False
+        if not self._budgets.refill():
+            self._retry_later(self._refill)
+            return
+        worker = self._succession.serving
+        if worker is not None:
+            worker.post(lib.VKS_WORKER_LEASED)
 
     def _apply_again(self) -> None:
         applied = self.apply()

@@ -8,7 +8,7 @@ one that drains audit rings. The vhost-user thread only enters through the sessi
 import errno
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -134,6 +134,11 @@ class GuestPool:
         if worker is None:
             raise NotFoundError(f"no guest '{guest}'")
         return worker.status(self._not_listening.get(guest, ""))
+
+    def operations_used(self, guest: str) -> Mapping[int, int]:
+        """Operations that have begun under each budget of the guest's grants."""
+        worker = self._guests.get(guest)
+        return worker.operations_used() if worker else {}
 
     def drain_audit(self) -> None:
         """Move every record committed so far to the audit sink."""

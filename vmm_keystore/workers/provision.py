@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from vmm_keystore.policy.grant import PermittedKey
 from vmm_keystore.service.ports import GuestKeys
+from vmm_keystore.workers.budgets import Budgets, missing_budget
 from vmm_keystore.workers.errors import ProgramLostError
 from vmm_keystore.workers.snapshot import build_snapshot
 from vmm_keystore.workers.worker import KeyVersion, Worker
@@ -15,7 +16,9 @@ log = logging.getLogger(__name__)
 LOAD_ROUNDS_MAX = 4
 
 
-def bring_up_to_date(keys: GuestKeys, guest: str, workers: Sequence[Worker]) -> tuple[list[bool], str]:
+def bring_up_to_date(
+    keys: GuestKeys, budgets: Budgets, guest: str, workers: Sequence[Worker]
+) -> tuple[list[bool], str]:
     """Load what each worker lacks, under leases of its own, then publish to all.
 
     Returns:
@@ -41,15 +44,17 @@ def bring_up_to_date(keys: GuestKeys, guest: str, workers: Sequence[Worker]) -> 
         permitted = keys.permitted_keys(guest)
     for problem in problems:
         log.error("guest %s: %s", guest, problem)
-    return publish(guest, workers, permitted), problems[0] if problems else ""
+    return publish(budgets, guest, workers, permitted), problems[0] if problems else ""
 
 
-def publish(guest: str, workers: Sequence[Worker], permitted: Sequence[PermittedKey]) -> list[bool]:
+def publish(budgets: Budgets, guest: str, workers: Sequence[Worker], permitted: Sequence[PermittedKey]) -> list[bool]:
     """Put *permitted* in force in all workers at the same time, as far as they hold the keys."""
     publications = []
+    indices = budgets.assign(permitted)
+    countable = [key for key in permitted if not missing_budget(key, indices)]
     for worker in workers:
-        usable = [key for key in permitted if (key.key_id, key.version) in worker.held]
-        content = build_snapshot(guest, worker.generation + 1, usable, poll_us=worker.poll_us)
+        usable = [key for key in countable if (key.key_id, key.version) in worker.held]
+        content = build_snapshot(guest, worker.generation + 1, usable, poll_us=worker.poll_us, budgets=indices)
         publications.append(worker.publish(content, frozenset(versions(usable))))
     return [publication.settle() for publication in publications]
 

@@ -6,7 +6,7 @@ A worker finds keys by binary search: the order of entries is part of the layout
 
 import fcntl
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 from vmm_keystore._vks import ffi, lib
@@ -17,7 +17,14 @@ UIDS_MAX: int = lib.VKS_SNAPSHOT_UIDS_MAX
 SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 
 
-def build_snapshot(guest: str, generation: int, keys: Sequence[PermittedKey], *, poll_us: int = 0) -> bytes:
+def build_snapshot(
+    guest: str,
+    generation: int,
+    keys: Sequence[PermittedKey],
+    *,
+    poll_us: int = 0,
+    budgets: Mapping[int, int] | None = None,
+) -> bytes:
     """Lay out a snapshot.
 
     Args:
@@ -25,6 +32,7 @@ def build_snapshot(guest: str, generation: int, keys: Sequence[PermittedKey], *,
         generation: grows with each publication to a worker.
         keys: in any order.
         poll_us: how long the worker looks at its ring before it sleeps.
+        budgets: where each budget is counted, an index in state memory by the budget's id.
 
     Raises:
         ValueError: two entries are the same version of a key, two versions of a key are current, or a count is
@@ -59,6 +67,10 @@ def build_snapshot(guest: str, generation: int, keys: Sequence[PermittedKey], *,
                 "input_bytes_max": key.permission.input_bytes_max,
                 "uid_count": len(key.permission.uids),
                 "uids": list(key.permission.uids),
+                "ops_max": key.permission.ops_max,
+                "budget_id": key.budget_id,
+                "ops_a_second": key.permission.ops_a_second,
+                "budget": (budgets or {})[key.budget_id] + 1 if key.budget_id else 0,
                 "label": padded(key.label),
             }
             for key in ordered

@@ -143,6 +143,28 @@ class StateMemory:
                 return base
             return int(lib.vks_state_next_base(self._state, queue))
 
+    def budget_ids(self) -> list[int]:
+        """Whose each budget is, 0: nobody's."""
+        with self._guard:
+            return [int(lib.vks_state_budget(self._state, index).id) for index in range(lib.VKS_STATE_BUDGETS_MAX)]
+
+    def open_budget(self, index: int, budget_id: int, used: int) -> None:
+        """Give a budget's place to *budget_id*, which has used so many operations."""
+        with self._guard:
+            if not self._closed:
+                lib.vks_budget_open(self._state, index, budget_id, used)
+
+    def lease_budget(self, index: int, leased: int, low: int) -> None:
+        """Let the worker use operations up to *leased*; at *low* it asks for more."""
+        with self._guard:
+            if not self._closed:
+                lib.vks_budget_lease(self._state, index, leased, low)
+
+    def budget_used(self, index: int) -> int:
+        """How many operations have begun."""
+        with self._guard:
+            return 0 if self._closed else int(lib.vks_budget_used(self._state, index))
+
     def is_usable(self) -> bool:
         """Tell whether a worker that has mapped it may go on with it; without a look at the audit records."""
         with self._guard:

@@ -44,10 +44,12 @@ FORMS = {
     lib.VKS_WORKER_RING_ERR | REPLY: Form(),
     lib.VKS_WORKER_SNAPSHOT | REPLY: Form(),
     lib.VKS_WORKER_DRAINED | REPLY: Form(),
+    lib.VKS_WORKER_LEASED | REPLY: Form(),
     lib.VKS_WORKER_READY: Form("vks_worker_ready"),
     lib.VKS_WORKER_RING_BROKEN: Form("vks_worker_ring_broken"),
     lib.VKS_WORKER_KEYS_LOADED: Form("vks_worker_keys_loaded"),
     lib.VKS_WORKER_SET_ASIDE: Form("vks_worker_set_aside"),
+    lib.VKS_WORKER_BUDGET_LOW: Form(),
 }
 
 _worker_ids = itertools.count(1)
@@ -79,6 +81,7 @@ class Worker:
         poll_us: int,
         on_ended: Callable[["Worker"], None],
         on_set_aside: Callable[[SetAside], None],
+        on_budget_low: Callable[[], None],
     ) -> None:
         """Take over a freshly forked process; use :func:`start_worker`."""
         self.guest = guest
@@ -95,6 +98,7 @@ class Worker:
         self._custodian = custodian
         self._on_ended = on_ended
         self._on_set_aside = on_set_aside
+        self._on_budget_low = on_budget_low
         self._ready: Future[None] = Future()
         self._load_ids = itertools.count(1)
         self._loads: dict[int, Future[None]] = {}
@@ -236,6 +240,8 @@ class Worker:
                 loaded.set_result(None)
         elif message.type == lib.VKS_WORKER_SET_ASIDE:
             self._on_set_aside(SetAside(body.request_sequence, body.op, body.deaths, bytes(body.key_id)))
+        elif message.type == lib.VKS_WORKER_BUDGET_LOW:
+            self._on_budget_low()
         elif message.type == lib.VKS_WORKER_RING_BROKEN:
             log.warning("guest %s: queue %d broken: %s", self.guest, body.queue, os.strerror(abs(body.error)))
         elif message.type != lib.VKS_WORKER_KEYS_LOADED:
@@ -282,6 +288,7 @@ def start_worker(
     poll_us: int,
     on_ended: Callable[[Worker], None],
     on_set_aside: Callable[[SetAside], None],
+    on_budget_low: Callable[[], None],
 ) -> Worker:
     """Fork a worker, connect it to the custodian and wait until it is ready.
 
@@ -294,6 +301,7 @@ def start_worker(
         poll_us: how long it looks at its ring before it sleeps.
         on_ended: called on the loop's thread when the process has ended.
         on_set_aside: called on the loop's thread when it has set a request aside.
+        on_budget_low: called on the loop's thread when little is left of what was leased of a budget.
 
     Raises:
         ProgramError: it could not be started; *on_ended* is called if there was a process.
@@ -321,6 +329,7 @@ def start_worker(
         poll_us=poll_us,
         on_ended=on_ended,
         on_set_aside=on_set_aside,
+        on_budget_low=on_budget_low,
     )
     try:
         worker.wait_ready()

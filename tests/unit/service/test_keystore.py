@@ -22,6 +22,7 @@ from vmm_keystore.errors import (
 )
 from vmm_keystore.policy.vocabulary import KeyState, KeyType, Mechanism, Op, mask
 from vmm_keystore.service import changes
+from vmm_keystore.service import grants as service_grants
 from vmm_keystore.service.changes import Actor
 from vmm_keystore.service.grants import GrantRequest
 from vmm_keystore.service.ports import ApplyOutcome, Guest
@@ -284,6 +285,26 @@ def test_grant_that_cannot_be(
     assert refused["status"] == error.code
     assert message in refused["reason"]
     assert "change" not in refused
+
+
+def test_budgets_have_room_in_the_guest_or_are_refused(granted: FakeDaemon, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A guest has so many counters; a grant without one goes on."""
+    monkeypatch.setattr(service_grants, "BUDGETS_MAX", 2)
+    for label in ("a", "b", "c"):
+        granted.keystore.keys.generate(ROOT, label, KeyType.ED25519, activate=True)
+    granted.keystore.grants.add(ROOT, GrantRequest("vm1", "a", [Op.SIGN], ops_max=5))
+    granted.keystore.grants.add(ROOT, GrantRequest("vm1", "b", [Op.SIGN], ops_a_second=5))
+    with pytest.raises(StateError, match="guest 'vm1' has 2 grants with a bound on operations") as refused:
+        granted.keystore.grants.add(ROOT, GrantRequest("vm1", "c", [Op.SIGN], ops_max=5))
+    assert "without --max-ops" in refused.value.hint
+    granted.keystore.grants.add(ROOT, GrantRequest("vm1", "c", [Op.SIGN]))
+    granted.workers.used["vm1"] = {row.budget_id: 3 for row in granted.keystore.grants.list(key="a")}
+    assert [(row.key, row.ops_used) for row in granted.keystore.grants.list()] == [
+        ("a", 3),
+        ("b", 0),
+        ("c", 0),
+        ("web", 0),
+    ]
 
 
 def test_grant_lists_are_filtered(granted: FakeDaemon) -> None:

@@ -79,7 +79,7 @@ def test_what_was_written_is_there_after_reopening(path: Path) -> None:
         assert version.sealed == SEALED
         assert version.permitted.permission == Permission(op_mask=0x10, mechanism_mask=0x2, uids=(3, 7))
         assert grants.find_grant(connection, "vm1", "web") == grants.GrantRow(
-            1, "vm1", "web", Permission(op_mask=0x10, mechanism_mask=0x2, uids=(3, 7)), 102
+            1, "vm1", "web", Permission(op_mask=0x10, mechanism_mask=0x2, uids=(3, 7)), 102, 0, 0
         )
 
 

@@ -41,7 +41,7 @@ def ask(keystored: Keystored, *arguments: str | Path, uid: int | None = None) ->
 
 def everything(keystored: Keystored) -> dict[str, Any]:
     """All that keystored keeps: what it says, and every row of its store."""
-    said = {name: keystored.api.get(f"/{name}")[name] for name in ("guests", "keys", "grants")}
+    said = {name: keystored.api.get(f"/{name}")[name] for name in ("guests", "keys", "grants", "roles")}
     for guest in said["guests"]:
         # How its worker is just now is no part of what is kept.
         del guest["worker"]

@@ -34,6 +34,8 @@ def vault(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keystored]:
             ["key", "generate", "gone", "--type", "ed25519"],
             ["key", "destroy", "gone", "--yes"],
             ["grant", "add", "web", "tls", "--ops", "sign"],
+            ["role", "add", "front"],
+            ["role", "assign", "front", "web"],
         ):
             outcome = ask(keystored, *arguments)
             assert outcome.status == 0, outcome.stderr
@@ -71,6 +73,15 @@ def vault(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keystored]:
         (["grant", "add", "idle", "tls", "--ops", "sign", "--mechanisms", "rot13"], ["rot13"]),
         (["grant", "remove", "web", "absent"], ["absent"]),
         (["grant", "remove", "idle", "tls"], ["idle", "tls"]),
+        (["grant", "add", "@absent", "tls", "--ops", "sign"], ["role 'absent'"]),
+        (["grant", "add", "@front", "tls", "--ops", "sign"], ["guest 'web'", "key 'tls'"]),
+        (["role", "add", "front"], ["front"]),
+        (["role", "add", "@front"], []),
+        (["role", "show", "absent"], ["absent"]),
+        (["role", "remove", "absent"], ["absent"]),
+        (["role", "assign", "front", "web"], ["web", "front"]),
+        (["role", "assign", "front", "absent"], ["absent"]),
+        (["role", "unassign", "front", "idle"], ["idle", "front"]),
         (["audit", "verify", "/nowhere"], ["/nowhere"]),
     ],
     ids=lambda value: " ".join(value)[:50] if isinstance(value, list) else None,

@@ -15,7 +15,7 @@ from vmm_keystore.policy.grant import Permission, PermittedKey
 from vmm_keystore.policy.vocabulary import KeyState, KeyType
 from vmm_keystore.service.guest_keys import StoreGuestKeys
 from vmm_keystore.service.ports import BUDGETS_MAX
-from vmm_keystore.store.grants import insert_grant
+from vmm_keystore.store.grants import get_holder, insert_grant
 from vmm_keystore.store.guests import insert_guest
 from vmm_keystore.store.keys import insert_key, insert_version
 from vmm_keystore.store.store import Store
@@ -39,7 +39,7 @@ class Vault:
         with self.store.write() as connection:
             row = insert_key(connection, os.urandom(16), label, KeyType.HMAC_SHA256, 1)
             insert_version(connection, row, 1, state=KeyState.ACTIVE, sealed=b"s", public_der=b"", now_s=1)
-            insert_grant(connection, "g", label, Permission(1, 1, **limits), 1)
+            insert_grant(connection, get_holder(connection, "g"), row, Permission(1, 1, **limits), 1)
         return next(key.budget_id for key in self.permitted() if key.label == label)
 
     def permitted(self) -> tuple[PermittedKey, ...]:

@@ -22,6 +22,18 @@ def complete_guest(incomplete: str) -> list[str]:
     return _proposals("guests", "name", incomplete)
 
 
+def complete_role(incomplete: str) -> list[str]:
+    """Propose names of roles."""
+    return _proposals("roles", "name", incomplete)
+
+
+def complete_holder(incomplete: str) -> list[str]:
+    """Propose names of guests, and of roles behind an ``@``."""
+    if incomplete.startswith("@"):
+        return ["@" + name for name in complete_role(incomplete.removeprefix("@"))]
+    return complete_guest(incomplete)
+
+
 def complete_key(incomplete: str) -> list[str]:
     """Propose labels of keys."""
     return _proposals("keys", "label", incomplete)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from vmm_keystore.cli.complete import complete_guest, complete_key
+from vmm_keystore.cli.complete import complete_guest, complete_holder, complete_key
 from vmm_keystore.cli.failure import UsageError
 from vmm_keystore.cli.output import moment, show_json, show_table
 from vmm_keystore.cli.session import Session, command
@@ -18,6 +18,12 @@ app = typer.Typer(help="Grants: guest, key, operations, limits.", no_args_is_hel
 GuestArgument = Annotated[
     str, typer.Argument(metavar="GUEST", help="Name of the guest.", autocompletion=complete_guest)
 ]
+HolderArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="GUEST|@ROLE", help="A guest, or with an @ before it a role.", autocompletion=complete_holder
+    ),
+]
 KeyArgument = Annotated[str, typer.Argument(metavar="KEY", help="Label of the key.", autocompletion=complete_key)]
 When = Annotated[str | None, typer.Option(metavar="TIME", help="ISO 8601, UTC unless it says otherwise.")]
 
@@ -25,7 +31,7 @@ When = Annotated[str | None, typer.Option(metavar="TIME", help="ISO 8601, UTC un
 @command(app, "add")
 def grant_add(
     session: Session,
-    guest: GuestArgument,
+    guest: HolderArgument,
     key: KeyArgument,
     *,
     ops: Annotated[
@@ -65,7 +71,7 @@ def grant_add(
     not_before: When = None,
     not_after: When = None,
 ) -> None:
-    """Let a guest use a key; in force in the running guest when this returns."""
+    """Let a guest, or every guest with a role, use a key; in force in the running guest when this returns."""
     body: dict[str, Any] = {"guest": guest, "key": key, "ops": _names(ops, "--ops")}
     if mechanisms is not None:
         body["mechanisms"] = _names(mechanisms, "--mechanisms")
@@ -81,14 +87,20 @@ def grant_add(
         if text is not None:
             body[name] = _iso_time(text, "--" + name.replace("_", "-"))
     grant = session.keystored.post("grants", body=body)
-    session.done(grant, f"guest {guest} may use key {key}: {', '.join(body['ops'])}")
+    session.done(grant, f"{_named(guest)} may use key {key}: {', '.join(body['ops'])}")
 
 
 @command(app, "list")
 def grant_list(
     session: Session,
     guest: Annotated[
-        str | None, typer.Option("--guest", metavar="NAME", help="Only of this guest.", autocompletion=complete_guest)
+        str | None,
+        typer.Option(
+            "--guest",
+            metavar="NAME",
+            help="What this guest has, itself and by its roles; with an @ before it of this role.",
+            autocompletion=complete_holder,
+        ),
     ] = None,
     key: Annotated[
         str | None, typer.Option("--key", metavar="LABEL", help="Only of this key.", autocompletion=complete_key)
@@ -99,7 +111,7 @@ def grant_list(
     if session.as_json:
         show_json(grants)
         return
-    rows = [[grant["guest"], grant["key"], grant["ops"], grant["mechanisms"], _limits(grant)] for grant in grants]
+    rows = [[_holder(grant), grant["key"], grant["ops"], grant["mechanisms"], _limits(grant)] for grant in grants]
     show_table(["guest", "key", "ops", "mechanisms", "limits"], rows, empty="no grant yet: vmm-keystore grant add")
 
 
@@ -142,10 +154,20 @@ def grant_explain(
 
 
 @command(app, "remove")
-def grant_remove(session: Session, guest: GuestArgument, key: KeyArgument) -> None:
-    """Take a key from a guest; the running guest is refused when this returns."""
+def grant_remove(session: Session, guest: HolderArgument, key: KeyArgument) -> None:
+    """Take a key from a guest or role; the running guest is refused when this returns."""
     grant = session.keystored.delete("grants", guest, key)
-    session.done(grant, f"guest {guest} may no longer use key {key}")
+    session.done(grant, f"{_named(guest)} may no longer use key {key}")
+
+
+def _named(holder: str) -> str:
+    return f"every guest with role {holder[1:]}" if holder.startswith("@") else f"guest {holder}"
+
+
+def _holder(grant: dict[str, Any]) -> str:
+    """The guest, and what it has it by where that is a role of it."""
+    by_role = grant["role"] and not grant["guest"].startswith("@")
+    return f"{grant['guest']} (@{grant['role']})" if by_role else grant["guest"]
 
 
 def _names(text: str, option: str) -> list[str]:
@@ -170,7 +192,8 @@ def _limits(grant: dict[str, Any]) -> list[str]:
     if grant["uids"]:
         limits.append("uid=" + "/".join(str(uid) for uid in grant["uids"]))
     if grant["ops_max"]:
-        limits.append(f"ops={grant['ops_used']}/{grant['ops_max']}")
+        used = "" if grant["ops_used"] is None else f"{grant['ops_used']}/"
+        limits.append(f"ops={used}{grant['ops_max']}")
     if grant["ops_per_second"]:
         limits.append(f"rate<={grant['ops_per_second']}/s")
     if grant["not_before"]:

@@ -18,6 +18,7 @@ from vmm_keystore.cli import (
     key,
     metrics,
     qemu_args,
+    role,
     serve,
     status,
     systemd_unit,
@@ -46,6 +47,7 @@ serve.register(app)
 app.add_typer(guest.app, name="guest")
 app.add_typer(key.app, name="key")
 app.add_typer(grant.app, name="grant")
+app.add_typer(role.app, name="role")
 app.add_typer(audit.app, name="audit")
 qemu_args.register(app)
 status.register(app)

@@ -15,6 +15,7 @@ from vmm_keystore.service.keystore import DaemonStatus
 from vmm_keystore.service.ports import Applied, CustodianStatus
 from vmm_keystore.store.grants import GrantRow
 from vmm_keystore.store.keys import KeyRow
+from vmm_keystore.store.roles import RoleRow
 
 
 def moment(seconds: int) -> datetime:
@@ -87,7 +88,8 @@ def grant_info(grant: GrantRow) -> models.GrantInfo:
     """A grant in words."""
     permission = grant.permission
     return models.GrantInfo(
-        guest=grant.guest,
+        guest=grant.holder,
+        role=grant.role,
         key=grant.key,
         ops=[op for op in Op if permission.op_mask >> op & 1],
         mechanisms=[m for m in Mechanism if permission.mechanism_mask >> m & 1],
@@ -97,7 +99,7 @@ def grant_info(grant: GrantRow) -> models.GrantInfo:
         uids=list(permission.uids),
         ops_max=permission.ops_max or None,
         ops_per_second=permission.ops_a_second or None,
-        ops_used=grant.ops_used if permission.ops_max else None,
+        ops_used=grant.ops_used if permission.ops_max and grant.guest else None,
         created=moment(grant.created_s),
     )
 
@@ -105,6 +107,18 @@ def grant_info(grant: GrantRow) -> models.GrantInfo:
 def grant_changed(grant: GrantRow, applied: Sequence[Applied]) -> models.GrantChanged:
     """A grant that was added or removed."""
     return models.GrantChanged(**dict(grant_info(grant)), applied=applied_to(applied))
+
+
+def role_info(role: RoleRow) -> models.RoleInfo:
+    """A role."""
+    return models.RoleInfo(
+        name=role.name, guests=list(role.guests), grants=role.grant_count, created=moment(role.created_s)
+    )
+
+
+def role_changed(role: RoleRow, applied: Sequence[Applied] = ()) -> models.RoleChanged:
+    """A role after a change."""
+    return models.RoleChanged(**dict(role_info(role)), applied=applied_to(applied))
 
 
 def grant_explained(explanation: Explanation) -> models.GrantExplained:

@@ -17,15 +17,18 @@ from pydantic import (
     Field,
     PlainSerializer,
     WithJsonSchema,
+    field_validator,
 )
 
 from vmm_keystore.errors import InvalidRequestError
 from vmm_keystore.policy.vocabulary import GRANTABLE_OPS, KeyState, KeyType, Mechanism, Op, Word
 
 NAME_PATTERN = r"^[a-zA-Z0-9][a-zA-Z0-9._-]{0,62}$"
-"""Guest names and key labels."""
+"""Names of guests and roles, key labels."""
 
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
+HolderName = Annotated[str, Field(pattern=NAME_PATTERN.replace("^", "^@?"))]
+"""A guest, or a role with an '@' before its name."""
 Uid = Annotated[int, Field(ge=0, le=2**32 - 1)]
 
 
@@ -218,7 +221,7 @@ class KeyList(Model):
 class GrantCreate(Model):
     """A new grant; *mechanisms* default to those of the key type that need not be named."""
 
-    guest: Name
+    guest: HolderName
     key: Name
     ops: list[OpWord] = Field(min_length=1)
     mechanisms: list[MechanismWord] | None = None
@@ -231,9 +234,14 @@ class GrantCreate(Model):
 
 
 class GrantInfo(Model):
-    """A grant; *ops_used* counts where it bounds operations in all."""
+    """A grant to *guest*, which is ``@role`` for one to a role.
+
+    Where it was asked what one guest has, *guest* is that one and *role* what it has it by. *ops_used* counts where a
+    guest's operations are bounded in all.
+    """
 
     guest: str
+    role: str | None
     key: str
     ops: list[OpWord]
     mechanisms: list[MechanismWord]
@@ -275,9 +283,50 @@ class GrantExplained(Model):
 
 
 class GrantList(Model):
-    """Grants, by guest and key."""
+    """Grants, by guest or role and key."""
 
     grants: list[GrantInfo]
+
+
+# roles: POST /v1/roles, GET /v1/roles, GET and DELETE /v1/roles/{name}, POST /v1/roles/{name}/assign and /unassign
+
+
+class RoleCreate(Model):
+    """A new role."""
+
+    name: Name
+
+
+class RoleGuests(Model):
+    """Guests that get or lose a role, all or none."""
+
+    guests: list[Name] = Field(min_length=1, max_length=10000)
+
+    @field_validator("guests")
+    @classmethod
+    def _each_once(cls, guests: list[str]) -> list[str]:
+        return list(dict.fromkeys(guests))
+
+
+class RoleInfo(Model):
+    """A role: what is granted to it each of *guests* has."""
+
+    name: str
+    guests: list[str]
+    grants: int
+    created: AwareDatetime
+
+
+class RoleChanged(RoleInfo):
+    """A role after a change, or as it was before it was removed."""
+
+    applied: list[AppliedTo]
+
+
+class RoleList(Model):
+    """Every role, by name."""
+
+    roles: list[RoleInfo]
 
 
 # audit: GET /v1/audit?after=SEQ&limit=N&guest=…&key=…&op=…&status=…&since=…&until=… (without after: the last N lines),

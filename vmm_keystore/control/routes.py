@@ -198,8 +198,44 @@ def add_grant(body: models.GrantCreate, service: Service, caller: Caller) -> mod
 
 @router.get("/grants")
 def list_grants(service: Service, guest: str | None = None, key: str | None = None) -> models.GrantList:
-    """Grants by guest and key, of one guest or key only when given."""
+    """Grants by guest or role and key; of a ``@role``, or what a guest has, or of a key, when given."""
     return models.GrantList(grants=[answers.grant_info(grant) for grant in service.grants.list(guest, key)])
+
+
+@router.post("/roles", status_code=201)
+def add_role(body: models.RoleCreate, service: Service, caller: Caller) -> models.RoleInfo:
+    """Add a role."""
+    return answers.role_info(service.roles.add(caller, body.name))
+
+
+@router.get("/roles")
+def list_roles(service: Service) -> models.RoleList:
+    """Every role, by name."""
+    return models.RoleList(roles=[answers.role_info(role) for role in service.roles.list()])
+
+
+@router.get("/roles/{name}")
+def show_role(name: str, service: Service) -> models.RoleInfo:
+    """One role."""
+    return answers.role_info(service.roles.show(name))
+
+
+@router.delete("/roles/{name}")
+def remove_role(name: str, service: Service, caller: Caller) -> models.RoleChanged:
+    """Remove a role and its grants; its guests lose them before this is answered."""
+    return answers.role_changed(*service.roles.remove(caller, name))
+
+
+@router.post("/roles/{name}/assign")
+def assign_role(name: str, body: models.RoleGuests, service: Service, caller: Caller) -> models.RoleChanged:
+    """Give a role to guests; in force in running guests when this is answered."""
+    return answers.role_changed(*service.roles.assign(caller, name, body.guests))
+
+
+@router.post("/roles/{name}/unassign")
+def unassign_role(name: str, body: models.RoleGuests, service: Service, caller: Caller) -> models.RoleChanged:
+    """Take a role from guests; no operation by it starts after this is answered."""
+    return answers.role_changed(*service.roles.unassign(caller, name, body.guests))
 
 
 @router.get("/grants/{guest}/{key}/explain")

@@ -4,6 +4,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import sqlalchemy as sa
+
 from vmm_keystore.errors import AlreadyExistsError, StateError
 from vmm_keystore.policy.budget import Usage
 from vmm_keystore.policy.decision import Check, PolicyRequest, checks, verdict
@@ -12,23 +14,27 @@ from vmm_keystore.policy.vocabulary import KeyState, Mechanism, Op, Status
 from vmm_keystore.service.changes import Actor, Changes
 from vmm_keystore.service.clock import now_s
 from vmm_keystore.service.ports import BUDGETS_MAX, Applied, GuestWorkers
+from vmm_keystore.store.budgets import count_budgets
 from vmm_keystore.store.grants import (
     GrantRow,
-    count_budgets,
+    Holder,
     delete_grant,
     find_grant,
+    get_holder,
     insert_grant,
     list_grants,
+    list_held,
     permitted_versions,
 )
 from vmm_keystore.store.guests import get_guest
+from vmm_keystore.store.holdings import ROLE_MARK, find_double
 from vmm_keystore.store.keys import get_key
 from vmm_keystore.store.store import Store
 
 
 @dataclass(frozen=True, slots=True)
 class GrantRequest:
-    """What to grant; 0 and none mean no bound, *mechanisms* None those that need not be named."""
+    """What to grant to *guest*, or ``@role``; 0 and none mean no bound, *mechanisms* None those that need not be named."""
 
     guest: str
     key: str
@@ -76,11 +82,11 @@ class Grants:
         self._changes = changes
 
     def add(self, actor: Actor, request: GrantRequest) -> tuple[GrantRow, tuple[Applied, ...]]:
-        """Grant a key to a guest.
+        """Grant a key to a guest, or to a role and thereby to its guests.
 
         Raises:
-            NotFoundError: no such guest or key.
-            AlreadyExistsError: the guest has a grant of the key.
+            NotFoundError: no such guest, role or key.
+            AlreadyExistsError: the guest, or one of the role's, has a grant of the key.
             InvalidRequestError: operations or mechanisms do not go with the key's type.
             StateError: the key is destroyed, or the guest has as many budgets as there is room for.
         """
@@ -111,36 +117,35 @@ class Grants:
             "ops_a_second": permission.ops_a_second,
         }
         with self._changes.begin(actor, "grant-add", **detail) as change:
-            get_guest(change.connection, request.guest)
+            holder = get_holder(change.connection, request.guest)
             key = get_key(change.connection, request.key)
             if all(version.state == KeyState.DESTROYED for version in key.versions):
                 raise StateError(f"key '{key.label}' is destroyed")
             if find_grant(change.connection, request.guest, request.key) is not None:
                 raise AlreadyExistsError(
-                    f"guest '{request.guest}' has a grant of key '{request.key}' already",
+                    f"{_named(holder)} has a grant of key '{request.key}' already",
                     "vmm-keystore grant remove takes it away; then add what it should be",
                 )
-            if permission.has_budget and count_budgets(change.connection, request.guest) >= BUDGETS_MAX:
-                raise StateError(
-                    f"guest '{request.guest}' has {BUDGETS_MAX} grants with a bound on operations",
-                    "grant without --max-ops and --max-rate, or remove another such grant",
-                )
-            insert_grant(change.connection, request.guest, request.key, permission, now_s())
-            change.affects(request.guest)
+            check_single(change.connection, holder.guest_rows, [key.row_id])
+            if permission.has_budget:
+                check_room(change.connection, holder, 1)
+            insert_grant(change.connection, holder, key.row_id, permission, now_s())
+            change.affects(*holder.guests)
             added = find_grant(change.connection, request.guest, request.key)
         assert added is not None  # noqa: S101 -- inserted above, in the same transaction
         return added, change.applied
 
     def remove(self, actor: Actor, guest: str, key: str) -> tuple[GrantRow, tuple[Applied, ...]]:
-        """Take a key from a guest: no operation with it starts after this returned.
+        """Take a key from a guest or ``@role``: no operation with it starts after this returned.
 
         Raises:
             NotFoundError: no such guest, key or grant.
         """
         used = self._workers.operations_used(guest)
         with self._changes.begin(actor, "grant-remove", guest=guest, key=key) as change:
-            removed = delete_grant(change.connection, guest, key)
-            change.affects(guest)
+            holder = get_holder(change.connection, guest)
+            removed = delete_grant(change.connection, holder, key)
+            change.affects(*holder.guests)
         return with_use(removed, used), change.applied
 
     def explain(self, question: Question) -> Explanation:
@@ -153,7 +158,7 @@ class Grants:
             get_guest(connection, question.guest)
             key = get_key(connection, question.key)
             granted = [version.permitted for version in permitted_versions(connection, question.guest)]
-            grant = find_grant(connection, question.guest, question.key)
+            held = list_held(connection, question.guest, question.key)
         mechanism = question.mechanism or DEFAULT_MECHANISM[key.key_type]
         wanted = [
             version
@@ -169,7 +174,8 @@ class Grants:
             now_s=now_s() if question.at_s is None else question.at_s,
         )
         found = wanted[0] if wanted else None
-        usage = Usage(with_use(grant, self._workers.operations_used(question.guest)).ops_used) if grant else Usage()
+        used = self._workers.operations_used(question.guest)
+        usage = Usage(with_use(held[0], used).ops_used) if held else Usage()
         made = tuple(checks(found, request, usage))
         return Explanation(
             question=question,
@@ -180,17 +186,61 @@ class Grants:
         )
 
     def list(self, guest: str | None = None, key: str | None = None) -> tuple[GrantRow, ...]:
-        """Grants by guest and key, of one guest or key only when given."""
+        """Grants by guest or role and key; what one guest has, itself and by its roles, or of one key, when given."""
         with self._store.read() as connection:
             if guest is not None:
-                get_guest(connection, guest)
+                holder = get_holder(connection, guest)
             if key is not None:
                 get_key(connection, key)
-            rows = list_grants(connection, guest, key)
-        used = {name: self._workers.operations_used(name) for name in {row.guest for row in rows if row.budget_id}}
-        return tuple(with_use(row, used.get(row.guest, {})) for row in rows)
+            if guest is None:
+                rows = list_grants(connection, key)
+            elif holder.role:
+                rows = tuple(row for row in list_grants(connection, key) if row.role == holder.role.name)
+            else:
+                rows = list_held(connection, guest, key)
+        counted = {row.guest for row in rows if row.guest and row.budget_id}
+        used = {name: self._workers.operations_used(name) for name in counted}
+        return tuple(with_use(row, used.get(row.guest or "", {})) for row in rows)
 
 
 def with_use(grant: GrantRow, used: Mapping[int, int]) -> GrantRow:
     """The grant with what its guest's worker has counted, where there is one to ask."""
     return replace(grant, ops_used=used.get(grant.budget_id, grant.ops_used))
+
+
+def check_single(
+    connection: sa.Connection, guest_rows: Sequence[int], key_rows: Sequence[int], but_role: int | None = None
+) -> None:
+    """Refuse a second grant of one key to one guest: which of the two would hold?
+
+    Raises:
+        AlreadyExistsError: one of the guests has one of the keys, by another grant than those of *but_role*.
+    """
+    double = find_double(connection, guest_rows, key_rows, but_role)
+    if double is None:
+        return
+    guest, key, holder = double
+    by = f" by role '{holder.removeprefix(ROLE_MARK)}'" if holder.startswith(ROLE_MARK) else ""
+    raise AlreadyExistsError(
+        f"guest '{guest}' has key '{key}'{by} already",
+        f"a guest has a key by one grant only: vmm-keystore grant remove {holder} {key} takes that one",
+    )
+
+
+def check_room(connection: sa.Connection, holder: Holder, more: int) -> None:
+    """Refuse more budgets than a guest has counters for.
+
+    Raises:
+        StateError: one of the holder's guests has no room for *more*.
+    """
+    counts = count_budgets(connection, holder.guest_rows)
+    for guest, row in zip(holder.guests, holder.guest_rows, strict=True):
+        if counts.get(row, 0) + more > BUDGETS_MAX:
+            raise StateError(
+                f"guest '{guest}' has {counts[row]} grants with a bound on operations, {BUDGETS_MAX} is the most",
+                "grant without --max-ops and --max-rate, or remove another such grant",
+            )
+
+
+def _named(holder: Holder) -> str:
+    return f"role '{holder.role.name}'" if holder.role else f"guest '{holder.name}'"

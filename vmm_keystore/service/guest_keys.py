@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 
 from vmm_keystore.policy.grant import PermittedKey
 from vmm_keystore.service.ports import Guest, KeyLoad
-from vmm_keystore.store.grants import SealedVersion, permitted_versions, spend_budgets, spent_budgets
+from vmm_keystore.store.budgets import spend_budgets, spent_budgets
+from vmm_keystore.store.grants import SealedVersion, permitted_versions
 from vmm_keystore.store.guests import list_guests
 from vmm_keystore.store.keys import key_labels, take_nonce_lease
 from vmm_keystore.store.store import Store

@@ -29,6 +29,7 @@ from vmm_keystore.service.guest_keys import KeyLabels
 from vmm_keystore.service.guests import Guests
 from vmm_keystore.service.keys import Keys
 from vmm_keystore.service.ports import CustodianStatus, GuestWorkers, KeyCustodian
+from vmm_keystore.service.roles import Roles
 from vmm_keystore.store.store import Store
 
 
@@ -73,6 +74,7 @@ class Keystore:
         self.guests = Guests(store, workers, self._changes)
         self.keys = Keys(store, custodian, self._changes, labels)
         self.grants = Grants(store, workers, self._changes)
+        self.roles = Roles(store, self._changes)
 
     def recover(self) -> None:
         """Finish what an earlier daemon did not live to finish; once, before the first request."""

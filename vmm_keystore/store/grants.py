@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Grants in the store, and what they add up to for one guest."""
 
-import secrets
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,26 +9,42 @@ import sqlalchemy as sa
 from vmm_keystore.errors import NotFoundError
 from vmm_keystore.policy.grant import Permission, PermittedKey
 from vmm_keystore.policy.vocabulary import KeyState
+from vmm_keystore.store.budgets import open_budgets
 from vmm_keystore.store.guests import get_guest
+from vmm_keystore.store.holdings import ROLE_MARK, guest_row_of, holdings_of
 from vmm_keystore.store.keys import get_key
-from vmm_keystore.store.tables import grant_uids, grants, guests, key_versions, keys
+from vmm_keystore.store.roles import RoleRow, get_role
+from vmm_keystore.store.tables import budgets, grant_uids, grants, guests, key_versions, keys, roles
 
-BUDGET_ID_BITS = 63
-"""Chosen at random: no grant ever finds the counters of another one."""
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who a grant is made to: a guest, or a role with its guests."""
+
+    name: str
+    guests: tuple[str, ...]
+    guest_rows: tuple[int, ...]
+    role: RoleRow | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class GrantRow:
-    """A grant as stored."""
+    """A grant as stored: to *guest*, or to *role*; both where it was asked what a guest has."""
 
     row_id: int
-    guest: str
+    guest: str | None
+    role: str | None
     key: str
     permission: Permission
     created_s: int
     budget_id: int
     ops_used: int
-    """Of its budget; some of them may only have been leased to the worker."""
+    """Of the guest's budget; some of them may only have been leased to its worker."""
+
+    @property
+    def holder(self) -> str:
+        """Guest, or role with its mark."""
+        return self.guest or f"{ROLE_MARK}{self.role}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,82 +64,126 @@ _PERMISSION = (
     grants.c.input_bytes_max,
     grants.c.ops_max,
     grants.c.ops_a_second,
-    grants.c.budget_id,
 )
+_BUDGET = (budgets.c.budget_id, budgets.c.ops_used)
 
 
-def insert_grant(connection: sa.Connection, guest: str, key: str, permission: Permission, now_s: int) -> None:
-    """Grant *key* to *guest*; there must be no grant for the two yet."""
+def get_holder(connection: sa.Connection, name: str) -> Holder:
+    """Find a guest, or with ``@`` before its name a role.
+
+    Raises:
+        NotFoundError: there is none.
+    """
+    if name.startswith(ROLE_MARK):
+        role = get_role(connection, name.removeprefix(ROLE_MARK))
+        return Holder(name, role.guests, role.guest_rows, role)
+    return Holder(name, (name,), (get_guest(connection, name).row_id,))
+
+
+def insert_grant(connection: sa.Connection, holder: Holder, key_row: int, permission: Permission, now_s: int) -> None:
+    """Grant a key; none of the holder's guests has one of it yet."""
     statement = grants.insert().values(
-        guest=get_guest(connection, guest).row_id,
-        key=get_key(connection, key).row_id,
+        guest=None if holder.role else holder.guest_rows[0],
+        role=holder.role.row_id if holder.role else None,
+        key=key_row,
         op_mask=permission.op_mask,
         mechanism_mask=permission.mechanism_mask,
         not_before_s=permission.not_before_s,
         not_after_s=permission.not_after_s,
         input_bytes_max=permission.input_bytes_max,
-        created_s=now_s,
         ops_max=permission.ops_max,
         ops_a_second=permission.ops_a_second,
-        budget_id=secrets.randbits(BUDGET_ID_BITS) or 1 if permission.has_budget else None,
+        created_s=now_s,
     )
     row = connection.execute(statement.returning(grants.c.id)).scalar_one()
     if permission.uids:
         connection.execute(grant_uids.insert(), [{"grant": row, "uid": uid} for uid in permission.uids])
+    if permission.has_budget:
+        open_budgets(connection, [(row, guest) for guest in holder.guest_rows])
 
 
-def list_grants(connection: sa.Connection, guest: str | None = None, key: str | None = None) -> tuple[GrantRow, ...]:
-    """Grants by guest and key, of one guest or key only when given."""
+def list_grants(connection: sa.Connection, key: str | None = None) -> tuple[GrantRow, ...]:
+    """Every grant once, by guest, then role, then key; of one key only when given."""
     statement = (
-        sa.select(grants.c.id, guests.c.name, keys.c.label, grants.c.created_s, grants.c.ops_used, *_PERMISSION)
+        sa.select(
+            grants.c.id,
+            guests.c.name.label("guest"),
+            roles.c.name.label("role"),
+            keys.c.label,
+            grants.c.created_s,
+            *_PERMISSION,
+            *_BUDGET,
+        )
         .select_from(grants)
-        .join(guests, guests.c.id == grants.c.guest)
+        .outerjoin(guests, guests.c.id == grants.c.guest)
+        .outerjoin(roles, roles.c.id == grants.c.role)
         .join(keys, keys.c.id == grants.c.key)
-        .order_by(guests.c.name, keys.c.label)
+        .outerjoin(budgets, sa.and_(budgets.c.grant == grants.c.id, budgets.c.guest == grants.c.guest))
+        .order_by(guests.c.name.is_(None), guests.c.name, roles.c.name, keys.c.label)
     )
-    if guest is not None:
-        statement = statement.where(guests.c.name == guest)
     if key is not None:
         statement = statement.where(keys.c.label == key)
-    rows = connection.execute(statement).all()
-    uids = _uids(connection, guest)
-    return tuple(
-        GrantRow(
-            row.id,
-            row.name,
-            row.label,
-            _permission(row, uids.get(row.id, ())),
-            row.created_s,
-            row.budget_id or 0,
-            row.ops_used,
+    return _rows(connection, statement)
+
+
+def list_held(connection: sa.Connection, guest: str, key: str | None = None) -> tuple[GrantRow, ...]:
+    """What a guest has, itself and by its roles, by key; of one key only when given."""
+    held = holdings_of(guest_row_of(guest))
+    statement = (
+        sa.select(
+            grants.c.id,
+            sa.literal(guest).label("guest"),
+            roles.c.name.label("role"),
+            keys.c.label,
+            grants.c.created_s,
+            *_PERMISSION,
+            *_BUDGET,
         )
-        for row in rows
+        .select_from(held)
+        .join(grants, grants.c.id == held.c.grant)
+        .outerjoin(roles, roles.c.id == grants.c.role)
+        .join(keys, keys.c.id == grants.c.key)
+        .outerjoin(budgets, sa.and_(budgets.c.grant == grants.c.id, budgets.c.guest == held.c.guest))
+        .order_by(keys.c.label)
     )
+    if key is not None:
+        statement = statement.where(keys.c.label == key)
+    return _rows(connection, statement)
 
 
-def find_grant(connection: sa.Connection, guest: str, key: str) -> GrantRow | None:
-    """Return the grant of *key* to *guest*, if there is one."""
-    found = list_grants(connection, guest, key)
-    return found[0] if found else None
+def list_of_role(connection: sa.Connection, role: str) -> tuple[GrantRow, ...]:
+    """What is granted to a role, by key."""
+    return tuple(row for row in list_grants(connection) if row.role == role)
 
 
-def delete_grant(connection: sa.Connection, guest: str, key: str) -> GrantRow:
-    """Take *key* from *guest*; return what it was.
+def find_grant(connection: sa.Connection, holder: str, key: str) -> GrantRow | None:
+    """Return the grant of *key* made to just this guest, or role with its mark, if there is one."""
+    return next((row for row in list_grants(connection, key) if row.holder == holder), None)
+
+
+def delete_grant(connection: sa.Connection, holder: Holder, key: str) -> GrantRow:
+    """Take *key* from a guest or role; return what it was.
 
     Raises:
-        NotFoundError: no such guest, key or grant.
+        NotFoundError: no such key or grant.
     """
-    get_guest(connection, guest)
     get_key(connection, key)
-    found = find_grant(connection, guest, key)
+    found = find_grant(connection, holder.name, key)
     if found is None:
-        raise NotFoundError(f"guest '{guest}' has no grant of key '{key}'", "vmm-keystore grant list shows them")
+        kind = "role" if holder.role else "guest"
+        by_role = () if holder.role else list_held(connection, holder.name, key)
+        hint = "vmm-keystore grant list shows them"
+        if by_role:
+            hint = f"it has it by role '{by_role[0].role}': vmm-keystore role unassign takes that"
+        name = holder.role.name if holder.role else holder.name
+        raise NotFoundError(f"{kind} '{name}' has no grant of key '{key}'", hint)
     connection.execute(grants.delete().where(grants.c.id == found.row_id))
     return found
 
 
 def permitted_versions(connection: sa.Connection, guest: str) -> tuple[SealedVersion, ...]:
     """Key versions that *guest* may use, ordered by key id, then version; destroyed ones never."""
+    held = holdings_of(guest_row_of(guest))
     statement = (
         sa.select(
             key_versions.c.id,
@@ -138,16 +196,18 @@ def permitted_versions(connection: sa.Connection, guest: str) -> tuple[SealedVer
             keys.c.label,
             grants.c.id.label("grant_id"),
             *_PERMISSION,
+            *_BUDGET,
         )
-        .select_from(key_versions)
-        .join(keys, keys.c.id == key_versions.c.key)
-        .join(grants, grants.c.key == keys.c.id)
-        .join(guests, guests.c.id == grants.c.guest)
-        .where(guests.c.name == guest, key_versions.c.state != KeyState.DESTROYED)
+        .select_from(held)
+        .join(grants, grants.c.id == held.c.grant)
+        .join(keys, keys.c.id == grants.c.key)
+        .join(key_versions, key_versions.c.key == keys.c.id)
+        .outerjoin(budgets, sa.and_(budgets.c.grant == grants.c.id, budgets.c.guest == held.c.guest))
+        .where(key_versions.c.state != KeyState.DESTROYED)
         .order_by(keys.c.key_id, key_versions.c.version)
     )
     rows = connection.execute(statement).all()
-    uids = _uids(connection, guest)
+    uids = _uids(connection, [row.grant_id for row in rows])
     return tuple(
         SealedVersion(
             row.id,
@@ -167,24 +227,22 @@ def permitted_versions(connection: sa.Connection, guest: str) -> tuple[SealedVer
     )
 
 
-def count_budgets(connection: sa.Connection, guest: str) -> int:
-    """How many grants of *guest* have a budget."""
-    statement = sa.select(sa.func.count(grants.c.budget_id)).join(guests, guests.c.id == grants.c.guest)
-    return int(connection.execute(statement.where(guests.c.name == guest)).scalar_one())
-
-
-def spent_budgets(connection: sa.Connection, guest: str) -> dict[int, int]:
-    """Operations that count as used, by budget, of one guest's grants."""
-    statement = sa.select(grants.c.budget_id, grants.c.ops_used).join(guests, guests.c.id == grants.c.guest)
-    statement = statement.where(guests.c.name == guest, grants.c.budget_id.is_not(None))
-    return {row.budget_id: row.ops_used for row in connection.execute(statement)}
-
-
-def spend_budgets(connection: sa.Connection, used: Mapping[int, int], *, only_more: bool) -> None:
-    """Set how many operations of each budget count as used; with *only_more* never fewer than before."""
-    for budget_id, count in used.items():
-        statement = grants.update().where(grants.c.budget_id == budget_id).values(ops_used=count)
-        connection.execute(statement.where(grants.c.ops_used < count) if only_more else statement)
+def _rows(connection: sa.Connection, statement: sa.Select[*tuple[Any, ...]]) -> tuple[GrantRow, ...]:
+    rows = connection.execute(statement).all()
+    uids = _uids(connection, [row.id for row in rows])
+    return tuple(
+        GrantRow(
+            row.id,
+            row.guest,
+            row.role,
+            row.label,
+            _permission(row, uids.get(row.id, ())),
+            row.created_s,
+            row.budget_id or 0,
+            row.ops_used or 0,
+        )
+        for row in rows
+    )
 
 
 def _permission(row: sa.Row[*tuple[Any, ...]], uids: tuple[int, ...]) -> Permission:
@@ -200,13 +258,11 @@ def _permission(row: sa.Row[*tuple[Any, ...]], uids: tuple[int, ...]) -> Permiss
     )
 
 
-def _uids(connection: sa.Connection, guest: str | None) -> dict[int, tuple[int, ...]]:
-    """Named uids by grant row, of one guest's grants or of all."""
-    statement = sa.select(grant_uids.c.grant, grant_uids.c.uid).order_by(grant_uids.c.uid)
-    if guest is not None:
-        statement = statement.join(grants, grants.c.id == grant_uids.c.grant)
-        statement = statement.join(guests, guests.c.id == grants.c.guest).where(guests.c.name == guest)
+def _uids(connection: sa.Connection, grant_rows: list[int]) -> dict[int, tuple[int, ...]]:
+    """Named uids by grant row. Few grants name any: without a condition there is nothing to split."""
+    wanted = frozenset(grant_rows)
     found: dict[int, tuple[int, ...]] = {}
-    for grant, uid in connection.execute(statement):
-        found[grant] = (*found.get(grant, ()), uid)
+    for grant, uid in connection.execute(sa.select(grant_uids.c.grant, grant_uids.c.uid).order_by(grant_uids.c.uid)):
+        if grant in wanted:
+            found[grant] = (*found.get(grant, ()), uid)
     return found

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from vmm_keystore.errors import NotFoundError
-from vmm_keystore.store.tables import grants, guests
+from vmm_keystore.store.tables import grants, guests, role_members
 
 
 @dataclass(frozen=True, slots=True)
 class GuestRow:
-    """A guest as stored, with how many grants it has."""
+    """A guest as stored, with how many grants it has, itself and by its roles."""
 
     row_id: int
     name: str
@@ -64,13 +64,15 @@ def delete_guest(connection: sa.Connection, name: str) -> int:
 
 
 def _query() -> sa.Select[int, str, str, int | None, int, int]:
-    grant_count = (
+    own = sa.select(sa.func.count()).where(grants.c.guest == guests.c.id).scalar_subquery()
+    by_role = (
         sa.select(sa.func.count())
-        .select_from(grants)
-        .where(grants.c.guest == guests.c.id)
+        .select_from(role_members)
+        .join(grants, grants.c.role == role_members.c.role)
+        .where(role_members.c.guest == guests.c.id)
         .scalar_subquery()
-        .label("grant_count")
     )
+    grant_count = (own + by_role).label("grant_count")
     return sa.select(guests.c.id, guests.c.name, guests.c.socket, guests.c.owner_uid, guests.c.created_s, grant_count)
 
 

@@ -7,6 +7,7 @@ import sqlalchemy as sa
 
 from vmm_keystore.errors import NonceLeasesUsedUpError, NotFoundError
 from vmm_keystore.policy.vocabulary import KeyState, KeyType
+from vmm_keystore.store.holdings import holdings
 from vmm_keystore.store.tables import grants, guests, key_versions, keys
 
 FIRST_LEASE = 1
@@ -171,9 +172,12 @@ def _load(connection: sa.Connection, condition: sa.ColumnElement[bool]) -> tuple
     )
     for key, *fields in connection.execute(version_query):
         versions[key].append(VersionRow(*fields))
+    held = holdings()
     name_query = (
         sa.select(grants.c.key, guests.c.name)
-        .join(guests)
+        .select_from(held)
+        .join(grants, grants.c.id == held.c.grant)
+        .join(guests, guests.c.id == held.c.guest)
         .join(keys, keys.c.id == grants.c.key)
         .where(condition)
         .order_by(guests.c.name)

@@ -12,8 +12,13 @@ from sqlalchemy import Connection
 from vmm_keystore.errors import StoreDamagedError, StoreNewerError
 
 
-def migrate(connection: Connection, path: Path) -> str:
-    """Run the missing migrations inside the connection's transaction; return the revision reached.
+def migrate(connection: Connection, path: Path, target: str = "head") -> str:
+    """Run the missing migrations inside the connection's transaction; return the newest revision.
+
+    Args:
+        connection: the writer's.
+        path: of the file, for messages.
+        target: revision to stop at, for tests of what older versions left.
 
     Raises:
         StoreNewerError: the store has a revision this version does not know.
@@ -32,5 +37,5 @@ def migrate(connection: Connection, path: Path) -> str:
         )
     head = script.get_current_head() or ""
     if present != (head,):
-        command.upgrade(config, "head")
+        command.upgrade(config, target)
     return head

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    CheckConstraint,
     Column,
     Dialect,
     ForeignKey,
@@ -28,6 +29,7 @@ metadata = MetaData(
         "pk": "pk_%(table_name)s",
         "fk": "fk_%(table_name)s_%(column_0_name)s",
         "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
         "ix": "ix_%(table_name)s_%(column_0_name)s",
     }
 )
@@ -95,25 +97,41 @@ key_versions = Table(
     UniqueConstraint("key", "version"),
 )
 
+# What a guest may be: what is granted to a role, each of its members has.
+roles = Table(
+    "roles",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", String(63), nullable=False, unique=True),
+    Column("created_s", BigInteger, nullable=False),
+)
+
+role_members = Table(
+    "role_members",
+    metadata,
+    Column("role", ForeignKey("roles.id", ondelete="CASCADE"), primary_key=True),
+    Column("guest", ForeignKey("guests.id", ondelete="CASCADE"), primary_key=True, index=True),
+)
+
+# To a guest or to a role.
 grants = Table(
     "grants",
     metadata,
     Column("id", Integer, primary_key=True),
-    Column("guest", ForeignKey("guests.id", ondelete="CASCADE"), nullable=False),
+    Column("guest", ForeignKey("guests.id", ondelete="CASCADE")),
+    Column("role", ForeignKey("roles.id", ondelete="CASCADE")),
     Column("key", ForeignKey("keys.id"), nullable=False, index=True),
     Column("op_mask", BigInteger, nullable=False),
     Column("mechanism_mask", BigInteger, nullable=False),
     Column("input_bytes_max", BigInteger, nullable=False),
     Column("not_before_s", BigInteger, nullable=False),
     Column("not_after_s", BigInteger, nullable=False),
+    Column("ops_max", BigInteger, nullable=False),
+    Column("ops_a_second", BigInteger, nullable=False),
     Column("created_s", BigInteger, nullable=False),
-    Column("ops_max", BigInteger, nullable=False, server_default="0"),
-    Column("ops_a_second", BigInteger, nullable=False, server_default="0"),
-    # Of the budget, where there is one; never given to another grant. Operations that count as used: some of them may
-    # only have been leased to the worker.
-    Column("budget_id", BigInteger, unique=True),
-    Column("ops_used", BigInteger, nullable=False, server_default="0"),
     UniqueConstraint("guest", "key"),
+    UniqueConstraint("role", "key"),
+    CheckConstraint("(guest IS NULL) <> (role IS NULL)", name="holder"),
 )
 
 grant_uids = Table(
@@ -121,6 +139,17 @@ grant_uids = Table(
     metadata,
     Column("grant", ForeignKey("grants.id", ondelete="CASCADE"), primary_key=True),
     Column("uid", BigInteger, primary_key=True),
+)
+
+# Of each guest under a grant that bounds operations. The id is never given to another one. Of the operations that count
+# as used some may only have been leased to the worker.
+budgets = Table(
+    "budgets",
+    metadata,
+    Column("grant", ForeignKey("grants.id", ondelete="CASCADE"), primary_key=True),
+    Column("guest", ForeignKey("guests.id", ondelete="CASCADE"), primary_key=True, index=True),
+    Column("budget_id", BigInteger, nullable=False, unique=True),
+    Column("ops_used", BigInteger, nullable=False),
 )
 
 # Admin changes whose audit line may not be durable yet; numbers are never reused.

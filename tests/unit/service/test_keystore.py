@@ -294,7 +294,9 @@ def test_budgets_have_room_in_the_guest_or_are_refused(granted: FakeDaemon, monk
         granted.keystore.keys.generate(ROOT, label, KeyType.ED25519, activate=True)
     granted.keystore.grants.add(ROOT, GrantRequest("vm1", "a", [Op.SIGN], ops_max=5))
     granted.keystore.grants.add(ROOT, GrantRequest("vm1", "b", [Op.SIGN], ops_a_second=5))
-    with pytest.raises(StateError, match="guest 'vm1' has 2 grants with a bound on operations") as refused:
+    with pytest.raises(
+        StateError, match="guest 'vm1' has 2 grants with a bound on operations, 2 is the most"
+    ) as refused:
         granted.keystore.grants.add(ROOT, GrantRequest("vm1", "c", [Op.SIGN], ops_max=5))
     assert "without --max-ops" in refused.value.hint
     granted.keystore.grants.add(ROOT, GrantRequest("vm1", "c", [Op.SIGN]))

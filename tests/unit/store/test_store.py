@@ -28,7 +28,8 @@ from vmm_keystore.errors import (
 )
 from vmm_keystore.policy.grant import Permission
 from vmm_keystore.policy.vocabulary import KeyState, KeyType
-from vmm_keystore.store import grants, guests, keys, pending
+from vmm_keystore.store import grants, guests, keys, pending, sqlite
+from vmm_keystore.store.schema import migrate
 from vmm_keystore.store.state_dir import StateDir
 from vmm_keystore.store.store import Store
 from vmm_keystore.store.tables import key_versions, metadata
@@ -59,7 +60,8 @@ def add_granted_key(store: Store) -> None:
     add_key(store)
     with store.write() as connection:
         guests.insert_guest(connection, "vm1", "/run/vm1.sock", 1000, 101)
-        grants.insert_grant(connection, "vm1", "web", GRANT, 102)
+        key = keys.get_key(connection, "web")
+        grants.insert_grant(connection, grants.get_holder(connection, "vm1"), key.row_id, GRANT, 102)
 
 
 def test_what_was_written_is_there_after_reopening(path: Path) -> None:
@@ -79,7 +81,7 @@ def test_what_was_written_is_there_after_reopening(path: Path) -> None:
         assert version.sealed == SEALED
         assert version.permitted.permission == Permission(op_mask=0x10, mechanism_mask=0x2, uids=(3, 7))
         assert grants.find_grant(connection, "vm1", "web") == grants.GrantRow(
-            1, "vm1", "web", Permission(op_mask=0x10, mechanism_mask=0x2, uids=(3, 7)), 102, 0, 0
+            1, "vm1", None, "web", Permission(op_mask=0x10, mechanism_mask=0x2, uids=(3, 7)), 102, 0, 0
         )
 
 
@@ -87,6 +89,39 @@ def test_migrations_make_the_tables(store: Store) -> None:
     """The schema the migrations build is the one the code believes in."""
     with store.read() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+
+
+def test_store_of_the_first_schema_keeps_everything(path: Path) -> None:
+    """What a store of every released schema holds is there, whole, in this one; and it is migrated once."""
+    engine = sqlite.open_engine(path)
+    with engine.connect().execution_options(**{sqlite.WRITE_OPTION: True}) as connection, connection.begin():
+        sqlite.mark(connection)
+        migrate(connection, path, "r0001")
+        for statement in (
+            "INSERT INTO guests VALUES (3, 'vm1', '/run/vm1.sock', 1000, 101), (4, 'vm2', '/run/vm2.sock', NULL, 102)",
+            "INSERT INTO keys VALUES (5, x'000102030405060708090a0b0c0d0e0f', 'web', 'aes-256', 1, 100)",
+            "INSERT INTO key_versions VALUES (6, 5, 1, 'active', x'5345', NULL, 9, 100, 100)",
+            "INSERT INTO grants VALUES (7, 3, 5, 16, 2, 64, 10, 20, 103), (8, 4, 5, 16, 2, 0, 0, 0, 104)",
+            "INSERT INTO grant_uids VALUES (7, 3), (7, 9)",
+            "INSERT INTO pending_audit VALUES (41, '{}')",
+        ):
+            connection.exec_driver_sql(statement)
+    engine.dispose()
+    bounds = Permission(16, 2, not_before_s=10, not_after_s=20, input_bytes_max=64, uids=(3, 9))
+    for _ in range(2):
+        with Store(path) as store, store.read() as connection:
+            assert store.schema == "r0002"
+            assert grants.list_grants(connection) == (
+                grants.GrantRow(7, "vm1", None, "web", bounds, 103, 0, 0),
+                grants.GrantRow(8, "vm2", None, "web", Permission(16, 2), 104, 0, 0),
+            )
+            (version,) = grants.permitted_versions(connection, "vm1")
+            assert (version.sealed, version.permitted.permission) == (b"SE", bounds)
+            assert keys.get_key(connection, "web").guests == ("vm1", "vm2")
+            assert [row.grant_count for row in guests.list_guests(connection)] == [1, 1]
+            assert pending.list_pending(connection) == ((41, "{}"),)
+            assert connection.exec_driver_sql("PRAGMA foreign_key_check").all() == []
+            assert compare_metadata(MigrationContext.configure(connection), metadata) == []
 
 
 def test_durability_settings_are_in_force(store: Store) -> None:

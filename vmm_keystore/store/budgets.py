@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Counters of operations in the store: one for each guest under each grant that bounds them."""
+
+import secrets
+from collections.abc import Mapping, Sequence
+
+import sqlalchemy as sa
+
+from vmm_keystore.store.holdings import guest_row_of
+from vmm_keystore.store.tables import budgets
+
+ID_BITS = 63
+"""Ids are chosen at random: no grant ever finds the counters of another one in state memory."""
+
+
+def open_budgets(connection: sa.Connection, pairs: Sequence[tuple[int, int]]) -> None:
+    """Add a budget for each grant row and guest row; there is none yet, and the grant bounds operations."""
+    rows = [
+        {"grant": grant, "guest": guest, "budget_id": secrets.randbits(ID_BITS) or 1, "ops_used": 0}
+        for grant, guest in pairs
+    ]
+    if rows:
+        connection.execute(budgets.insert(), rows)
+
+
+def close_budgets(connection: sa.Connection, grant_rows: Sequence[int], guest_row: int) -> None:
+    """Drop the budgets that one guest has under grants it loses."""
+    connection.execute(budgets.delete().where(budgets.c.guest == guest_row, budgets.c.grant.in_(grant_rows)))
+
+
+def count_budgets(connection: sa.Connection, guest_rows: Sequence[int]) -> dict[int, int]:
+    """How many budgets each guest row has, where it has any."""
+    count = sa.func.count().label("budget_count")
+    statement = sa.select(budgets.c.guest, count).group_by(budgets.c.guest)
+    if len(guest_rows) == 1:
+        statement = statement.where(budgets.c.guest == guest_rows[0])
+    wanted = frozenset(guest_rows)
+    return {row.guest: row.budget_count for row in connection.execute(statement) if row.guest in wanted}
+
+
+def spent_budgets(connection: sa.Connection, guest: str) -> dict[int, int]:
+    """Operations that count as used, by budget id, of one guest."""
+    statement = sa.select(budgets.c.budget_id, budgets.c.ops_used).where(budgets.c.guest == guest_row_of(guest))
+    return {row.budget_id: row.ops_used for row in connection.execute(statement)}
+
+
+def spend_budgets(connection: sa.Connection, used: Mapping[int, int], *, only_more: bool) -> None:
+    """Set how many operations of each budget count as used; with *only_more* never fewer than before."""
+    for budget_id, count in used.items():
+        statement = budgets.update().where(budgets.c.budget_id == budget_id).values(ops_used=count)
+        connection.execute(statement.where(budgets.c.ops_used < count) if only_more else statement)

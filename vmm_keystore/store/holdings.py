@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which guest holds which grant: its own, and those of its roles. A guest has a key by one grant at most."""
+
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+
+from vmm_keystore.store.tables import grants, guests, keys, role_members, roles
+
+ROLE_MARK = "@"
+"""Where a holder is named, a role has this before its name; no guest's name begins so."""
+
+
+def holdings() -> sa.Subquery:
+    """Pairs of ``grant`` and ``guest``."""
+    own = sa.select(grants.c.id.label("grant"), grants.c.guest).where(grants.c.guest.is_not(None))
+    by_role = sa.select(grants.c.id.label("grant"), role_members.c.guest).join(
+        role_members, role_members.c.role == grants.c.role
+    )
+    return sa.union_all(own, by_role).subquery("holdings")
+
+
+def holdings_of(guest_row: int | sa.ScalarSelect[int]) -> sa.Subquery:
+    """The same of one guest: without a look at anybody else's."""
+    own = sa.select(grants.c.id.label("grant"), grants.c.guest).where(grants.c.guest == guest_row)
+    by_role = (
+        sa.select(grants.c.id.label("grant"), role_members.c.guest)
+        .join(role_members, role_members.c.role == grants.c.role)
+        .where(role_members.c.guest == guest_row)
+    )
+    return sa.union_all(own, by_role).subquery("holdings")
+
+
+def guest_row_of(name: str) -> sa.ScalarSelect[int]:
+    """Row of the guest *name*, NULL when there is none."""
+    return sa.select(guests.c.id).where(guests.c.name == name).scalar_subquery()
+
+
+def find_double(
+    connection: sa.Connection, guest_rows: Sequence[int], key_rows: Sequence[int], but_role: int | None = None
+) -> tuple[str, str, str] | None:
+    """Look for one of *guest_rows* that holds one of *key_rows* already, by another grant than those of *but_role*.
+
+    Returns:
+        Guest, key and holder of one such grant.
+    """
+    held = holdings()
+    for part in _parts(guest_rows):
+        statement = (
+            sa.select(guests.c.name, keys.c.label, roles.c.name.label("role"))
+            .select_from(held)
+            .join(grants, grants.c.id == held.c.grant)
+            .join(guests, guests.c.id == held.c.guest)
+            .join(keys, keys.c.id == grants.c.key)
+            .outerjoin(roles, roles.c.id == grants.c.role)
+            .where(held.c.guest.in_(part), grants.c.key.in_(key_rows))
+        )
+        if but_role is not None:
+            statement = statement.where(sa.or_(grants.c.role.is_(None), grants.c.role != but_role))
+        found = connection.execute(statement.limit(1)).first()
+        if found is not None:
+            return found.name, found.label, f"{ROLE_MARK}{found.role}" if found.role else found.name
+    return None
+
+
+def _parts(rows: Sequence[int], size: int = 500) -> list[Sequence[int]]:
+    """In pieces that one statement takes."""
+    return [rows[start : start + size] for start in range(0, len(rows), size)]

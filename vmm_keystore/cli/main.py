@@ -10,6 +10,7 @@ import sys
 import typer
 
 from vmm_keystore.cli import (
+    apply,
     audit,
     completion,
     doctor,
@@ -49,6 +50,7 @@ app.add_typer(key.app, name="key")
 app.add_typer(grant.app, name="grant")
 app.add_typer(role.app, name="role")
 app.add_typer(audit.app, name="audit")
+apply.register(app)
 qemu_args.register(app)
 status.register(app)
 doctor.register(app)

@@ -50,7 +50,7 @@ async def _on_keystore_error(request: Request, error: Exception) -> Response:  #
 async def _on_validation_error(request: Request, error: Exception) -> Response:  # noqa: ARG001
     assert isinstance(error, RequestValidationError)  # noqa: S101 -- what it was registered for
     first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"] if part not in {"body", "query", "path"})
+    where = ".".join(str(part) for part in first["loc"] if part not in {"body", "query", "path", "declaration"})
     # Never the input itself: it may be what somebody took for the right place of a secret.
     message, _, hint = str(first["msg"]).removeprefix("Value error, ").partition("; ")
     message = message[:1].lower() + message[1:]

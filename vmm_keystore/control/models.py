@@ -218,10 +218,9 @@ class KeyList(Model):
 # GET /v1/grants/{guest}/{key}/explain?op=OP[&mechanism=&version=&uid=&input_bytes=&at=]
 
 
-class GrantCreate(Model):
-    """A new grant; *mechanisms* default to those of the key type that need not be named."""
+class GrantTerms(Model):
+    """What a grant allows; *mechanisms* default to those of the key type that need not be named."""
 
-    guest: HolderName
     key: Name
     ops: list[OpWord] = Field(min_length=1)
     mechanisms: list[MechanismWord] | None = None
@@ -231,6 +230,12 @@ class GrantCreate(Model):
     uids: list[Uid] = Field(default_factory=list, max_length=8)
     ops_max: Annotated[int, Field(ge=1, le=2**53)] | None = None
     ops_per_second: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+
+
+class GrantCreate(GrantTerms):
+    """A new grant to a guest or ``@role``."""
+
+    guest: HolderName
 
 
 class GrantInfo(Model):

@@ -14,6 +14,7 @@ from pydantic import AwareDatetime
 
 from vmm_keystore.audit.selection import Selection
 from vmm_keystore.control import answers, models
+from vmm_keystore.control.declaration import ApplyAnswer, ApplyRequest, StepInfo, wanted_state
 from vmm_keystore.control.metrics import metrics_text
 from vmm_keystore.control.peer import peer_of
 from vmm_keystore.errors import NotAllowedError
@@ -200,6 +201,19 @@ def add_grant(body: models.GrantCreate, service: Service, caller: Caller) -> mod
 def list_grants(service: Service, guest: str | None = None, key: str | None = None) -> models.GrantList:
     """Grants by guest or role and key; of a ``@role``, or what a guest has, or of a key, when given."""
     return models.GrantList(grants=[answers.grant_info(grant) for grant in service.grants.list(guest, key)])
+
+
+@router.post("/apply")
+def apply(body: ApplyRequest, service: Service, caller: Caller) -> ApplyAnswer:
+    """Bring guests, roles, keys and grants to what a file says, all of it or nothing; in force when answered."""
+    present_keys = {key.label: key.key_type for key in service.keys.list()}
+    wanted = wanted_state(body.declaration, present_keys)
+    steps, applied = service.declarations.apply(caller, wanted, prune=body.prune, dry_run=body.dry_run)
+    return ApplyAnswer(
+        dry_run=body.dry_run,
+        steps=[StepInfo(action=s.action, subject=s.subject, key=s.key, detail=s.detail) for s in steps],
+        applied=answers.applied_to(applied),
+    )
 
 
 @router.post("/roles", status_code=201)

@@ -6,7 +6,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from vmm_keystore.control.refusal import refuse
 from vmm_keystore.errors import TooLargeError
 
-BODY_BYTES_MAX = 1024 * 1024
+BODY_BYTES_MAX = 16 * 1024 * 1024
+"""The file of ten thousand guests."""
 
 
 class SizeLimit:

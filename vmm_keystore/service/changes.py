@@ -46,11 +46,16 @@ class Change:
         self.committed = False
         self.applied: tuple[Applied, ...] = ()
         self._guests: list[str] = []
+        self._also: list[tuple[str, dict[str, Any]]] = []
         self._after: list[Callable[[], None]] = []
 
     def note(self, **detail: Any) -> None:
         """Add to the audit line what was found out under way."""
         self.detail |= detail
+
+    def also(self, action: str, **detail: Any) -> None:
+        """Name a change that this one consists of; it has an audit line of its own, before that of the whole."""
+        self._also.append((action, detail))
 
     def affects(self, *guests: str) -> None:
         """Name guests whose workers must have it before it is answered."""
@@ -62,8 +67,13 @@ class Change:
 
     @property
     def guests(self) -> tuple[str, ...]:
-        """Guests named so far."""
-        return tuple(self._guests)
+        """Guests named so far, each once."""
+        return tuple(dict.fromkeys(self._guests))
+
+    @property
+    def parts(self) -> tuple[tuple[str, dict[str, Any]], ...]:
+        """Changes that this one consists of, as named so far."""
+        return tuple(self._also)
 
     @property
     def steps(self) -> tuple[Callable[[], None], ...]:
@@ -100,6 +110,8 @@ class Changes:
             with self._store.write() as connection:
                 change = Change(connection)
                 yield change
+                for part, its_detail in change.parts:
+                    insert_pending(connection, json.dumps(_fields(actor, part, its_detail)))
                 number = insert_pending(connection, json.dumps(fields | change.detail))
             change.committed = True
             self._finish(change, number)

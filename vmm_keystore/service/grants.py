@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from vmm_keystore.errors import AlreadyExistsError, StateError
 from vmm_keystore.policy.budget import Usage
 from vmm_keystore.policy.decision import Check, PolicyRequest, checks, verdict
+from vmm_keystore.policy.desired import ROLE_MARK
 from vmm_keystore.policy.mechanisms import DEFAULT_MECHANISM, permission_for
 from vmm_keystore.policy.vocabulary import KeyState, Mechanism, Op, Status
 from vmm_keystore.service.changes import Actor, Changes
@@ -27,7 +28,7 @@ from vmm_keystore.store.grants import (
     permitted_versions,
 )
 from vmm_keystore.store.guests import get_guest
-from vmm_keystore.store.holdings import ROLE_MARK, find_double
+from vmm_keystore.store.holdings import find_double
 from vmm_keystore.store.keys import get_key
 from vmm_keystore.store.store import Store
 

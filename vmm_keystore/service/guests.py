@@ -48,30 +48,38 @@ class Guests:
             InvalidRequestError: the path cannot be a socket's.
             WorkerError: the socket cannot be made, or no worker started.
         """
-        with self._changes.attempt(actor, "guest-add", guest=guest.name, socket=guest.socket):
-            if not guest.socket.startswith("/") or os.path.normpath(guest.socket) != guest.socket:
-                raise InvalidRequestError(
-                    f"socket '{guest.socket}' is no plain absolute path", "give it from / on, without .."
-                )
-            if len(os.fsencode(guest.socket)) > SOCKET_PATH_BYTES_MAX:
-                raise InvalidRequestError(
-                    f"the socket's path is longer than {SOCKET_PATH_BYTES_MAX} bytes", "UNIX sockets take no longer one"
-                )
-            with self._changes.lock:
-                self._check_free(guest)
-                # First the socket, then the store: a guest that is stored could be served.
-                self._workers.add_guest(guest)
-                change: Change | None = None
-                try:
-                    with self._changes.begin(
-                        actor, "guest-add", guest=guest.name, socket=guest.socket, owner_uid=guest.owner_uid
-                    ) as change:
-                        insert_guest(change.connection, guest.name, guest.socket, guest.owner_uid, now_s())
-                except BaseException:
-                    if change is None or not change.committed:
-                        self._workers.remove_guest(guest.name)
-                    raise
+        with self._changes.attempt(actor, "guest-add", guest=guest.name, socket=guest.socket), self._changes.lock:
+            self.check(guest)
+            # First the socket, then the store: a guest that is stored could be served.
+            self._workers.add_guest(guest)
+            change: Change | None = None
+            try:
+                with self._changes.begin(
+                    actor, "guest-add", guest=guest.name, socket=guest.socket, owner_uid=guest.owner_uid
+                ) as change:
+                    insert_guest(change.connection, guest.name, guest.socket, guest.owner_uid, now_s())
+            except BaseException:
+                if change is None or not change.committed:
+                    self._workers.remove_guest(guest.name)
+                raise
         return self.show(guest.name)
+
+    def check(self, guest: Guest) -> None:
+        """Look whether a guest could be added.
+
+        Raises:
+            AlreadyExistsError: name or socket is taken.
+            InvalidRequestError: the path cannot be a socket's.
+        """
+        if not guest.socket.startswith("/") or os.path.normpath(guest.socket) != guest.socket:
+            raise InvalidRequestError(
+                f"socket '{guest.socket}' is no plain absolute path", "give it from / on, without .."
+            )
+        if len(os.fsencode(guest.socket)) > SOCKET_PATH_BYTES_MAX:
+            raise InvalidRequestError(
+                f"the socket's path is longer than {SOCKET_PATH_BYTES_MAX} bytes", "UNIX sockets take no longer one"
+            )
+        self._check_free(guest)
 
     def remove(self, actor: Actor, name: str) -> int:
         """Remove a guest and its grants: its front-end is disconnected, its worker gone when this returns.

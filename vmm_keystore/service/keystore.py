@@ -24,6 +24,7 @@ from vmm_keystore.errors import CustodianError
 from vmm_keystore.identity import describe_process
 from vmm_keystore.service.audit import Audit, AuditStatus
 from vmm_keystore.service.changes import Changes
+from vmm_keystore.service.declaration import Declarations
 from vmm_keystore.service.grants import Grants
 from vmm_keystore.service.guest_keys import KeyLabels
 from vmm_keystore.service.guests import Guests
@@ -75,6 +76,7 @@ class Keystore:
         self.keys = Keys(store, custodian, self._changes, labels)
         self.grants = Grants(store, workers, self._changes)
         self.roles = Roles(store, self._changes)
+        self.declarations = Declarations(store, custodian, workers, self._changes, guests=self.guests, labels=labels)
 
     def recover(self) -> None:
         """Finish what an earlier daemon did not live to finish; once, before the first request."""

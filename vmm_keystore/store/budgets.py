@@ -46,6 +46,9 @@ def spent_budgets(connection: sa.Connection, guest: str) -> dict[int, int]:
 
 def spend_budgets(connection: sa.Connection, used: Mapping[int, int], *, only_more: bool) -> None:
     """Set how many operations of each budget count as used; with *only_more* never fewer than before."""
-    for budget_id, count in used.items():
-        statement = budgets.update().where(budgets.c.budget_id == budget_id).values(ops_used=count)
-        connection.execute(statement.where(budgets.c.ops_used < count) if only_more else statement)
+    statement = budgets.update().where(budgets.c.budget_id == sa.bindparam("its_id"))
+    statement = statement.values(ops_used=sa.bindparam("count"))
+    if only_more:
+        statement = statement.where(budgets.c.ops_used < sa.bindparam("count"))
+    if used:
+        connection.execute(statement, [{"its_id": budget_id, "count": count} for budget_id, count in used.items()])

@@ -7,11 +7,12 @@ from typing import Any
 import sqlalchemy as sa
 
 from vmm_keystore.errors import NotFoundError
+from vmm_keystore.policy.desired import ROLE_MARK
 from vmm_keystore.policy.grant import Permission, PermittedKey
 from vmm_keystore.policy.vocabulary import KeyState
 from vmm_keystore.store.budgets import open_budgets
 from vmm_keystore.store.guests import get_guest
-from vmm_keystore.store.holdings import ROLE_MARK, guest_row_of, holdings_of
+from vmm_keystore.store.holdings import guest_row_of, holdings_of
 from vmm_keystore.store.keys import get_key
 from vmm_keystore.store.roles import RoleRow, get_role
 from vmm_keystore.store.tables import budgets, grant_uids, grants, guests, key_versions, keys, roles
@@ -100,6 +101,30 @@ def insert_grant(connection: sa.Connection, holder: Holder, key_row: int, permis
         connection.execute(grant_uids.insert(), [{"grant": row, "uid": uid} for uid in permission.uids])
     if permission.has_budget:
         open_budgets(connection, [(row, guest) for guest in holder.guest_rows])
+
+
+def change_grant(connection: sa.Connection, holder: Holder, grant: GrantRow, permission: Permission) -> None:
+    """Change what a grant allows; what counts as used of its budgets stays, unless it bounds operations no more."""
+    connection.execute(
+        grants.update()
+        .where(grants.c.id == grant.row_id)
+        .values(
+            op_mask=permission.op_mask,
+            mechanism_mask=permission.mechanism_mask,
+            not_before_s=permission.not_before_s,
+            not_after_s=permission.not_after_s,
+            input_bytes_max=permission.input_bytes_max,
+            ops_max=permission.ops_max,
+            ops_a_second=permission.ops_a_second,
+        )
+    )
+    connection.execute(grant_uids.delete().where(grant_uids.c.grant == grant.row_id))
+    if permission.uids:
+        connection.execute(grant_uids.insert(), [{"grant": grant.row_id, "uid": uid} for uid in permission.uids])
+    if permission.has_budget and not grant.permission.has_budget:
+        open_budgets(connection, [(grant.row_id, guest) for guest in holder.guest_rows])
+    elif grant.permission.has_budget and not permission.has_budget:
+        connection.execute(budgets.delete().where(budgets.c.grant == grant.row_id))
 
 
 def list_grants(connection: sa.Connection, key: str | None = None) -> tuple[GrantRow, ...]:

@@ -33,6 +33,11 @@ def list_guests(connection: sa.Connection) -> tuple[GuestRow, ...]:
     return tuple(_row(row) for row in connection.execute(_query().order_by(guests.c.name)))
 
 
+def guest_rows(connection: sa.Connection) -> dict[str, int]:
+    """Row of every guest by name."""
+    return {row.name: row.id for row in connection.execute(sa.select(guests.c.name, guests.c.id))}
+
+
 def find_guest(connection: sa.Connection, name: str) -> GuestRow | None:
     """Return the guest *name*, if there is one."""
     row = connection.execute(_query().where(guests.c.name == name)).first()

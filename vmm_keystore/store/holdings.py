@@ -5,10 +5,8 @@ from collections.abc import Sequence
 
 import sqlalchemy as sa
 
+from vmm_keystore.policy.desired import ROLE_MARK
 from vmm_keystore.store.tables import grants, guests, keys, role_members, roles
-
-ROLE_MARK = "@"
-"""Where a holder is named, a role has this before its name; no guest's name begins so."""
 
 
 def holdings() -> sa.Subquery:

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""POST /v1/apply: an administrator's file as it arrives, checked and put into the policy's words.
+
+Knows no route and no service.
+"""
+
+from collections.abc import Iterator
+
+from pydantic import Field
+
+from vmm_keystore.control.models import AppliedTo, GrantTerms, KeyTypeWord, Model, Name, Uid
+from vmm_keystore.errors import InvalidRequestError
+from vmm_keystore.policy.desired import ROLE_MARK, Guest, State
+from vmm_keystore.policy.grant import Permission
+from vmm_keystore.policy.mechanisms import permission_for
+from vmm_keystore.policy.vocabulary import KeyType
+
+
+class DeclaredGuest(Model):
+    """A guest, all of its roles, and all that is granted to it alone."""
+
+    socket: str = Field(pattern=r"^/", max_length=107)
+    owner_uid: Uid | None = None
+    roles: list[Name] = Field(default_factory=list)
+    grants: list[GrantTerms] = Field(default_factory=list)
+
+
+class DeclaredRole(Model):
+    """A role and all that is granted to it."""
+
+    grants: list[GrantTerms] = Field(default_factory=list)
+
+
+class DeclaredKey(Model):
+    """A key, made where there is none."""
+
+    type: KeyTypeWord
+
+
+class Declaration(Model):
+    """The file: TOML tables by name."""
+
+    guests: dict[Name, DeclaredGuest] = Field(default_factory=dict)
+    roles: dict[Name, DeclaredRole] = Field(default_factory=dict)
+    keys: dict[Name, DeclaredKey] = Field(default_factory=dict)
+
+
+class ApplyRequest(Model):
+    """Make it so; *prune* removes guests, roles and grants that it does not name, *dry_run* changes nothing."""
+
+    declaration: Declaration
+    prune: bool = False
+    dry_run: bool = False
+
+
+class StepInfo(Model):
+    """One change, in the words of the audit log."""
+
+    action: str
+    subject: str
+    key: str
+    detail: str
+
+
+class ApplyAnswer(Model):
+    """What was, or with *dry_run* would be, changed; nothing where all is as it should be."""
+
+    dry_run: bool
+    steps: list[StepInfo]
+    applied: list[AppliedTo]
+
+
+def wanted_state(declaration: Declaration, present_keys: dict[str, KeyType]) -> State:
+    """What the file wants; *present_keys* are the types of the keys that there are.
+
+    Raises:
+        InvalidRequestError: a grant does not go with its key's type, or is there twice.
+    """
+    keys = {label: key.type for label, key in declaration.keys.items()}
+    types = {**present_keys, **keys}
+    grants: dict[tuple[str, str], Permission] = {}
+    for holder, terms in _granted(declaration):
+        if (holder, terms.key) in grants:
+            raise InvalidRequestError(f"{holder} is granted key '{terms.key}' twice", "make one grant of the two")
+        if terms.key not in types:
+            raise InvalidRequestError(
+                f"{holder} is granted a key '{terms.key}' that there is not", f"add [keys.{terms.key}] with its type"
+            )
+        grants[holder, terms.key] = terms_permission(terms, types[terms.key])
+    return State(
+        guests={
+            name: Guest(guest.socket, guest.owner_uid, frozenset(guest.roles))
+            for name, guest in declaration.guests.items()
+        },
+        roles=frozenset(declaration.roles),
+        keys=keys,
+        grants=grants,
+    )
+
+
+def terms_permission(terms: GrantTerms, key_type: KeyType) -> Permission:
+    """What *terms* allow with a key of *key_type*.
+
+    Raises:
+        InvalidRequestError: operations or mechanisms do not go with it.
+    """
+    return permission_for(
+        key_type,
+        terms.ops,
+        terms.mechanisms,
+        not_before_s=int(terms.not_before.timestamp()) if terms.not_before else 0,
+        not_after_s=int(terms.not_after.timestamp()) if terms.not_after else 0,
+        input_bytes_max=terms.input_bytes_max or 0,
+        uids=terms.uids,
+        ops_max=terms.ops_max or 0,
+        ops_a_second=terms.ops_per_second or 0,
+    )
+
+
+def _granted(declaration: Declaration) -> Iterator[tuple[str, GrantTerms]]:
+    for name, role in declaration.roles.items():
+        for terms in role.grants:
+            yield ROLE_MARK + name, terms
+    for name, guest in declaration.guests.items():
+        for terms in guest.grants:
+            yield name, terms

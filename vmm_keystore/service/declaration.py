@@ -1,0 +1,262 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Making it so: an administrator's file as one change, all of it or nothing."""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from vmm_keystore.errors import KeystoreError, StateError
+from vmm_keystore.policy.desired import Guest, State, Step, plan
+from vmm_keystore.policy.grant import Permission
+from vmm_keystore.policy.vocabulary import KeyState, KeyType
+from vmm_keystore.service import ports
+from vmm_keystore.service.changes import Actor, Change, Changes
+from vmm_keystore.service.clock import now_s
+from vmm_keystore.service.grants import check_room, check_single
+from vmm_keystore.service.guest_keys import KeyLabels
+from vmm_keystore.service.guests import Guests
+from vmm_keystore.service.ports import Applied, GuestWorkers, KeyCustodian, SealedKey
+from vmm_keystore.store.grants import (
+    Holder,
+    change_grant,
+    delete_grant,
+    find_grant,
+    get_holder,
+    insert_grant,
+    list_grants,
+)
+from vmm_keystore.store.guests import delete_guest, guest_rows, insert_guest, list_guests
+from vmm_keystore.store.keys import get_key, insert_key, insert_version, list_keys
+from vmm_keystore.store.roles import (
+    add_members,
+    bounded_grants,
+    delete_role,
+    get_role,
+    granted_keys,
+    insert_role,
+    list_roles,
+    remove_members,
+)
+from vmm_keystore.store.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class NewKey:
+    """A key that was made for a step."""
+
+    key_id: bytes
+    sealed: SealedKey
+
+
+class _RehearsedError(KeystoreError):
+    """Every step was taken, and the transaction is to be forgotten."""
+
+
+class Declarations:
+    """Compares what there is with what is wanted, and changes it."""
+
+    def __init__(
+        self,
+        store: Store,
+        custodian: KeyCustodian,
+        workers: GuestWorkers,
+        changes: Changes,
+        *,
+        guests: Guests,
+        labels: KeyLabels,
+    ) -> None:
+        self._store = store
+        self._custodian = custodian
+        self._workers = workers
+        self._changes = changes
+        self._guests = guests
+        self._labels = labels
+
+    def apply(
+        self, actor: Actor, wanted: State, *, prune: bool, dry_run: bool
+    ) -> tuple[list[Step], tuple[Applied, ...]]:
+        """Bring guests, roles, keys and grants to *wanted*; in force in running guests when this returns.
+
+        Args:
+            actor: who asks.
+            wanted: what shall be.
+            prune: remove guests, roles and grants that it does not name.
+            dry_run: take every step and forget it: refused is what would be refused.
+
+        Returns:
+            The steps, and what became of them in each guest.
+
+        Raises:
+            KeystoreError: one of the steps cannot be taken; none was.
+        """
+        with self._changes.attempt(actor, "apply"), self._changes.lock:
+            with self._store.read() as connection:
+                steps = plan(read_state(connection), wanted, prune=prune)
+            if not steps:
+                return [], ()
+            if dry_run:
+                self._rehearse(steps, wanted)
+                return steps, ()
+            return steps, self._take(actor, steps, wanted)
+
+    def _rehearse(self, steps: Sequence[Step], wanted: State) -> None:
+        nothing = SealedKey(KeyType.AES_128, b"", b"")
+        new = {step.subject: NewKey(uuid.uuid4().bytes, nothing) for step in steps if step.action == "key-generate"}
+        for step in steps:
+            if step.action == "guest-add":
+                self._guests.check(_guest(step.subject, wanted))
+        with suppress(_RehearsedError), self._store.write() as connection:
+            change = Change(connection)
+            for step in steps:
+                take(change, step, wanted, new)
+            raise _RehearsedError("")
+
+    def _take(self, actor: Actor, steps: Sequence[Step], wanted: State) -> tuple[Applied, ...]:
+        new: dict[str, NewKey] = {}
+        for step in steps:
+            if step.action == "key-generate":
+                key_id = uuid.uuid4().bytes
+                new[step.subject] = NewKey(key_id, self._custodian.generate(key_id, 1, wanted.keys[step.subject]))
+        listening: list[str] = []
+        change: Change | None = None
+        try:
+            # As for a single guest: first the socket, then the store.
+            for step in steps:
+                if step.action == "guest-add":
+                    guest = _guest(step.subject, wanted)
+                    self._guests.check(guest)
+                    self._workers.add_guest(guest)
+                    listening.append(guest.name)
+            with self._changes.begin(actor, "apply", steps=len(steps)) as change:
+                for step in steps:
+                    take(change, step, wanted, new)
+                    change.also(step.action, **_fields(step))
+                    if step.action == "guest-remove":
+                        change.afterwards(lambda name=step.subject: self._workers.remove_guest(name))  # type: ignore[misc]
+                    if step.action == "key-generate":
+                        self._labels.add(new[step.subject].key_id, step.subject)
+        except BaseException:
+            if change is None or not change.committed:
+                for name in listening:
+                    self._workers.remove_guest(name)
+            raise
+        return change.applied
+
+
+def read_state(connection: sa.Connection) -> State:
+    """What there is; destroyed keys are not."""
+    roles = list_roles(connection)
+    return State(
+        guests={
+            row.name: Guest(
+                row.socket, row.owner_uid, frozenset(role.name for role in roles if row.name in role.guest_set)
+            )
+            for row in list_guests(connection)
+        },
+        roles=frozenset(role.name for role in roles),
+        keys={key.label: key.key_type for key in list_keys(connection)},
+        grants={(row.holder, row.key): row.permission for row in list_grants(connection)},
+    )
+
+
+def take(change: Change, step: Step, wanted: State, new: Mapping[str, NewKey]) -> None:
+    """Take one step in the store, with the checks that its own command makes.
+
+    Raises:
+        KeystoreError: it cannot be taken.
+    """
+    connection = change.connection
+    match step.action:
+        case "grant-remove":
+            holder = get_holder(connection, step.subject)
+            delete_grant(connection, holder, step.key)
+            change.affects(*holder.guests)
+        case "role-unassign":
+            remove_members(connection, get_role(connection, step.subject), _rows(connection, step.guests))
+            change.affects(*step.guests)
+        case "role-remove":
+            role = get_role(connection, step.subject)
+            delete_role(connection, role)
+            change.affects(*role.guests)
+        case "guest-remove":
+            delete_guest(connection, step.subject)
+        case "key-generate":
+            _insert_key(connection, step.subject, wanted.keys[step.subject], new[step.subject])
+        case "guest-add":
+            guest = wanted.guests[step.subject]
+            insert_guest(connection, step.subject, guest.socket, guest.owner_uid, now_s())
+        case "role-add":
+            insert_role(connection, step.subject, now_s())
+        case "role-assign":
+            _assign(connection, step)
+            change.affects(*step.guests)
+        case "grant-add" | "grant-change":
+            change.affects(*_grant(connection, step, wanted.grants[step.subject, step.key]).guests)
+        case _:
+            raise AssertionError(step.action)
+
+
+def _assign(connection: sa.Connection, step: Step) -> None:
+    role, rows = get_role(connection, step.subject), _rows(connection, step.guests)
+    check_single(connection, rows, granted_keys(connection, role))
+    more = len(bounded_grants(connection, role))
+    if more:
+        check_room(connection, Holder(step.subject, step.guests, rows), more)
+    add_members(connection, role, rows)
+
+
+def _grant(connection: sa.Connection, step: Step, permission: Permission) -> Holder:
+    holder, key = get_holder(connection, step.subject), get_key(connection, step.key)
+    if all(version.state == KeyState.DESTROYED for version in key.versions):
+        raise StateError(f"key '{key.label}' is destroyed", f"take it out of the file, from {step.subject}")
+    found = find_grant(connection, step.subject, step.key)
+    if found is None:
+        check_single(connection, holder.guest_rows, [key.row_id])
+    if permission.has_budget and not (found and found.permission.has_budget):
+        check_room(connection, holder, 1)
+    if found is None:
+        insert_grant(connection, holder, key.row_id, permission, now_s())
+    else:
+        change_grant(connection, holder, found, permission)
+    return holder
+
+
+def _insert_key(connection: sa.Connection, label: str, key_type: KeyType, new: NewKey) -> None:
+    now = now_s()
+    row = insert_key(connection, new.key_id, label, key_type, now)
+    insert_version(
+        connection,
+        row,
+        1,
+        state=KeyState.ACTIVE,
+        sealed=new.sealed.sealed,
+        public_der=new.sealed.public_der,
+        now_s=now,
+    )
+
+
+def _rows(connection: sa.Connection, names: Sequence[str]) -> tuple[int, ...]:
+    rows = guest_rows(connection)
+    return tuple(rows[name] for name in names)
+
+
+def _guest(name: str, wanted: State) -> ports.Guest:
+    guest = wanted.guests[name]
+    return ports.Guest(name, guest.socket, guest.owner_uid)
+
+
+def _fields(step: Step) -> dict[str, object]:
+    """Its audit line's own members, named as in the line of its own command."""
+    kind = step.action.partition("-")[0]
+    named = {"guest": "guest", "role": "role", "key": "key", "grant": "guest"}[kind]
+    fields: dict[str, object] = {named: step.subject}
+    if step.key:
+        fields["key"] = step.key
+    if step.guests:
+        fields["guests"] = list(step.guests)
+    elif step.detail:
+        fields["detail"] = step.detail
+    return fields

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +14,7 @@ from vmm_keystore.cli.complete import KEY_TYPES, complete_key, complete_key_type
 from vmm_keystore.cli.failure import CommandError, UsageError
 from vmm_keystore.cli.output import moment, show_facts, show_json, show_table
 from vmm_keystore.cli.session import Session, command
+from vmm_keystore.cli.time_option import as_seconds
 
 app = typer.Typer(help="Keys and their life cycle.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -107,15 +109,23 @@ def key_show(session: Session, label: Label) -> None:
             "state": key["state"],
             "current version": key["current_version"],
             "created": moment(key["created"]),
+            "rotated": f"every {key['rotate_every_s']} s" if key["rotate_every_s"] else "by hand",
+            "oldest version in use": key["min_version"],
             "guests": key["guests"],
         }
     )
     rows = [
-        [version["version"], version["state"], version["current"], moment(version["created"])]
+        [
+            version["version"],
+            version["state"],
+            version["current"],
+            moment(version["created"]),
+            moment(version["destroy_at"]) if version["destroy_at"] else "",
+        ]
         for version in key["versions"]
     ]
     print()
-    show_table(["version", "state", "current", "created"], rows, empty="no version")
+    show_table(["version", "state", "current", "created", "to be destroyed"], rows, empty="no version")
 
 
 @command(app, "rotate")
@@ -153,13 +163,62 @@ def key_compromise(session: Session, label: Label, version: Version = None) -> N
 def key_destroy(
     session: Session,
     label: Label,
+    *,
     version: Version = None,
+    after: Annotated[
+        str | None,
+        typer.Option("--after", metavar="TIME", help="Not now but after 90s, 15m, 2h or 7d; --cancel takes it back."),
+    ] = None,
+    cancel: Annotated[bool, typer.Option("--cancel", help="Take a planned destruction back.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
-    """Destroy a key for ever: its sealed material is deleted, what it encrypted is lost."""
+    """Destroy a key for ever: its sealed material is deleted, what it encrypted is lost.
+
+    With --after it is of no use to guests from now on, and destroyed when the time has come.
+    """
+    which = f"key {label}" + (f" version {version}" if version else "")
+    body = {"version": version} if version else {}
+    if cancel and after:
+        raise UsageError("--cancel and --after exclude each other", f"key show {label} tells what is planned")
+    if cancel:
+        key = session.keystored.post("keys", label, "destroy", "cancel", body=body)
+        session.done(key, f"{which} stays, and is what it was before")
+        return
+    if after:
+        # A second is begun already.
+        at = (datetime.now(UTC) + timedelta(seconds=as_seconds(after) + 1)).isoformat(timespec="seconds")
+        key = session.keystored.post("keys", label, "destroy", body={**body, "at": at})
+        session.done(key, f"{which} will be destroyed at {moment(at)}; key destroy {label} --cancel takes that back")
+        return
     if not yes:
         _confirm(f"destroy key {label}" + (f" version {version}" if version else " with all its versions"))
     _change(session, label, "destroy", version, "destroyed")
+
+
+@command(app, "min-version")
+def key_min_version(
+    session: Session, label: Label, version: Annotated[int, typer.Argument(metavar="VERSION", min=1)]
+) -> None:
+    """Cut off the versions before this one: they do nothing any more; a smaller one gives them back."""
+    key = session.keystored.post("keys", label, "min-version", body={"version": version})
+    session.done(key, f"key {label}: versions before {version} do nothing")
+
+
+@command(app, "rotation")
+def key_rotation(
+    session: Session,
+    label: Label,
+    *,
+    every: Annotated[
+        str | None, typer.Option("--every", metavar="TIME", help="Age of a version at which it is replaced, as 90d.")
+    ] = None,
+    off: Annotated[bool, typer.Option("--off", help="By hand only.")] = False,
+) -> None:
+    """Have a key rotated whenever its current version has an age, or by hand only."""
+    if (every is None) == (not off):
+        raise UsageError("one of --every and --off is needed", f"key rotation {label} --every 90d")
+    key = session.keystored.post("keys", label, "rotation", body={"every_s": as_seconds(every) if every else None})
+    session.done(key, f"key {label} is rotated " + (f"every {every}" if every else "by hand only"))
 
 
 @command(app, "public")

@@ -12,6 +12,18 @@ _AGE = re.compile(r"(\d{1,6})([smhd])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
+def as_seconds(text: str) -> int:
+    """Read a length of time: 90s, 15m, 2h, 7d.
+
+    Raises:
+        UsageError: it is none.
+    """
+    age = _AGE.fullmatch(text)
+    if not age or not int(age[1]):
+        raise UsageError(f"'{text}' is no length of time", "give 90s, 15m, 2h or 7d")
+    return int(timedelta(**{_UNITS[age[2]]: int(age[1])}).total_seconds())
+
+
 def as_time(text: str | None) -> str | None:
     """Read a point in time; give it as audit lines write it.
 

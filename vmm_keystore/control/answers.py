@@ -72,10 +72,13 @@ def key_info(key: KeyRow) -> models.KeyInfo:
                 current=version.version == key.current_version,
                 created=moment(version.created_s),
                 state_changed=moment(version.state_changed_s),
+                destroy_at=_bound(version.destroy_at_s or 0),
             )
             for version in key.versions
         ],
         guests=list(key.guests),
+        min_version=key.min_process_version,
+        rotate_every_s=key.rotate_every_s,
     )
 
 

@@ -179,14 +179,33 @@ class KeyMove(Model):
     version: Annotated[int, Field(ge=1, le=2**32 - 1)] | None = None
 
 
+class KeyDestroy(KeyMove):
+    """Destroy, or with *at* plan it: until then the versions are of no use to guests, and it can be taken back."""
+
+    at: AwareDatetime | None = None
+
+
+class KeyMinVersion(Model):
+    """The oldest version that still processes."""
+
+    version: Annotated[int, Field(ge=1, le=2**32 - 1)]
+
+
+class KeyRotation(Model):
+    """At what age in seconds the current version is replaced; null: by hand only."""
+
+    every_s: Annotated[int, Field(ge=1, le=100 * 366 * 86400)] | None
+
+
 class KeyVersionInfo(Model):
-    """One version of a key."""
+    """One version of a key; *destroy_at* where its destruction is planned."""
 
     version: int
     state: KeyStateWord
     current: bool
     created: AwareDatetime
     state_changed: AwareDatetime
+    destroy_at: AwareDatetime | None
 
 
 class KeyInfo(Model):
@@ -200,6 +219,8 @@ class KeyInfo(Model):
     created: AwareDatetime
     versions: list[KeyVersionInfo]
     guests: list[str]
+    min_version: int
+    rotate_every_s: int | None
 
 
 class KeyChanged(KeyInfo):

@@ -174,9 +174,35 @@ def compromise_key(
 
 
 @router.post("/keys/{label}/destroy")
-def destroy_key(label: str, service: Service, caller: Caller, body: models.KeyMove | None = None) -> models.KeyChanged:
-    """Destroy one version, or all of them; the sealed blob is wiped."""
-    return _move(service, caller, label, KeyState.DESTROYED, body)
+def destroy_key(
+    label: str, service: Service, caller: Caller, body: models.KeyDestroy | None = None
+) -> models.KeyChanged:
+    """Destroy one version, or all of them, at once (the sealed blob is wiped) or at a time to come."""
+    if body is None or body.at is None:
+        return _move(service, caller, label, KeyState.DESTROYED, body)
+    changed = service.plans.destroy_later(caller, label, body.version, int(body.at.timestamp()))
+    service.schedule.wake()
+    return answers.key_changed(*changed)
+
+
+@router.post("/keys/{label}/destroy/cancel")
+def keep_key(label: str, service: Service, caller: Caller, body: models.KeyMove | None = None) -> models.KeyChanged:
+    """Take a planned destruction back, of one version or all."""
+    return answers.key_changed(*service.plans.keep(caller, label, body.version if body else None))
+
+
+@router.post("/keys/{label}/min-version")
+def set_min_version(label: str, body: models.KeyMinVersion, service: Service, caller: Caller) -> models.KeyChanged:
+    """Cut off the versions before this one."""
+    return answers.key_changed(*service.plans.set_min_version(caller, label, body.version))
+
+
+@router.post("/keys/{label}/rotation")
+def set_rotation(label: str, body: models.KeyRotation, service: Service, caller: Caller) -> models.KeyChanged:
+    """Have the key rotated by its age, or by hand only."""
+    changed = service.plans.set_rotation(caller, label, body.every_s)
+    service.schedule.wake()
+    return answers.key_changed(*changed)
 
 
 @router.post("/grants", status_code=201)

@@ -49,6 +49,14 @@ def state_allows(state: KeyState, op: Op) -> bool:
     return op == Op.PUBLIC and state != _S.DESTROYED
 
 
+def effective_state(state: KeyState, *, set_aside: bool) -> KeyState:
+    """What a guest sees of a version that is *set_aside*: planned for destruction, or too old to process.
+
+    It does nothing then, and may come back: that is what suspended means.
+    """
+    return _S.SUSPENDED if set_aside and state != _S.DESTROYED else state
+
+
 def rotated_state(state: KeyState) -> KeyState:
     """Return what the current version becomes when a newer one takes over: it may process but no longer protect.
 

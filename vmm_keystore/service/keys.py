@@ -98,6 +98,7 @@ class Keys:
         with self._changes.attempt(actor, "key-rotate", key=label):
             before = self.show(label)
             rotated_state(before.state)
+            _check_not_planned(before, before.current_version)
             version = before.versions[-1].version + 1
             sealed = self._custodian.generate(before.key_id, version, before.key_type)
         with self._changes.begin(actor, "key-rotate", key=label, version=version) as change:
@@ -221,10 +222,27 @@ def _versions_to_move(key: KeyRow, state: KeyState, version: int | None) -> list
         return [version]
     if state != KeyState.DESTROYED:
         return [key.current_version]
+    return remaining_versions(key)
+
+
+def remaining_versions(key: KeyRow) -> list[int]:
+    """Versions that are not destroyed.
+
+    Raises:
+        StateError: all are.
+    """
     remaining = [version.version for version in key.versions if version.state != KeyState.DESTROYED]
     if not remaining:
         raise StateError(f"key '{key.label}' is destroyed already")
     return remaining
+
+
+def _check_not_planned(key: KeyRow, number: int) -> None:
+    if key.version(number).destroy_at_s is not None:
+        raise StateError(
+            f"the destruction of key '{key.label}' version {number} is planned",
+            f"vmm-keystore key destroy {key.label} --cancel takes it back",
+        )
 
 
 def _move_version(connection: sa.Connection, key: KeyRow, number: int, state: KeyState) -> None:
@@ -232,4 +250,6 @@ def _move_version(connection: sa.Connection, key: KeyRow, number: int, state: Ke
         check_move(key.version(number).state, state)
     except StateError as error:
         raise StateError(f"key '{key.label}' version {number}: {error.message}", error.hint) from error
+    if state not in {KeyState.DESTROYED, KeyState.COMPROMISED}:
+        _check_not_planned(key, number)
     set_state(connection, key, number, state, now_s())

@@ -28,9 +28,11 @@ from vmm_keystore.service.declaration import Declarations
 from vmm_keystore.service.grants import Grants
 from vmm_keystore.service.guest_keys import KeyLabels
 from vmm_keystore.service.guests import Guests
+from vmm_keystore.service.key_plans import KeyPlans
 from vmm_keystore.service.keys import Keys
 from vmm_keystore.service.ports import CustodianStatus, GuestWorkers, KeyCustodian
 from vmm_keystore.service.roles import Roles
+from vmm_keystore.service.schedule import Schedule
 from vmm_keystore.store.store import Store
 
 
@@ -74,16 +76,20 @@ class Keystore:
         self.uses = uses
         self.guests = Guests(store, workers, self._changes)
         self.keys = Keys(store, custodian, self._changes, labels)
+        self.plans = KeyPlans(store, self._changes, self.keys)
+        self.schedule = Schedule(self.plans)
         self.grants = Grants(store, workers, self._changes)
         self.roles = Roles(store, self._changes)
         self.declarations = Declarations(store, custodian, workers, self._changes, guests=self.guests, labels=labels)
 
     def recover(self) -> None:
-        """Finish what an earlier daemon did not live to finish; once, before the first request."""
+        """Finish what an earlier daemon did not live to finish, then do what is planned; once, before the first request."""
         self._changes.recover()
+        self.schedule.start()
 
     def close(self) -> None:
         """End what the service started; the parts it was given stay open."""
+        self.schedule.stop()
         self._changes.close()
 
     def status(self) -> DaemonStatus:

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from vmm_keystore.errors import NotFoundError
 from vmm_keystore.policy.desired import ROLE_MARK
 from vmm_keystore.policy.grant import Permission, PermittedKey
+from vmm_keystore.policy.lifecycle import effective_state
 from vmm_keystore.policy.vocabulary import KeyState
 from vmm_keystore.store.budgets import open_budgets
 from vmm_keystore.store.guests import get_guest
@@ -218,6 +219,8 @@ def permitted_versions(connection: sa.Connection, guest: str) -> tuple[SealedVer
             keys.c.key_id,
             keys.c.key_type,
             keys.c.current_version,
+            keys.c.min_process_version,
+            key_versions.c.destroy_at_s,
             keys.c.label,
             grants.c.id.label("grant_id"),
             *_PERMISSION,
@@ -240,7 +243,9 @@ def permitted_versions(connection: sa.Connection, guest: str) -> tuple[SealedVer
                 key_id=row.key_id,
                 version=row.version,
                 key_type=row.key_type,
-                state=row.state,
+                state=effective_state(
+                    row.state, set_aside=row.destroy_at_s is not None or row.version < row.min_process_version
+                ),
                 current=row.version == row.current_version,
                 permission=_permission(row, uids.get(row.grant_id, ())),
                 label=row.label,

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Keys and their versions in the store. Material comes and goes sealed."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -22,6 +23,8 @@ class VersionRow:
     state: KeyState
     created_s: int
     state_changed_s: int
+    destroy_at_s: int | None = None
+    """When it will be destroyed, if that is planned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,9 @@ class KeyRow:
     created_s: int
     versions: tuple[VersionRow, ...]
     guests: tuple[str, ...]
+    min_process_version: int = 1
+    """Versions before it do nothing."""
+    rotate_every_s: int | None = None
 
     def version(self, number: int) -> VersionRow:
         """Return version *number*.
@@ -56,7 +62,9 @@ class KeyRow:
 
 def insert_key(connection: sa.Connection, key_id: bytes, label: str, key_type: KeyType, now_s: int) -> int:
     """Add a key without versions; the label must be free. Return its row."""
-    statement = keys.insert().values(key_id=key_id, label=label, key_type=key_type, current_version=1, created_s=now_s)
+    statement = keys.insert().values(
+        key_id=key_id, label=label, key_type=key_type, current_version=1, created_s=now_s, min_process_version=1
+    )
     return int(connection.execute(statement.returning(keys.c.id)).scalar_one())
 
 
@@ -127,12 +135,37 @@ def set_state(connection: sa.Connection, key: KeyRow, version: int, state: KeySt
     """Move a version to *state*; a destroyed one loses its sealed blob."""
     values: dict[str, object] = {"state": state, "state_changed_s": now_s}
     if state == KeyState.DESTROYED:
-        values |= {"sealed": None, "public_der": None}
+        values |= {"sealed": None, "public_der": None, "destroy_at_s": None}
     connection.execute(
         key_versions.update()
         .where(key_versions.c.key == key.row_id, key_versions.c.version == version)
         .values(**values)
     )
+
+
+def plan_destruction(connection: sa.Connection, key: KeyRow, numbers: Sequence[int], at_s: int | None) -> None:
+    """Plan when versions will be destroyed; None takes it back."""
+    connection.execute(
+        key_versions.update()
+        .where(key_versions.c.key == key.row_id, key_versions.c.version.in_(numbers))
+        .values(destroy_at_s=at_s)
+    )
+
+
+def set_min_process_version(connection: sa.Connection, key: KeyRow, version: int) -> None:
+    """Let versions before *version* do nothing."""
+    connection.execute(keys.update().where(keys.c.id == key.row_id).values(min_process_version=version))
+
+
+def set_rotation(connection: sa.Connection, key: KeyRow, every_s: int | None) -> None:
+    """Set at what age of its current version the key is rotated; None: by hand only."""
+    connection.execute(keys.update().where(keys.c.id == key.row_id).values(rotate_every_s=every_s))
+
+
+def list_planned_keys(connection: sa.Connection) -> tuple[KeyRow, ...]:
+    """Keys for which anything is planned, by label."""
+    planned = sa.select(key_versions.c.key).where(key_versions.c.destroy_at_s.is_not(None))
+    return _load(connection, sa.or_(keys.c.rotate_every_s.is_not(None), keys.c.id.in_(planned)))
 
 
 def take_nonce_lease(connection: sa.Connection, version_row: int) -> int:
@@ -155,7 +188,8 @@ def take_nonce_lease(connection: sa.Connection, version_row: int) -> int:
 
 def _load(connection: sa.Connection, condition: sa.ColumnElement[bool]) -> tuple[KeyRow, ...]:
     columns = (keys.c.id, keys.c.key_id, keys.c.label, keys.c.key_type, keys.c.current_version, keys.c.created_s)
-    heads = connection.execute(sa.select(*columns).where(condition).order_by(keys.c.label)).all()
+    plans = (keys.c.min_process_version, keys.c.rotate_every_s)
+    heads = connection.execute(sa.select(*columns, *plans).where(condition).order_by(keys.c.label)).all()
     versions: dict[int, list[VersionRow]] = {head.id: [] for head in heads}
     names: dict[int, list[str]] = {head.id: [] for head in heads}
     version_query = (
@@ -165,6 +199,7 @@ def _load(connection: sa.Connection, condition: sa.ColumnElement[bool]) -> tuple
             key_versions.c.state,
             key_versions.c.created_s,
             key_versions.c.state_changed_s,
+            key_versions.c.destroy_at_s,
         )
         .join(keys)
         .where(condition)
@@ -184,4 +219,7 @@ def _load(connection: sa.Connection, condition: sa.ColumnElement[bool]) -> tuple
     )
     for key, name in connection.execute(name_query):
         names[key].append(name)
-    return tuple(KeyRow(*head, versions=tuple(versions[head.id]), guests=tuple(names[head.id])) for head in heads)
+    return tuple(
+        KeyRow(*head[: len(columns)], tuple(versions[head.id]), tuple(names[head.id]), *head[len(columns) :])
+        for head in heads
+    )

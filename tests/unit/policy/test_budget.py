@@ -4,7 +4,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from vmm_keystore._vks import ffi, lib
@@ -33,7 +33,7 @@ def compiled_charge(permission: Permission, usage: Usage, now_ns: int) -> tuple[
     return status, Usage(c_usage.used, c_usage.next_ns)
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(permissions, st.integers(0, 2**60), st.lists(PAUSES, max_size=40), st.integers(0, 10))
 def test_reference_and_compiled_budget_agree(
     permission: Permission, start_ns: int, pauses: list[int], used: int
@@ -48,7 +48,7 @@ def test_reference_and_compiled_budget_agree(
         usage = after
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(1, 50), st.lists(st.integers(0, SECOND_NS // 20), min_size=1, max_size=300))
 def test_no_second_has_more_than_twice_the_rate(rate: int, pauses: list[int]) -> None:
     """A second's worth may come at once, and the rate besides; over longer times only the rate counts."""

@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is planned for keys, and doing it when its time has come: destruction that can be taken back, and rotation."""
+
+import logging
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from vmm_keystore.errors import InvalidRequestError, KeystoreError, StateError
+from vmm_keystore.policy.vocabulary import KeyState
+from vmm_keystore.service.changes import Actor, Changes
+from vmm_keystore.service.clock import now_s
+from vmm_keystore.service.keys import Keys, remaining_versions
+from vmm_keystore.service.ports import Applied
+from vmm_keystore.store.keys import (
+    KeyRow,
+    get_key,
+    list_planned_keys,
+    plan_destruction,
+    set_min_process_version,
+    set_rotation,
+)
+from vmm_keystore.store.store import Store
+
+_logger = logging.getLogger(__name__)
+
+Changed = tuple[KeyRow, tuple[Applied, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """Something that is to be done at *at_s*: destroy *version*, or rotate where there is none."""
+
+    at_s: int
+    label: str
+    version: int | None = None
+
+
+class KeyPlans:
+    """Planning, taking back, and doing what is due."""
+
+    def __init__(self, store: Store, changes: Changes, keys: Keys) -> None:
+        self._store = store
+        self._changes = changes
+        self._keys = keys
+
+    def destroy_later(self, actor: Actor, label: str, version: int | None, at_s: int) -> Changed:
+        """Plan the destruction of a version, or of all; until then none of them is of any use to a guest.
+
+        Raises:
+            InvalidRequestError: the time has passed.
+            StateError: it is destroyed, or its destruction is planned already.
+        """
+        with self._changes.begin(actor, "key-destroy-plan", key=label, at_s=at_s) as change:
+            if at_s <= now_s():
+                raise InvalidRequestError("the time of the destruction has passed", "leave it out to destroy at once")
+            key = get_key(change.connection, label)
+            numbers = [key.version(version).version] if version else remaining_versions(key)
+            for number in numbers:
+                found = key.version(number)
+                if found.state == KeyState.DESTROYED:
+                    raise StateError(f"key '{label}' version {number} is destroyed already")
+                if version and found.destroy_at_s is not None:
+                    raise StateError(
+                        f"the destruction of key '{label}' version {number} is planned already",
+                        f"vmm-keystore key destroy {label} --cancel takes it back",
+                    )
+            change.note(versions=numbers)
+            plan_destruction(change.connection, key, numbers, at_s)
+            change.affects(*key.guests)
+        return self._keys.show(label), change.applied
+
+    def keep(self, actor: Actor, label: str, version: int | None) -> Changed:
+        """Take a planned destruction back: the versions are what they were before.
+
+        Raises:
+            StateError: none is planned.
+        """
+        with self._changes.begin(actor, "key-destroy-cancel", key=label) as change:
+            key = get_key(change.connection, label)
+            versions = [key.version(version)] if version else list(key.versions)
+            numbers = [found.version for found in versions if found.destroy_at_s is not None]
+            if not numbers:
+                which = f" version {version}" if version else ""
+                raise StateError(f"no destruction of key '{label}'{which} is planned", "key show says what is")
+            change.note(versions=numbers)
+            plan_destruction(change.connection, key, numbers, None)
+            change.affects(*key.guests)
+        return self._keys.show(label), change.applied
+
+    def set_min_version(self, actor: Actor, label: str, version: int) -> Changed:
+        """Let versions before *version* do nothing any more; a smaller one gives them back what their states allow.
+
+        Raises:
+            NotFoundError: the key has no such version.
+        """
+        with self._changes.begin(actor, "key-min-version", key=label, version=version) as change:
+            key = get_key(change.connection, label)
+            set_min_process_version(change.connection, key, key.version(version).version)
+            change.affects(*key.guests)
+        return self._keys.show(label), change.applied
+
+    def set_rotation(self, actor: Actor, label: str, every_s: int | None) -> Changed:
+        """Rotate the key whenever its current version is *every_s* old; None: by hand only.
+
+        Raises:
+            StateError: it is destroyed.
+        """
+        with self._changes.begin(actor, "key-rotation", key=label, every_s=every_s) as change:
+            key = get_key(change.connection, label)
+            remaining_versions(key)
+            set_rotation(change.connection, key, every_s)
+        return self._keys.show(label), change.applied
+
+    def next_due(self) -> Due | None:
+        """What is to be done next, if anything is planned."""
+        return min(self._planned(), key=lambda due: due.at_s, default=None)
+
+    def do_due(self) -> None:
+        """Do all that is due by now; what fails is left for the next time, and holds nothing else up."""
+        now = now_s()
+        for due in sorted(self._planned(), key=lambda due: due.at_s):
+            if due.at_s <= now:
+                try:
+                    self._do(due)
+                except KeystoreError as error:
+                    _logger.error("planned change of key %s failed, it will be tried again: %s", due.label, error)
+
+    def _do(self, due: Due) -> None:
+        daemon = Actor(os.geteuid(), os.getpid())
+        if due.version is None:
+            self._keys.rotate(daemon, due.label)
+            _logger.info("key %s rotated: it is due by its age", due.label)
+        else:
+            self._keys.move(daemon, due.label, KeyState.DESTROYED, due.version)
+            _logger.info("key %s version %d destroyed as planned", due.label, due.version)
+
+    def _planned(self) -> Sequence[Due]:
+        with self._store.read() as connection:
+            found = list_planned_keys(connection)
+        planned = []
+        for key in found:
+            planned += [
+                Due(version.destroy_at_s, key.label, version.version)
+                for version in key.versions
+                if version.destroy_at_s is not None
+            ]
+            current = key.version(key.current_version)
+            if key.rotate_every_s and current.state == KeyState.ACTIVE and current.destroy_at_s is None:
+                planned.append(Due(current.created_s + key.rotate_every_s, key.label))
+        return planned

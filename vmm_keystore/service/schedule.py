@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The thread that does what is planned when its time has come, also what came due while there was no daemon."""
+
+import logging
+import threading
+
+from vmm_keystore.errors import KeystoreError
+from vmm_keystore.service.clock import now_s
+from vmm_keystore.service.key_plans import KeyPlans
+
+WAIT_MAX_S = 60.0
+"""The clock may be set meanwhile, and a plan that failed is tried again."""
+WAIT_MIN_S = 1.0
+
+_logger = logging.getLogger(__name__)
+
+
+class Schedule:
+    """Runs from ``start`` to ``stop``; ``wake`` has it look again after a change of plans."""
+
+    def __init__(self, plans: KeyPlans) -> None:
+        self._plans = plans
+        self._woken = threading.Event()
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="schedule", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Look at the plans again."""
+        self._woken.set()
+
+    def stop(self) -> None:
+        """Finish the change under way."""
+        self._stopping = True
+        self._woken.set()
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stopping:
+            self._woken.clear()
+            try:
+                self._plans.do_due()
+                due = self._plans.next_due()
+            except KeystoreError as error:
+                _logger.error("planned changes of keys wait: %s", error)
+                due = None
+            wait_s = WAIT_MAX_S if due is None else min(WAIT_MAX_S, max(WAIT_MIN_S, due.at_s - now_s()))
+            if not self._stopping:
+                self._woken.wait(wait_s)

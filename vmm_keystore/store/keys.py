@@ -187,9 +187,7 @@ def take_nonce_lease(connection: sa.Connection, version_row: int) -> int:
 
 
 def _load(connection: sa.Connection, condition: sa.ColumnElement[bool]) -> tuple[KeyRow, ...]:
-    columns = (keys.c.id, keys.c.key_id, keys.c.label, keys.c.key_type, keys.c.current_version, keys.c.created_s)
-    plans = (keys.c.min_process_version, keys.c.rotate_every_s)
-    heads = connection.execute(sa.select(*columns, *plans).where(condition).order_by(keys.c.label)).all()
+    heads = connection.execute(sa.select(keys).where(condition).order_by(keys.c.label)).all()
     versions: dict[int, list[VersionRow]] = {head.id: [] for head in heads}
     names: dict[int, list[str]] = {head.id: [] for head in heads}
     version_query = (
@@ -220,6 +218,17 @@ def _load(connection: sa.Connection, condition: sa.ColumnElement[bool]) -> tuple
     for key, name in connection.execute(name_query):
         names[key].append(name)
     return tuple(
-        KeyRow(*head[: len(columns)], tuple(versions[head.id]), tuple(names[head.id]), *head[len(columns) :])
+        KeyRow(
+            row_id=head.id,
+            key_id=head.key_id,
+            label=head.label,
+            key_type=head.key_type,
+            current_version=head.current_version,
+            created_s=head.created_s,
+            versions=tuple(versions[head.id]),
+            guests=tuple(names[head.id]),
+            min_process_version=head.min_process_version,
+            rotate_every_s=head.rotate_every_s,
+        )
         for head in heads
     )

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is planned for keys: of no use meanwhile, taken back or done, also by a daemon that starts later."""
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -9,7 +10,6 @@ from unit.fakes import FakeDaemon
 
 from vmm_keystore.errors import CustodianError, InvalidRequestError, KeystoreError, NotFoundError, StateError
 from vmm_keystore.policy.vocabulary import KeyState, KeyType, Op
-from vmm_keystore.service import key_plans
 from vmm_keystore.service.changes import Actor
 from vmm_keystore.service.grants import GrantRequest
 from vmm_keystore.service.keystore import Keystore
@@ -29,7 +29,7 @@ class Clock:
     """What the plans believe the time is."""
 
     def __init__(self) -> None:
-        self.now_s = key_plans.now_s()
+        self.now_s = int(time.time())
 
     def __call__(self) -> int:
         """Tell it."""
@@ -39,7 +39,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     found = Clock()
-    monkeypatch.setattr(key_plans, "now_s", found)
+    monkeypatch.setattr("vmm_keystore.service.key_plans.now_s", found)
     return found
 
 

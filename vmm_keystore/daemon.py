@@ -11,7 +11,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ from vmm_keystore.audit.journal import JournalSink
 from vmm_keystore.audit.keeper import AuditKeeper
 from vmm_keystore.audit.log import AuditLog
 from vmm_keystore.audit.use_counts import UseCounts
+from vmm_keystore.control.access import Access, AdminRole, parse_access
 from vmm_keystore.control.app import make_app
 from vmm_keystore.control.server import ControlServer
 from vmm_keystore.errors import DaemonError
@@ -34,6 +35,7 @@ from vmm_keystore.store.audit_key import find_audit_key
 from vmm_keystore.store.keys import list_keys
 from vmm_keystore.store.state_dir import StateDir
 from vmm_keystore.store.store import Store
+from vmm_keystore.vhost_user.acl import admit
 from vmm_keystore.vhost_user.server import Server
 from vmm_keystore.workers.custodian import PROGRAM as CUSTODIAN
 from vmm_keystore.workers.custodian import Custodian, open_kek
@@ -79,6 +81,7 @@ def serve(
     poll_us: int = 0,
     user: str | None = None,
     systemd_store: bool = False,
+    roles: dict[str, Sequence[str]] | None = None,
 ) -> None:
     """Run the daemon until SIGTERM, SIGINT or SIGUSR2; it then ends cleanly and returns.
 
@@ -93,6 +96,7 @@ def serve(
         poll_us: how long a worker looks at its ring before it sleeps.
         user: whom root is to become; chosen when None.
         systemd_store: systemd keeps descriptors for the next keystored, not vks-holder.
+        roles: who has which role, by its name, as ``parse_access`` reads it.
 
     Raises:
         KeystoreError: it cannot start; nothing of it is left running.
@@ -112,6 +116,9 @@ def serve(
         try:
             runtime_dir = runtime_dir or default_runtime_dir(state_dir)
             first = give_up_rights(stack, user, state_dir, runtime_dir)
+            who_by_role = {AdminRole[name.upper()]: who for name, who in (roles or {}).items()}
+            access = parse_access(who_by_role, {0, os.geteuid()})
+            check_reach(access, control_socket, state_dir)
             start(
                 stack,
                 first,
@@ -122,6 +129,7 @@ def serve(
                 ending=ending,
                 journal=journal,
                 poll_us=poll_us,
+                access=access,
             )
             wait_for_signal()
         except StopRequested as request:
@@ -178,6 +186,7 @@ def start(
     ending: Ending,
     journal: Path | None,
     poll_us: int,
+    access: Access,
 ) -> None:
     """Start every part; *stack* takes apart what was started, as *ending* says."""
     folder = stack.enter_context(StateDir(state_dir))
@@ -238,13 +247,34 @@ def start(
     keystore = Keystore(store, custodian, pool, Audit(keeper, audit_key.public, pool), labels, uses=uses)
     stack.callback(keystore.close)
     keystore.recover()
-    control = ControlServer(make_app(keystore, frozenset({0, os.geteuid()})), control_socket)
+    control = ControlServer(make_app(keystore, access), control_socket, admit_others(access))
     control.start()
     stack.callback(control.stop)
     log_process()
     warn_of_open_memory(custodian)
     log.info("keystored ready: control %s, guests %d", control_socket, pool.guest_count)
     notify("READY=1")
+
+
+def admit_others(access: Access) -> Callable[[Path], None] | None:
+    """What opens the control socket to whoever has a role; None: there is nobody but root and ourselves."""
+    uids = frozenset(access.uids) - {0, os.geteuid()}
+    if not uids and not access.gids:
+        return None
+    return lambda path: admit(path, uids, access.gids)
+
+
+def check_reach(access: Access, control_socket: Path | None, state_dir: Path) -> None:
+    """Refuse roles for those who could never reach the socket.
+
+    Raises:
+        DaemonError: it lies in the state folder, which is ours alone.
+    """
+    if admit_others(access) is not None and (control_socket is None or control_socket.parent == state_dir):
+        raise DaemonError(
+            f"nobody else can reach a control socket in {state_dir}: the folder is keystored's alone",
+            "give --control-socket a folder that they may enter, such as /run/vmm-keystore",
+        )
 
 
 def warn_of_open_memory(custodian: Custodian) -> None:

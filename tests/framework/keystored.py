@@ -51,6 +51,7 @@ class Keystored:
         *,
         program: Sequence[str] = (str(PROGRAM),),
         arguments: Sequence[str] = (),
+        control_socket: Path | None = None,
     ) -> None:
         self._program = tuple(program)
         self._arguments = tuple(arguments)
@@ -58,7 +59,9 @@ class Keystored:
         self._own_folder = folder is None
         self.folder = folder or Path(tempfile.mkdtemp(prefix="vks-"))
         self.state_dir = self.folder / "state"
-        self.control_socket = self.state_dir / "control.sock"
+        self.control_socket = control_socket or self.state_dir / "control.sock"
+        if control_socket is not None:
+            self._arguments += ("--control-socket", str(control_socket))
         # On tmpfs, and ours to remove: the daemon keeps its state memory for the next start.
         self.runtime_dir = Path("/dev/shm") / self.folder.name
         self.log: list[str] = []

@@ -16,6 +16,16 @@ POLL_US_MAX = 1000
 """VKS_SNAPSHOT_POLL_US_MAX, which only the daemon can import."""
 
 
+Who = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="WHO",
+        help="Give a user, a uid, or with @ before it a group this role; may be given several times. Auditors look, "
+        "operators make the changes of every day, admins all; root is one.",
+    ),
+]
+
+
 class DescriptorStoreName(StrEnum):
     """Who keeps descriptors for the next keystored."""
 
@@ -62,6 +72,9 @@ def serve(
             "in a unit with FileDescriptorStoreMax.",
         ),
     ] = DescriptorStoreName.HOLDER,
+    admin: Who = None,
+    operator: Who = None,
+    auditor: Who = None,
     journal: Annotated[
         bool, typer.Option("--journal", help="Copy the audit log to systemd's journal as well.")
     ] = False,
@@ -87,4 +100,5 @@ def serve(
         poll_us=poll_us,
         user=user,
         systemd_store=descriptor_store is DescriptorStoreName.SYSTEMD,
+        roles={"admin": admin or [], "operator": operator or [], "auditor": auditor or []},
     )

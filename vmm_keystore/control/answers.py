@@ -155,10 +155,11 @@ def audit_verified(report: ChainReport) -> models.AuditVerified:
     )
 
 
-def status_info(status: DaemonStatus) -> models.StatusInfo:
+def status_info(status: DaemonStatus, your_role: str) -> models.StatusInfo:
     """The daemon at a glance."""
     return models.StatusInfo(
         version=version("vmm-keystore"),
+        your_role=your_role,
         pid=status.pid,
         runs_as=status.runs_as,
         uptime_s=status.uptime_s,

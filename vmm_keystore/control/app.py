@@ -9,8 +9,9 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from vmm_keystore.control.access import Access
+from vmm_keystore.control.gate import PeerGate
 from vmm_keystore.control.models import ErrorAnswer, ErrorBody
-from vmm_keystore.control.peer import PeerGate
 from vmm_keystore.control.refusal import refuse
 from vmm_keystore.control.routes import router
 from vmm_keystore.control.size_limit import SizeLimit
@@ -20,8 +21,8 @@ from vmm_keystore.service.keystore import Keystore
 _logger = logging.getLogger(__name__)
 
 
-def make_app(keystore: Keystore, allowed_uids: frozenset[int]) -> FastAPI:
-    """Make the application; *allowed_uids* may ask for everything, nobody else for anything."""
+def make_app(keystore: Keystore, access: Access) -> FastAPI:
+    """Make the application; whoever has no role in *access* may ask for nothing."""
     # No documentation pages: they would load scripts from elsewhere.
     app = FastAPI(
         title="vmm-keystore control API",
@@ -38,7 +39,7 @@ def make_app(keystore: Keystore, allowed_uids: frozenset[int]) -> FastAPI:
     app.add_exception_handler(Exception, _on_bug)
     # The last added is the outermost: who asks is looked at before anything is read.
     app.add_middleware(SizeLimit)
-    app.add_middleware(PeerGate, allowed_uids=allowed_uids)
+    app.add_middleware(PeerGate, access=access)
     return app
 
 

@@ -422,6 +422,7 @@ class StatusInfo(Model):
     """The daemon at a glance."""
 
     version: str
+    your_role: str
     pid: int
     runs_as: str
     uptime_s: int

@@ -13,13 +13,13 @@ import struct
 from dataclasses import dataclass
 from typing import Any
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Scope
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from vmm_keystore.control.refusal import refuse
-from vmm_keystore.errors import NotAllowedError
-
-_UCRED = struct.Struct("3i")  # struct ucred: pid, uid, gid
+_UCRED = struct.Struct("=iII")  # struct ucred: pid, uid, gid
+_GID = struct.Struct("=I")
+_SO_PEERGROUPS = 59
+_GROUPS_MAX = 256  # what Python lets getsockopt return
 _STATE = "peer"
 
 _logger = logging.getLogger(__name__)
@@ -32,6 +32,8 @@ class Peer:
     pid: int
     uid: int
     gid: int
+    groups: frozenset[int] = frozenset()
+    """Its group and its supplementary groups."""
 
 
 class PeerProtocol(H11Protocol):
@@ -40,33 +42,20 @@ class PeerProtocol(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Ask the kernel before the first byte is read."""
         super().connection_made(transport)
-        credentials = transport.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
-        pid, uid, gid = _UCRED.unpack(credentials)
-        # uid_t is unsigned, the struct's format is not.
-        self.app_state = {**self.app_state, _STATE: Peer(pid, uid & 0xFFFFFFFF, gid & 0xFFFFFFFF)}
+        self.app_state = {**self.app_state, _STATE: read_peer(transport.get_extra_info("socket"))}
 
 
-class PeerGate:
-    """Lets requests of the allowed uids through; everybody and everything else is refused."""
-
-    def __init__(self, app: ASGIApp, allowed_uids: frozenset[int]) -> None:
-        self._app = app
-        self._allowed_uids = allowed_uids
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on or refuse it."""
-        if scope["type"] == "lifespan":
-            await self._app(scope, receive, send)
-            return
-        peer = peer_of(scope)
-        if peer is None or peer.uid not in self._allowed_uids:
-            who = "an unknown peer" if peer is None else f"uid {peer.uid}"
-            _logger.warning("refused %s (pid %s)", who, peer.pid if peer else "unknown")
-            await refuse(NotAllowedError(f"{who} may not use the control API", "ask as root or as the daemon's user"))(
-                scope, receive, send
-            )
-            return
-        await self._app(scope, receive, send)
+def read_peer(sock: Any) -> Peer:
+    """Ask the kernel who is on the other end of a socket (unix(7): as it was at connect)."""
+    pid, uid, gid = _UCRED.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
+    try:
+        supplementary = sock.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, _GROUPS_MAX * _GID.size)
+    except OSError as error:
+        # In more groups than that: only its user and its own group count.
+        _logger.warning("groups of pid %d are not known: %s", pid, error.strerror)
+        supplementary = b""
+    groups = {group for (group,) in _GID.iter_unpack(supplementary)}
+    return Peer(pid, uid, gid, frozenset({gid, *groups}))
 
 
 def peer_of(scope: Scope) -> Peer | None:

@@ -15,6 +15,7 @@ from pydantic import AwareDatetime
 from vmm_keystore.audit.selection import Selection
 from vmm_keystore.control import answers, models
 from vmm_keystore.control.declaration import ApplyAnswer, ApplyRequest, StepInfo, wanted_state
+from vmm_keystore.control.gate import GatedRoute, role_of
 from vmm_keystore.control.metrics import metrics_text
 from vmm_keystore.control.peer import peer_of
 from vmm_keystore.errors import NotAllowedError
@@ -27,7 +28,7 @@ from vmm_keystore.service.ports import Guest
 PAGE_LINES_MAX = 1000
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
-router = APIRouter(prefix="/v1", responses={"default": {"model": models.ErrorAnswer}})
+router = APIRouter(prefix="/v1", route_class=GatedRoute, responses={"default": {"model": models.ErrorAnswer}})
 
 
 def _keystore(request: Request) -> Keystore:
@@ -64,9 +65,9 @@ Version = Annotated[int | None, Query(ge=1, le=2**32 - 1)]
 
 
 @router.get("/status")
-def status(service: Service) -> models.StatusInfo:
-    """Tell how the daemon is."""
-    return answers.status_info(service.status())
+def status(request: Request, service: Service) -> models.StatusInfo:
+    """Tell how the daemon is, and what the asker may do."""
+    return answers.status_info(service.status(), role_of(request).text)
 
 
 @router.get("/metrics", response_class=PlainTextResponse)

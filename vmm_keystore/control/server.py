@@ -6,6 +6,7 @@ import os
 import socket
 import stat
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import uvicorn
@@ -20,8 +21,12 @@ _STOP_S = 5
 _logger = logging.getLogger(__name__)
 
 
-def listen(path: Path) -> socket.socket:
+def listen(path: Path, admit: Callable[[Path], None] | None = None) -> socket.socket:
     """Make the control socket, open to its owner alone; a dead daemon's is replaced, a living one's is not.
+
+    Args:
+        path: of the socket.
+        admit: opens it to others, before anybody can find it.
 
     Raises:
         DaemonError: a daemon answers there, something else is in the way, or the folder cannot be written.
@@ -34,6 +39,8 @@ def listen(path: Path) -> socket.socket:
         fresh.unlink(missing_ok=True)
         control.bind(str(fresh))
         fresh.chmod(0o600)
+        if admit is not None:
+            admit(fresh)
         control.listen(128)
         fresh.rename(path)
     except OSError as error:
@@ -49,8 +56,9 @@ def listen(path: Path) -> socket.socket:
 class ControlServer:
     """Serves *app* on the socket at *path* from ``start`` to ``stop``, in a thread of its own."""
 
-    def __init__(self, app: ASGIApp, path: Path) -> None:
+    def __init__(self, app: ASGIApp, path: Path, admit: Callable[[Path], None] | None = None) -> None:
         self.path = path
+        self._admit = admit
         self._socket: socket.socket | None = None
         config = uvicorn.Config(
             app,
@@ -74,7 +82,7 @@ class ControlServer:
         Raises:
             DaemonError: the socket cannot be made.
         """
-        self._socket = listen(self.path)
+        self._socket = listen(self.path, self._admit)
         self._thread.start()
         if not self._server.ready.wait(_START_S):
             self.stop()

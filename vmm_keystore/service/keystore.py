@@ -16,14 +16,15 @@ Put together from below, because the workers need what is under the service::
 
 import os
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from vmm_keystore.audit.use_counts import UseCounts
-from vmm_keystore.errors import CustodianError
+from vmm_keystore.errors import CustodianError, KeystoreError
 from vmm_keystore.identity import describe_process
 from vmm_keystore.service.audit import Audit, AuditStatus
-from vmm_keystore.service.changes import Changes
+from vmm_keystore.service.changes import Actor, Changes
 from vmm_keystore.service.declaration import Declarations
 from vmm_keystore.service.grants import Grants
 from vmm_keystore.service.guest_keys import KeyLabels
@@ -86,6 +87,11 @@ class Keystore:
         """Finish what an earlier daemon did not live to finish, then do what is planned; once, before the first request."""
         self._changes.recover()
         self.schedule.start()
+
+    def record_refusal(self, actor: Actor, path: str, error: KeystoreError) -> None:
+        """Put on record that somebody asked for a change that is not his to make."""
+        with suppress(type(error)), self._changes.attempt(actor, "not-allowed", path=path):
+            raise error
 
     def close(self) -> None:
         """End what the service started; the parts it was given stay open."""

@@ -11,10 +11,10 @@ import os
 import secrets
 import socket
 import stat
-import struct
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from .acl import admit
 from .backend import BackendFactory, Peer, Reactor, SessionKeeper
 from .connection import Connection
 from .descriptors import close_received
@@ -28,8 +28,6 @@ _log = logging.getLogger(__name__)
 
 _BACKLOG = 4
 _ACCEPT_RETRY_S = 0.1
-_ACL_VERSION, _ACL_NO_ID = 2, 0xFFFFFFFF
-_ACL_OWNER, _ACL_USER, _ACL_GROUP, _ACL_MASK, _ACL_OTHER = 1, 2, 4, 16, 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,21 +228,13 @@ def _bind(guest_socket: GuestSocket) -> tuple[socket.socket, frozenset[int] | No
             # Only root gives files away; everybody may admit somebody to what is his.
             if guest_socket.gid != -1:
                 raise
-            _admit(guest_socket.path, guest_socket.uid)
+            admit(guest_socket.path, [guest_socket.uid])
             uids = frozenset({0, guest_socket.uid}) if uids is None else uids
         if guest_socket.mode & ~stat.S_IRWXU:
             guest_socket.path.chmod(guest_socket.mode)
         sock.listen(_BACKLOG)
         undo.pop_all()
     return sock, uids
-
-
-def _admit(path: Path, uid: int) -> None:
-    """Let *uid* connect as well, by an access control list (linux/posix_acl_xattr.h)."""
-    entries = [(_ACL_OWNER, 6, _ACL_NO_ID), (_ACL_USER, 6, uid), (_ACL_GROUP, 0, _ACL_NO_ID)]
-    entries += [(_ACL_MASK, 6, _ACL_NO_ID), (_ACL_OTHER, 0, _ACL_NO_ID)]
-    content = struct.pack("<I", _ACL_VERSION) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
-    os.setxattr(path, "system.posix_acl_access", content, follow_symlinks=False)
 
 
 def _remove_stale(path: Path) -> None:

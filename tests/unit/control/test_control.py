@@ -17,12 +17,13 @@ import pytest
 from unit.fakes import FakeDaemon
 
 from vmm_keystore import errors
+from vmm_keystore.control.access import Access
 from vmm_keystore.control.app import make_app
 from vmm_keystore.control.errors import HTTP_STATUS
 from vmm_keystore.control.server import ControlServer, listen
 from vmm_keystore.control.size_limit import BODY_BYTES_MAX
 
-OWN_UID = frozenset({os.geteuid()})
+OWN_UID = Access.for_admins([os.geteuid()])
 
 
 @pytest.fixture
@@ -266,7 +267,7 @@ def test_openapi_is_served_without_pages_from_elsewhere(client: httpx.Client) ->
 
 def test_other_uids_are_refused(daemon: FakeDaemon, tmp_path: Path) -> None:
     """The kernel's word decides, for every path, and the refusal names the uid."""
-    server = ControlServer(make_app(daemon.keystore, frozenset({12345})), tmp_path / "control.sock")
+    server = ControlServer(make_app(daemon.keystore, Access.for_admins([12345])), tmp_path / "control.sock")
     server.start()
     try:
         with connect(server.path) as client:

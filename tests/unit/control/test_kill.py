@@ -18,11 +18,12 @@ import os, sys, threading
 sys.path.append({str(TESTS)!r})
 from pathlib import Path
 from unit.fakes import FakeDaemon
+from vmm_keystore.control.access import Access
 from vmm_keystore.control.app import make_app
 from vmm_keystore.control.server import ControlServer
 state_dir = Path(sys.argv[1])
 daemon = FakeDaemon(state_dir)
-ControlServer(make_app(daemon.keystore, frozenset([os.geteuid()])), state_dir / "control.sock").start()
+ControlServer(make_app(daemon.keystore, Access.for_admins([os.geteuid()])), state_dir / "control.sock").start()
 print("ready", flush=True)
 threading.Event().wait()
 """

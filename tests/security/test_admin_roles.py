@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Administrators' roles with a real keystored and processes that really are somebody else."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from framework.keystored import PROGRAM, Keystored
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become somebody else")
+
+AUDITOR, OPERATOR, MEMBER, STRANGER = 54001, 54002, 54003, 54004
+GROUP = 54010
+# Another user may not be able to enter the folder of this tree: it asks with nothing but Python's own library.
+ASK = """
+import json, os, socket, sys
+uid, groups, path, method, target, body = json.loads(sys.argv[1])
+os.setgroups(groups); os.setresgid(uid, uid, uid); os.setresuid(uid, uid, uid)
+with socket.socket(socket.AF_UNIX) as peer:
+    peer.connect(path)
+    content = json.dumps(body).encode() if body is not None else b""
+    head = f"{method} /v1{target} HTTP/1.1\\r\\nhost: k\\r\\nconnection: close\\r\\n"
+    head += f"content-type: application/json\\r\\ncontent-length: {len(content)}\\r\\n\\r\\n"
+    peer.sendall(head.encode() + content)
+    answer = b"".join(iter(lambda: peer.recv(65536), b""))
+head, _, content = answer.partition(b"\\r\\n\\r\\n")
+print(head.split()[1].decode(), content.decode())
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What somebody was answered; status 0: the kernel let him not connect."""
+
+    status: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A running keystored and its socket."""
+
+    vault: Keystored
+    socket: Path
+
+    def ask(self, uid: int, method: str, path: str, body: object = None, groups: Sequence[int] = ()) -> Reply:
+        """Ask as somebody."""
+        argument = json.dumps([uid, list(groups), str(self.socket), method, path, body])
+        done = subprocess.run(
+            [sys.executable, "-I", "-c", ASK, argument], capture_output=True, text=True, check=False, cwd="/"
+        )
+        if done.returncode != 0:
+            assert "PermissionError" in done.stderr, done.stderr
+            return Reply(0, "")
+        status, _, text = done.stdout.partition(" ")
+        return Reply(int(status), text)
+
+
+@pytest.fixture
+def place() -> Iterator[Place]:
+    """A keystored with an auditor, an operator, and a group of operators."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o711)
+        socket = Path(folder) / "control.sock"
+        roles = ["--auditor", str(AUDITOR), "--operator", str(OPERATOR), "--operator", f"@{GROUP}"]
+        with Keystored(arguments=roles, control_socket=socket) as vault:
+            vault.api.generate("k", "ed25519")
+            yield Place(vault, socket)
+
+
+def test_each_as_far_as_his_role_goes(place: Place) -> None:
+    """The auditor looks, the operator changes, nobody but root destroys; a stranger does not even connect."""
+    grant = {"name": "web"}
+    assert place.ask(AUDITOR, "GET", "/keys").status == 200
+    refused = place.ask(AUDITOR, "POST", "/roles", grant)
+    assert refused.status == 403
+    assert f"uid {AUDITOR} is auditor here, and this is for operators" in refused.text
+    assert place.ask(OPERATOR, "POST", "/roles", grant).status == 201
+    assert place.ask(MEMBER, "DELETE", "/roles/web", groups=[GROUP, 7]).status == 200
+    for uid, groups in ((AUDITOR, []), (OPERATOR, []), (MEMBER, [GROUP])):
+        assert place.ask(uid, "POST", "/keys/k/destroy", groups=groups).status == 403
+    for uid, groups in ((STRANGER, []), (MEMBER, []), (MEMBER, [GROUP + 1])):
+        assert place.ask(uid, "GET", "/status", groups=groups).status == 0
+    assert place.vault.facts("key", "show", "k")["state"] == "active"
+    assert place.vault.facts("status")["your_role"] == "admin"
+    lines = place.vault.api.get("/audit?limit=100")["lines"]
+    assert [line["uid"] for line in lines if line.get("action") == "not-allowed"] == [
+        *(AUDITOR, AUDITOR, OPERATOR, MEMBER)
+    ]
+    assert {line["uid"] for line in lines if line.get("action") == "role-add"} == {OPERATOR}
+
+
+def test_who_gets_through_the_socket_is_still_asked(place: Place) -> None:
+    """Whatever its mode says: a connection without a role is refused."""
+    place.socket.chmod(0o666)
+    refused = place.ask(STRANGER, "GET", "/status")
+    assert refused.status == 403
+    assert f"uid {STRANGER} may not use the control API" in refused.text
+
+
+def test_roles_for_a_socket_that_nobody_reaches(tmp_path: Path) -> None:
+    """Said at the start, with what to do."""
+    done = subprocess.run(
+        [PROGRAM, "serve", "--state-dir", tmp_path / "state", "--auditor", str(AUDITOR)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+    assert done.returncode == 1
+    assert "nobody else can reach" in done.stderr
+    assert "hint: give --control-socket a folder that they may enter" in done.stderr

@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who may ask for what: every route has a least role, and the kernel says who asks."""
+
+import grp
+import os
+import pwd
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from fastapi.routing import APIRoute
+from unit.control.test_control import connect, error_of
+from unit.fakes import FakeDaemon
+
+from vmm_keystore.control.access import ROUTES, Access, AdminRole, needed_role, parse_access
+from vmm_keystore.control.app import make_app
+from vmm_keystore.control.peer import Peer
+from vmm_keystore.control.routes import router
+from vmm_keystore.control.server import ControlServer
+from vmm_keystore.errors import DaemonError
+
+AUDITOR, OPERATOR, ADMIN = AdminRole.AUDITOR, AdminRole.OPERATOR, AdminRole.ADMIN
+# What cannot be undone, and what reaches everything at once.
+FOR_ADMINS = {
+    ("POST", "/v1/apply"),
+    ("POST", "/v1/keys/{label}/deactivate"),
+    ("POST", "/v1/keys/{label}/compromise"),
+    ("POST", "/v1/keys/{label}/destroy"),
+}
+
+
+def routes() -> set[tuple[str, str]]:
+    """Every route there is."""
+    return {
+        (method, route.path) for route in router.routes if isinstance(route, APIRoute) for method in route.methods or ()
+    }
+
+
+def test_every_route_was_decided_on() -> None:
+    """A new route fails here until somebody says who may ask for it; until then it is for administrators."""
+    assert {pair for pair in routes() if needed_role(*pair) is ADMIN} == FOR_ADMINS
+    assert ROUTES.keys() | FOR_ADMINS == routes()
+
+
+def test_auditors_only_look() -> None:
+    """Nothing that an auditor may ask for changes anything, and everything to look at is there for him."""
+    looks = {pair for pair in routes() if pair[0] == "GET"}
+    assert {pair for pair in routes() if needed_role(*pair) is AUDITOR} == looks
+
+
+@pytest.fixture
+def daemon(tmp_path: Path) -> Iterator[FakeDaemon]:
+    opened = FakeDaemon(tmp_path)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(params=[AUDITOR, OPERATOR, ADMIN], ids=lambda role: role.text)
+def role(request: pytest.FixtureRequest) -> AdminRole:
+    found: AdminRole = request.param
+    return found
+
+
+@pytest.fixture
+def client(daemon: FakeDaemon, tmp_path: Path, role: AdminRole) -> Iterator[httpx.Client]:
+    server = ControlServer(make_app(daemon.keystore, Access({os.geteuid(): role})), tmp_path / "control.sock")
+    server.start()
+    with connect(server.path) as opened:
+        yield opened
+    server.stop()
+
+
+def test_role_decides(client: httpx.Client, daemon: FakeDaemon, role: AdminRole) -> None:
+    """Whatever needs more is refused by name before its body is read, and a change among that is on record."""
+    for method, path in sorted(routes()):
+        concrete = path.removeprefix("/v1").replace("{", "").replace("}", "")
+        answer = client.request(method, concrete, content=b"not json" if method == "POST" else None)
+        if role >= needed_role(method, path):
+            assert answer.status_code != 403, (method, path)
+            continue
+        error = error_of(answer, 403)
+        assert error["code"] == "not-allowed"
+        assert error["message"] == (
+            f"uid {os.geteuid()} is {role.text} here, and this is for {needed_role(method, path).text}s"
+        )
+        assert f"serve --{needed_role(method, path).text}" in error["hint"]
+    assert client.get("/status").json()["your_role"] == role.text
+    assert daemon.keystore.keys.list() == ()
+    refused = {line["path"] for line in daemon.admin_lines() if line["action"] == "not-allowed"}
+    expected = {path for method, path in routes() if method != "GET" and needed_role(method, path) > role}
+    assert refused == {path.replace("{", "").replace("}", "") for path in expected}
+
+
+def peer(uid: int, *groups: int) -> Peer:
+    """Somebody."""
+    return Peer(1, uid, groups[0] if groups else 99, frozenset(groups or {99}))
+
+
+def test_highest_role_counts() -> None:
+    """By user, by own group, by any other group; nobody else has one."""
+    access = parse_access({AUDITOR: ["10", "@20"], OPERATOR: ["@21", "10"], ADMIN: ["11"]}, {0})
+    assert access.role_of(peer(10)) is OPERATOR
+    assert access.role_of(peer(11, 20, 21)) is ADMIN
+    assert access.role_of(peer(12, 20)) is AUDITOR
+    assert access.role_of(peer(12, 5, 20, 21)) is OPERATOR
+    assert access.role_of(peer(0)) is ADMIN
+    for nobody in (peer(12), peer(20), peer(2**32 - 1, 2**32 - 1)):
+        assert access.role_of(nobody) is None
+
+
+def test_daemons_own_users_stay_administrators() -> None:
+    """No option takes that from them."""
+    assert parse_access({AUDITOR: ["0"]}, {0}).role_of(peer(0)) is ADMIN
+
+
+def test_names_are_looked_up() -> None:
+    """Of users and of groups."""
+    user, group = pwd.getpwuid(0).pw_name, grp.getgrgid(0).gr_name
+    access = parse_access({AUDITOR: [user, "@" + group]}, ())
+    assert (access.uids, access.gids) == ({0: AUDITOR}, {0: AUDITOR})
+
+
+@pytest.mark.parametrize(
+    ("who", "message", "hint"),
+    [
+        ("no-such-user", "--operator: there is no user 'no-such-user'", "@no-such-user"),
+        ("@no-such-group", "--operator: there is no group 'no-such-group'", "groupadd"),
+        ("", "--operator: there is no user ''", "--operator @"),
+        ("4294967295", "--operator: 4294967295 is no user or group id", "0 to 4294967294"),
+        ("@99999999999999999999", "is no user or group id", "0 to"),
+    ],
+)
+def test_unknown_names(who: str, message: str, hint: str) -> None:
+    """Said at the start, with what to do."""
+    with pytest.raises(DaemonError) as refused:
+        parse_access({OPERATOR: [who]}, ())
+    assert message in refused.value.message
+    assert hint in refused.value.hint

@@ -146,6 +146,12 @@ class NonceLeasesUsedUpError(StoreError):
     code = "nonce-leases-used-up"
 
 
+class BackupError(KeystoreError):
+    """A backup cannot be made, or what was given is none that can be used; nothing was changed."""
+
+    code = "backup"
+
+
 class AuditError(KeystoreError):
     """The audit log failed."""
 

@@ -10,12 +10,13 @@ import http.client
 import json
 import socket
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from urllib.parse import quote, urlencode
 
 from vmm_keystore.cli.failure import CommandError, UnreachableError
 
 ANSWER_TIMEOUT_S = 60.0
+CHUNK_BYTES = 1 << 18
 
 
 class _UnixConnection(http.client.HTTPConnection):
@@ -55,6 +56,25 @@ class ControlClient:
     def get_text(self, *segments: str, **query: object) -> str:
         """Fetch a resource that is text, not JSON."""
         return self._exchange("GET", segments, query=query).decode()
+
+    def fetch(self, file: IO[bytes], *segments: str) -> int:
+        """Ask for something long and write it to *file*; how many bytes came."""
+        target = "/v1/" + "/".join(quote(segment, safe="") for segment in segments)
+        try:
+            self._connection.request("POST", target, "{}", {"Content-Type": "application/json"})
+        except OSError as error:
+            raise _unreachable(self._path, error) from error
+        size = 0
+        try:
+            response = self._connection.getresponse()
+            if response.status >= http.HTTPStatus.BAD_REQUEST:
+                raise _refused(response.status, response.read())
+            while chunk := response.read(CHUNK_BYTES):
+                file.write(chunk)
+                size += len(chunk)
+        except http.client.HTTPException as error:
+            raise UnreachableError("keystored closed the connection before all of it had come") from error
+        return size
 
     def _request(
         self,
@@ -129,7 +149,8 @@ def _unreachable(path: Path, error: OSError) -> UnreachableError:
             )
         case PermissionError():
             return UnreachableError(
-                f"permission denied on {path}", "the control socket is for the user who runs keystored"
+                f"permission denied on {path}",
+                "it is for the user who runs keystored, and for whom serve --auditor, --operator or --admin names",
             )
         case TimeoutError():
             return UnreachableError(f"keystored does not take connections on {path}")

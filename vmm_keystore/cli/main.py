@@ -12,6 +12,7 @@ import typer
 from vmm_keystore.cli import (
     apply,
     audit,
+    backup,
     completion,
     doctor,
     grant,
@@ -51,6 +52,7 @@ app.add_typer(grant.app, name="grant")
 app.add_typer(role.app, name="role")
 app.add_typer(audit.app, name="audit")
 apply.register(app)
+backup.register(app)
 qemu_args.register(app)
 status.register(app)
 doctor.register(app)

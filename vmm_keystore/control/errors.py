@@ -22,6 +22,7 @@ HTTP_STATUS: dict[str, int] = {
     "store-access": 500,
     "store-busy": 503,
     "nonce-leases-used-up": 500,
+    "backup": 507,
     "audit-failed": 500,
     "audit-write-failed": 507,
     "audit-damaged": 500,

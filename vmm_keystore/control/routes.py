@@ -5,11 +5,13 @@ All of them are plain functions, so that they run in threads: one that waits (fo
 holds up no other.
 """
 
+from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import UTC
 from typing import Annotated, cast
 
 from fastapi import APIRouter, Depends, Query, Request, Response
-from fastapi.responses import PlainTextResponse
+from fastapi.responses import PlainTextResponse, StreamingResponse
 from pydantic import AwareDatetime
 
 from vmm_keystore.audit.selection import Selection
@@ -26,6 +28,7 @@ from vmm_keystore.service.keystore import Keystore
 from vmm_keystore.service.ports import Guest
 
 PAGE_LINES_MAX = 1000
+CHUNK_BYTES = 1 << 18
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 router = APIRouter(prefix="/v1", route_class=GatedRoute, responses={"default": {"model": models.ErrorAnswer}})
@@ -228,6 +231,21 @@ def add_grant(body: models.GrantCreate, service: Service, caller: Caller) -> mod
 def list_grants(service: Service, guest: str | None = None, key: str | None = None) -> models.GrantList:
     """Grants by guest or role and key; of a ``@role``, or what a guest has, or of a key, when given."""
     return models.GrantList(grants=[answers.grant_info(grant) for grant in service.grants.list(guest, key)])
+
+
+@router.post("/backup", response_class=StreamingResponse)
+def backup(service: Service, caller: Caller) -> StreamingResponse:
+    """The store as it is now, for vmm-keystore restore."""
+    stack = ExitStack()
+    head, content = stack.enter_context(service.backups.make(caller))
+
+    def chunks() -> Iterator[bytes]:
+        with stack:
+            yield head.encode()
+            while chunk := content.read(CHUNK_BYTES):
+                yield chunk
+
+    return StreamingResponse(chunks(), media_type="application/octet-stream")
 
 
 @router.post("/apply")

@@ -24,6 +24,7 @@ from vmm_keystore.audit.use_counts import UseCounts
 from vmm_keystore.errors import CustodianError, KeystoreError
 from vmm_keystore.identity import describe_process
 from vmm_keystore.service.audit import Audit, AuditStatus
+from vmm_keystore.service.backups import Backups
 from vmm_keystore.service.changes import Actor, Changes
 from vmm_keystore.service.declaration import Declarations
 from vmm_keystore.service.grants import Grants
@@ -82,6 +83,11 @@ class Keystore:
         self.grants = Grants(store, workers, self._changes)
         self.roles = Roles(store, self._changes)
         self.declarations = Declarations(store, custodian, workers, self._changes, guests=self.guests, labels=labels)
+
+    @property
+    def backups(self) -> Backups:
+        """Copies of the store."""
+        return Backups(self._store, self._changes, self._state_dir)
 
     def recover(self) -> None:
         """Finish what an earlier daemon did not live to finish, then do what is planned; once, before the first request."""

@@ -20,6 +20,11 @@ def find_audit_key(connection: sa.Connection) -> tuple[bytes, bytes] | None:
     return base64.b64decode(fields["public"]), base64.b64decode(fields["sealed"])
 
 
+def forget_audit_key(connection: sa.Connection) -> None:
+    """Have the next daemon make a new one."""
+    connection.execute(meta.delete().where(meta.c.name == _NAME))
+
+
 def insert_audit_key(connection: sa.Connection, public: bytes, sealed: bytes) -> None:
     """Keep the one audit key of this store."""
     value = json.dumps({"public": base64.b64encode(public).decode(), "sealed": base64.b64encode(sealed).decode()})

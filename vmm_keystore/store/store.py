@@ -38,6 +38,11 @@ class Store:
             self._engine.dispose()
             raise
 
+    @property
+    def path(self) -> Path:
+        """Its file."""
+        return self._path
+
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
         """Give a connection that sees one committed state; waits for no writer."""

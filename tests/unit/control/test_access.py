@@ -24,6 +24,7 @@ AUDITOR, OPERATOR, ADMIN = AdminRole.AUDITOR, AdminRole.OPERATOR, AdminRole.ADMI
 # What cannot be undone, and what reaches everything at once.
 FOR_ADMINS = {
     ("POST", "/v1/apply"),
+    ("POST", "/v1/backup"),
     ("POST", "/v1/keys/{label}/deactivate"),
     ("POST", "/v1/keys/{label}/compromise"),
     ("POST", "/v1/keys/{label}/destroy"),

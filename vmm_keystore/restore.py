@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A backup becomes a state folder again: checked before anything of it is believed, whole or not at all.
+
+What came after the backup is not known any more. A nonce may have been used with any version of an AES key that could
+encrypt, so none of these encrypts again: they decrypt, and a rotation makes one that encrypts.
+"""
+
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import sqlalchemy as sa
+
+from vmm_keystore.audit.line import time_text
+from vmm_keystore.errors import BackupError, StoreError
+from vmm_keystore.policy.vocabulary import KeyState
+from vmm_keystore.store.audit_key import forget_audit_key
+from vmm_keystore.store.backup import HINT, BackupHead, copy_content, read_head
+from vmm_keystore.store.guests import list_guests
+from vmm_keystore.store.keys import list_keys, set_state
+from vmm_keystore.store.pending import insert_pending
+from vmm_keystore.store.state_dir import StateDir
+from vmm_keystore.store.store import Store
+
+MAY_BE_THERE = frozenset({"kek", "lock"})
+MAY_ENCRYPT_AGAIN = frozenset({KeyState.PRE_ACTIVATION, KeyState.ACTIVE, KeyState.SUSPENDED})
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What there is again; *to_rotate* are labels of keys that do not encrypt until they are rotated."""
+
+    created_s: int
+    sha256: str
+    guests: int
+    keys: int
+    to_rotate: tuple[str, ...]
+    has_root_key: bool
+
+
+def restore(backup: Path, state_dir: Path, progress: Callable[[int, int], None]) -> Restored:
+    """Make *state_dir* from *backup*; it must not be there, or hold nothing but the key encryption key.
+
+    Raises:
+        BackupError: it is no backup, damaged, or of a newer version.
+        StoreError: the folder has a store already, or cannot be written.
+        DaemonError: a daemon is using it.
+    """
+    try:
+        file = backup.open("rb")
+    except OSError as error:
+        raise BackupError(f"cannot read {backup}: {(error.strerror or str(error)).lower()}") from error
+    was_there = state_dir.exists()
+    with file:
+        head = read_head(file)
+        try:
+            with StateDir(state_dir) as folder:
+                return fill(folder, head, file, progress)
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise BackupError(f"cannot restore into {state_dir}: {reason}") from error
+        finally:
+            if not was_there and not (state_dir / "keystore.db").exists():
+                shutil.rmtree(state_dir, ignore_errors=True)
+
+
+def fill(folder: StateDir, head: BackupHead, file: IO[bytes], progress: Callable[[int, int], None]) -> Restored:
+    """Put what follows *head* in *file* into an empty folder.
+
+    Raises:
+        BackupError: it is damaged, or of a newer version.
+        StoreError: the folder is not empty.
+    """
+    others = sorted({path.name for path in folder.path.iterdir()} - MAY_BE_THERE)
+    if others:
+        raise StoreError(
+            f"{folder.path} is not empty: there is {others[0]}", "restore into a new folder; kek may be in it"
+        )
+    with tempfile.TemporaryDirectory(prefix=".restoring.", dir=folder.path) as temporary:
+        database = Path(temporary) / "keystore.db"
+        with database.open("xb") as target:
+            os.fchmod(target.fileno(), 0o600)
+            copy_content(file, head, target, progress)
+            target.flush()
+            os.fsync(target.fileno())
+        restored = prepare(database, head, has_root_key=folder.root_key.exists())
+        database.rename(folder.database)
+    sync_folder(folder.path)
+    return restored
+
+
+def prepare(database: Path, head: BackupHead, *, has_root_key: bool) -> Restored:
+    """Check the database and make of it what may be used from now on.
+
+    Raises:
+        BackupError: it has other tables than a store, or cannot be read.
+        StoreNewerError: it was written by a newer version.
+    """
+    try:
+        with Store(database) as store:
+            check_tables(database, store)
+            restored = _settle(store, head, has_root_key=has_root_key)
+            store.scrub()
+    except StoreError as error:
+        raise BackupError(f"its database is not usable: {error.message.replace(str(database), 'it')}", HINT) from error
+    for leftover in ("-wal", "-shm"):
+        database.with_name(database.name + leftover).unlink(missing_ok=True)
+    return restored
+
+
+def check_tables(database: Path, store: Store) -> None:
+    """Compare with a store that was made just now: no trigger, view or column that is not ours is ever run.
+
+    Raises:
+        BackupError: they are not the same.
+    """
+    with Store(database.with_name("empty.db")) as empty, empty.read() as ours, store.read() as theirs:
+        mine, found = ({tuple(row) for row in connection.exec_driver_sql(_OBJECTS)} for connection in (ours, theirs))
+    if mine != found:
+        _type, name, *_ = min(mine ^ found, key=str)
+        raise BackupError(f"its database is not that of a store: {name} is not what it should be", HINT)
+
+
+_OBJECTS = "SELECT type, name, tbl_name, sql FROM sqlite_master"
+
+
+def _settle(store: Store, head: BackupHead, *, has_root_key: bool) -> Restored:
+    with store.write() as connection:
+        to_rotate = _end_encrypting(connection)
+        # The log begins anew; under the old key it would look like one that was cut.
+        forget_audit_key(connection)
+        line = {
+            "time": time_text(time.time_ns()),
+            "action": "restore",
+            "uid": os.geteuid(),
+            "pid": os.getpid(),
+            "backup_created_s": head.created_s,
+            "backup_sha256": head.sha256,
+            "deactivated": to_rotate,
+        }
+        insert_pending(connection, json.dumps(line))
+        return Restored(
+            created_s=head.created_s,
+            sha256=head.sha256,
+            guests=len(list_guests(connection)),
+            keys=len(list_keys(connection)),
+            to_rotate=tuple(to_rotate),
+            has_root_key=has_root_key,
+        )
+
+
+def _end_encrypting(connection: sa.Connection) -> list[str]:
+    labels = []
+    for key in list_keys(connection):
+        versions = [version for version in key.versions if version.state in MAY_ENCRYPT_AGAIN]
+        if not key.key_type.makes_nonces or not versions:
+            continue
+        for version in versions:
+            set_state(connection, key, version.version, KeyState.DEACTIVATED, int(time.time()))
+        labels.append(key.label)
+    return labels
+
+
+def sync_folder(path: Path) -> None:
+    """Have names survive a crash of the host."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

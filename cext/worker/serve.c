@@ -134,7 +134,8 @@ static bool charge(struct worker *worker, struct job *job, const struct vks_snap
     if (!entry || !entry->budget || job->request.op == VKS_OP_PUBLIC)
         return true;
     outcome = vks_budget_charge(ring->inflight.state, job->head, entry, monotonic_ns(), &low);
-    if (low)
+    /* Once is enough for all that wait: keystored looks at every budget. While it is away nobody reads events. */
+    if (low && (outcome != VKS_BUDGET_WAITS || !ring->unleased.count))
         control_event(worker, VKS_WORKER_BUDGET_LOW, NULL, 0);
     if (outcome == VKS_BUDGET_REFUSED)
         job->status = VKS_STATUS_LIMIT;

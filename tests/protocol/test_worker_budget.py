@@ -81,6 +81,8 @@ def test_lease_is_waited_for(bench: Bench) -> None:
     assert [mac(bench).status for _ in range(2)] == [OK] * 2
     waiting = [submit(bench) for _ in range(3)]
     bench.rig.event(lib.VKS_WORKER_BUDGET_LOW)
+    bench.rig.ask(lib.VKS_WORKER_DRAINED)
+    assert not bench.rig.events, "asked more than once for all that wait"
     assert [mac(bench, FREE).status for _ in range(5)] == [OK] * 5
     assert bench.vault.collect(0) == []
     assert bench.rig.used(MAC) == 4

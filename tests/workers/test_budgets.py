@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where budgets are counted and what is on disk: over a real store and real state memory, without a worker."""
 
+import dataclasses
 import os
 import shutil
 from collections.abc import Iterator
@@ -158,6 +159,36 @@ def test_fallen_worker_gets_no_more_than_was_leased(vault: Vault, state: StateMe
         assert vault.spent(budget_id) <= 3000 + 2 * BLOCK
     budgets.settle()
     assert vault.spent(budget_id) >= 2000
+
+
+def test_given_back_is_not_leased_any_more(vault: Vault, state: StateMemory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """State memory of before says more than is on disk: nothing of that is used when the store takes nothing."""
+    budget_id = vault.grant("k", ops_max=LARGE)
+    budgets = Budgets(vault.keys, "g", state)
+    index = budgets.assign(vault.permitted())[budget_id]
+    use(state, index, 17)
+    budgets.settle()
+    assert leased(state, index) == BLOCK
+
+    def full(_used: object) -> None:
+        raise StoreFullError("the disk is full")
+
+    monkeypatch.setattr(vault.keys, "lease_budgets", full)
+    Budgets(vault.keys, "g", state).assign(vault.permitted())
+    assert leased(state, index) == vault.spent(budget_id) == 17
+
+
+def test_bound_that_is_lowered(vault: Vault, state: StateMemory) -> None:
+    """What was used stays what it was, and is not more than that."""
+    budget_id = vault.grant("k", ops_max=LARGE)
+    budgets = Budgets(vault.keys, "g", state)
+    index = budgets.assign(vault.permitted())[budget_id]
+    use(state, index, 17)
+    lower = [dataclasses.replace(key, permission=Permission(1, 1, ops_max=100)) for key in vault.permitted()]
+    budgets.assign(lower)
+    assert budgets.used() == {budget_id: 17}
+    budgets.settle()
+    assert vault.spent(budget_id) == 17
 
 
 def test_places_are_used_again_and_only_when_nobody_counts_there(vault: Vault, state: StateMemory) -> None:

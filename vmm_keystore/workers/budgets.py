@@ -38,6 +38,7 @@ class Budgets:
         self._indices: dict[int, int] = {}
         self._wanted: dict[int, Permission] = {}
         self._leased: dict[int, int] = {}
+        self._seen: dict[int, int] = {}
         self.attach(state)
 
     def attach(self, state: StateMemory) -> None:
@@ -45,7 +46,7 @@ class Budgets:
         with self._lock:
             self._state = state
             self._indices = {budget_id: index for index, budget_id in enumerate(state.budget_ids()) if budget_id}
-            self._leased = {}
+            self._leased, self._seen = {}, {}
 
     def assign(self, permitted: Sequence[PermittedKey]) -> dict[int, int]:
         """Have a counter for every budget of *permitted*, with something leased.
@@ -59,6 +60,7 @@ class Budgets:
             for budget_id in [b for b in self._indices if b not in wanted and b not in self._wanted]:
                 self._state.open_budget(self._indices.pop(budget_id), 0, 0)
                 self._leased.pop(budget_id, None)
+                self._seen.pop(budget_id, None)
             self._wanted = wanted
             self._open([budget_id for budget_id in wanted if budget_id not in self._indices])
             self._lease()
@@ -105,6 +107,9 @@ class Budgets:
         if unknown:
             spent = self._keys.spent_budgets(self._guest)
             self._leased |= {budget_id: spent.get(budget_id, 0) for budget_id in unknown}
+            # What state memory says may be more than is on disk: its last keystored gave the rest back.
+            for budget_id in unknown:
+                self._state.lease_budget(self._indices[budget_id], self._leased[budget_id], 0)
         more: dict[int, int] = {}
         for budget_id, ops_max in bounded.items():
             leased = self._leased[budget_id]
@@ -117,20 +122,18 @@ class Budgets:
             log.error("guest %s: operations under its budgets wait: %s", self._guest, error)
             return False
         self._leased |= more
-        for budget_id in {*more, *unknown}:
-            leased, ops_max = self._leased[budget_id], bounded[budget_id]
+        for budget_id, leased in more.items():
+            ops_max = bounded[budget_id]
             low = leased - block_ops(ops_max) // 2 if leased < ops_max else 0
             self._state.lease_budget(self._indices[budget_id], leased, low)
         return True
 
     def _used(self, budget_id: int) -> int:
-        """What the worker says, as far as it can be right."""
-        used = self._state.budget_used(self._indices[budget_id])
-        ops_max = self._wanted[budget_id].ops_max if budget_id in self._wanted else 0
-        leased = self._leased.get(budget_id)
-        if leased is None or not ops_max:
-            return used
-        return min(max(used, leased - block_ops(ops_max)), leased)
+        """What the worker says, as far as it can be right: not less than before, not more than was leased."""
+        used = max(self._state.budget_used(self._indices[budget_id]), self._seen.get(budget_id, 0))
+        used = min(used, self._leased.get(budget_id, used))
+        self._seen[budget_id] = used
+        return used
 
 
 def missing_budget(key: PermittedKey, indices: Mapping[int, int]) -> bool:

@@ -2,12 +2,15 @@
 """The ASGI application: routes, one shape for every error, default deny."""
 
 import logging
+from http import HTTPStatus
 from importlib.metadata import version
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Match
 
 from vmm_keystore.control.access import Access
 from vmm_keystore.control.gate import PeerGate
@@ -62,7 +65,20 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 -- what it was registered for
     code = {404: "not-found", 405: "invalid-request"}.get(error.status_code, "refused")
     body = ErrorBody(code=code, message=f"{request.method} {request.url.path}: {str(error.detail).lower()}")
-    return Response(ErrorAnswer(error=body).model_dump_json(), error.status_code, media_type="application/json")
+    content = ErrorAnswer(error=body).model_dump_json()
+    headers = dict(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = ", ".join(sorted(_methods_for(request)))
+    return Response(content, error.status_code, headers=headers, media_type="application/json")
+
+
+def _methods_for(request: Request) -> set[str]:
+    """All that this path takes (RFC 9110, 15.5.6): several routes have one path, a method each."""
+    found: set[str] = set()
+    for route in router.routes:
+        if isinstance(route, APIRoute) and route.matches(request.scope)[0] is not Match.NONE:
+            found |= route.methods or set()
+    return found
 
 
 async def _on_bug(request: Request, error: Exception) -> Response:

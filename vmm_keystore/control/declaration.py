@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from pydantic import Field
 
-from vmm_keystore.control.models import AppliedTo, GrantTerms, KeyTypeWord, Model, Name, Uid
+from vmm_keystore.control.models import AppliedTo, Flag, GrantTerms, KeyTypeWord, Model, Name, Uid
 from vmm_keystore.errors import InvalidRequestError
 from vmm_keystore.policy.desired import ROLE_MARK, Guest, State
 from vmm_keystore.policy.grant import Permission
@@ -49,8 +49,8 @@ class ApplyRequest(Model):
     """Make it so; *prune* removes guests, roles and grants that it does not name, *dry_run* changes nothing."""
 
     declaration: Declaration
-    prune: bool = False
-    dry_run: bool = False
+    prune: Flag = False
+    dry_run: Flag = False
 
 
 class StepInfo(Model):

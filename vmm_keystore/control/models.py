@@ -29,7 +29,19 @@ NAME_PATTERN = r"^[a-zA-Z0-9][a-zA-Z0-9._-]{0,62}$"
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 HolderName = Annotated[str, Field(pattern=NAME_PATTERN.replace("^", "^@?"))]
 """A guest, or a role with an '@' before its name."""
-Uid = Annotated[int, Field(ge=0, le=2**32 - 1)]
+Uid = Annotated[int, Field(ge=0, le=2**32 - 1, strict=True)]
+Flag = Annotated[bool, Field(strict=True)]
+
+
+def _iso_time(value: Any) -> Any:
+    """A number is no time: nobody could say what it counts."""
+    if isinstance(value, str) and "-" not in value[1:]:
+        raise ValueError("no time by ISO 8601; write it like 2030-01-31T12:00:00Z")
+    return value
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_iso_time), Field(strict=False)]
+"""As text, with its offset from UTC."""
 
 
 def _by_text(words: type[Word], value: Any) -> Any:
@@ -153,7 +165,7 @@ class KeyGenerate(Model):
 
     label: Name
     type: KeyTypeWord
-    activate: bool = True
+    activate: Flag = True
 
 
 class KeyImportOffer(Model):
@@ -170,31 +182,31 @@ class KeyImport(Model):
     offer_id: str = Field(pattern=r"^[0-9a-f]{32}$")
     wrapped: Base64Bytes
     type: KeyTypeWord | None = None
-    activate: bool = True
+    activate: Flag = True
 
 
 class KeyMove(Model):
     """Body of the state changes; without *version* destroy means every version, the others the current one."""
 
-    version: Annotated[int, Field(ge=1, le=2**32 - 1)] | None = None
+    version: Annotated[int, Field(ge=1, le=2**32 - 1, strict=True)] | None = None
 
 
 class KeyDestroy(KeyMove):
     """Destroy, or with *at* plan it: until then the versions are of no use to guests, and it can be taken back."""
 
-    at: AwareDatetime | None = None
+    at: Moment | None = None
 
 
 class KeyMinVersion(Model):
     """The oldest version that still processes."""
 
-    version: Annotated[int, Field(ge=1, le=2**32 - 1)]
+    version: Annotated[int, Field(ge=1, le=2**32 - 1, strict=True)]
 
 
 class KeyRotation(Model):
     """At what age in seconds the current version is replaced; null: by hand only."""
 
-    every_s: Annotated[int, Field(ge=1, le=100 * 366 * 86400)] | None
+    every_s: Annotated[int, Field(ge=1, le=100 * 366 * 86400, strict=True)] | None
 
 
 class KeyVersionInfo(Model):
@@ -245,12 +257,12 @@ class GrantTerms(Model):
     key: Name
     ops: list[OpWord] = Field(min_length=1)
     mechanisms: list[MechanismWord] | None = None
-    input_bytes_max: Annotated[int, Field(ge=1, le=1048576)] | None = None
-    not_before: AwareDatetime | None = None
-    not_after: AwareDatetime | None = None
+    input_bytes_max: Annotated[int, Field(ge=1, le=1048576, strict=True)] | None = None
+    not_before: Moment | None = None
+    not_after: Moment | None = None
     uids: list[Uid] = Field(default_factory=list, max_length=8)
-    ops_max: Annotated[int, Field(ge=1, le=2**53)] | None = None
-    ops_per_second: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    ops_max: Annotated[int, Field(ge=1, le=2**53, strict=True)] | None = None
+    ops_per_second: Annotated[int, Field(ge=1, le=1_000_000, strict=True)] | None = None
 
 
 class GrantCreate(GrantTerms):

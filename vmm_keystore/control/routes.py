@@ -7,12 +7,11 @@ holds up no other.
 
 from collections.abc import Iterator
 from contextlib import ExitStack
-from datetime import UTC
-from typing import Annotated, cast
+from datetime import UTC, datetime
+from typing import Annotated, Any, cast
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import PlainTextResponse, StreamingResponse
-from pydantic import AwareDatetime
 
 from vmm_keystore.audit.selection import Selection
 from vmm_keystore.control import answers, models
@@ -31,7 +30,13 @@ PAGE_LINES_MAX = 1000
 CHUNK_BYTES = 1 << 18
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
-router = APIRouter(prefix="/v1", route_class=GatedRoute, responses={"default": {"model": models.ErrorAnswer}})
+# Errors are JSON, whatever else a route answers.
+ERROR: dict[str, Any] = {
+    "model": models.ErrorAnswer,
+    "content": {"application/json": {"schema": {"$ref": "#/components/schemas/ErrorAnswer"}}},
+}
+
+router = APIRouter(prefix="/v1", route_class=GatedRoute, responses={"default": ERROR})
 
 
 def _keystore(request: Request) -> Keystore:
@@ -51,13 +56,13 @@ def _selection(
     key: str = "",
     op: str = "",
     status: str = "",
-    since: Annotated[AwareDatetime | None, Query()] = None,
-    until: Annotated[AwareDatetime | None, Query()] = None,
+    since: Annotated[models.Moment | None, Query()] = None,
+    until: Annotated[models.Moment | None, Query()] = None,
 ) -> Selection:
     return Selection(guest, key, op, status, since=_line_time(since), until=_line_time(until))
 
 
-def _line_time(time: AwareDatetime | None) -> str:
+def _line_time(time: datetime | None) -> str:
     return "" if time is None else f"{time.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%f}000Z"
 
 
@@ -308,7 +313,7 @@ def explain_grant(
     mechanism: str | None = None,
     uid: Annotated[int | None, Query(ge=0, le=2**32 - 1)] = None,
     input_bytes: Annotated[int, Query(ge=0, le=2**32 - 1)] = 0,
-    at: AwareDatetime | None = None,
+    at: models.Moment | None = None,
 ) -> models.GrantExplained:
     """Say what would become of a request, and why."""
     question = Question(

@@ -18,6 +18,7 @@ from typing import IO
 import sqlalchemy as sa
 
 from vmm_keystore.audit.line import time_text
+from vmm_keystore.audit.segments import sync_directory
 from vmm_keystore.errors import BackupError, StoreError
 from vmm_keystore.policy.vocabulary import KeyState
 from vmm_keystore.store.audit_key import forget_audit_key
@@ -91,7 +92,7 @@ def fill(folder: StateDir, head: BackupHead, file: IO[bytes], progress: Callable
             os.fsync(target.fileno())
         restored = prepare(database, head, has_root_key=folder.root_key.exists())
         database.rename(folder.database)
-    sync_folder(folder.path)
+    sync_directory(folder.path)
     return restored
 
 
@@ -165,12 +166,3 @@ def _end_encrypting(connection: sa.Connection) -> list[str]:
             set_state(connection, key, version.version, KeyState.DEACTIVATED, int(time.time()))
         labels.append(key.label)
     return labels
-
-
-def sync_folder(path: Path) -> None:
-    """Have names survive a crash of the host."""
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

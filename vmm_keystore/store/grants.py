@@ -131,15 +131,7 @@ def change_grant(connection: sa.Connection, holder: Holder, grant: GrantRow, per
 def list_grants(connection: sa.Connection, key: str | None = None) -> tuple[GrantRow, ...]:
     """Every grant once, by guest, then role, then key; of one key only when given."""
     statement = (
-        sa.select(
-            grants.c.id,
-            guests.c.name.label("guest"),
-            roles.c.name.label("role"),
-            keys.c.label,
-            grants.c.created_s,
-            *_PERMISSION,
-            *_BUDGET,
-        )
+        _select(guests.c.name.label("guest"), key)
         .select_from(grants)
         .outerjoin(guests, guests.c.id == grants.c.guest)
         .outerjoin(roles, roles.c.id == grants.c.role)
@@ -147,8 +139,6 @@ def list_grants(connection: sa.Connection, key: str | None = None) -> tuple[Gran
         .outerjoin(budgets, sa.and_(budgets.c.grant == grants.c.id, budgets.c.guest == grants.c.guest))
         .order_by(guests.c.name.is_(None), guests.c.name, roles.c.name, keys.c.label)
     )
-    if key is not None:
-        statement = statement.where(keys.c.label == key)
     return _rows(connection, statement)
 
 
@@ -156,15 +146,7 @@ def list_held(connection: sa.Connection, guest: str, key: str | None = None) -> 
     """What a guest has, itself and by its roles, by key; of one key only when given."""
     held = holdings_of(guest_row_of(guest))
     statement = (
-        sa.select(
-            grants.c.id,
-            sa.literal(guest).label("guest"),
-            roles.c.name.label("role"),
-            keys.c.label,
-            grants.c.created_s,
-            *_PERMISSION,
-            *_BUDGET,
-        )
+        _select(sa.literal(guest).label("guest"), key)
         .select_from(held)
         .join(grants, grants.c.id == held.c.grant)
         .outerjoin(roles, roles.c.id == grants.c.role)
@@ -172,14 +154,7 @@ def list_held(connection: sa.Connection, guest: str, key: str | None = None) -> 
         .outerjoin(budgets, sa.and_(budgets.c.grant == grants.c.id, budgets.c.guest == held.c.guest))
         .order_by(keys.c.label)
     )
-    if key is not None:
-        statement = statement.where(keys.c.label == key)
     return _rows(connection, statement)
-
-
-def list_of_role(connection: sa.Connection, role: str) -> tuple[GrantRow, ...]:
-    """What is granted to a role, by key."""
-    return tuple(row for row in list_grants(connection) if row.role == role)
 
 
 def find_grant(connection: sa.Connection, holder: str, key: str) -> GrantRow | None:
@@ -255,6 +230,12 @@ def permitted_versions(connection: sa.Connection, guest: str) -> tuple[SealedVer
         )
         for row in rows
     )
+
+
+def _select(guest: sa.ColumnElement[str], key: str | None) -> sa.Select[*tuple[Any, ...]]:
+    role = roles.c.name.label("role")
+    statement = sa.select(grants.c.id, guest, role, keys.c.label, grants.c.created_s, *_PERMISSION, *_BUDGET)
+    return statement if key is None else statement.where(keys.c.label == key)
 
 
 def _rows(connection: sa.Connection, statement: sa.Select[*tuple[Any, ...]]) -> tuple[GrantRow, ...]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[3] / "vmm_keystore" / "vhost_user"
-WITH_IO = {"calls", "connection", "descriptors", "listener", "peer", "reactor", "reader", "server"}
+WITH_IO = {"acl", "calls", "connection", "descriptors", "listener", "peer", "reactor", "reader", "server"}
 IO = {
     "array",
     "asyncio",

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Keys: POST /v1/keys, GET /v1/keys and below /v1/keys/{label}, POST /v1/keys/import[/offer]."""
+
+from typing import Annotated
+
+from pydantic import AwareDatetime, Base64Bytes, Field
+
+from vmm_keystore.control.models.words import AppliedTo, Flag, KeyStateWord, KeyTypeWord, Model, Moment, Name
+
+
+class KeyGenerate(Model):
+    """A new key; without *activate* it stays in pre-activation."""
+
+    label: Name
+    type: KeyTypeWord
+    activate: Flag = True
+
+
+class KeyImportOffer(Model):
+    """Hex, as vks-import takes it: ``--offer`` is offer_id followed by public_key."""
+
+    offer_id: str
+    public_key: str
+
+
+class KeyImport(Model):
+    """What vks-import gave; *type* is checked against the key when present."""
+
+    label: Name
+    offer_id: str = Field(pattern=r"^[0-9a-f]{32}$")
+    wrapped: Base64Bytes
+    type: KeyTypeWord | None = None
+    activate: Flag = True
+
+
+class KeyMove(Model):
+    """Body of the state changes; without *version* destroy means every version, the others the current one."""
+
+    version: Annotated[int, Field(ge=1, le=2**32 - 1, strict=True)] | None = None
+
+
+class KeyDestroy(KeyMove):
+    """Destroy, or with *at* plan it: until then the versions are of no use to guests, and it can be taken back."""
+
+    at: Moment | None = None
+
+
+class KeyMinVersion(Model):
+    """The oldest version that still processes."""
+
+    version: Annotated[int, Field(ge=1, le=2**32 - 1, strict=True)]
+
+
+class KeyRotation(Model):
+    """At what age in seconds the current version is replaced; null: by hand only."""
+
+    every_s: Annotated[int, Field(ge=1, le=100 * 366 * 86400, strict=True)] | None
+
+
+class KeyVersionInfo(Model):
+    """One version of a key; *destroy_at* where its destruction is planned."""
+
+    version: int
+    state: KeyStateWord
+    current: bool
+    created: AwareDatetime
+    state_changed: AwareDatetime
+    destroy_at: AwareDatetime | None
+
+
+class KeyInfo(Model):
+    """A key; *state* is that of the current version."""
+
+    label: str
+    id: str
+    type: KeyTypeWord
+    state: KeyStateWord
+    current_version: int
+    created: AwareDatetime
+    versions: list[KeyVersionInfo]
+    guests: list[str]
+    min_version: int
+    rotate_every_s: int | None
+
+
+class KeyChanged(KeyInfo):
+    """A key after a change."""
+
+    applied: list[AppliedTo]
+
+
+class KeyList(Model):
+    """Every key, by label."""
+
+    keys: list[KeyInfo]

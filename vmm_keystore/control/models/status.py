@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""GET /v1/status."""
+
+from vmm_keystore.control.models.words import Model
+
+
+class CustodianInfo(Model):
+    """The custodian; *problem* when it does not answer."""
+
+    running: bool
+    pid: int | None
+    secret_memory: str
+    root_open: bool
+    sandbox: str = ""
+    problem: str = ""
+
+
+class AuditInfo(Model):
+    """The audit log; *problem*: lines cannot be stored, so operations wait. *upkeep_problem*: not signed, compressed."""
+
+    last_seq: int
+    signed_seq: int
+    problem: str = ""
+    upkeep_problem: str = ""
+
+
+class StatusInfo(Model):
+    """The daemon at a glance."""
+
+    version: str
+    your_role: str
+    pid: int
+    runs_as: str
+    uptime_s: int
+    state_dir: str
+    store_schema: str
+    guests: int
+    guests_connected: int
+    keys: int
+    grants: int
+    audit: AuditInfo
+    custodian: CustodianInfo

@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Routes of guests."""
+
+from vmm_keystore.control import answers, models
+from vmm_keystore.control.routes.common import Caller, Service, router
+from vmm_keystore.service.ports import Guest
+
+
+@router.post("/guests", status_code=201)
+def add_guest(body: models.GuestCreate, service: Service, caller: Caller) -> models.GuestInfo:
+    """Add a guest; its socket is ready when this is answered."""
+    return answers.guest_info(service.guests.add(caller, Guest(body.name, body.socket, body.owner_uid)))
+
+
+@router.get("/guests")
+def list_guests(service: Service) -> models.GuestList:
+    """Every guest, by name."""
+    return models.GuestList(guests=[answers.guest_info(view) for view in service.guests.list()])
+
+
+@router.get("/guests/{name}")
+def show_guest(name: str, service: Service) -> models.GuestInfo:
+    """One guest with its worker."""
+    return answers.guest_info(service.guests.show(name))
+
+
+@router.delete("/guests/{name}")
+def remove_guest(name: str, service: Service, caller: Caller) -> models.GuestRemoved:
+    """Remove a guest and its grants; its front-end is disconnected."""
+    return models.GuestRemoved(name=name, grants_removed=service.guests.remove(caller, name))

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Routes of keys."""
+
+from fastapi.responses import PlainTextResponse
+
+from vmm_keystore.control import answers, models
+from vmm_keystore.control.routes.common import Caller, Service, Version, router
+from vmm_keystore.policy.vocabulary import KeyState
+
+
+@router.post("/keys", status_code=201)
+def generate_key(body: models.KeyGenerate, service: Service, caller: Caller) -> models.KeyInfo:
+    """Make a key."""
+    return answers.key_info(service.keys.generate(caller, body.label, body.type, activate=body.activate))
+
+
+@router.get("/keys")
+def list_keys(service: Service) -> models.KeyList:
+    """Every key, by label."""
+    return models.KeyList(keys=[answers.key_info(key) for key in service.keys.list()])
+
+
+@router.post("/keys/import/offer", status_code=201)
+def offer_import(service: Service) -> models.KeyImportOffer:
+    """Get a one-time public key to wrap an import to."""
+    offer = service.keys.offer_import()
+    return models.KeyImportOffer(offer_id=offer.offer_id.hex(), public_key=offer.public_key.hex())
+
+
+@router.post("/keys/import", status_code=201)
+def import_key(body: models.KeyImport, service: Service, caller: Caller) -> models.KeyInfo:
+    """Take a key that was wrapped to an offer."""
+    key = service.keys.import_key(
+        caller, body.label, bytes.fromhex(body.offer_id), body.wrapped, body.type, activate=body.activate
+    )
+    return answers.key_info(key)
+
+
+@router.get("/keys/{label}")
+def show_key(label: str, service: Service) -> models.KeyInfo:
+    """One key with its versions."""
+    return answers.key_info(service.keys.show(label))
+
+
+@router.get("/keys/{label}/public", response_class=PlainTextResponse)
+def public_key(label: str, service: Service, version: Version = None) -> PlainTextResponse:
+    """The public key of a version as PEM."""
+    return PlainTextResponse(service.keys.public_pem(label, version), media_type="application/x-pem-file")
+
+
+@router.post("/keys/{label}/rotate")
+def rotate_key(label: str, service: Service, caller: Caller) -> models.KeyChanged:
+    """Make a new version current; the one before only processes from now on."""
+    return answers.key_changed(*service.keys.rotate(caller, label))
+
+
+@router.post("/keys/{label}/activate")
+def activate_key(label: str, service: Service, caller: Caller, body: models.KeyMove | None = None) -> models.KeyChanged:
+    """Move a version to active."""
+    return _move(service, caller, label, KeyState.ACTIVE, body)
+
+
+@router.post("/keys/{label}/suspend")
+def suspend_key(label: str, service: Service, caller: Caller, body: models.KeyMove | None = None) -> models.KeyChanged:
+    """Move a version to suspended: it does nothing until it is active again."""
+    return _move(service, caller, label, KeyState.SUSPENDED, body)
+
+
+@router.post("/keys/{label}/deactivate")
+def deactivate_key(
+    label: str, service: Service, caller: Caller, body: models.KeyMove | None = None
+) -> models.KeyChanged:
+    """Move a version to deactivated: it processes but no longer protects."""
+    return _move(service, caller, label, KeyState.DEACTIVATED, body)
+
+
+@router.post("/keys/{label}/compromise")
+def compromise_key(
+    label: str, service: Service, caller: Caller, body: models.KeyMove | None = None
+) -> models.KeyChanged:
+    """Mark a version as compromised: it processes but no longer protects, and never comes back."""
+    return _move(service, caller, label, KeyState.COMPROMISED, body)
+
+
+@router.post("/keys/{label}/destroy")
+def destroy_key(
+    label: str, service: Service, caller: Caller, body: models.KeyDestroy | None = None
+) -> models.KeyChanged:
+    """Destroy one version, or all of them, at once (the sealed blob is wiped) or at a time to come."""
+    if body is None or body.at is None:
+        return _move(service, caller, label, KeyState.DESTROYED, body)
+    changed = service.plans.destroy_later(caller, label, body.version, int(body.at.timestamp()))
+    service.schedule.wake()
+    return answers.key_changed(*changed)
+
+
+@router.post("/keys/{label}/destroy/cancel")
+def keep_key(label: str, service: Service, caller: Caller, body: models.KeyMove | None = None) -> models.KeyChanged:
+    """Take a planned destruction back, of one version or all."""
+    return answers.key_changed(*service.plans.keep(caller, label, body.version if body else None))
+
+
+@router.post("/keys/{label}/min-version")
+def set_min_version(label: str, body: models.KeyMinVersion, service: Service, caller: Caller) -> models.KeyChanged:
+    """Cut off the versions before this one."""
+    return answers.key_changed(*service.plans.set_min_version(caller, label, body.version))
+
+
+@router.post("/keys/{label}/rotation")
+def set_rotation(label: str, body: models.KeyRotation, service: Service, caller: Caller) -> models.KeyChanged:
+    """Have the key rotated by its age, or by hand only."""
+    changed = service.plans.set_rotation(caller, label, body.every_s)
+    service.schedule.wake()
+    return answers.key_changed(*changed)
+
+
+def _move(
+    service: Service, caller: Caller, label: str, state: KeyState, body: models.KeyMove | None
+) -> models.KeyChanged:
+    return answers.key_changed(*service.keys.move(caller, label, state, body.version if body else None))

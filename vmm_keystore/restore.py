@@ -30,6 +30,7 @@ from vmm_keystore.store.state_dir import StateDir
 from vmm_keystore.store.store import Store
 
 MAY_BE_THERE = frozenset({"kek", "lock"})
+TEMPORARY = ".restoring."
 MAY_ENCRYPT_AGAIN = frozenset({KeyState.PRE_ACTIVATION, KeyState.ACTIVE, KeyState.SUSPENDED})
 
 
@@ -78,12 +79,15 @@ def fill(folder: StateDir, head: BackupHead, file: IO[bytes], progress: Callable
         BackupError: it is damaged, or of a newer version.
         StoreError: the folder is not empty.
     """
+    # Of a restore that was killed; nobody else is at work here while we hold the folder.
+    for stale in folder.path.glob(f"{TEMPORARY}*"):
+        shutil.rmtree(stale)
     others = sorted({path.name for path in folder.path.iterdir()} - MAY_BE_THERE)
     if others:
         raise StoreError(
             f"{folder.path} is not empty: there is {others[0]}", "restore into a new folder; kek may be in it"
         )
-    with tempfile.TemporaryDirectory(prefix=".restoring.", dir=folder.path) as temporary:
+    with tempfile.TemporaryDirectory(prefix=TEMPORARY, dir=folder.path) as temporary:
         database = Path(temporary) / "keystore.db"
         with database.open("xb") as target:
             os.fchmod(target.fileno(), 0o600)

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Charging: a written intention first, so that being killed between two stores neither loses nor doubles an operation.
- */
+/* Charging: first a written intention, so that a kill between two stores neither loses nor doubles an operation. */
 #include "budget.h"
 
 #include "policy.h"
@@ -46,11 +45,12 @@ uint32_t vks_budget_charge(void *state, uint16_t head, const struct vks_snapshot
 
 void vks_budget_recover(void *state)
 {
-    struct vks_state_charge *charge = vks_state_charge(state);
+    /* One copy: what is checked is what is used. */
+    struct vks_state_charge charge = *vks_state_charge(state);
 
-    if (charge->budget && charge->budget <= VKS_STATE_BUDGETS_MAX && charge->head < VKS_STATE_QUEUE_SIZE_MAX)
-        apply(state, charge);
-    __atomic_store_n(&charge->budget, 0, __ATOMIC_RELEASE);
+    if (charge.budget && charge.budget <= VKS_STATE_BUDGETS_MAX && charge.head < VKS_STATE_QUEUE_SIZE_MAX)
+        apply(state, &charge);
+    __atomic_store_n(&vks_state_charge(state)->budget, 0, __ATOMIC_RELEASE);
 }
 
 void vks_budget_open(void *state, uint32_t index, uint64_t id, uint64_t used)

@@ -211,6 +211,21 @@ def test_what_is_no_good_backup_becomes_nothing(vault: Keystored, tmp_path: Path
     assert "2 keys" in restore(vault, tmp_path / "good").stdout
 
 
+def test_leftovers_of_whoever_was_killed(vault: Keystored, tmp_path: Path) -> None:
+    """Half a copy is removed by the next one who works in the folder."""
+    vault.cli("backup", tmp_path / "good")
+    vault.stop()
+    (vault.state_dir / ".backup.0123").write_bytes(b"half of it")
+    vault.start()
+    assert not (vault.state_dir / ".backup.0123").exists()
+    vault.state_dir = vault.folder / "restored"
+    vault.state_dir.mkdir(mode=0o700)
+    (vault.state_dir / ".restoring.x").mkdir()
+    (vault.state_dir / ".restoring.x" / "keystore.db").write_bytes(b"half of it")
+    assert "2 keys" in vault.cli("restore", tmp_path / "good", "--state-dir", vault.state_dir).stdout
+    assert {path.name for path in vault.state_dir.iterdir()} == {"keystore.db", "lock"}
+
+
 def test_place_that_is_taken(vault: Keystored, tmp_path: Path) -> None:
     """Neither a running daemon's folder nor anything that lies there is touched."""
     vault.cli("backup", tmp_path / "good")

@@ -35,6 +35,7 @@ from vmm_keystore.service.keys import Keys
 from vmm_keystore.service.ports import CustodianStatus, GuestWorkers, KeyCustodian
 from vmm_keystore.service.roles import Roles
 from vmm_keystore.service.schedule import Schedule
+from vmm_keystore.store.backup import remove_unfinished
 from vmm_keystore.store.store import Store
 
 
@@ -91,6 +92,7 @@ class Keystore:
 
     def recover(self) -> None:
         """Finish what an earlier daemon did not live to finish, then do what is planned; once, before the first request."""
+        remove_unfinished(self._state_dir)
         self._changes.recover()
         self.schedule.start()
 

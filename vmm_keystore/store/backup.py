@@ -27,6 +27,7 @@ HEAD_BYTES_MAX = 4096
 CHUNK_BYTES = 1 << 20
 CREATED_MAX_S = 253402300799  # the end of the year 9999
 HINT = "use another backup"
+TEMPORARY = ".backup."
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ def copied_database(
     Raises:
         StoreError: it cannot be read, or there is no room for the copy.
     """
-    path = folder / f".backup.{os.getpid()}.{os.urandom(4).hex()}"
+    path = folder / f"{TEMPORARY}{os.urandom(8).hex()}"
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         try:
@@ -70,6 +71,12 @@ def copied_database(
         size, digest = hash_of(content)
         content.seek(0)
         yield BackupHead(schema, created_s, size, digest), content
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove copies that a daemon was killed over; before anybody makes one."""
+    for path in folder.glob(f"{TEMPORARY}*"):
+        path.unlink()
 
 
 def translated(error: sqlite3.Error | OSError, path: Path) -> Exception:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``python -m bench``: measure, print the table, write build/bench.json."""
+"""``python -m bench``: measure, print the table, write build/bench.json and build/bench-administration.json."""
 
 import argparse
 import itertools
@@ -10,12 +10,14 @@ from pathlib import Path
 
 from framework.ring_load import Sample, read_sample, start_program
 
+from bench.administration import GUESTS, KEYS, measure_administration
 from bench.operation import OPERATIONS, Cell, cells
 from bench.result import Row, make_row, print_table, write_json
 from bench.vault_subject import CRYPTO_CPU, VaultSubject, vault_subject
 
 ROUNDS = 5
 MILLISECONDS = 150
+ADMINISTRATION = "administration"
 SPIN_US = 50
 """How long both sides of a polling ring look at it before they sleep."""
 JSON = Path(__file__).resolve().parents[2] / "build/bench.json"
@@ -26,8 +28,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--milliseconds", type=int, default=MILLISECONDS, help="of each figure in each round")
-    parser.add_argument("--only", default="", help="operations whose name begins so")
+    parser.add_argument("--only", default="", help="operations whose name begins so, or administration")
     parser.add_argument("--json", type=Path, default=JSON, help="where the rows go")
+    parser.add_argument("--guests", type=int, default=GUESTS, help="of the administration's figures")
+    parser.add_argument("--keys", type=int, default=KEYS, help="of the administration's figures")
     options = parser.parse_args()
     rows: list[Row] = []
     with vault_subject(0) as asleep, vault_subject(SPIN_US) as polling:
@@ -39,7 +43,11 @@ def main() -> int:
                 wanted = list(cells(operation, size_bytes))
                 rows += measure({False: asleep, True: polling}, wanted, options.rounds, options.milliseconds)
     write_json(rows, options.json)
-    print_table(rows)
+    if rows:
+        print_table(rows)
+    if ADMINISTRATION.startswith(options.only):
+        path = options.json.with_name("bench-administration.json")
+        measure_administration(path, guests=options.guests, keys=options.keys)
     return 0
 
 

@@ -2,17 +2,16 @@
 """A backup of a running keystored becomes a working one again; what is no good backup becomes nothing."""
 
 import hashlib
-import json
 import shutil
 import sqlite3
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
+from framework.backups import Damage, database_of, restore, with_head, with_sql
 from framework.keystored import PROGRAM, Keystored, environment
 from framework.ring_guest import ring_guest
 
@@ -31,13 +30,6 @@ def vault() -> Iterator[Keystored]:
             keystored.api.generate(label, key_type)
             keystored.api.grant("g", label, ops)
         yield keystored
-
-
-def restore(vault: Keystored, backup: Path, *, ok: bool = True) -> Any:
-    """Into a folder beside the old one, which the daemon is then started on."""
-    vault.state_dir = vault.folder / "restored"
-    vault.control_socket = vault.state_dir / "control.sock"
-    return vault.cli("restore", backup, "--state-dir", vault.state_dir, ok=ok)
 
 
 def test_what_was_there_is_there_again(vault: Keystored, tmp_path: Path) -> None:
@@ -110,13 +102,6 @@ def test_changes_go_on_meanwhile(vault: Keystored, tmp_path: Path) -> None:
     assert not list(vault.state_dir.glob(".backup*"))
 
 
-def database_of(backup: Path, folder: Path) -> Path:
-    """The database in a backup."""
-    path = folder / "content.db"
-    path.write_bytes(backup.read_bytes().partition(b"\n")[2])
-    return path
-
-
 def test_to_standard_output(vault: Keystored, tmp_path: Path) -> None:
     """For a pipe; and a file that is there is never overwritten."""
     target = tmp_path / "out"
@@ -131,38 +116,6 @@ def test_to_standard_output(vault: Keystored, tmp_path: Path) -> None:
     refused = vault.cli("backup", target, ok=False)
     assert f"{target} exists" in refused.stderr
     assert target.read_bytes() == content
-
-
-Damage = Callable[[bytes, Path], bytes]
-
-
-def with_head(**changes: Any) -> Damage:
-    """Another first line."""
-
-    def damage(content: bytes, _folder: Path) -> bytes:
-        head, _, body = content.partition(b"\n")
-        fields = {**json.loads(head), **changes}
-        return json.dumps({name: value for name, value in fields.items() if value is not None}).encode() + b"\n" + body
-
-    return damage
-
-
-def with_sql(*statements: str) -> Damage:
-    """Another database, with the hash that it has."""
-
-    def damage(content: bytes, folder: Path) -> bytes:
-        path = folder / "damaged.db"
-        path.write_bytes(content.partition(b"\n")[2])
-        with closing(sqlite3.connect(path)) as connection:
-            connection.execute("PRAGMA writable_schema = ON")
-            for statement in statements:
-                connection.execute(statement)
-            connection.commit()
-        body = path.read_bytes()
-        changed = {"size_bytes": len(body), "sha256": hashlib.sha256(body).hexdigest()}
-        return with_head(**changed)(content.partition(b"\n")[0] + b"\n" + body, folder)
-
-    return damage
 
 
 DAMAGES: dict[str, tuple[Damage, str]] = {

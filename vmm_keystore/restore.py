@@ -2,7 +2,9 @@
 """A backup becomes a state folder again: checked before anything of it is believed, whole or not at all.
 
 What came after the backup is not known any more. A nonce may have been used with any version of an AES key that could
-encrypt, so none of these encrypts again: they decrypt, and a rotation makes one that encrypts.
+encrypt, so none of these encrypts again. An active one becomes deactivated: it decrypts, and a rotation makes one that
+encrypts. One that was suspended or not active yet did nothing, and does nothing: it is suspended, as if it had been
+activated meanwhile, and can be deactivated but not activated.
 """
 
 import json
@@ -25,24 +27,34 @@ from vmm_keystore.store.audit_key import forget_audit_key
 from vmm_keystore.store.backup import HINT, BackupHead, copy_content, read_head
 from vmm_keystore.store.guests import list_guests
 from vmm_keystore.store.keys import list_keys, set_state
+from vmm_keystore.store.lost_leases import note_lost_leases
 from vmm_keystore.store.pending import insert_pending
 from vmm_keystore.store.state_dir import StateDir
 from vmm_keystore.store.store import Store
 
 MAY_BE_THERE = frozenset({"kek", "lock"})
 TEMPORARY = ".restoring."
-MAY_ENCRYPT_AGAIN = frozenset({KeyState.PRE_ACTIVATION, KeyState.ACTIVE, KeyState.SUSPENDED})
+STATE_AFTER = {
+    KeyState.PRE_ACTIVATION: KeyState.SUSPENDED,
+    KeyState.ACTIVE: KeyState.DEACTIVATED,
+    KeyState.SUSPENDED: KeyState.SUSPENDED,
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """What there is again; *to_rotate* are labels of keys that do not encrypt until they are rotated."""
+    """What there is again.
+
+    *to_rotate* are labels of keys that do not encrypt until they are rotated, *suspended* those of keys with a version
+    that stays out of use and cannot be activated any more.
+    """
 
     created_s: int
     sha256: str
     guests: int
     keys: int
     to_rotate: tuple[str, ...]
+    suspended: tuple[str, ...]
     has_root_key: bool
 
 
@@ -137,7 +149,7 @@ _OBJECTS = "SELECT type, name, tbl_name, sql FROM sqlite_master"
 
 def _settle(store: Store, head: BackupHead, *, has_root_key: bool) -> Restored:
     with store.write() as connection:
-        to_rotate = _end_encrypting(connection)
+        to_rotate, suspended = _end_encrypting(connection)
         # The log begins anew; under the old key it would look like one that was cut.
         forget_audit_key(connection)
         line = {
@@ -148,6 +160,7 @@ def _settle(store: Store, head: BackupHead, *, has_root_key: bool) -> Restored:
             "backup_created_s": head.created_s,
             "backup_sha256": head.sha256,
             "deactivated": to_rotate,
+            "suspended": suspended,
         }
         insert_pending(connection, json.dumps(line))
         return Restored(
@@ -156,17 +169,25 @@ def _settle(store: Store, head: BackupHead, *, has_root_key: bool) -> Restored:
             guests=len(list_guests(connection)),
             keys=len(list_keys(connection)),
             to_rotate=tuple(to_rotate),
+            suspended=tuple(suspended),
             has_root_key=has_root_key,
         )
 
 
-def _end_encrypting(connection: sa.Connection) -> list[str]:
-    labels = []
+def _end_encrypting(connection: sa.Connection) -> tuple[list[str], list[str]]:
+    """Labels of keys with a version that became deactivated, and of those with one that is suspended."""
+    labels: dict[KeyState, list[str]] = {KeyState.DEACTIVATED: [], KeyState.SUSPENDED: []}
+    lost = []
     for key in list_keys(connection):
-        versions = [version for version in key.versions if version.state in MAY_ENCRYPT_AGAIN]
-        if not key.key_type.makes_nonces or not versions:
+        if not key.key_type.makes_nonces:
             continue
-        for version in versions:
-            set_state(connection, key, version.version, KeyState.DEACTIVATED, int(time.time()))
-        labels.append(key.label)
-    return labels
+        after = {one: STATE_AFTER[one.state] for one in key.versions if one.state in STATE_AFTER}
+        for version, state in after.items():
+            if state != version.state:
+                set_state(connection, key, version.version, state, int(time.time()))
+            if state == KeyState.SUSPENDED:
+                lost.append((key.key_id, version.version))
+        for state in set(after.values()):
+            labels[state].append(key.label)
+    note_lost_leases(connection, lost)
+    return labels[KeyState.DEACTIVATED], labels[KeyState.SUSPENDED]

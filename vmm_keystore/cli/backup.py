@@ -71,7 +71,8 @@ def restore(
     """Make a new state folder (--state-dir) from a backup, before keystored is started on it.
 
     The folder must not be there, or hold nothing but kek. AES keys that could encrypt only decrypt afterwards, until
-    they are rotated: the backup does not know which nonces were used after it.
+    they are rotated: the backup does not know which nonces were used after it. Those that were suspended or not active
+    yet stay out of use.
     """
     from vmm_keystore.restore import restore as restore_state  # noqa: PLC0415  # the store, for this command only
 
@@ -85,6 +86,10 @@ def restore(
     if restored.to_rotate:
         print("these do not encrypt until they are rotated (vmm-keystore key rotate):")
         for label in restored.to_rotate:
+            print(f"  {label}")
+    if restored.suspended:
+        print("these stay out of use and cannot be activated (key deactivate lets them decrypt, key rotate encrypt):")
+        for label in restored.suspended:
             print(f"  {label}")
     if not restored.has_root_key:
         print(f"next: put the key encryption key back, as {state_dir / 'kek'} with mode 0600")

@@ -25,6 +25,7 @@ from vmm_keystore.store.keys import (
     public_der,
     set_state,
 )
+from vmm_keystore.store.lost_leases import lost_leases
 from vmm_keystore.store.store import Store
 
 _MOVES = {
@@ -252,4 +253,9 @@ def _move_version(connection: sa.Connection, key: KeyRow, number: int, state: Ke
         raise StateError(f"key '{key.label}' version {number}: {error.message}", error.hint) from error
     if state not in {KeyState.DESTROYED, KeyState.COMPROMISED}:
         _check_not_planned(key, number)
+    if state == KeyState.ACTIVE and (key.key_id, number) in lost_leases(connection):
+        raise StateError(
+            f"key '{key.label}' version {number} came from a backup, which does not know the nonces used after it",
+            "key deactivate lets it decrypt, key rotate makes a version that encrypts",
+        )
     set_state(connection, key, number, state, now_s())

@@ -26,6 +26,7 @@ from vmm_keystore.policy.vocabulary import KeyState
 from vmm_keystore.store.audit_key import forget_audit_key
 from vmm_keystore.store.backup import HINT, BackupHead, copy_content, read_head
 from vmm_keystore.store.guests import list_guests
+from vmm_keystore.store.inspection import inspect, printable
 from vmm_keystore.store.keys import list_keys, set_state
 from vmm_keystore.store.lost_leases import note_lost_leases
 from vmm_keystore.store.pending import insert_pending
@@ -116,35 +117,21 @@ def prepare(database: Path, head: BackupHead, *, has_root_key: bool) -> Restored
     """Check the database and make of it what may be used from now on.
 
     Raises:
-        BackupError: it has other tables than a store, or cannot be read.
-        StoreNewerError: it was written by a newer version.
+        BackupError: it is not what a store of this version or an older one is, or cannot be read.
     """
     try:
         with Store(database) as store:
-            check_tables(database, store)
+            inspect(store, database.with_name("empty.db"))
             restored = _settle(store, head, has_root_key=has_root_key)
             store.scrub()
     except StoreError as error:
-        raise BackupError(f"its database is not usable: {error.message.replace(str(database), 'it')}", HINT) from error
+        reason = printable(error.message.replace(str(database), "it"))
+        raise BackupError(f"its database is not usable: {reason}", HINT) from error
+    except ValueError as error:
+        raise BackupError(f"its database is not that of a store: {error}", HINT) from error
     for leftover in ("-wal", "-shm"):
         database.with_name(database.name + leftover).unlink(missing_ok=True)
     return restored
-
-
-def check_tables(database: Path, store: Store) -> None:
-    """Compare with a store that was made just now: no trigger, view or column that is not ours is ever run.
-
-    Raises:
-        BackupError: they are not the same.
-    """
-    with Store(database.with_name("empty.db")) as empty, empty.read() as ours, store.read() as theirs:
-        mine, found = ({tuple(row) for row in connection.exec_driver_sql(_OBJECTS)} for connection in (ours, theirs))
-    if mine != found:
-        _type, name, *_ = min(mine ^ found, key=str)
-        raise BackupError(f"its database is not that of a store: {name} is not what it should be", HINT)
-
-
-_OBJECTS = "SELECT type, name, tbl_name, sql FROM sqlite_master"
 
 
 def _settle(store: Store, head: BackupHead, *, has_root_key: bool) -> Restored:

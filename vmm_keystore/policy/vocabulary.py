@@ -11,6 +11,9 @@ from typing import Self
 
 from vmm_keystore.errors import InvalidRequestError
 
+NAME_PATTERN = r"^[a-zA-Z0-9][a-zA-Z0-9._-]{0,62}$"
+"""Names of guests and roles, key labels."""
+
 
 class Word(IntEnum):
     """A number of the ABI that has a word."""

@@ -32,7 +32,6 @@ from vmm_keystore.control.models.keys import (
 from vmm_keystore.control.models.roles import RoleChanged, RoleCreate, RoleGuests, RoleInfo, RoleList
 from vmm_keystore.control.models.status import AuditInfo, CustodianInfo, StatusInfo
 from vmm_keystore.control.models.words import (
-    NAME_PATTERN,
     AppliedTo,
     ErrorAnswer,
     ErrorBody,
@@ -49,7 +48,6 @@ from vmm_keystore.control.models.words import (
 )
 
 __all__ = [
-    "NAME_PATTERN",
     "AppliedTo",
     "AuditCheckpoint",
     "AuditInfo",

@@ -15,10 +15,7 @@ from pydantic import (
 )
 
 from vmm_keystore.errors import InvalidRequestError
-from vmm_keystore.policy.vocabulary import GRANTABLE_OPS, KeyState, KeyType, Mechanism, Op, Word
-
-NAME_PATTERN = r"^[a-zA-Z0-9][a-zA-Z0-9._-]{0,62}$"
-"""Names of guests and roles, key labels."""
+from vmm_keystore.policy.vocabulary import GRANTABLE_OPS, NAME_PATTERN, KeyState, KeyType, Mechanism, Op, Word
 
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 HolderName = Annotated[str, Field(pattern=NAME_PATTERN.replace("^", "^@?"))]

@@ -31,7 +31,7 @@ from vmm_keystore.service.audit import Audit
 from vmm_keystore.service.audit_key import AuditKey
 from vmm_keystore.service.guest_keys import KeyLabels, StoreGuestKeys
 from vmm_keystore.service.keystore import Keystore
-from vmm_keystore.store.audit_key import find_audit_key
+from vmm_keystore.store.audit_key import find_audit_key, find_retired_audit_key
 from vmm_keystore.store.keys import list_keys
 from vmm_keystore.store.state_dir import StateDir
 from vmm_keystore.store.store import Store
@@ -202,11 +202,6 @@ def start(
     prepare_runtime_dir(runtime_dir)
     stack.callback(os.close, lock_runtime_dir(runtime_dir))
 
-    def open_root() -> tuple[int, bool]:
-        with store.read() as connection:
-            may_create = not list_keys(connection) and find_audit_key(connection) is None
-            return open_kek(folder.root_key, may_create=may_create)
-
     server = Server()
     server.start()
     stack.callback(server.stop)
@@ -217,7 +212,7 @@ def start(
     stack.callback(lambda: descriptors.close(leave=ending.leave))
     # A start that fails is no reason to take a device away from a guest that has it.
     ending.leave = descriptors.has_inherited
-    custodian = Custodian(loop, open_root, first)
+    custodian = Custodian(loop, lambda: open_root(store, folder), first)
     custodian.start()
     stack.callback(custodian.stop)
     audit_key = AuditKey(store, custodian)
@@ -254,6 +249,13 @@ def start(
     warn_of_open_memory(custodian)
     log.info("keystored ready: control %s, guests %d", control_socket, pool.guest_count)
     notify("READY=1")
+
+
+def open_root(store: Store, folder: StateDir) -> tuple[int, bool]:
+    """Open the KEK file; one is made only where nothing was sealed with any."""
+    with store.read() as connection:
+        sealed = find_audit_key(connection) or find_retired_audit_key(connection)
+        return open_kek(folder.root_key, may_create=not list_keys(connection) and sealed is None)
 
 
 def admit_others(access: Access) -> Callable[[Path], None] | None:

@@ -10,6 +10,7 @@ activated meanwhile, and can be deactivated but not activated.
 import json
 import os
 import shutil
+import stat
 import tempfile
 import time
 from collections.abc import Callable
@@ -21,9 +22,10 @@ import sqlalchemy as sa
 
 from vmm_keystore.audit.line import time_text
 from vmm_keystore.audit.segments import sync_directory
-from vmm_keystore.errors import BackupError, StoreError
+from vmm_keystore.errors import BackupError, RootOfTrustError, StoreError
 from vmm_keystore.policy.vocabulary import KeyState
-from vmm_keystore.store.audit_key import forget_audit_key
+from vmm_keystore.service.audit_key import check_kek
+from vmm_keystore.store.audit_key import retire_audit_key
 from vmm_keystore.store.backup import HINT, BackupHead, copy_content, read_head
 from vmm_keystore.store.guests import list_guests
 from vmm_keystore.store.inspection import inspect, printable
@@ -32,7 +34,10 @@ from vmm_keystore.store.lost_leases import note_lost_leases
 from vmm_keystore.store.pending import insert_pending
 from vmm_keystore.store.state_dir import StateDir
 from vmm_keystore.store.store import Store
+from vmm_keystore.workers.custodian import Custodian, open_kek
+from vmm_keystore.workers.loop import Loop
 
+KEK_FILE_BYTES_MAX = 1 << 16
 MAY_BE_THERE = frozenset({"kek", "lock"})
 TEMPORARY = ".restoring."
 STATE_AFTER = {
@@ -59,11 +64,16 @@ class Restored:
     has_root_key: bool
 
 
-def restore(backup: Path, state_dir: Path, progress: Callable[[int, int], None]) -> Restored:
+def restore(
+    backup: Path, state_dir: Path, progress: Callable[[int, int], None], root_key: Path | None = None
+) -> Restored:
     """Make *state_dir* from *backup*; it must not be there, or hold nothing but the key encryption key.
+
+    *root_key* is copied there as the key encryption key; that, or one that lies there, must open the backup's keys.
 
     Raises:
         BackupError: it is no backup, damaged, or of a newer version.
+        RootOfTrustError: the key encryption key cannot be used, or is another one.
         StoreError: the folder has a store already, or cannot be written.
         DaemonError: a daemon is using it.
     """
@@ -76,7 +86,7 @@ def restore(backup: Path, state_dir: Path, progress: Callable[[int, int], None])
         head = read_head(file)
         try:
             with StateDir(state_dir) as folder:
-                return fill(folder, head, file, progress)
+                return fill(folder, head, file, progress, root_key)
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
             raise BackupError(f"cannot restore into {state_dir}: {reason}") from error
@@ -85,11 +95,18 @@ def restore(backup: Path, state_dir: Path, progress: Callable[[int, int], None])
                 shutil.rmtree(state_dir, ignore_errors=True)
 
 
-def fill(folder: StateDir, head: BackupHead, file: IO[bytes], progress: Callable[[int, int], None]) -> Restored:
+def fill(
+    folder: StateDir,
+    head: BackupHead,
+    file: IO[bytes],
+    progress: Callable[[int, int], None],
+    root_key: Path | None = None,
+) -> Restored:
     """Put what follows *head* in *file* into an empty folder.
 
     Raises:
         BackupError: it is damaged, or of a newer version.
+        RootOfTrustError: the key encryption key cannot be used, or is another one.
         StoreError: the folder is not empty.
     """
     # Of a restore that was killed; nobody else is at work here while we hold the folder.
@@ -100,6 +117,8 @@ def fill(folder: StateDir, head: BackupHead, file: IO[bytes], progress: Callable
         raise StoreError(
             f"{folder.path} is not empty: there is {others[0]}", "restore into a new folder; kek may be in it"
         )
+    if root_key is not None and folder.root_key.exists():
+        raise StoreError(f"there is a kek in {folder.path} already", "leave out --root-key, or move it away")
     with tempfile.TemporaryDirectory(prefix=TEMPORARY, dir=folder.path) as temporary:
         database = Path(temporary) / "keystore.db"
         with database.open("xb") as target:
@@ -107,22 +126,28 @@ def fill(folder: StateDir, head: BackupHead, file: IO[bytes], progress: Callable
             copy_content(file, head, target, progress)
             target.flush()
             os.fsync(target.fileno())
-        restored = prepare(database, head, has_root_key=folder.root_key.exists())
+        kek = folder.root_key if root_key is None else copy_root_key(root_key, Path(temporary) / "kek")
+        restored = prepare(database, head, kek if kek.exists() else None)
+        if root_key is not None:
+            kek.rename(folder.root_key)
         database.rename(folder.database)
     sync_directory(folder.path)
     return restored
 
 
-def prepare(database: Path, head: BackupHead, *, has_root_key: bool) -> Restored:
-    """Check the database and make of it what may be used from now on.
+def prepare(database: Path, head: BackupHead, kek: Path | None) -> Restored:
+    """Check the database and make of it what may be used from now on; *kek* must open it, where there is one.
 
     Raises:
         BackupError: it is not what a store of this version or an older one is, or cannot be read.
+        RootOfTrustError: the key encryption key cannot be used, or is another one.
     """
     try:
         with Store(database) as store:
             inspect(store, database.with_name("empty.db"))
-            restored = _settle(store, head, has_root_key=has_root_key)
+            restored = _settle(store, head, has_root_key=kek is not None)
+            if kek is not None:
+                try_kek(store, kek)
             store.scrub()
     except StoreError as error:
         reason = printable(error.message.replace(str(database), "it"))
@@ -134,11 +159,57 @@ def prepare(database: Path, head: BackupHead, *, has_root_key: bool) -> Restored
     return restored
 
 
+def copy_root_key(source: Path, target: Path) -> Path:
+    """Copy the KEK from file to file inside the kernel: no byte of it comes into this process.
+
+    Raises:
+        RootOfTrustError: it cannot be read.
+    """
+    try:
+        source_fd = os.open(source, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError as error:
+        raise RootOfTrustError(f"cannot read {source}: {(error.strerror or str(error)).lower()}") from error
+    try:
+        status = os.fstat(source_fd)
+        if not stat.S_ISREG(status.st_mode) or not 0 < status.st_size <= KEK_FILE_BYTES_MAX:
+            raise RootOfTrustError(f"{source} is no key encryption key", "it is the file kek of a state folder")
+        target_fd = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            while os.sendfile(target_fd, source_fd, None, KEK_FILE_BYTES_MAX):
+                pass
+            os.fsync(target_fd)
+        finally:
+            os.close(target_fd)
+    finally:
+        os.close(source_fd)
+    return target
+
+
+def try_kek(store: Store, kek: Path) -> None:
+    """Have a custodian of our own open what tells whether it is the right one.
+
+    Raises:
+        RootOfTrustError: it is damaged, or another one.
+        CustodianError: the program cannot be started.
+    """
+    loop = Loop("restore")
+    loop.start()
+    try:
+        custodian = Custodian(loop, lambda: open_kek(kek, may_create=False), None)
+        custodian.start()
+        try:
+            check_kek(store, custodian)
+        finally:
+            custodian.stop()
+    finally:
+        loop.stop()
+
+
 def _settle(store: Store, head: BackupHead, *, has_root_key: bool) -> Restored:
     with store.write() as connection:
         to_rotate, suspended = _end_encrypting(connection)
         # The log begins anew; under the old key it would look like one that was cut.
-        forget_audit_key(connection)
+        retire_audit_key(connection)
         line = {
             "time": time_text(time.time_ns()),
             "action": "restore",

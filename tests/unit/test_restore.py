@@ -115,6 +115,11 @@ VALUES: dict[str, tuple[str, str]] = {
     "audit line that is no JSON": ("INSERT INTO pending_audit (line) VALUES ('{')", "an audit line that waits in it"),
     "note": ("INSERT INTO meta VALUES ('lost-leases', '[1]')", "its note of key versions from an earlier backup"),
     "note that is no JSON": ("INSERT INTO meta VALUES ('lost-leases', 'x')", "its note of key versions"),
+    "audit key": ("INSERT INTO meta VALUES ('audit-key', '{}')", "its audit key is damaged"),
+    "audit key of another size": (
+        """INSERT INTO meta VALUES ('retired-audit-key', '{"public": "AAAA", "sealed": "AAAA"}')""",
+        "its audit key is damaged",
+    ),
     "no revision": ("DELETE FROM alembic_version", "its database is not usable"),
     "two revisions": ("INSERT INTO alembic_version VALUES ('r0001')", "its database is not usable"),
     "trigger named by an escape": (

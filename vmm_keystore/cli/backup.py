@@ -67,10 +67,14 @@ def new_file(path: Path) -> Iterator[IO[bytes]]:
 def restore(
     session: Session,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="What vmm-keystore backup made.")],
+    root_key: Annotated[
+        Path | None,
+        typer.Option("--root-key", metavar="FILE", help="The key encryption key: copied to kek in the state folder."),
+    ] = None,
 ) -> None:
     """Make a new state folder (--state-dir) from a backup, before keystored is started on it.
 
-    The folder must not be there, or hold nothing but kek. AES keys that could encrypt only decrypt afterwards, until
+    The folder must not be there, or hold nothing but kek; a kek that does not open the backup is refused. AES keys that could encrypt only decrypt afterwards, until
     they are rotated: the backup does not know which nonces were used after it. Those that were suspended or not active
     yet stay out of use.
     """
@@ -78,7 +82,7 @@ def restore(
 
     state_dir = (session.place.state_dir or Place().resolve_state_dir(os.environ)).absolute()
     with FileProgress() as progress:
-        restored = restore_state(file, state_dir, progress)
+        restored = restore_state(file, state_dir, progress, root_key)
     if session.as_json:
         show_json({"state_dir": str(state_dir), **asdict(restored)})
         return

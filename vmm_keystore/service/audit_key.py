@@ -3,10 +3,15 @@
 
 from typing import Protocol
 
-from vmm_keystore.audit.line import Link
+from vmm_keystore.audit.line import START, Link
 from vmm_keystore.audit.note import AuditPublicKey, checkpoint_text
 from vmm_keystore.errors import AuditNoteError, CustodianError
-from vmm_keystore.store.audit_key import find_audit_key, insert_audit_key
+from vmm_keystore.store.audit_key import (
+    drop_retired_audit_key,
+    find_audit_key,
+    find_retired_audit_key,
+    insert_audit_key,
+)
 from vmm_keystore.store.store import Store
 
 
@@ -17,7 +22,28 @@ class CheckpointCustodian(Protocol):
         """Make a key: its public part, 32 bytes, and a sealed blob."""
 
     def sign_checkpoint(self, sealed: bytes, text: bytes) -> bytes:
-        """Sign the text of a checkpoint with the key in *sealed*; anything else is refused."""
+        """Sign the text of a checkpoint with the key in *sealed*; anything else is refused.
+
+        Raises:
+            RootOfTrustError: it was sealed under another KEK.
+        """
+
+
+def check_kek(store: Store, custodian: CheckpointCustodian) -> bool:
+    """Find out whether a restored store's keys are sealed under the custodian's KEK; False: nothing tells.
+
+    The signature, of an empty log under a key that is out of use, goes nowhere.
+
+    Raises:
+        RootOfTrustError: they are not.
+    """
+    with store.read() as connection:
+        retired = find_retired_audit_key(connection)
+    if retired is None:
+        return False
+    public, sealed = retired
+    custodian.sign_checkpoint(sealed, checkpoint_text(AuditPublicKey(public).origin, START).encode())
+    return True
 
 
 class AuditKey:
@@ -25,6 +51,7 @@ class AuditKey:
 
     Raises:
         CustodianError: there is no key yet and none could be made.
+        RootOfTrustError: the store was restored, and its keys are sealed under another KEK.
         StoreError: it could not be read or kept.
     """
 
@@ -33,8 +60,11 @@ class AuditKey:
         with store.read() as connection:
             found = find_audit_key(connection)
         if found is None:
+            # Nothing may be sealed under a KEK that does not open what is there.
+            check_kek(store, custodian)
             found = custodian.make_audit_key()
             with store.write() as connection:
+                drop_retired_audit_key(connection)
                 insert_audit_key(connection, *found)
         self.public = AuditPublicKey(found[0])
         self._sealed = found[1]

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from vmm_keystore.errors import KeystoreError
 from vmm_keystore.policy.vocabulary import NAME_PATTERN
+from vmm_keystore.store.audit_key import find_audit_key, find_retired_audit_key
 from vmm_keystore.store.guests import list_guests
 from vmm_keystore.store.keys import list_keys
 from vmm_keystore.store.lost_leases import lost_leases
@@ -22,6 +23,7 @@ from vmm_keystore.store.store import Store
 from vmm_keystore.store.tables import metadata
 
 _OBJECTS = "SELECT type, name, tbl_name, sql FROM sqlite_master"
+AUDIT_PUBLIC_BYTES = 32
 _NAME = re.compile(NAME_PATTERN)
 
 
@@ -85,6 +87,13 @@ def _check_meaning(connection: sa.Connection) -> None:
         lost_leases(connection)
     except ValueError as error:
         raise ValueError("its note of key versions from an earlier backup is damaged") from error
+
+    try:
+        audit_keys = (find_audit_key(connection), find_retired_audit_key(connection))
+    except ValueError as error:
+        raise ValueError("its audit key is damaged") from error
+    if any(found is not None and len(found[0]) != AUDIT_PUBLIC_BYTES for found in audit_keys):
+        raise ValueError("its audit key is damaged")
 
 
 def _decoded(line: str) -> object:

@@ -115,13 +115,13 @@ def create_durably(path: Path, flags: int) -> int:
 class Custodian:
     """``service.ports.KeyCustodian`` over vks-custodian, and the loading of keys into workers."""
 
-    def __init__(self, loop: Loop, open_root: Callable[[], tuple[int, bool]], first: FirstPrograms) -> None:
+    def __init__(self, loop: Loop, open_root: Callable[[], tuple[int, bool]], first: FirstPrograms | None) -> None:
         """Set up without starting.
 
         Args:
             loop: watches the program.
             open_root: gives the KEK file's descriptor, and whether a KEK must be made; called at each (re)start.
-            first: has the first one.
+            first: has the first one; None: it is started here.
         """
         self._open_root = open_root
         self._program = SupervisedProgram(
@@ -217,11 +217,16 @@ class Custodian:
         return bytes(message.body.public_key), message.tail
 
     def sign_checkpoint(self, sealed: bytes, text: bytes) -> bytes:
-        """Sign the text of a checkpoint."""
+        """Sign the text of a checkpoint; raises RootOfTrustError when the key was sealed under another KEK."""
         fields = {"sealed_bytes": len(sealed), "text_bytes": len(text)}
         try:
             message = self._ask(lib.VKS_CUSTODIAN_AUDIT_SIGN, pack("vks_custodian_audit_sign", fields) + sealed + text)
         except ProgramRefusedError as error:
+            if error.errno == errno.EBADMSG:
+                raise RootOfTrustError(
+                    "the kek does not open what the store has sealed: it is that of another store",
+                    "put the kek file back that the store was used with",
+                ) from error
             raise CustodianError(f"the custodian signed no checkpoint: {os.strerror(error.errno)}") from error
         return bytes(message.body.signature)
 

@@ -16,10 +16,12 @@ from typing import Any
 
 @dataclass
 class Answer:
-    """One canned answer; *content* None closes the connection without one."""
+    """One canned answer; *content* None closes the connection without one, *missing* bytes are announced and not sent."""
 
     content: bytes | None
     status: int = 200
+    missing: int = 0
+    wait_for: threading.Event | None = None
 
 
 @dataclass
@@ -29,6 +31,12 @@ class ControlFake:
     socket: Path
     answers: dict[str, Answer] = field(default_factory=dict)
     asked: list[tuple[str, Any]] = field(default_factory=list)
+
+    ended: threading.Event = field(default_factory=threading.Event)
+
+    def hang(self, request: str) -> None:
+        """Take *request* and answer nothing until the socket goes."""
+        self.answers[request] = Answer(None, wait_for=self.ended)
 
     def answer(self, request: str, value: Any, *, status: int = 200) -> None:
         """Answer *request* with *value* as JSON."""
@@ -48,13 +56,16 @@ class _Handler(BaseHTTPRequestHandler):
         request = f"{self.command} {self.path}"
         self.server.fake.asked.append((request, body))
         answer = self.server.fake.answers.get(request) or Answer(b'{"error": {"code": "x", "message": "unasked"}}', 404)
+        if answer.wait_for is not None:
+            answer.wait_for.wait()
         if answer.content is None:
             self.close_connection = True
             return
         self.send_response(answer.status)
-        self.send_header("Content-Length", str(len(answer.content)))
+        self.send_header("Content-Length", str(len(answer.content) + answer.missing))
         self.end_headers()
         self.wfile.write(answer.content)
+        self.close_connection = self.close_connection or bool(answer.missing)
 
     do_GET = do_POST = do_DELETE = _serve  # noqa: N815  # the names http.server calls
 
@@ -77,5 +88,6 @@ def control_fake(path: Path) -> Iterator[ControlFake]:
         try:
             yield fake
         finally:
+            fake.ended.set()
             server.shutdown()
             thread.join()

@@ -34,12 +34,13 @@ def backup(
     Keys are in it as the store has them, sealed; labels, guests and grants can be read by whoever has the file. The
     key encryption key (the file kek in the state folder) is not in it and has to be kept elsewhere.
     """
-    if str(file) == "-":
-        session.keystored.fetch(sys.stdout.buffer, "backup")
-        sys.stdout.buffer.flush()
-        return
-    with new_file(file) as target:
-        size = session.keystored.fetch(target, "backup")
+    with FileProgress() as progress:
+        if str(file) == "-":
+            session.keystored.fetch(sys.stdout.buffer, progress, "backup")
+            sys.stdout.buffer.flush()
+            return
+        with new_file(file) as target:
+            size = session.keystored.fetch(target, progress, "backup")
     session.done({"file": str(file), "bytes": size}, f"{file}: {size} bytes; keep kek elsewhere, it is not in there")
 
 

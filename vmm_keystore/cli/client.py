@@ -9,6 +9,8 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import quote, urlencode
@@ -57,23 +59,38 @@ class ControlClient:
         """Fetch a resource that is text, not JSON."""
         return self._exchange("GET", segments, query=query).decode()
 
-    def fetch(self, file: IO[bytes], *segments: str) -> int:
-        """Ask for something long and write it to *file*; how many bytes came."""
+    def fetch(self, file: IO[bytes], progress: Callable[[int, int], None], *segments: str) -> int:
+        """Ask for something long and write it to *file*; how many bytes came.
+
+        Raises:
+            UnreachableError: keystored did not send all of it.
+            OSError: *file* cannot be written.
+        """
         target = "/v1/" + "/".join(quote(segment, safe="") for segment in segments)
         try:
             self._connection.request("POST", target, "{}", {"Content-Type": "application/json"})
         except OSError as error:
             raise _unreachable(self._path, error) from error
-        size = 0
-        try:
+        # Nothing else is asked on this connection, whatever became of it.
+        with closing(self._connection):
+            return self._receive(file, progress)
+
+    def _receive(self, file: IO[bytes], progress: Callable[[int, int], None]) -> int:
+        with _broken_off():
             response = self._connection.getresponse()
             if response.status >= http.HTTPStatus.BAD_REQUEST:
                 raise _refused(response.status, response.read())
-            while chunk := response.read(CHUNK_BYTES):
-                file.write(chunk)
-                size += len(chunk)
-        except http.client.HTTPException as error:
-            raise UnreachableError("keystored closed the connection before all of it had come") from error
+        size, size_max = 0, response.length or 0
+        while True:
+            with _broken_off():
+                chunk = response.read(CHUNK_BYTES)
+            if not chunk:
+                break
+            file.write(chunk)
+            size += len(chunk)
+            progress(size, size_max)
+        if size < size_max:
+            raise UnreachableError(f"keystored closed the connection after {size} of {size_max} bytes")
         return size
 
     def _request(
@@ -119,6 +136,19 @@ class ControlClient:
         if response.status >= http.HTTPStatus.BAD_REQUEST:
             raise _refused(response.status, content)
         return content
+
+
+@contextmanager
+def _broken_off() -> Iterator[None]:
+    """What fails in the block is the connection, not a file of ours."""
+    try:
+        yield
+    except TimeoutError as error:
+        raise UnreachableError(f"keystored sent nothing for {ANSWER_TIMEOUT_S:.0f} s") from error
+    except (OSError, http.client.HTTPException) as error:
+        raise UnreachableError(
+            "keystored closed the connection before all of it had come", "look at its log"
+        ) from error
 
 
 def _decode(content: bytes) -> Any:

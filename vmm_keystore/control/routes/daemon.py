@@ -41,7 +41,9 @@ def backup(service: Service, caller: Caller) -> StreamingResponse:
             while chunk := content.read(CHUNK_BYTES):
                 yield chunk
 
-    return StreamingResponse(chunks(), media_type="application/octet-stream")
+    # With its length a reader sees whether all of it came.
+    length = str(len(head.encode()) + head.size_bytes)
+    return StreamingResponse(chunks(), media_type="application/octet-stream", headers={"Content-Length": length})
 
 
 @router.post("/apply")

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+import httpx
 import pytest
 from framework.backups import Damage, database_of, restore, with_head, with_sql
 from framework.keystored import PROGRAM, Keystored, environment
@@ -177,6 +178,14 @@ def test_leftovers_of_whoever_was_killed(vault: Keystored, tmp_path: Path) -> No
     (vault.state_dir / ".restoring.x" / "keystore.db").write_bytes(b"half of it")
     assert "2 keys" in vault.cli("restore", tmp_path / "good", "--state-dir", vault.state_dir).stdout
     assert {path.name for path in vault.state_dir.iterdir()} == {"keystore.db", "lock"}
+
+
+def test_answer_has_its_length(vault: Keystored) -> None:
+    """So that whoever reads it, by whatever program, sees whether all of it came."""
+    transport = httpx.HTTPTransport(uds=str(vault.control_socket), verify=False)
+    with httpx.Client(transport=transport, trust_env=False) as client:
+        answer = client.post("http://keystored/v1/backup", json={})
+    assert answer.headers["content-length"] == str(len(answer.content))
 
 
 def test_place_that_is_taken(vault: Keystored, tmp_path: Path) -> None:

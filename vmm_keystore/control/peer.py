@@ -7,7 +7,10 @@ can reach it.
 """
 
 import asyncio
+import ctypes
+import errno
 import logging
+import os
 import socket
 import struct
 from dataclasses import dataclass
@@ -19,7 +22,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 _UCRED = struct.Struct("=iII")  # struct ucred: pid, uid, gid
 _GID = struct.Struct("=I")
 _SO_PEERGROUPS = 59
-_GROUPS_MAX = 256  # what Python lets getsockopt return
+_GROUPS_MAX = 65536  # NGROUPS_MAX
 _STATE = "peer"
 
 _logger = logging.getLogger(__name__)
@@ -49,13 +52,34 @@ def read_peer(sock: Any) -> Peer:
     """Ask the kernel who is on the other end of a socket (unix(7): as it was at connect)."""
     pid, uid, gid = _UCRED.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
     try:
-        supplementary = sock.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, _GROUPS_MAX * _GID.size)
+        supplementary = _read_groups(sock.fileno())
     except OSError as error:
-        # In more groups than that: only its user and its own group count.
+        # Only its user and its own group count then.
         _logger.warning("groups of pid %d are not known: %s", pid, error.strerror)
         supplementary = b""
     groups = {group for (group,) in _GID.iter_unpack(supplementary)}
     return Peer(pid, uid, gid, frozenset({gid, *groups}))
+
+
+def _read_groups(fd: int) -> bytes:
+    """Return the peer's supplementary groups as an array of gid_t.
+
+    Not by Python's getsockopt, which has room for 256 of them; a user may be in 65536.
+
+    Raises:
+        OSError: the kernel does not tell.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    size = ctypes.c_uint32(0)
+    # Too little room is answered with how much it takes, which stays as it is: they are those of the connect.
+    for _ in range(2):
+        array = ctypes.create_string_buffer(size.value)
+        if libc.getsockopt(fd, socket.SOL_SOCKET, _SO_PEERGROUPS, array, ctypes.byref(size)) == 0:
+            return array.raw[: size.value]
+        reason = ctypes.get_errno()
+        if reason != errno.ERANGE or size.value > _GROUPS_MAX * _GID.size:
+            break
+    raise OSError(reason, os.strerror(reason))
 
 
 def peer_of(scope: Scope) -> Peer | None:

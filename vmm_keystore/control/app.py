@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.routing import Match
 
 from vmm_keystore.control.access import Access
-from vmm_keystore.control.gate import PeerGate
+from vmm_keystore.control.gate import GatedRoute, PeerGate
 from vmm_keystore.control.models import ErrorAnswer, ErrorBody
 from vmm_keystore.control.refusal import refuse
 from vmm_keystore.control.routes import router
@@ -34,6 +34,8 @@ def make_app(keystore: Keystore, access: Access) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
+    # A route that somebody adds here has a gate too.
+    app.router.route_class = GatedRoute
     app.state.keystore = keystore
     app.include_router(router)
     app.add_exception_handler(KeystoreError, _on_keystore_error)

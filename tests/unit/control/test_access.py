@@ -15,6 +15,7 @@ from unit.fakes import FakeDaemon
 
 from vmm_keystore.control.access import ROUTES, Access, AdminRole, needed_role, parse_access
 from vmm_keystore.control.app import make_app
+from vmm_keystore.control.gate import GatedRoute
 from vmm_keystore.control.peer import Peer
 from vmm_keystore.control.routes import router
 from vmm_keystore.control.server import ControlServer
@@ -48,6 +49,18 @@ def test_auditors_only_look() -> None:
     """Nothing that an auditor may ask for changes anything, and everything to look at is there for him."""
     looks = {pair for pair in routes() if pair[0] == "GET"}
     assert {pair for pair in routes() if needed_role(*pair) is AUDITOR} == looks
+
+
+def test_no_way_past_the_gate() -> None:
+    """Whatever the application has is a gated route, but for the document that describes them."""
+    app = make_app(None, Access())  # type: ignore[arg-type]
+    described = {(m.upper(), path) for path, methods in app.openapi()["paths"].items() for m in methods}
+    assert described == routes()
+    assert all(isinstance(route, GatedRoute) for route in router.routes)
+    # The router is one of the routes, or its routes are, by the version of FastAPI.
+    gated = [r for r in app.routes if isinstance(r, GatedRoute) or getattr(r, "original_router", None) is router]
+    others = [route for route in app.routes if route not in gated]
+    assert [getattr(route, "path", None) for route in others] == ["/v1/openapi.json"]
 
 
 @pytest.fixture
@@ -91,6 +104,24 @@ def test_role_decides(client: httpx.Client, daemon: FakeDaemon, role: AdminRole)
     refused = {line["path"] for line in daemon.admin_lines() if line["action"] == "not-allowed"}
     expected = {path for method, path in routes() if method != "GET" and needed_role(method, path) > role}
     assert refused == {path.replace("{", "").replace("}", "") for path in expected}
+
+
+@pytest.mark.parametrize("role", [AUDITOR, OPERATOR, ADMIN], ids=lambda role: role.text)
+def test_route_that_nobody_decided_on(daemon: FakeDaemon, tmp_path: Path, role: AdminRole) -> None:
+    """It is for administrators, wherever it was added."""
+    app = make_app(daemon.keystore, Access({os.geteuid(): role}))
+
+    @app.get("/v1/new")
+    def new() -> str:
+        return "done"
+
+    server = ControlServer(app, tmp_path / "control.sock")
+    server.start()
+    try:
+        with connect(server.path) as client:
+            assert client.get("/new").status_code == (200 if role is ADMIN else 403)
+    finally:
+        server.stop()
 
 
 def peer(uid: int, *groups: int) -> Peer:

@@ -80,7 +80,11 @@ def test_each_as_far_as_his_role_goes(place: Place) -> None:
     assert place.ask(AUDITOR, "GET", "/keys").status == 200
     refused = place.ask(AUDITOR, "POST", "/roles", grant)
     assert refused.status == 403
-    assert f"uid {AUDITOR} is auditor here, and this is for operators" in refused.text
+    assert json.loads(refused.text)["error"] == {
+        "code": "not-allowed",
+        "message": f"uid {AUDITOR} (auditor) may not POST /v1/roles",
+        "hint": "this takes the role 'operator', which keystored's administrator gives: serve --operator",
+    }
     assert place.ask(OPERATOR, "POST", "/roles", grant).status == 201
     assert place.ask(MEMBER, "DELETE", "/roles/web", groups=[GROUP, 7]).status == 200
     for uid, groups in ((AUDITOR, []), (OPERATOR, []), (MEMBER, [GROUP])):

@@ -20,6 +20,8 @@ from vmm_keystore.errors import NotAllowedError
 from vmm_keystore.service.changes import Actor
 
 _ROLE = "admin_role"
+_PATH_SHOWN_MAX = 200
+"""Longer than any path with names that are allowed."""
 
 _logger = logging.getLogger(__name__)
 
@@ -49,7 +51,14 @@ class PeerGate:
 
 
 class GatedRoute(APIRoute):
-    """A route of ours: looks at the peer's role before it reads anything of the request."""
+    """A route of ours: looks at the peer's role before it reads anything of the request, and says so in its text."""
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        super().__init__(path, endpoint, **options)
+        least = max(needed_role(method, path) for method in self.methods or {""})
+        note = f"Role: {least.text}."
+        if not self.description.endswith(note):
+            self.description = f"{self.description}\n\n{note}".strip()
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """The route's handler behind the gate."""
@@ -76,15 +85,22 @@ def role_of(request: Request) -> AdminRole:
 def _record(request: Request, error: NotAllowedError) -> None:
     peer = peer_of(request.scope)
     if peer is not None:
-        request.app.state.keystore.record_refusal(Actor(peer.uid, peer.pid), request.url.path, error)
+        request.app.state.keystore.record_refusal(Actor(peer.uid, peer.pid), _shown_path(request), error)
+
+
+def _shown_path(request: Request) -> str:
+    """The path for logs and answers: whoever asks may have written anything there, and at any length."""
+    path = request.url.path
+    shown = "".join(letter if letter.isprintable() else "?" for letter in path[:_PATH_SHOWN_MAX])
+    return shown if len(path) <= _PATH_SHOWN_MAX else shown + "..."
 
 
 def _too_small(request: Request, role: AdminRole, needed: AdminRole) -> NotAllowedError:
     peer = peer_of(request.scope)
-    who = f"uid {peer.uid} (pid {peer.pid}), {role.text}," if peer else "an unknown peer"
-    _logger.warning("refused %s %s %s", who, request.method, request.url.path)
-    uid = peer.uid if peer else "unknown"
+    what = f"{request.method} {_shown_path(request)}"
+    who = f"uid {peer.uid} ({role.text})" if peer else f"an unknown peer ({role.text})"
+    _logger.warning("refused %s (pid %s): %s", who, peer.pid if peer else "unknown", what)
     return NotAllowedError(
-        f"uid {uid} is {role.text} here, and this is for {needed.text}s",
-        f"keystored's administrator gives roles: serve --{needed.text}",
+        f"{who} may not {what}",
+        f"this takes the role '{needed.text}', which keystored's administrator gives: serve --{needed.text}",
     )

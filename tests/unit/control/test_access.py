@@ -63,6 +63,16 @@ def test_no_way_past_the_gate() -> None:
     assert [getattr(route, "path", None) for route in others] == ["/v1/openapi.json"]
 
 
+def test_document_names_the_roles() -> None:
+    """Each route says who may ask for it, once."""
+    app = make_app(None, Access())  # type: ignore[arg-type]
+    for path, methods in app.openapi()["paths"].items():
+        for method, operation in methods.items():
+            role = needed_role(method.upper(), path)
+            assert operation["description"].endswith(f"\n\nRole: {role.text}."), (method, path)
+            assert operation["description"].count("Role: ") == 1
+
+
 @pytest.fixture
 def daemon(tmp_path: Path) -> Iterator[FakeDaemon]:
     opened = FakeDaemon(tmp_path)
@@ -95,9 +105,7 @@ def test_role_decides(client: httpx.Client, daemon: FakeDaemon, role: AdminRole)
             continue
         error = error_of(answer, 403)
         assert error["code"] == "not-allowed"
-        assert error["message"] == (
-            f"uid {os.geteuid()} is {role.text} here, and this is for {needed_role(method, path).text}s"
-        )
+        assert error["message"] == f"uid {os.geteuid()} ({role.text}) may not {method} /v1{concrete}"
         assert f"serve --{needed_role(method, path).text}" in error["hint"]
     assert client.get("/status").json()["your_role"] == role.text
     assert daemon.keystore.keys.list() == ()
@@ -122,6 +130,18 @@ def test_route_that_nobody_decided_on(daemon: FakeDaemon, tmp_path: Path, role: 
             assert client.get("/new").status_code == (200 if role is ADMIN else 403)
     finally:
         server.stop()
+
+
+@pytest.mark.parametrize("role", [AUDITOR], ids=lambda role: role.text)
+def test_refusal_repeats_little(client: httpx.Client, daemon: FakeDaemon, caplog: pytest.LogCaptureFixture) -> None:
+    """What somebody without the right writes into a path fills no log and reaches no terminal as it is."""
+    with caplog.at_level("WARNING"):
+        error = error_of(client.post("/keys/%1b%5b31m" + "a" * 5000 + "/destroy"), 403)
+    (line,) = [line for line in daemon.admin_lines() if line["action"] == "not-allowed"]
+    for text in (error["message"], line["path"], line["reason"], caplog.text):
+        assert "/v1/keys/?[31ma" in text
+        assert "\x1b" not in text
+        assert len(text) < 500
 
 
 def peer(uid: int, *groups: int) -> Peer:

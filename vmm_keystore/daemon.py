@@ -263,7 +263,18 @@ def admit_others(access: Access) -> Callable[[Path], None] | None:
     uids = frozenset(access.uids) - {0, os.geteuid()}
     if not uids and not access.gids:
         return None
-    return lambda path: admit(path, uids, access.gids)
+
+    def admit_all(path: Path) -> None:
+        try:
+            admit(path, uids, access.gids)
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise DaemonError(
+                f"cannot open a control socket in {path.parent} to those with a role: {reason}",
+                "choose a --control-socket on a file system with access control lists",
+            ) from error
+
+    return admit_all
 
 
 def check_reach(access: Access, control_socket: Path | None, state_dir: Path) -> None:

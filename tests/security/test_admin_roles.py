@@ -3,6 +3,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -20,8 +21,8 @@ GROUP = 54010
 # Another user may not be able to enter the folder of this tree: it asks with nothing but Python's own library.
 ASK = """
 import json, os, socket, sys
-uid, groups, path, method, target, body = json.loads(sys.argv[1])
-os.setgroups(groups); os.setresgid(uid, uid, uid); os.setresuid(uid, uid, uid)
+uid, gid, groups, path, method, target, body = json.loads(sys.argv[1])
+os.setgroups(groups); os.setresgid(gid, gid, gid); os.setresuid(uid, uid, uid)
 with socket.socket(socket.AF_UNIX) as peer:
     peer.connect(path)
     content = json.dumps(body).encode() if body is not None else b""
@@ -49,9 +50,18 @@ class Place:
     vault: Keystored
     socket: Path
 
-    def ask(self, uid: int, method: str, path: str, body: object = None, groups: Sequence[int] = ()) -> Reply:
-        """Ask as somebody."""
-        argument = json.dumps([uid, list(groups), str(self.socket), method, path, body])
+    def ask(
+        self,
+        uid: int,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        groups: Sequence[int] = (),
+        gid: int | None = None,
+    ) -> Reply:
+        """Ask as somebody, whose own group has his number where it is not said."""
+        argument = json.dumps([uid, uid if gid is None else gid, list(groups), str(self.socket), method, path, body])
         done = subprocess.run(
             [sys.executable, "-I", "-c", ASK, argument], capture_output=True, text=True, check=False, cwd="/"
         )
@@ -98,6 +108,25 @@ def test_each_as_far_as_his_role_goes(place: Place) -> None:
         *(AUDITOR, AUDITOR, OPERATOR, MEMBER)
     ]
     assert {line["uid"] for line in lines if line.get("action") == "role-add"} == {OPERATOR}
+
+
+def test_own_group_counts(place: Place) -> None:
+    """A role by the group that a process has as its own, and not by its user."""
+    assert place.ask(MEMBER, "GET", "/status", gid=GROUP).status == 200
+    assert place.ask(MEMBER, "GET", "/status", gid=GROUP + 1).status == 0
+
+
+def test_more_groups_than_fit(place: Place) -> None:
+    """A role by the last of many groups."""
+    answer = place.ask(MEMBER, "GET", "/status", groups=[*range(50000, 50500), GROUP])
+    assert json.loads(answer.text)["your_role"] == "operator"
+
+
+def test_status_says_the_role(place: Place) -> None:
+    """To each his own."""
+    for uid, role in ((AUDITOR, "auditor"), (OPERATOR, "operator"), (0, "admin")):
+        assert json.loads(place.ask(uid, "GET", "/status").text)["your_role"] == role
+    assert re.search(r"^your role: +admin$", place.vault.cli("status").stdout, re.MULTILINE)
 
 
 def test_who_gets_through_the_socket_is_still_asked(place: Place) -> None:

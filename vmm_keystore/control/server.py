@@ -7,6 +7,7 @@ import socket
 import stat
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import uvicorn
@@ -29,7 +30,8 @@ def listen(path: Path, admit: Callable[[Path], None] | None = None) -> socket.so
         admit: opens it to others, before anybody can find it.
 
     Raises:
-        DaemonError: a daemon answers there, something else is in the way, or the folder cannot be written.
+        DaemonError: a daemon answers there, something else is in the way, the folder cannot be written, or *admit*
+            refuses; nothing of ours is left there.
     """
     control = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     # Under another name until it has its mode: nobody connects to a socket that is still open to all.
@@ -43,13 +45,14 @@ def listen(path: Path, admit: Callable[[Path], None] | None = None) -> socket.so
             admit(fresh)
         control.listen(128)
         fresh.rename(path)
-    except OSError as error:
+    except (OSError, DaemonError) as error:
         control.close()
+        with suppress(OSError):
+            fresh.unlink()
+        if isinstance(error, DaemonError):
+            raise
         reason = (error.strerror or str(error)).lower()
         raise DaemonError(f"cannot listen on {path}: {reason}", "choose another --control-socket") from error
-    except DaemonError:
-        control.close()
-        raise
     return control
 
 

@@ -2,6 +2,7 @@
 """The control API answers whom the kernel vouches for, in one shape, and nobody can hold it up."""
 
 import ctypes
+import errno
 import json
 import os
 import socket
@@ -17,11 +18,12 @@ import pytest
 from unit.fakes import FakeDaemon
 
 from vmm_keystore import errors
-from vmm_keystore.control.access import Access
+from vmm_keystore.control.access import Access, AdminRole
 from vmm_keystore.control.app import make_app
 from vmm_keystore.control.errors import HTTP_STATUS
 from vmm_keystore.control.server import ControlServer, listen
 from vmm_keystore.control.size_limit import BODY_BYTES_MAX
+from vmm_keystore.daemon import admit_others
 
 OWN_UID = Access.for_admins([os.geteuid()])
 
@@ -385,6 +387,20 @@ def test_place_that_cannot_hold_a_socket(tmp_path: Path, name: str) -> None:
     with pytest.raises(errors.DaemonError, match="cannot listen on") as caught:
         listen(tmp_path / name)
     assert caught.value.hint
+
+
+def test_socket_that_cannot_be_opened_to_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file system without access control lists: said so, and nothing is left that could be found open."""
+
+    def refuse(*_args: object, **_options: object) -> None:
+        raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+
+    monkeypatch.setattr(os, "setxattr", refuse)
+    admit = admit_others(Access({1000: AdminRole.AUDITOR}))
+    with pytest.raises(errors.DaemonError, match="to those with a role: operation not supported") as caught:
+        listen(tmp_path / "control.sock", admit)
+    assert "access control lists" in caught.value.hint
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_stopped_server_leaves_no_socket(daemon: FakeDaemon, tmp_path: Path) -> None:

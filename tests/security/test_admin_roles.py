@@ -13,6 +13,9 @@ from pathlib import Path
 
 import pytest
 from framework.keystored import PROGRAM, Keystored
+from framework.ring_guest import ring_guest
+
+from vmm_keystore._vks import lib
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become somebody else")
 
@@ -32,6 +35,22 @@ with socket.socket(socket.AF_UNIX) as peer:
     answer = b"".join(iter(lambda: peer.recv(65536), b""))
 head, _, content = answer.partition(b"\\r\\n\\r\\n")
 print(head.split()[1].decode(), content.decode())
+"""
+# The command line by somebody else: what it imports on the way, it has from a first run as root.
+COMMAND = """
+import contextlib, io, json, os, sys
+from vmm_keystore.cli.main import main
+uid, arguments = json.loads(sys.argv[1])
+def run():
+    sys.argv = ["vmm-keystore", *arguments]
+    try:
+        return main()
+    except SystemExit as end:
+        return end.code
+with contextlib.redirect_stdout(io.StringIO()):
+    run()
+os.setgroups([]); os.setresgid(uid, uid, uid); os.setresuid(uid, uid, uid)
+sys.exit(run())
 """
 
 
@@ -70,6 +89,18 @@ class Place:
             return Reply(0, "")
         status, _, text = done.stdout.partition(" ")
         return Reply(int(status), text)
+
+    def command(self, uid: int, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run the command line as somebody who has a role."""
+        words = ["--control-socket", str(self.socket), *arguments]
+        return subprocess.run(
+            [sys.executable, "-P", "-c", COMMAND, json.dumps([uid, words])],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+            cwd="/",
+        )
 
 
 @pytest.fixture
@@ -127,6 +158,33 @@ def test_status_says_the_role(place: Place) -> None:
     for uid, role in ((AUDITOR, "auditor"), (OPERATOR, "operator"), (0, "admin")):
         assert json.loads(place.ask(uid, "GET", "/status").text)["your_role"] == role
     assert re.search(r"^your role: +admin$", place.vault.cli("status").stdout, re.MULTILINE)
+
+
+def test_report_for_who_may_not_read_the_files(place: Place) -> None:
+    """An auditor counts what root counts, from lines that he asks for."""
+    socket = place.vault.add_guest("web1")
+    place.vault.api.grant("web1", "k", ["sign"])
+    with ring_guest(socket) as guest:
+        key_id = guest.key_id("k")
+        for _ in range(5):
+            assert guest.sign(key_id, b"message").status == lib.VKS_STATUS_OK
+        assert guest.ask(lib.VKS_OP_VERIFY, key_id, b"m", parameter=bytes(64)).status == lib.VKS_STATUS_DENIED
+    by_files = place.vault.facts("audit", "report")
+    assert {(row["op"], row["operations"], row["refused"]) for row in by_files} >= {("sign", 5, 0), ("verify", 1, 1)}
+    done = place.command(AUDITOR, "audit", "report", "--json")
+    assert json.loads(done.stdout) == by_files, done.stderr
+    later = place.command(AUDITOR, "audit", "report", "--json", "--since", "2100-01-01")
+    assert json.loads(later.stdout) == [], later.stderr
+
+
+def test_refusal_as_people_read_it(place: Place) -> None:
+    """One line, and what to do."""
+    done = place.command(AUDITOR, "audit", "checkpoint")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        f"vmm-keystore: uid {AUDITOR} (auditor) may not POST /v1/audit/checkpoint\n"
+        "hint: this takes the role 'operator', which keystored's administrator gives: serve --operator\n"
+    )
 
 
 def test_who_gets_through_the_socket_is_still_asked(place: Place) -> None:

@@ -3,7 +3,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -38,9 +38,7 @@ def count_uses(
     Raises:
         InvalidRequestError: a name is not among ``MEMBERS``.
     """
-    for name in names:
-        if name not in MEMBERS:
-            raise InvalidRequestError(f"there is nothing to count by '{name}'", f"it can be {', '.join(MEMBERS)}")
+    _check_names(names)
     segments = list_segments(directory)
     paths, sizes = [segment.path for segment in segments], segment_sizes(segments)
     total: Counts = (Counter(), Counter(), Counter())
@@ -50,6 +48,30 @@ def count_uses(
             sum_.update(part)
         done += size
         progress(done, sum(sizes))
+    return _rows(names, total)
+
+
+def count_lines(lines: Iterable[dict[str, Any]], names: Sequence[str]) -> list[dict[str, Any]]:
+    """Count the uses of keys among *lines*, as ``count_uses`` does.
+
+    Raises:
+        InvalidRequestError: a name is not among ``MEMBERS``; no line was asked for then.
+    """
+    _check_names(names)
+    total: Counts = (Counter(), Counter(), Counter())
+    for fields in lines:
+        if fields["kind"] == "use":
+            _add(total, fields, names)
+    return _rows(names, total)
+
+
+def _check_names(names: Sequence[str]) -> None:
+    for name in names:
+        if name not in MEMBERS:
+            raise InvalidRequestError(f"there is nothing to count by '{name}'", f"it can be {', '.join(MEMBERS)}")
+
+
+def _rows(names: Sequence[str], total: Counts) -> list[dict[str, Any]]:
     operations, input_bytes, refused = total
     return [
         {
@@ -72,16 +94,18 @@ def _count_all(paths: Sequence[Path], names: tuple[str, ...], selection: Selecti
 
 
 def _count(path: Path, names: tuple[str, ...], selection: Selection) -> Counts:
-    operations: Counter[Group] = Counter()
-    input_bytes: Counter[Group] = Counter()
-    refused: Counter[Group] = Counter()
+    counts: Counts = (Counter(), Counter(), Counter())
     for line, _ in read_lines(path):
         fields = parse_line(line) if _USE in line else None
-        if fields is None or not selection.matches(fields):
-            continue
-        group = tuple(fields.get(name) for name in names)
-        operations[group] += fields["count"]
-        input_bytes[group] += fields["bytes"]
-        if fields["status"] != "ok":
-            refused[group] += fields["count"]
-    return operations, input_bytes, refused
+        if fields is not None and selection.matches(fields):
+            _add(counts, fields, names)
+    return counts
+
+
+def _add(counts: Counts, fields: Mapping[str, Any], names: Sequence[str]) -> None:
+    operations, input_bytes, refused = counts
+    group = tuple(fields.get(name) for name in names)
+    operations[group] += fields["count"]
+    input_bytes[group] += fields["bytes"]
+    if fields["status"] != "ok":
+        refused[group] += fields["count"]

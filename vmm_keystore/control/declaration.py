@@ -86,7 +86,7 @@ def wanted_state(declaration: Declaration, present_keys: dict[str, KeyType]) -> 
             raise InvalidRequestError(
                 f"{holder} is granted a key '{terms.key}' that there is not", f"add [keys.{terms.key}] with its type"
             )
-        grants[holder, terms.key] = terms_permission(terms, types[terms.key])
+        grants[holder, terms.key] = permission_for(types[terms.key], terms.ops, terms.mechanisms, **terms.bounds())
     return State(
         guests={
             name: Guest(guest.socket, guest.owner_uid, frozenset(guest.roles))
@@ -95,25 +95,6 @@ def wanted_state(declaration: Declaration, present_keys: dict[str, KeyType]) -> 
         roles=frozenset(declaration.roles),
         keys=keys,
         grants=grants,
-    )
-
-
-def terms_permission(terms: GrantTerms, key_type: KeyType) -> Permission:
-    """What *terms* allow with a key of *key_type*.
-
-    Raises:
-        InvalidRequestError: operations or mechanisms do not go with it.
-    """
-    return permission_for(
-        key_type,
-        terms.ops,
-        terms.mechanisms,
-        not_before_s=int(terms.not_before.timestamp()) if terms.not_before else 0,
-        not_after_s=int(terms.not_after.timestamp()) if terms.not_after else 0,
-        input_bytes_max=terms.input_bytes_max or 0,
-        uids=terms.uids,
-        ops_max=terms.ops_max or 0,
-        ops_a_second=terms.ops_per_second or 0,
     )
 
 

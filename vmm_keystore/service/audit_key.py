@@ -29,8 +29,8 @@ class CheckpointCustodian(Protocol):
         """
 
 
-def check_kek(store: Store, custodian: CheckpointCustodian) -> bool:
-    """Find out whether a restored store's keys are sealed under the custodian's KEK; False: nothing tells.
+def check_kek(store: Store, custodian: CheckpointCustodian) -> None:
+    """Refuse a KEK under which a restored store's keys are not sealed, where there is something that tells.
 
     The signature, of an empty log under a key that is out of use, goes nowhere.
 
@@ -40,10 +40,9 @@ def check_kek(store: Store, custodian: CheckpointCustodian) -> bool:
     with store.read() as connection:
         retired = find_retired_audit_key(connection)
     if retired is None:
-        return False
+        return
     public, sealed = retired
     custodian.sign_checkpoint(sealed, checkpoint_text(AuditPublicKey(public).origin, START).encode())
-    return True
 
 
 class AuditKey:

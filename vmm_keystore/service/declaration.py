@@ -15,27 +15,24 @@ from vmm_keystore.policy.vocabulary import KeyState, KeyType
 from vmm_keystore.service import ports
 from vmm_keystore.service.changes import Actor, Change, Changes
 from vmm_keystore.service.clock import now_s
-from vmm_keystore.service.grants import check_room, check_single
+from vmm_keystore.service.grants import check_room, make_grant
 from vmm_keystore.service.guest_keys import KeyLabels
 from vmm_keystore.service.guests import Guests
 from vmm_keystore.service.ports import Applied, GuestWorkers, KeyCustodian, SealedKey
+from vmm_keystore.service.roles import give_role
 from vmm_keystore.store.grants import (
     Holder,
     change_grant,
     delete_grant,
     find_grant,
     get_holder,
-    insert_grant,
     list_grants,
 )
 from vmm_keystore.store.guests import delete_guest, guest_rows, insert_guest, list_guests
-from vmm_keystore.store.keys import get_key, insert_key, insert_version, list_keys
+from vmm_keystore.store.keys import get_key, insert_first_version, list_keys
 from vmm_keystore.store.roles import (
-    add_members,
-    bounded_grants,
     delete_role,
     get_role,
-    granted_keys,
     insert_role,
     list_roles,
     remove_members,
@@ -147,13 +144,15 @@ class Declarations:
 
 
 def read_state(connection: sa.Connection) -> State:
-    """What there is; destroyed keys are not."""
+    """What there is, destroyed keys among it: their labels are taken for good."""
     roles = list_roles(connection)
+    roles_of: dict[str, list[str]] = {}
+    for role in roles:
+        for name in role.guests:
+            roles_of.setdefault(name, []).append(role.name)
     return State(
         guests={
-            row.name: Guest(
-                row.socket, row.owner_uid, frozenset(role.name for role in roles if row.name in role.guest_set)
-            )
+            row.name: Guest(row.socket, row.owner_uid, frozenset(roles_of.get(row.name, ())))
             for row in list_guests(connection)
         },
         roles=frozenset(role.name for role in roles),
@@ -175,7 +174,7 @@ def take(change: Change, step: Step, wanted: State, new: Mapping[str, NewKey]) -
             delete_grant(connection, holder, step.key)
             change.affects(*holder.guests)
         case "role-unassign":
-            remove_members(connection, get_role(connection, step.subject), _rows(connection, step.guests))
+            remove_members(connection, get_role(connection, step.subject), guest_rows(connection, step.guests))
             change.affects(*step.guests)
         case "role-remove":
             role = get_role(connection, step.subject)
@@ -184,14 +183,25 @@ def take(change: Change, step: Step, wanted: State, new: Mapping[str, NewKey]) -
         case "guest-remove":
             delete_guest(connection, step.subject)
         case "key-generate":
-            _insert_key(connection, step.subject, wanted.keys[step.subject], new[step.subject])
+            made = new[step.subject]
+            insert_first_version(
+                connection,
+                made.key_id,
+                step.subject,
+                wanted.keys[step.subject],
+                state=KeyState.ACTIVE,
+                sealed=made.sealed.sealed,
+                public_der=made.sealed.public_der,
+                now_s=now_s(),
+            )
         case "guest-add":
             guest = wanted.guests[step.subject]
             insert_guest(connection, step.subject, guest.socket, guest.owner_uid, now_s())
         case "role-add":
             insert_role(connection, step.subject, now_s())
         case "role-assign":
-            _assign(connection, step)
+            role = get_role(connection, step.subject)
+            give_role(connection, role, step.guests, guest_rows(connection, step.guests))
             change.affects(*step.guests)
         case "grant-add" | "grant-change":
             change.affects(*_grant(connection, step, wanted.grants[step.subject, step.key]).guests)
@@ -199,48 +209,18 @@ def take(change: Change, step: Step, wanted: State, new: Mapping[str, NewKey]) -
             raise AssertionError(step.action)
 
 
-def _assign(connection: sa.Connection, step: Step) -> None:
-    role, rows = get_role(connection, step.subject), _rows(connection, step.guests)
-    check_single(connection, rows, granted_keys(connection, role))
-    more = len(bounded_grants(connection, role))
-    if more:
-        check_room(connection, Holder(step.subject, step.guests, rows), more)
-    add_members(connection, role, rows)
-
-
 def _grant(connection: sa.Connection, step: Step, permission: Permission) -> Holder:
     holder, key = get_holder(connection, step.subject), get_key(connection, step.key)
-    if all(version.state == KeyState.DESTROYED for version in key.versions):
+    if key.is_destroyed:
         raise StateError(f"key '{key.label}' is destroyed", f"take it out of the file, from {step.subject}")
     found = find_grant(connection, step.subject, step.key)
     if found is None:
-        check_single(connection, holder.guest_rows, [key.row_id])
-    if permission.has_budget and not (found and found.permission.has_budget):
-        check_room(connection, holder, 1)
-    if found is None:
-        insert_grant(connection, holder, key.row_id, permission, now_s())
-    else:
-        change_grant(connection, holder, found, permission)
+        make_grant(connection, holder, key, permission)
+        return holder
+    if permission.has_budget and not found.permission.has_budget:
+        check_room(connection, holder.guests, holder.guest_rows, 1)
+    change_grant(connection, holder, found, permission)
     return holder
-
-
-def _insert_key(connection: sa.Connection, label: str, key_type: KeyType, new: NewKey) -> None:
-    now = now_s()
-    row = insert_key(connection, new.key_id, label, key_type, now)
-    insert_version(
-        connection,
-        row,
-        1,
-        state=KeyState.ACTIVE,
-        sealed=new.sealed.sealed,
-        public_der=new.sealed.public_der,
-        now_s=now,
-    )
-
-
-def _rows(connection: sa.Connection, names: Sequence[str]) -> tuple[int, ...]:
-    rows = guest_rows(connection)
-    return tuple(rows[name] for name in names)
 
 
 def _guest(name: str, wanted: State) -> ports.Guest:

@@ -10,8 +10,9 @@ from vmm_keystore.errors import AlreadyExistsError, StateError
 from vmm_keystore.policy.budget import Usage
 from vmm_keystore.policy.decision import Check, PolicyRequest, checks, verdict
 from vmm_keystore.policy.desired import ROLE_MARK
+from vmm_keystore.policy.grant import Permission
 from vmm_keystore.policy.mechanisms import DEFAULT_MECHANISM, permission_for
-from vmm_keystore.policy.vocabulary import KeyState, Mechanism, Op, Status
+from vmm_keystore.policy.vocabulary import Mechanism, Op, Status
 from vmm_keystore.service.changes import Actor, Changes
 from vmm_keystore.service.clock import now_s
 from vmm_keystore.service.ports import BUDGETS_MAX, Applied, GuestWorkers
@@ -29,7 +30,7 @@ from vmm_keystore.store.grants import (
 )
 from vmm_keystore.store.guests import get_guest
 from vmm_keystore.store.holdings import find_double
-from vmm_keystore.store.keys import get_key
+from vmm_keystore.store.keys import KeyRow, get_key
 from vmm_keystore.store.store import Store
 
 
@@ -120,17 +121,14 @@ class Grants:
         with self._changes.begin(actor, "grant-add", **detail) as change:
             holder = get_holder(change.connection, request.guest)
             key = get_key(change.connection, request.key)
-            if all(version.state == KeyState.DESTROYED for version in key.versions):
+            if key.is_destroyed:
                 raise StateError(f"key '{key.label}' is destroyed")
             if find_grant(change.connection, request.guest, request.key) is not None:
                 raise AlreadyExistsError(
                     f"{_named(holder)} has a grant of key '{request.key}' already",
                     "vmm-keystore grant remove takes it away; then add what it should be",
                 )
-            check_single(change.connection, holder.guest_rows, [key.row_id])
-            if permission.has_budget:
-                check_room(change.connection, holder, 1)
-            insert_grant(change.connection, holder, key.row_id, permission, now_s())
+            make_grant(change.connection, holder, key, permission)
             change.affects(*holder.guests)
             added = find_grant(change.connection, request.guest, request.key)
         assert added is not None  # noqa: S101 -- inserted above, in the same transaction
@@ -209,15 +207,26 @@ def with_use(grant: GrantRow, used: Mapping[int, int]) -> GrantRow:
     return replace(grant, ops_used=used.get(grant.budget_id, grant.ops_used))
 
 
-def check_single(
-    connection: sa.Connection, guest_rows: Sequence[int], key_rows: Sequence[int], but_role: int | None = None
-) -> None:
+def make_grant(connection: sa.Connection, holder: Holder, key: KeyRow, permission: Permission) -> None:
+    """Grant a key that *holder* has no grant of.
+
+    Raises:
+        AlreadyExistsError: one of its guests has the key by another grant.
+        StateError: one of its guests has no room for one more budget.
+    """
+    check_single(connection, holder.guest_rows, [key.row_id])
+    if permission.has_budget:
+        check_room(connection, holder.guests, holder.guest_rows, 1)
+    insert_grant(connection, holder, key.row_id, permission, now_s())
+
+
+def check_single(connection: sa.Connection, guest_rows: Sequence[int], key_rows: Sequence[int]) -> None:
     """Refuse a second grant of one key to one guest: which of the two would hold?
 
     Raises:
-        AlreadyExistsError: one of the guests has one of the keys, by another grant than those of *but_role*.
+        AlreadyExistsError: one of the guests has one of the keys.
     """
-    double = find_double(connection, guest_rows, key_rows, but_role)
+    double = find_double(connection, guest_rows, key_rows)
     if double is None:
         return
     guest, key, holder = double
@@ -228,14 +237,14 @@ def check_single(
     )
 
 
-def check_room(connection: sa.Connection, holder: Holder, more: int) -> None:
+def check_room(connection: sa.Connection, guests: Sequence[str], guest_rows: Sequence[int], more: int) -> None:
     """Refuse more budgets than a guest has counters for.
 
     Raises:
-        StateError: one of the holder's guests has no room for *more*.
+        StateError: one of the guests has no room for *more*.
     """
-    counts = count_budgets(connection, holder.guest_rows)
-    for guest, row in zip(holder.guests, holder.guest_rows, strict=True):
+    counts = count_budgets(connection, guest_rows)
+    for guest, row in zip(guests, guest_rows, strict=True):
         if counts.get(row, 0) + more > BUDGETS_MAX:
             raise StateError(
                 f"guest '{guest}' has {counts[row]} grants with a bound on operations, {BUDGETS_MAX} is the most",

@@ -19,7 +19,7 @@ from vmm_keystore.store.keys import (
     KeyRow,
     find_key,
     get_key,
-    insert_key,
+    insert_first_version,
     insert_version,
     list_keys,
     public_der,
@@ -187,11 +187,11 @@ class Keys:
         detail = {"key": label, "key_id": key_id.hex(), "type": sealed.key_type.text, "state": state.text}
         with self._changes.begin(actor, action, **detail) as change:
             _check_free(change.connection, label)
-            row = insert_key(change.connection, key_id, label, sealed.key_type, now_s())
-            insert_version(
+            insert_first_version(
                 change.connection,
-                row,
-                1,
+                key_id,
+                label,
+                sealed.key_type,
                 state=state,
                 sealed=sealed.sealed,
                 public_der=sealed.public_der,

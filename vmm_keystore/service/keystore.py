@@ -83,12 +83,8 @@ class Keystore:
         self.schedule = Schedule(self.plans)
         self.grants = Grants(store, workers, self._changes)
         self.roles = Roles(store, self._changes)
+        self.backups = Backups(store, self._changes, self._state_dir)
         self.declarations = Declarations(store, custodian, workers, self._changes, guests=self.guests, labels=labels)
-
-    @property
-    def backups(self) -> Backups:
-        """Copies of the store."""
-        return Backups(self._store, self._changes, self._state_dir)
 
     def recover(self) -> None:
         """Finish what an earlier daemon did not live to finish, then do what is planned; once, before the first request."""

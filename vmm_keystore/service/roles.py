@@ -10,8 +10,7 @@ from vmm_keystore.service.changes import Actor, Changes
 from vmm_keystore.service.clock import now_s
 from vmm_keystore.service.grants import check_room, check_single
 from vmm_keystore.service.ports import Applied
-from vmm_keystore.store.grants import Holder
-from vmm_keystore.store.guests import get_guest
+from vmm_keystore.store.guests import guest_rows
 from vmm_keystore.store.roles import (
     RoleRow,
     add_members,
@@ -65,15 +64,11 @@ class Roles:
         """
         with self._changes.begin(actor, "role-assign", role=name, guests=list(guests)) as change:
             role = get_role(change.connection, name)
-            rows = _guest_rows(change.connection, guests)
+            rows = guest_rows(change.connection, guests)
             for guest in guests:
                 if guest in role.guests:
                     raise AlreadyExistsError(f"guest '{guest}' has role '{name}' already")
-            check_single(change.connection, rows, granted_keys(change.connection, role))
-            more = len(bounded_grants(change.connection, role))
-            if more:
-                check_room(change.connection, Holder(name, tuple(guests), rows), more)
-            add_members(change.connection, role, rows)
+            give_role(change.connection, role, guests, rows)
             change.affects(*guests)
         return self.show(name), change.applied
 
@@ -85,7 +80,7 @@ class Roles:
         """
         with self._changes.begin(actor, "role-unassign", role=name, guests=list(guests)) as change:
             role = get_role(change.connection, name)
-            rows = _guest_rows(change.connection, guests)
+            rows = guest_rows(change.connection, guests)
             for guest in guests:
                 if guest not in role.guests:
                     raise NotFoundError(f"guest '{guest}' does not have role '{name}'", "role show says who has it")
@@ -104,5 +99,15 @@ class Roles:
             return list_roles(connection)
 
 
-def _guest_rows(connection: sa.Connection, names: Sequence[str]) -> tuple[int, ...]:
-    return tuple(get_guest(connection, name).row_id for name in names)
+def give_role(connection: sa.Connection, role: RoleRow, guests: Sequence[str], rows: Sequence[int]) -> None:
+    """Give a role to guests that do not have it.
+
+    Raises:
+        AlreadyExistsError: one of them has one of the role's keys by another grant.
+        StateError: one of them has no room for the role's budgets.
+    """
+    check_single(connection, rows, granted_keys(connection, role))
+    more = len(bounded_grants(connection, role))
+    if more:
+        check_room(connection, guests, rows, more)
+    add_members(connection, role, rows)

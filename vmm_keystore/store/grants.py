@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Grants in the store, and what they add up to for one guest."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,7 @@ from vmm_keystore.policy.lifecycle import effective_state
 from vmm_keystore.policy.vocabulary import KeyState
 from vmm_keystore.store.budgets import open_budgets
 from vmm_keystore.store.guests import get_guest
-from vmm_keystore.store.holdings import guest_row_of, holdings_of
+from vmm_keystore.store.holdings import guest_row_of, holdings_of, parts
 from vmm_keystore.store.keys import get_key
 from vmm_keystore.store.roles import RoleRow, get_role
 from vmm_keystore.store.tables import budgets, grant_uids, grants, guests, key_versions, keys, roles
@@ -88,40 +89,20 @@ def insert_grant(connection: sa.Connection, holder: Holder, key_row: int, permis
         guest=None if holder.role else holder.guest_rows[0],
         role=holder.role.row_id if holder.role else None,
         key=key_row,
-        op_mask=permission.op_mask,
-        mechanism_mask=permission.mechanism_mask,
-        not_before_s=permission.not_before_s,
-        not_after_s=permission.not_after_s,
-        input_bytes_max=permission.input_bytes_max,
-        ops_max=permission.ops_max,
-        ops_a_second=permission.ops_a_second,
         created_s=now_s,
+        **_columns(permission),
     )
     row = connection.execute(statement.returning(grants.c.id)).scalar_one()
-    if permission.uids:
-        connection.execute(grant_uids.insert(), [{"grant": row, "uid": uid} for uid in permission.uids])
+    _insert_uids(connection, row, permission)
     if permission.has_budget:
         open_budgets(connection, [(row, guest) for guest in holder.guest_rows])
 
 
 def change_grant(connection: sa.Connection, holder: Holder, grant: GrantRow, permission: Permission) -> None:
     """Change what a grant allows; what counts as used of its budgets stays, unless it bounds operations no more."""
-    connection.execute(
-        grants.update()
-        .where(grants.c.id == grant.row_id)
-        .values(
-            op_mask=permission.op_mask,
-            mechanism_mask=permission.mechanism_mask,
-            not_before_s=permission.not_before_s,
-            not_after_s=permission.not_after_s,
-            input_bytes_max=permission.input_bytes_max,
-            ops_max=permission.ops_max,
-            ops_a_second=permission.ops_a_second,
-        )
-    )
+    connection.execute(grants.update().where(grants.c.id == grant.row_id).values(**_columns(permission)))
     connection.execute(grant_uids.delete().where(grant_uids.c.grant == grant.row_id))
-    if permission.uids:
-        connection.execute(grant_uids.insert(), [{"grant": grant.row_id, "uid": uid} for uid in permission.uids])
+    _insert_uids(connection, grant.row_id, permission)
     if permission.has_budget and not grant.permission.has_budget:
         open_budgets(connection, [(grant.row_id, guest) for guest in holder.guest_rows])
     elif grant.permission.has_budget and not permission.has_budget:
@@ -256,6 +237,15 @@ def _rows(connection: sa.Connection, statement: sa.Select[*tuple[Any, ...]]) -> 
     )
 
 
+def _columns(permission: Permission) -> dict[str, int]:
+    return {column.name: getattr(permission, column.name) for column in _PERMISSION}
+
+
+def _insert_uids(connection: sa.Connection, grant_row: int, permission: Permission) -> None:
+    if permission.uids:
+        connection.execute(grant_uids.insert(), [{"grant": grant_row, "uid": uid} for uid in permission.uids])
+
+
 def _permission(row: sa.Row[*tuple[Any, ...]], uids: tuple[int, ...]) -> Permission:
     return Permission(
         op_mask=row.op_mask,
@@ -269,11 +259,11 @@ def _permission(row: sa.Row[*tuple[Any, ...]], uids: tuple[int, ...]) -> Permiss
     )
 
 
-def _uids(connection: sa.Connection, grant_rows: list[int]) -> dict[int, tuple[int, ...]]:
-    """Named uids by grant row. Few grants name any: without a condition there is nothing to split."""
-    wanted = frozenset(grant_rows)
+def _uids(connection: sa.Connection, grant_rows: Sequence[int]) -> dict[int, tuple[int, ...]]:
+    """Named uids by grant row, of these grants only."""
     found: dict[int, tuple[int, ...]] = {}
-    for grant, uid in connection.execute(sa.select(grant_uids.c.grant, grant_uids.c.uid).order_by(grant_uids.c.uid)):
-        if grant in wanted:
+    for part in parts(list(dict.fromkeys(grant_rows))):
+        statement = sa.select(grant_uids.c.grant, grant_uids.c.uid).where(grant_uids.c.grant.in_(part))
+        for grant, uid in connection.execute(statement.order_by(grant_uids.c.uid)):
             found[grant] = (*found.get(grant, ()), uid)
     return found

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Guests in the store."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
 
 from vmm_keystore.errors import NotFoundError
+from vmm_keystore.store.holdings import parts
 from vmm_keystore.store.tables import grants, guests, role_members
 
 
@@ -33,9 +35,20 @@ def list_guests(connection: sa.Connection) -> tuple[GuestRow, ...]:
     return tuple(_row(row) for row in connection.execute(_query().order_by(guests.c.name)))
 
 
-def guest_rows(connection: sa.Connection) -> dict[str, int]:
-    """Row of every guest by name."""
-    return {row.name: row.id for row in connection.execute(sa.select(guests.c.name, guests.c.id))}
+def guest_rows(connection: sa.Connection, names: Sequence[str]) -> tuple[int, ...]:
+    """Rows of the guests *names*, in their order.
+
+    Raises:
+        NotFoundError: there is no such guest.
+    """
+    found: dict[str, int] = {}
+    for part in parts(names):
+        statement = sa.select(guests.c.name, guests.c.id).where(guests.c.name.in_(part))
+        found |= {row.name: row.id for row in connection.execute(statement)}
+    for name in names:
+        if name not in found:
+            raise _no_guest(name)
+    return tuple(found[name] for name in names)
 
 
 def find_guest(connection: sa.Connection, name: str) -> GuestRow | None:
@@ -52,7 +65,7 @@ def get_guest(connection: sa.Connection, name: str) -> GuestRow:
     """
     found = find_guest(connection, name)
     if found is None:
-        raise NotFoundError(f"no guest '{name}'", "vmm-keystore guest list shows those there are")
+        raise _no_guest(name)
     return found
 
 
@@ -66,6 +79,10 @@ def delete_guest(connection: sa.Connection, name: str) -> int:
     guest = get_guest(connection, name)
     connection.execute(guests.delete().where(guests.c.id == guest.row_id))
     return guest.grant_count
+
+
+def _no_guest(name: str) -> NotFoundError:
+    return NotFoundError(f"no guest '{name}'", "vmm-keystore guest list shows those there are")
 
 
 def _query() -> sa.Select[int, str, str, int | None, int, int]:

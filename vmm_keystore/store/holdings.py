@@ -2,11 +2,16 @@
 """Which guest holds which grant: its own, and those of its roles. A guest has a key by one grant at most."""
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import sqlalchemy as sa
 
 from vmm_keystore.policy.desired import ROLE_MARK
 from vmm_keystore.store.tables import grants, guests, keys, role_members, roles
+
+PART_MAX = 500
+
+T = TypeVar("T")
 
 
 def holdings() -> sa.Subquery:
@@ -35,15 +40,15 @@ def guest_row_of(name: str) -> sa.ScalarSelect[int]:
 
 
 def find_double(
-    connection: sa.Connection, guest_rows: Sequence[int], key_rows: Sequence[int], but_role: int | None = None
+    connection: sa.Connection, guest_rows: Sequence[int], key_rows: Sequence[int]
 ) -> tuple[str, str, str] | None:
-    """Look for one of *guest_rows* that holds one of *key_rows* already, by another grant than those of *but_role*.
+    """Look for one of *guest_rows* that holds one of *key_rows* already.
 
     Returns:
         Guest, key and holder of one such grant.
     """
     held = holdings()
-    for part in _parts(guest_rows):
+    for part in parts(guest_rows):
         statement = (
             sa.select(guests.c.name, keys.c.label, roles.c.name.label("role"))
             .select_from(held)
@@ -53,14 +58,12 @@ def find_double(
             .outerjoin(roles, roles.c.id == grants.c.role)
             .where(held.c.guest.in_(part), grants.c.key.in_(key_rows))
         )
-        if but_role is not None:
-            statement = statement.where(sa.or_(grants.c.role.is_(None), grants.c.role != but_role))
         found = connection.execute(statement.limit(1)).first()
         if found is not None:
             return found.name, found.label, f"{ROLE_MARK}{found.role}" if found.role else found.name
     return None
 
 
-def _parts(rows: Sequence[int], size: int = 500) -> list[Sequence[int]]:
+def parts(values: Sequence[T]) -> list[Sequence[T]]:
     """In pieces that one statement takes."""
-    return [rows[start : start + size] for start in range(0, len(rows), size)]
+    return [values[start : start + PART_MAX] for start in range(0, len(values), PART_MAX)]

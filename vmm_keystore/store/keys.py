@@ -59,6 +59,11 @@ class KeyRow:
         """State of the current version."""
         return self.version(self.current_version).state
 
+    @property
+    def is_destroyed(self) -> bool:
+        """Whether no version is left."""
+        return all(version.state == KeyState.DESTROYED for version in self.versions)
+
 
 def insert_key(connection: sa.Connection, key_id: bytes, label: str, key_type: KeyType, now_s: int) -> int:
     """Add a key without versions; the label must be free. Return its row."""
@@ -92,6 +97,22 @@ def insert_version(
         )
     )
     connection.execute(keys.update().where(keys.c.id == key_row).values(current_version=version))
+
+
+def insert_first_version(
+    connection: sa.Connection,
+    key_id: bytes,
+    label: str,
+    key_type: KeyType,
+    *,
+    state: KeyState,
+    sealed: bytes,
+    public_der: bytes,
+    now_s: int,
+) -> None:
+    """Add a key with its version 1; the label must be free."""
+    row = insert_key(connection, key_id, label, key_type, now_s)
+    insert_version(connection, row, 1, state=state, sealed=sealed, public_der=public_der, now_s=now_s)
 
 
 def list_keys(connection: sa.Connection) -> tuple[KeyRow, ...]:

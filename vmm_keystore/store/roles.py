@@ -22,11 +22,6 @@ class RoleRow:
     guest_rows: tuple[int, ...]
     grant_count: int
 
-    @property
-    def guest_set(self) -> frozenset[str]:
-        """Its guests, to look one up."""
-        return frozenset(self.guests)
-
 
 def insert_role(connection: sa.Connection, name: str, now_s: int) -> None:
     """Add a role; the name must be free."""

@@ -3,7 +3,7 @@
 
 The worker counts, exactly, whoever is killed. A crash of the host takes its counters along, so a block of operations
 is on disk as used before the first of it may begin: then too many count as used, never too few. What a worker that
-has fallen writes into the counters costs its own guest's budgets only, and at most what was leased to it.
+has fallen writes into the counters costs its own guest's budgets only.
 """
 
 import logging
@@ -34,7 +34,6 @@ class Budgets:
         self._keys = keys
         self._guest = guest
         self._lock = threading.Lock()
-        self._state = state
         self._indices: dict[int, int] = {}
         self._wanted: dict[int, Permission] = {}
         self._leased: dict[int, int] = {}
@@ -98,7 +97,10 @@ class Budgets:
                 log.error("guest %s: more than %d budgets, the rest is not usable", self._guest, BUDGETS_MAX)
                 return
             self._indices[budget_id] = index
-            self._state.open_budget(index, budget_id, spent.get(budget_id, 0))
+            used = spent.get(budget_id, 0)
+            self._state.open_budget(index, budget_id, used)
+            if self._wanted[budget_id].ops_max:
+                self._leased[budget_id] = used
 
     def _lease(self) -> bool:
         """Put more on disk as used where less than half a block is left, then let the worker have it."""

@@ -1,11 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """Grants: POST /v1/grants, GET /v1/grants[?guest=&key=], DELETE and explain below /v1/grants/{guest}/{key}."""
 
-from typing import Annotated
+from typing import Annotated, TypedDict
 
 from pydantic import AwareDatetime, Field
 
 from vmm_keystore.control.models.words import AppliedTo, HolderName, MechanismWord, Model, Moment, Name, OpWord, Uid
+
+
+class Bounds(TypedDict):
+    """A grant's bounds as the service takes them: 0 and none mean no bound."""
+
+    input_bytes_max: int
+    not_before_s: int
+    not_after_s: int
+    uids: list[int]
+    ops_max: int
+    ops_a_second: int
 
 
 class GrantTerms(Model):
@@ -20,6 +31,17 @@ class GrantTerms(Model):
     uids: list[Uid] = Field(default_factory=list, max_length=8)
     ops_max: Annotated[int, Field(ge=1, le=2**53, strict=True)] | None = None
     ops_per_second: Annotated[int, Field(ge=1, le=1_000_000, strict=True)] | None = None
+
+    def bounds(self) -> Bounds:
+        """Its bounds in whole seconds and numbers."""
+        return {
+            "input_bytes_max": self.input_bytes_max or 0,
+            "not_before_s": int(self.not_before.timestamp()) if self.not_before else 0,
+            "not_after_s": int(self.not_after.timestamp()) if self.not_after else 0,
+            "uids": self.uids,
+            "ops_max": self.ops_max or 0,
+            "ops_a_second": self.ops_per_second or 0,
+        }
 
 
 class GrantCreate(GrantTerms):

@@ -14,18 +14,7 @@ from vmm_keystore.service.grants import GrantRequest, Question
 @router.post("/grants", status_code=201)
 def add_grant(body: models.GrantCreate, service: Service, caller: Caller) -> models.GrantChanged:
     """Grant a key to a guest; in force in a running guest when this is answered."""
-    request = GrantRequest(
-        guest=body.guest,
-        key=body.key,
-        ops=body.ops,
-        mechanisms=body.mechanisms,
-        input_bytes_max=body.input_bytes_max or 0,
-        not_before_s=int(body.not_before.timestamp()) if body.not_before else 0,
-        not_after_s=int(body.not_after.timestamp()) if body.not_after else 0,
-        uids=body.uids,
-        ops_max=body.ops_max or 0,
-        ops_a_second=body.ops_per_second or 0,
-    )
+    request = GrantRequest(body.guest, body.key, body.ops, body.mechanisms, **body.bounds())
     return answers.grant_changed(*service.grants.add(caller, request))
 
 

@@ -102,11 +102,12 @@ int vks_ipc_receive(int fd, struct vks_ipc_message *message, int flags)
     int error;
 
     message->fd_count = 0;
+    /* ECONNRESET, told once: the other side is gone and has left answers unread. What it had sent is still here. */
     do
         size_bytes = recvmsg(fd, &packet, MSG_CMSG_CLOEXEC | (flags & VKS_IPC_NOWAIT ? MSG_DONTWAIT : 0));
-    while (size_bytes < 0 && errno == EINTR);
+    while (size_bytes < 0 && (errno == EINTR || errno == ECONNRESET));
     if (size_bytes < 0)
-        return errno == ECONNRESET ? 0 : -errno;
+        return -errno;
     error = collect_fds(message, &packet);
     if (size_bytes == 0 && !error && message->fd_count == 0)
         return 0;

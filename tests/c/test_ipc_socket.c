@@ -129,11 +129,27 @@ static void test_send(void)
     CHECK_EQUAL("gone", vks_ipc_reply(pair[1], &head, 0, NULL, 0), -EPIPE);
 }
 
+/* The kernel tells of the other side's unread mail first, and of its last words only after that. */
+static void test_last_words(void)
+{
+    struct vks_ipc_head head = {.type = VKS_WORKER_DRAINED, .size_bytes = 24, .tag = 9};
+
+    CHECK("socketpair", socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair) == 0);
+    CHECK_EQUAL("an answer that nobody reads", vks_ipc_reply(pair[1], &head, 0, NULL, 0), 0);
+    send_raw(&head, sizeof(head), 0);
+    close(pair[0]);
+    CHECK_EQUAL("last words", vks_ipc_receive(pair[1], &message, 0), 1);
+    CHECK_EQUAL("last words", message.head.tag, 9);
+    CHECK_EQUAL("gone", vks_ipc_receive(pair[1], &message, 0), 0);
+    close(pair[1]);
+}
+
 int main(void)
 {
     CHECK("socketpair", socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair) == 0);
     test_hostile();
     test_too_large();
     test_send();
+    test_last_words();
     return 0;
 }

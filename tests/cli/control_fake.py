@@ -22,6 +22,8 @@ class Answer:
     status: int = 200
     missing: int = 0
     wait_for: threading.Event | None = None
+    then: Answer | None = None
+    """What is answered the next time, where that differs."""
 
 
 @dataclass
@@ -56,6 +58,8 @@ class _Handler(BaseHTTPRequestHandler):
         request = f"{self.command} {self.path}"
         self.server.fake.asked.append((request, body))
         answer = self.server.fake.answers.get(request) or Answer(b'{"error": {"code": "x", "message": "unasked"}}', 404)
+        if answer.then is not None:
+            self.server.fake.answers[request] = answer.then
         if answer.wait_for is not None:
             answer.wait_for.wait()
         if answer.content is None:

@@ -3,8 +3,10 @@
 
 import os
 import signal
+import threading
 from typing import Any
 
+import pytest
 from framework.keystored import Keystored
 from framework.patience import wait_for
 from framework.ring_guest import ring_guest
@@ -80,6 +82,35 @@ def test_deaths_are_counted(vault: Keystored) -> None:
         vault.start()
         signed = ("vmm_keystore_operations_total", "web1", "tls", "sign", "ok")
         wait_for(lambda: figures(vault).get(signed, 0) >= 5)
+
+
+def test_top_shows_what_a_guest_does(vault: Keystored) -> None:
+    """While it does: operations and bytes of the same interval."""
+    socket = vault.add_guest("web1")
+    vault.api.generate("tls", "ed25519")
+    vault.api.grant("web1", "tls", ["sign"])
+    ended = threading.Event()
+
+    def work() -> None:
+        with ring_guest(socket) as guest:
+            key_id = guest.key_id("tls")
+            while not ended.is_set():
+                guest.sign(key_id, b"message")
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    try:
+
+        def signs() -> list[dict[str, Any]]:
+            line = vault.facts("top", "--count", "1", "--interval", "0.3")
+            return [use for use in line["uses"] if use["op"] == "sign"]
+
+        (use,) = wait_for(signs)
+    finally:
+        ended.set()
+        worker.join()
+    assert (use["guest"], use["key"], use["refused_per_s"]) == ("web1", "tls", 0)
+    assert use["bytes_per_s"] == pytest.approx(use["operations_per_s"] * len(b"message"), abs=len(b"message"))
 
 
 def test_as_json(vault: Keystored) -> None:

@@ -59,6 +59,10 @@ class ControlClient:
         """Fetch a resource that is text, not JSON."""
         return self._exchange("GET", segments, query=query).decode()
 
+    def close(self) -> None:
+        """End the connection; the next request makes another one."""
+        self._connection.close()
+
     def fetch(self, file: IO[bytes], progress: Callable[[int, int], None], *segments: str) -> int:
         """Ask for something long and write it to *file*; how many bytes came.
 
@@ -72,7 +76,7 @@ class ControlClient:
         except OSError as error:
             raise _unreachable(self._path, error) from error
         # Nothing else is asked on this connection, whatever became of it.
-        with closing(self._connection):
+        with closing(self):
             return self._receive(file, progress)
 
     def _receive(self, file: IO[bytes], progress: Callable[[int, int], None]) -> int:

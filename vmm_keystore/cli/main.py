@@ -24,6 +24,7 @@ from vmm_keystore.cli import (
     serve,
     status,
     systemd_unit,
+    top,
 )
 from vmm_keystore.cli.failure import ExitStatus, exit_status
 from vmm_keystore.cli.session import ControlSocketOption, Place, StateDirOption
@@ -57,6 +58,7 @@ qemu_args.register(app)
 status.register(app)
 doctor.register(app)
 metrics.register(app)
+top.register(app)
 systemd_unit.register(app)
 completion.register(app)
 

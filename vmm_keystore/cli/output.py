@@ -69,7 +69,7 @@ def show_table(columns: Sequence[str], rows: Sequence[Row], *, empty: str) -> No
     for name in columns:
         table.add_column(name, overflow="fold")
     for row in rows:
-        table.add_row(*(_plain(cell(value)) for value in row))
+        table.add_row(*(plain(cell(value)) for value in row))
     Console().print(table)
 
 
@@ -93,8 +93,8 @@ def show_json_line(value: Any, file: IO[str] | None = None) -> None:
     print(json.dumps(value, separators=(",", ":"), ensure_ascii=False), file=file)
 
 
-def _plain(text: str) -> Any:
+def plain(text: str) -> Any:
+    """Take *text* as it is: labels come from people, they are not markup."""
     from rich.text import Text  # noqa: PLC0415
 
-    # Labels come from people; they are not markup.
     return Text(text)

@@ -11,6 +11,7 @@ from qemu_images.images import qemu_image, uml_image
 from qemu_images.kernel import BuildError, kernel, vmlinux
 from qemu_images.keystore import content
 from qemu_images.packages import groups, write_lock
+from qemu_images.prometheus import promtool
 from qemu_images.qemu import qemu_11
 from qemu_images.uml import FRAGMENTS, user_mode_linux
 
@@ -58,6 +59,7 @@ def main() -> int:
                 for variant in FRAGMENTS:
                     user_mode_linux(variant)
                 qemu_11()
+                promtool()
             case "prune":
                 print(f"{prune(arguments.days)} entries removed")
             case "lock":

@@ -2,7 +2,9 @@
 """``vmm-keystore metrics``: what guests really did, in the format that Prometheus reads, bounded whatever a guest asks."""
 
 import os
+import re
 import signal
+import subprocess
 import threading
 from typing import Any
 
@@ -11,9 +13,11 @@ from framework.keystored import Keystored
 from framework.patience import wait_for
 from framework.ring_guest import ring_guest
 from prometheus_client.parser import text_string_to_metric_families
+from qemu_images.prometheus import promtool
 from workers.test_deaths import worker_pid
 
 from vmm_keystore._vks import lib
+from vmm_keystore.cli.alert_rules import RULES
 
 
 def figures(vault: Keystored) -> dict[tuple[str, ...], float]:
@@ -111,6 +115,19 @@ def test_top_shows_what_a_guest_does(vault: Keystored) -> None:
         worker.join()
     assert (use["guest"], use["key"], use["refused_per_s"]) == ("web1", "tls", 0)
     assert use["bytes_per_s"] == pytest.approx(use["operations_per_s"] * len(b"message"), abs=len(b"message"))
+
+
+def test_alert_rules_and_promtool(vault: Keystored) -> None:
+    """Rules name nothing that there is not, and Prometheus' own check has nothing to say about the figures."""
+    socket = vault.add_guest("web1")
+    with ring_guest(socket) as guest:
+        guest.sign(bytes(16), b"m")
+        wait_for(lambda: any(name == "vmm_keystore_operations_total" for name, *_ in figures(vault)))
+        text = vault.cli("metrics").stdout
+    named = set(re.findall(r"\bvmm_keystore_\w+", RULES))
+    assert named <= {name for name, *_ in figures(vault)}
+    done = subprocess.run([promtool(), "check", "metrics"], input=text, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_as_json(vault: Keystored) -> None:

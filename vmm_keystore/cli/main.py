@@ -10,6 +10,7 @@ import sys
 import typer
 
 from vmm_keystore.cli import (
+    alert_rules,
     apply,
     audit,
     backup,
@@ -59,6 +60,7 @@ status.register(app)
 doctor.register(app)
 metrics.register(app)
 top.register(app)
+alert_rules.register(app)
 systemd_unit.register(app)
 completion.register(app)
 

@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``vmm-keystore alert-rules``: each rule speaks when it should, and only then, by Prometheus' own evaluation."""
+
+import json
+import re
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from cli.conftest import Cli
+from qemu_images.prometheus import promtool
+
+WEB1 = {"guest": "web1"}
+OF_WEB1 = '{guest="web1"}'
+DENIED = 'vmm_keystore_operations_total{guest="web1",key="tls",op="sign",status="denied"}'
+FAILED = 'vmm_keystore_operations_total{guest="web1",key="tls",op="sign",status="auth-failed"}'
+LIMIT = 'vmm_keystore_operations_total{guest="web1",key="tls",op="sign",status="limit"}'
+READ_AT = "12m"
+
+
+@dataclass(frozen=True)
+class Case:
+    """Series that raise an alert after twelve minutes, series that do not, and what somebody reads."""
+
+    alert: str
+    loud: dict[str, str]
+    quiet: dict[str, str]
+    severity: str
+    summary: str
+    labels: dict[str, str] = field(default_factory=dict)
+
+
+CASES = [
+    Case(
+        "KeystoreGone",
+        {"vmm_keystore_uptime_seconds": "0+60x2"},
+        {"vmm_keystore_uptime_seconds": "0+60x20"},
+        "critical",
+        "keystored gives no figures",
+    ),
+    Case(
+        "KeystoreGone",
+        # What a file says that nobody writes any more.
+        {"vmm_keystore_uptime_seconds": "60x20"},
+        {"vmm_keystore_uptime_seconds": "60x4 60+60x20"},
+        "critical",
+        "keystored gives no figures",
+    ),
+    Case(
+        "KeystoreRestartsOften",
+        {"vmm_keystore_uptime_seconds": "60 0 60 0 60 0+60x20"},
+        {"vmm_keystore_uptime_seconds": "60 0 60 0+60x20"},
+        "warning",
+        "keystored started 3 times anew within 30 minutes",
+    ),
+    Case(
+        "KeystoreAuditStuck",
+        {"vmm_keystore_audit_problem": "0x9 1x10"},
+        {"vmm_keystore_audit_problem": "1x5 0x20"},
+        "critical",
+        "audit lines cannot be stored",
+    ),
+    Case(
+        "KeystoreAuditUnsigned",
+        {"vmm_keystore_audit_upkeep_problem": "1x20"},
+        {"vmm_keystore_audit_upkeep_problem": "0x4 1x20"},
+        "warning",
+        "the audit log cannot be signed",
+    ),
+    Case(
+        "KeystoreCustodianDown",
+        {"vmm_keystore_custodian_up": "1x5 0x20"},
+        {"vmm_keystore_custodian_up": "0x5 1x20"},
+        "critical",
+        "keys can be neither made nor loaded",
+    ),
+    Case(
+        "KeystoreWorkerDown",
+        {f"vmm_keystore_worker_up{OF_WEB1}": "1x5 0x20"},
+        {f"vmm_keystore_worker_up{OF_WEB1}": "0x5 1x20"},
+        "critical",
+        "guest web1 has no worker",
+        WEB1,
+    ),
+    Case(
+        "KeystoreWorkersDie",
+        {f"vmm_keystore_workers_replaced_total{OF_WEB1}": "0+1x20"},
+        {f"vmm_keystore_workers_replaced_total{OF_WEB1}": "0 1x20"},
+        "warning",
+        "workers of guest web1 die again and again",
+        WEB1,
+    ),
+    Case(
+        "KeystoreRequestSetAside",
+        {f"vmm_keystore_requests_set_aside_total{OF_WEB1}": "0x5 1x20"},
+        {f"vmm_keystore_requests_set_aside_total{OF_WEB1}": "1x20"},
+        "warning",
+        "two workers of guest web1 died over one request",
+        WEB1,
+    ),
+    Case(
+        "KeystoreGuestProblem",
+        {f"vmm_keystore_worker_problem{OF_WEB1}": "1x20"},
+        {f"vmm_keystore_worker_problem{OF_WEB1}": "0x9 1x20"},
+        "warning",
+        "there is something to look at with guest web1",
+        WEB1,
+    ),
+    Case(
+        "KeystoreKeysReadable",
+        {f"vmm_keystore_worker_keys_hidden{OF_WEB1}": "0x20", f"vmm_keystore_worker_up{OF_WEB1}": "1x20"},
+        # Without a worker there are no keys to read.
+        {f"vmm_keystore_worker_keys_hidden{OF_WEB1}": "0x20", f"vmm_keystore_worker_up{OF_WEB1}": "0x20"},
+        "warning",
+        "root of the host can read the keys of guest web1 in memory",
+        WEB1,
+    ),
+    Case(
+        "KeystoreRefusals",
+        {DENIED: "0+120x20"},
+        # Somebody's wrong signature is no refusal of ours.
+        {DENIED: "0+12x20", FAILED: "0+6000x20"},
+        "warning",
+        "guest web1 is refused 2 operations a second",
+        WEB1,
+    ),
+    Case(
+        "KeystoreLimitReached",
+        {LIMIT: "0x9 5x10"},
+        {LIMIT: "5x20"},
+        "warning",
+        "guest web1 has reached a limit of its grant for tls",
+        WEB1 | {"key": "tls"},
+    ),
+]
+
+
+@pytest.fixture
+def rules(cli: Cli, tmp_path: Path) -> Path:
+    """The rules, as somebody would install them."""
+    path = tmp_path / "vmm-keystore.rules.yml"
+    path.write_text(cli("alert-rules").stdout)
+    return path
+
+
+def evaluate(rules: Path, case: Case, series: dict[str, str], *, loud: bool) -> subprocess.CompletedProcess[str]:
+    """Let promtool compare what the rules say of *series* with what *case* expects."""
+    expected: list[dict[str, Any]] = []
+    if loud:
+        (rule,) = [rule for rule in rules_of(rules) if rule["alert"] == case.alert]
+        description = rule["annotations"]["description"]
+        for name, value in case.labels.items():
+            description = description.replace(f"{{{{ $labels.{name} }}}}", value)
+        labels = {"severity": case.severity, **case.labels}
+        expected = [{"exp_labels": labels, "exp_annotations": {"summary": case.summary, "description": description}}]
+    test = {
+        "rule_files": [rules.name],
+        "evaluation_interval": "1m",
+        "tests": [
+            {
+                "interval": "1m",
+                "input_series": [{"series": name, "values": values} for name, values in series.items()],
+                "alert_rule_test": [{"eval_time": READ_AT, "alertname": case.alert, "exp_alerts": expected}],
+            }
+        ],
+    }
+    path = rules.with_name("test.yml")
+    path.write_text(json.dumps(test))  # JSON is YAML
+    return subprocess.run([promtool(), "test", "rules", path], capture_output=True, text=True, check=False)
+
+
+def rules_of(path: Path) -> list[dict[str, Any]]:
+    """The rules of a file."""
+    (group,) = yaml.safe_load(path.read_text())["groups"]
+    return list(group["rules"])
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.alert)
+def test_speaks_when_it_should(rules: Path, case: Case) -> None:
+    """With the text that somebody reads at night."""
+    done = evaluate(rules, case, case.loud, loud=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.alert)
+def test_is_silent_otherwise(rules: Path, case: Case) -> None:
+    """On the other side of its bound."""
+    done = evaluate(rules, case, case.quiet, loud=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_rule_is_tried_and_tells_what_to_do(rules: Path) -> None:
+    """No rule without a case; texts are whole sentences, without holes that nothing fills."""
+    assert [rule["alert"] for rule in rules_of(rules)] == list(dict.fromkeys(case.alert for case in CASES))
+    for rule in rules_of(rules):
+        assert rule["annotations"]["description"].endswith(".")
+        holes = set(re.findall(r"\$labels\.(\w+)", json.dumps(rule["annotations"])))
+        assert holes <= {"guest", "key"}
+
+
+def test_promtool_finds_nothing_wrong(rules: Path) -> None:
+    done = subprocess.run([promtool(), "check", "rules", rules], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``vmm-keystore alert-rules``: what Prometheus should tell somebody about, as a rule file."""
+
+from __future__ import annotations
+
+import typer
+
+RULES = """\
+# Alert rules for vmm-keystore; every series is one of "vmm-keystore metrics".
+# critical: guests wait, or soon will. warning: somebody should look within the day.
+groups:
+  - name: vmm-keystore
+    rules:
+      - alert: KeystoreGone
+        # The second part is a text file that is not written any more.
+        expr: absent(vmm_keystore_uptime_seconds) or changes(vmm_keystore_uptime_seconds[5m]) == 0
+        for: 3m
+        labels: {severity: critical}
+        annotations:
+          summary: keystored gives no figures
+          description: Guests work on without it, but nothing can be revoked. Look at "systemctl status vmm-keystore".
+
+      - alert: KeystoreRestartsOften
+        expr: resets(vmm_keystore_uptime_seconds[30m]) > 2
+        labels: {severity: warning}
+        annotations:
+          summary: keystored started {{ $value }} times anew within 30 minutes
+          description: Its log says why.
+
+      - alert: KeystoreAuditStuck
+        expr: vmm_keystore_audit_problem == 1
+        for: 1m
+        labels: {severity: critical}
+        annotations:
+          summary: audit lines cannot be stored
+          description: Operations wait until they can. "vmm-keystore status" says the reason, often a full disk.
+
+      - alert: KeystoreAuditUnsigned
+        expr: vmm_keystore_audit_upkeep_problem == 1
+        for: 10m
+        labels: {severity: warning}
+        annotations:
+          summary: the audit log cannot be signed
+          description: >-
+            "vmm-keystore status" says the reason.
+
+      - alert: KeystoreCustodianDown
+        expr: vmm_keystore_custodian_up == 0
+        for: 1m
+        labels: {severity: critical}
+        annotations:
+          summary: keys can be neither made nor loaded
+          description: Guests that have their keys work on; no worker can be replaced. Look at "vmm-keystore status".
+
+      - alert: KeystoreWorkerDown
+        expr: vmm_keystore_worker_up == 0
+        for: 1m
+        labels: {severity: critical}
+        annotations:
+          summary: guest {{ $labels.guest }} has no worker
+          description: Its requests wait. "vmm-keystore guest show {{ $labels.guest }}" says the reason.
+
+      - alert: KeystoreWorkersDie
+        expr: increase(vmm_keystore_workers_replaced_total[15m]) > 3
+        labels: {severity: warning}
+        annotations:
+          summary: workers of guest {{ $labels.guest }} die again and again
+          description: Its requests are answered, but something brings workers down. Look at keystored's log.
+
+      - alert: KeystoreRequestSetAside
+        expr: increase(vmm_keystore_requests_set_aside_total[1h]) > 0
+        labels: {severity: warning}
+        annotations:
+          summary: two workers of guest {{ $labels.guest }} died over one request
+          description: A fault of ours or an attack by the guest. The audit log names the request.
+
+      - alert: KeystoreGuestProblem
+        expr: vmm_keystore_worker_problem == 1
+        for: 5m
+        labels: {severity: warning}
+        annotations:
+          summary: there is something to look at with guest {{ $labels.guest }}
+          description: >-
+            "vmm-keystore guest show {{ $labels.guest }}" says what.
+
+      - alert: KeystoreKeysReadable
+        expr: vmm_keystore_worker_keys_hidden == 0 and vmm_keystore_worker_up == 1
+        for: 1m
+        labels: {severity: warning}
+        annotations:
+          summary: root of the host can read the keys of guest {{ $labels.guest }} in memory
+          description: >-
+            "vmm-keystore doctor" says what this host lacks.
+
+      - alert: KeystoreRefusals
+        expr: sum by (guest) (rate(vmm_keystore_operations_total{status=~"denied|no-key|key-state"}[5m])) > 1
+        for: 5m
+        labels: {severity: warning}
+        annotations:
+          summary: guest {{ $labels.guest }} is refused {{ $value | humanize }} operations a second
+          description: A grant is missing, or somebody in the guest tries keys. See "vmm-keystore audit report".
+
+      - alert: KeystoreLimitReached
+        expr: sum by (guest, key) (increase(vmm_keystore_operations_total{status="limit"}[5m])) > 0
+        labels: {severity: warning}
+        annotations:
+          summary: guest {{ $labels.guest }} has reached a limit of its grant for {{ $labels.key }}
+          description: >-
+            "vmm-keystore grant explain" says which one: the operations it may do in all are used up, or it does more a
+            second than it may.
+"""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to *app*."""
+    app.command("alert-rules")(alert_rules)
+
+
+def alert_rules() -> None:
+    """Print alert rules for Prometheus.
+
+    vmm-keystore alert-rules >/etc/prometheus/vmm-keystore.rules.yml, and name that file under rule_files.
+    """
+    print(RULES, end="")

@@ -14,11 +14,15 @@ from cli.conftest import Cli
 from qemu_images.prometheus import promtool
 
 WEB1 = {"guest": "web1"}
+WEB1_TLS = WEB1 | {"key": "tls"}
 OF_WEB1 = '{guest="web1"}'
 DENIED = 'vmm_keystore_operations_total{guest="web1",key="tls",op="sign",status="denied"}'
 FAILED = 'vmm_keystore_operations_total{guest="web1",key="tls",op="sign",status="auth-failed"}'
 LIMIT = 'vmm_keystore_operations_total{guest="web1",key="tls",op="sign",status="limit"}'
-READ_AT = "12m"
+USED = 'vmm_keystore_grant_operations_used{guest="web1",key="tls"}'
+MAX = 'vmm_keystore_grant_operations_max{guest="web1",key="tls"}'
+NOT_AFTER = "vmm_keystore_grant_not_after_seconds"
+READ_AT_S = 12 * 60
 
 
 @dataclass(frozen=True)
@@ -133,7 +137,26 @@ CASES = [
         {LIMIT: "5x20"},
         "warning",
         "guest web1 has reached a limit of its grant for tls",
-        WEB1 | {"key": "tls"},
+        WEB1_TLS,
+    ),
+    Case(
+        "KeystoreBudgetLow",
+        {USED: "900x9 901x20", MAX: "1000x20"},
+        {USED: "900x20", MAX: "1000x20"},
+        "warning",
+        "guest web1 has used 90.1% of its operations with tls",
+        WEB1_TLS,
+    ),
+    Case(
+        "KeystoreGrantEnds",
+        {f'{NOT_AFTER}{{holder="@web",key="tls"}}': f"{READ_AT_S + 3600}x20"},
+        {
+            f'{NOT_AFTER}{{holder="@web",key="ended"}}': f"{READ_AT_S - 1}x20",
+            f'{NOT_AFTER}{{holder="@web",key="far"}}': f"{READ_AT_S + 7 * 86400}x20",
+        },
+        "warning",
+        "the grant of tls to @web ends in 1h 0m 0s",
+        {"holder": "@web", "key": "tls"},
     ),
 ]
 
@@ -163,7 +186,7 @@ def evaluate(rules: Path, case: Case, series: dict[str, str], *, loud: bool) -> 
             {
                 "interval": "1m",
                 "input_series": [{"series": name, "values": values} for name, values in series.items()],
-                "alert_rule_test": [{"eval_time": READ_AT, "alertname": case.alert, "exp_alerts": expected}],
+                "alert_rule_test": [{"eval_time": f"{READ_AT_S}s", "alertname": case.alert, "exp_alerts": expected}],
             }
         ],
     }
@@ -198,7 +221,7 @@ def test_every_rule_is_tried_and_tells_what_to_do(rules: Path) -> None:
     for rule in rules_of(rules):
         assert rule["annotations"]["description"].endswith(".")
         holes = set(re.findall(r"\$labels\.(\w+)", json.dumps(rule["annotations"])))
-        assert holes <= {"guest", "key"}
+        assert holes <= {"guest", "key", "holder"}
 
 
 def test_promtool_finds_nothing_wrong(rules: Path) -> None:

@@ -117,9 +117,39 @@ def test_top_shows_what_a_guest_does(vault: Keystored) -> None:
     assert use["bytes_per_s"] == pytest.approx(use["operations_per_s"] * len(b"message"), abs=len(b"message"))
 
 
+def test_grants_with_bounds(vault: Keystored) -> None:
+    """What is used of what is allowed, in all, of guests and of those of a role; when a grant ends."""
+    socket = vault.add_guest("web1")
+    vault.add_guest("web2")
+    for label in ("tls", "ssh", "free"):
+        vault.api.generate(label, "ed25519")
+    vault.cli("role", "add", "web")
+    vault.cli("role", "assign", "web", "web1", "web2")
+    vault.cli("grant", "add", "@web", "tls", "--ops", "sign", "--max-ops", "100")
+    vault.cli(
+        "grant", "add", "web1", "ssh", "--ops", "sign", "--max-rate", "1000", "--not-after", "2100-01-01T00:00:00Z"
+    )
+    vault.cli("grant", "add", "web1", "free", "--ops", "sign")
+    with ring_guest(socket) as guest:
+        for label in ("tls", "ssh", "free"):
+            for _ in range(3):
+                assert guest.sign(guest.key_id(label), b"m").status == lib.VKS_STATUS_OK
+        found = {key: value for key, value in figures(vault).items() if key[0].startswith("vmm_keystore_grant_")}
+    assert found == {
+        ("vmm_keystore_grant_operations_max", "web1", "tls"): 100,
+        ("vmm_keystore_grant_operations_used", "web1", "tls"): 3,
+        ("vmm_keystore_grant_operations_max", "web2", "tls"): 100,
+        ("vmm_keystore_grant_operations_used", "web2", "tls"): 0,
+        ("vmm_keystore_grant_not_after_seconds", "web1", "ssh"): 4102444800,
+    }
+
+
 def test_alert_rules_and_promtool(vault: Keystored) -> None:
     """Rules name nothing that there is not, and Prometheus' own check has nothing to say about the figures."""
     socket = vault.add_guest("web1")
+    vault.api.generate("tls", "ed25519")
+    until = "2100-01-01T00:00:00Z"
+    vault.cli("grant", "add", "web1", "tls", "--ops", "sign", "--max-ops", "9", "--not-after", until)
     with ring_guest(socket) as guest:
         guest.sign(bytes(16), b"m")
         wait_for(lambda: any(name == "vmm_keystore_operations_total" for name, *_ in figures(vault)))

@@ -108,6 +108,20 @@ groups:
           description: >-
             "vmm-keystore grant explain" says which one: the operations it may do in all are used up, or it does more a
             second than it may.
+
+      - alert: KeystoreBudgetLow
+        expr: vmm_keystore_grant_operations_used / vmm_keystore_grant_operations_max > 0.9
+        labels: {severity: warning}
+        annotations:
+          summary: guest {{ $labels.guest }} has used {{ $value | humanizePercentage }} of its operations with {{ $labels.key }}
+          description: After the last one every further operation is refused. Grant the key anew to give it more.
+
+      - alert: KeystoreGrantEnds
+        expr: (vmm_keystore_grant_not_after_seconds - time() < 7 * 86400) > 0
+        labels: {severity: warning}
+        annotations:
+          summary: the grant of {{ $labels.key }} to {{ $labels.holder }} ends in {{ $value | humanizeDuration }}
+          description: Operations are refused from then on. Grant the key anew to go on.
 """
 
 

@@ -24,6 +24,7 @@ class KeystoreCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """Give every family."""
         yield from self._uses()
+        yield from self._grants()
         yield from self._guests()
         yield from self._daemon()
 
@@ -40,6 +41,27 @@ class KeystoreCollector(Collector):
             sizes.add_metric(list(use), input_bytes)
         yield operations
         yield sizes
+
+    def _grants(self) -> Iterator[Metric]:
+        labels = ["guest", "key"]
+        most = GaugeMetricFamily(
+            PREFIX + "grant_operations_max", "Operations that a guest's grant allows in all.", labels=labels
+        )
+        used = GaugeMetricFamily(
+            PREFIX + "grant_operations_used", "Those of them that count as used, over the grant's life.", labels=labels
+        )
+        for use in self._keystore.grants.bounded():
+            most.add_metric([use.guest, use.key], use.ops_max)
+            used.add_metric([use.guest, use.key], use.ops_used)
+        ends = GaugeMetricFamily(
+            PREFIX + "grant_not_after_seconds", "When a grant ends, since 1970.", labels=["holder", "key"]
+        )
+        for grant in self._keystore.grants.list():
+            if grant.permission.not_after_s:
+                ends.add_metric([grant.holder, grant.key], grant.permission.not_after_s)
+        yield most
+        yield used
+        yield ends
 
     def _guests(self) -> Iterator[Metric]:
         guests = [(view.guest.name, view.worker) for view in self._keystore.guests.list()]

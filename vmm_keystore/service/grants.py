@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The verbs for grants: in force in a running guest before they return."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import sqlalchemy as sa
@@ -16,7 +16,7 @@ from vmm_keystore.policy.vocabulary import Mechanism, Op, Status
 from vmm_keystore.service.changes import Actor, Changes
 from vmm_keystore.service.clock import now_s
 from vmm_keystore.service.ports import BUDGETS_MAX, Applied, GuestWorkers
-from vmm_keystore.store.budgets import count_budgets
+from vmm_keystore.store.budgets import BoundedUse, count_budgets, list_bounded
 from vmm_keystore.store.grants import (
     GrantRow,
     Holder,
@@ -197,9 +197,18 @@ class Grants:
                 rows = tuple(row for row in list_grants(connection, key) if row.role == holder.role.name)
             else:
                 rows = list_held(connection, guest, key)
-        counted = {row.guest for row in rows if row.guest and row.budget_id}
-        used = {name: self._workers.operations_used(name) for name in counted}
+        used = self._used({row.guest for row in rows if row.guest and row.budget_id})
         return tuple(with_use(row, used.get(row.guest or "", {})) for row in rows)
+
+    def bounded(self) -> tuple[BoundedUse, ...]:
+        """What every guest has used of the operations that its grants allow in all."""
+        with self._store.read() as connection:
+            rows = list_bounded(connection)
+        used = self._used({row.guest for row in rows})
+        return tuple(replace(row, ops_used=used[row.guest].get(row.budget_id, row.ops_used)) for row in rows)
+
+    def _used(self, guests: Iterable[str]) -> dict[str, Mapping[int, int]]:
+        return {guest: self._workers.operations_used(guest) for guest in guests}
 
 
 def with_use(grant: GrantRow, used: Mapping[int, int]) -> GrantRow:

@@ -3,14 +3,27 @@
 
 import secrets
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import sqlalchemy as sa
 
 from vmm_keystore.store.holdings import guest_row_of
-from vmm_keystore.store.tables import budgets
+from vmm_keystore.store.tables import budgets, grants, guests, keys
 
 ID_BITS = 63
 """Ids are chosen at random: no grant ever finds the counters of another one in state memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class BoundedUse:
+    """How much a guest has used of the operations that a grant allows in all."""
+
+    guest: str
+    key: str
+    budget_id: int
+    ops_max: int
+    ops_used: int
+    """Some of them may only have been leased to its worker."""
 
 
 def open_budgets(connection: sa.Connection, pairs: Sequence[tuple[int, int]]) -> None:
@@ -36,6 +49,20 @@ def count_budgets(connection: sa.Connection, guest_rows: Sequence[int]) -> dict[
         statement = statement.where(budgets.c.guest == guest_rows[0])
     wanted = frozenset(guest_rows)
     return {row.guest: row.budget_count for row in connection.execute(statement) if row.guest in wanted}
+
+
+def list_bounded(connection: sa.Connection) -> tuple[BoundedUse, ...]:
+    """Every guest's use of every grant that bounds operations in all."""
+    statement = (
+        sa.select(guests.c.name, keys.c.label, budgets.c.budget_id, grants.c.ops_max, budgets.c.ops_used)
+        .select_from(budgets)
+        .join(grants, grants.c.id == budgets.c.grant)
+        .join(guests, guests.c.id == budgets.c.guest)
+        .join(keys, keys.c.id == grants.c.key)
+        .where(grants.c.ops_max > 0)
+        .order_by(guests.c.name, keys.c.label)
+    )
+    return tuple(BoundedUse(*row) for row in connection.execute(statement))
 
 
 def spent_budgets(connection: sa.Connection, guest: str) -> dict[int, int]:

@@ -70,7 +70,7 @@ def give_folder(path: Path, identity: Identity) -> None:
     if os.geteuid() == identity.uid:
         return
     try:
-        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        _make_folders_above(path)
         try:
             path.mkdir(mode=0o700)
         except FileExistsError:
@@ -85,6 +85,14 @@ def give_folder(path: Path, identity: Identity) -> None:
             f"{path} belongs to uid {owner}, not to user '{identity.name}'",
             f"chown -R {identity.name} {path}, or choose another --user",
         )
+
+
+def _make_folders_above(path: Path) -> None:
+    """Everybody may enter them, whatever the umask: the user whom *path* is for has to."""
+    for folder in reversed(path.absolute().parents):
+        if not folder.exists():
+            folder.mkdir()
+            folder.chmod(0o755)
 
 
 def become(identity: Identity, folders: Iterable[Path]) -> None:

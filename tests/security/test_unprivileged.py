@@ -207,7 +207,7 @@ def test_started_by_a_user_it_stays_that_user() -> None:
         assert daemon.api.get("/guests/vm1")["worker"]["sandbox"].startswith(f"shares user {OTHER_UID} with others, ")
 
 
-@pytest.mark.parametrize("kind", ["no such user", "state of another", "not root"])
+@pytest.mark.parametrize("kind", ["no such user", "state of another", "closed folder", "not root"])
 def test_who_cannot_be_is_refused(tmp_path: Path, kind: str) -> None:
     """One line with the cause, one with a hint, and nothing left running."""
     state, user = tmp_path / "state", USER
@@ -217,6 +217,9 @@ def test_who_cannot_be_is_refused(tmp_path: Path, kind: str) -> None:
     elif kind == "state of another":
         state.mkdir(mode=0o700)
         expected = (f"{state} belongs to uid 0, not to user '{USER}'", f"chown -R {USER}")
+    elif kind == "closed folder":
+        tmp_path.chmod(0o700)
+        expected = (f"user '{USER}' cannot enter {state}", "every folder above it")
     else:
         prefix = ["setpriv", "--reuid", str(OTHER_UID), "--clear-groups"]
         expected = (f"only root can become user '{USER}'", "start it as root")

@@ -4,6 +4,7 @@
 A program finds its control socket as descriptor 3 and ends when the other end closes. The holder listens on its own.
 """
 
+import contextlib
 import os
 import signal
 import socket
@@ -125,6 +126,8 @@ class FirstPrograms:
         """End those that nobody took."""
         while self._waiting:
             process, control = self._waiting.popitem()[1]
-            process.kill()
-            process.close(reap=True)
             control.close()
+            # One that is not ours to kill yet sees that its socket is closed, and ends.
+            with contextlib.suppress(PermissionError):
+                process.kill()
+            process.close(reap=True)

@@ -19,6 +19,8 @@ from framework.patience import wait_for
 from framework.processes import kill
 from framework.systemd_machine import SystemdMachine, has_control_groups
 
+from vmm_keystore.identity import ROOT_KEEPS
+
 pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="only root can start a systemd"),
     pytest.mark.skipif(not has_control_groups(), reason="no control groups of version 2 are mounted"),
@@ -28,6 +30,7 @@ pytestmark = [
 UNIT = "vmm-keystore.service"
 STATE_DIR = Path("/var/lib/vmm-keystore of a test")
 SOCKET = Path("/run/g.sock")
+SOCKET_FOLDER = Path("/run/guests")
 PROJECT = Path(__file__).resolve().parents[2]
 
 
@@ -58,6 +61,11 @@ class Service:
         """Wait until another process than this is the service, and ready."""
         wait_for(lambda: self.main_pid not in {0, main_pid})
 
+    def inside(self, *command: str) -> subprocess.CompletedProcess[str]:
+        """Run a command as root with keystored's view of files and networks."""
+        enter = ["nsenter", "-t", str(self.main_pid), "-m", "-n", "-p", "--", *command]
+        return subprocess.run(enter, capture_output=True, text=True, check=False)
+
     @property
     def worker_pid(self) -> int:
         """The guest's worker as this host numbers it."""
@@ -79,20 +87,37 @@ class Service:
 
 
 @pytest.fixture
-def service() -> Iterator[Service]:
-    """The unit as our command prints it, started, with a guest that may sign."""
+def machine() -> Iterator[SystemdMachine]:
+    """A systemd with our programs."""
     folders = [folder for folder in (PROJECT, Path(sys.prefix)) if folder.is_dir()]
     with SystemdMachine(folders) as machine:
-        said = machine.run(PROGRAM, "systemd-unit", "--state-dir", STATE_DIR).stdout
-        machine.write(Path("/etc/systemd/system") / UNIT, said)
-        machine.run("systemctl", "daemon-reload")
-        service = Service(machine)
-        service.systemctl("start")
-        service.ask("guest", "add", "g", "--socket", SOCKET)
-        for label, key_type in KEYS.items():
-            service.ask("key", "generate", label, "--type", key_type)
-            service.ask("grant", "add", "g", label, "--ops", "sign")
-        yield service
+        yield machine
+
+
+@pytest.fixture
+def service(machine: SystemdMachine) -> Service:
+    """The unit as our command prints it, started, with a guest that may sign."""
+    return start_service(machine)
+
+
+def start_service(machine: SystemdMachine, socket: Path = SOCKET) -> Service:
+    """Start what our command prints, and let a guest sign."""
+    said = machine.run(PROGRAM, "systemd-unit", "--state-dir", STATE_DIR).stdout
+    machine.write(Path("/etc/systemd/system") / UNIT, said)
+    machine.run("systemctl", "daemon-reload")
+    service = Service(machine)
+    service.systemctl("start")
+    service.ask("guest", "add", "g", "--socket", socket)
+    for label, key_type in KEYS.items():
+        service.ask("key", "generate", label, "--type", key_type)
+        service.ask("grant", "add", "g", label, "--ops", "sign")
+    return service
+
+
+def status_of(pid: int) -> dict[str, str]:
+    """What the kernel says of a process."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
 
 
 class Loaded:
@@ -123,10 +148,10 @@ class Loaded:
 
 
 @contextmanager
-def loaded(service: Service) -> Iterator[Loaded]:
+def loaded(service: Service, socket: Path = SOCKET) -> Iterator[Loaded]:
     """Run a guest until the end of the block."""
     command = service.machine.command(
-        "env", f"PYTHONPATH={PROJECT / 'tests'}", sys.executable, "-P", "-m", "framework.checked_load", SOCKET
+        "env", f"PYTHONPATH={PROJECT / 'tests'}", sys.executable, "-P", "-m", "framework.checked_load", socket
     )
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         try:
@@ -216,3 +241,49 @@ def test_store_is_not_filled_by_what_comes_and_goes(service: Service) -> None:
             guest.wait_for_more()
             guest.finish()
     wait_for(lambda: held() <= before)
+
+
+def test_what_is_out_of_keystoreds_reach(service: Service) -> None:
+    """System and home folders, devices, networks, rights; and what systemd itself says about the unit."""
+    service.machine.run("test", "-w", "/etc")
+    for folder in ("/etc", "/usr", "/root"):
+        tried = service.inside("touch", f"{folder}/a-file")
+        assert "Read-only file system" in tried.stderr
+    networks = service.inside("cat", "/proc/net/dev").stdout.splitlines()[2:]
+    assert [line.split(":")[0].strip() for line in networks] == ["lo"]
+    assert service.inside("ls", "/dev/mem", "/dev/kvm").returncode != 0
+    facts = status_of(service.main_pid)
+    assert facts["Seccomp"] == "2"
+    assert facts["NoNewPrivs"] == "1"
+    assert int(facts["CapBnd"], 16) == ROOT_KEEPS
+    said = service.machine.run(
+        "systemd-analyze", "security", "--offline=true", "--no-pager", f"/etc/systemd/system/{UNIT}", ok=False
+    ).stdout
+    exposure = float(said.rsplit(": ", 1)[1].split()[0])
+    print(f"\n  systemd-analyze security: {exposure}")
+    assert exposure <= 3.0
+
+
+def test_confinement_is_as_good_as_without_a_service(service: Service) -> None:
+    """What systemd takes away does not keep a worker from being confined."""
+    for sandbox in (
+        service.ask("guest", "show", "g")["worker"]["sandbox"],
+        service.ask("status")["custodian"]["sandbox"],
+    ):
+        assert "own user" in sandbox
+        assert "landlock" in sandbox or "namespaces" in sandbox
+        assert "system calls filtered" in sandbox
+
+
+def test_with_a_user_of_its_own(machine: SystemdMachine) -> None:
+    """Root becomes it with the few rights that the unit leaves, at the second start as well."""
+    machine.run("useradd", "--system", "--shell", "/usr/sbin/nologin", "vmm-keystore")
+    machine.run("install", "-d", "-o", "vmm-keystore", SOCKET_FOLDER)
+    service = start_service(machine, SOCKET_FOLDER / "g.sock")
+    with loaded(service, SOCKET_FOLDER / "g.sock") as guest:
+        guest.wait_for_more()
+        restart(service)
+        guest.wait_for_more()
+        assert guest.finish() > 0
+    assert service.ask("status")["runs_as"].startswith("user vmm-keystore ")
+    assert "own user" in service.ask("guest", "show", "g")["worker"]["sandbox"]

@@ -34,9 +34,39 @@ LimitNOFILE=524288
 LimitCORE=0
 UMask=0077
 
+# What keystored has no use for, taken from whoever takes it over. Guests' sockets may lie anywhere but in the system's
+# own folders and at home; workers still become users with namespaces of their own.
+NoNewPrivileges=yes
+CapabilityBoundingSet=CAP_CHOWN CAP_KILL CAP_SETGID CAP_SETPCAP CAP_SETUID
+{out_of_reach}PrivateDevices=yes
+PrivateNetwork=yes
+IPAddressDeny=any
+RestrictAddressFamilies=AF_UNIX
+ProtectClock=yes
+ProtectControlGroups=yes
+ProtectHostname=yes
+ProtectKernelLogs=yes
+ProtectKernelModules=yes
+ProtectKernelTunables=yes
+RestrictNamespaces=user mnt net ipc uts
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+LockPersonality=yes
+MemoryDenyWriteExecute=yes
+SystemCallArchitectures=native
+SystemCallFilter=~@clock @cpu-emulation @debug @module @obsolete @raw-io @reboot @swap
+SystemCallErrorNumber=EPERM
+
 [Install]
 WantedBy=multi-user.target
 """
+
+
+OUT_OF_REACH = {
+    "ProtectSystem=full": ("/usr", "/boot", "/efi", "/etc"),
+    "ProtectHome=read-only": ("/home", "/root", "/run/user"),
+}
+"""What keystored may not write to by each directive (systemd.exec(5), SANDBOXING)."""
 
 
 def register(app: typer.Typer) -> None:
@@ -57,6 +87,9 @@ def systemd_unit(
 
     vmm-keystore systemd-unit >/etc/systemd/system/vmm-keystore.service; then systemctl daemon-reload, and
     systemctl enable --now vmm-keystore.
+
+    keystored cannot write to the system's folders and home folders then, unless its own files are there. For guests'
+    sockets in home folders: ProtectHome=no, by systemctl edit vmm-keystore.
     """
     outer: Place = ctx.obj or Place()
     folder = (state_dir or outer.state_dir or Place().resolve_state_dir(os.environ)).absolute()
@@ -64,7 +97,13 @@ def systemd_unit(
     words = [str(Path(sys.argv[0]).absolute()), "serve", "--descriptor-store", "systemd", "--state-dir", str(folder)]
     words += ["--control-socket", str(socket.absolute())] if socket else []
     words += ["--user", user] if user else []
-    print(UNIT.format(command=" ".join(map(quote, words))), end="")
+    written = [folder.resolve(), *([socket.absolute().parent.resolve()] if socket else [])]
+    out_of_reach = "".join(f"{line}\n" for line, tops in OUT_OF_REACH.items() if not _reaches(written, tops))
+    print(UNIT.format(command=" ".join(map(quote, words)), out_of_reach=out_of_reach), end="")
+
+
+def _reaches(written: list[Path], tops: tuple[str, ...]) -> bool:
+    return any(path.is_relative_to(top) for path in written for top in tops)
 
 
 def quote(word: str) -> str:

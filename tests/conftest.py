@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A real keystored for whichever test asks for one."""
 
+import tempfile
 from collections.abc import Generator, Iterator
+from pathlib import Path
 
 import pytest
 from framework.keystored import Keystored
@@ -19,6 +21,13 @@ def shared_vault() -> Iterator[Keystored]:
     """Run keystored for a whole module; its tests use names of their own."""
     with Keystored() as keystored:
         yield keystored
+
+
+@pytest.fixture
+def tmpfs_folder() -> Iterator[Path]:
+    """Make a folder on tmpfs with a path short enough for sockets."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm", prefix="vks-") as path:
+        yield Path(path)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -16,6 +16,7 @@ import pytest
 from cli.conftest import Cli
 from cli.control_fake import Answer, ControlFake
 from framework.keystored import PROGRAM, environment
+from framework.patience import PATIENCE_S
 
 Counts = Mapping[tuple[str, str, str, str], tuple[int, int]]
 BEFORE: Counts = {
@@ -30,7 +31,6 @@ AFTER: Counts = {
     ("db", "[bold]disk", "mac", "ok"): (400, 400),
 }
 ONCE = ("top", "--interval", "0.2", "--count", "1")
-PATIENCE_S = 20.0
 
 
 def metrics(counts: Counts, uptime_s: int = 100) -> bytes:

@@ -11,7 +11,6 @@ import select
 import shutil
 import signal
 import socket
-import struct
 import subprocess
 import sys
 import tempfile
@@ -22,6 +21,8 @@ from pathlib import Path
 from typing import Any, Self
 
 import httpx
+
+from framework.processes import peer_pid
 
 PROGRAM = Path(sys.executable).parent / "vmm-keystore"
 READY_WAIT_S = 30.0
@@ -152,9 +153,7 @@ class Keystored:
                 probe.connect(str(self.runtime_dir / "holder.sock"))
             except (FileNotFoundError, ConnectionRefusedError):
                 return 0
-            credentials = probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
-        pid, _uid, _gid = struct.unpack("=iII", credentials)
-        return int(pid)
+            return peer_pid(probe)
 
     def kill_holder(self) -> int:
         """SIGKILL of the holder, which is gone on return; its pid, 0 when there was none."""

@@ -9,12 +9,15 @@ import contextlib
 import ctypes
 import os
 import signal
+import socket
+import struct
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 PR_SET_CHILD_SUBREAPER = 36
+UCRED = struct.Struct("=iII")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,18 @@ def kill(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+def status_of(pid: int) -> dict[str, str]:
+    """What ``/proc/PID/status`` says, by name (proc(5))."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return {name: value.strip() for name, value in (line.split(":", 1) for line in lines)}
+
+
+def peer_pid(sock: socket.socket) -> int:
+    """Who is at the other end of a UNIX socket (unix(7), SO_PEERCRED)."""
+    pid, _uid, _gid = UCRED.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, UCRED.size))
+    return int(pid)
 
 
 def roles(processes: list[Process]) -> Counter[str]:

@@ -11,7 +11,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections import Counter
@@ -30,13 +29,6 @@ from vmm_keystore.vhost_user.saved import Step
 TESTS = Path(__file__).resolve().parents[1]
 TEXT = b"who carries on?"
 PATIENCE_S = 10.0
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """On tmpfs and short."""
-    with tempfile.TemporaryDirectory(dir="/dev/shm", prefix="vks-") as path:
-        yield Path(path)
 
 
 @contextmanager
@@ -128,13 +120,15 @@ def die_at(folder: Path, profile: Profile, count: int, when: str) -> tuple[Conve
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("profile", PROFILES, ids=lambda profile: profile.name)
-def test_killed_at_each_moment(folder: Path, profile: Profile, when: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_killed_at_each_moment(
+    tmpfs_folder: Path, profile: Profile, when: str, caplog: pytest.LogCaptureFixture
+) -> None:
     """Every message is served once, every answer arrives once, and the ring works."""
     carried: Counter[Step | None] = Counter()
     ended: Counter[Step | None] = Counter()
     for count in itertools.count(1):
         caplog.clear()
-        conversation, step, died = die_at(folder, profile, count, when)
+        conversation, step, died = die_at(tmpfs_folder, profile, count, when)
         if not died:
             break
         if conversation.failure is None:

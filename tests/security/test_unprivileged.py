@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from framework.keystored import PROGRAM, Keystored
+from framework.processes import status_of
 from framework.ring_guest import ring_guest
 
 from vmm_keystore._vks import lib
@@ -33,11 +34,6 @@ with socket.socket(socket.AF_UNIX) as front_end:
     front_end.sendall(bytes.fromhex("010000000100000000000000"))
     print(len(front_end.recv(20)))
 """
-
-
-def status_of(pid: int) -> dict[str, str]:
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return {name: value.strip() for name, value in (line.split(":", 1) for line in lines)}
 
 
 def capabilities(pid: int) -> dict[str, int]:

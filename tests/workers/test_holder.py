@@ -4,25 +4,17 @@
 import os
 import signal
 import socket
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
 from framework.patience import wait_for
+from framework.processes import peer_pid
 
 from vmm_keystore._vks import lib
-from vmm_keystore.workers.holder import NAME_BYTES, SOCKET_NAME, UCRED, Holder
+from vmm_keystore.workers.holder import NAME_BYTES, SOCKET_NAME, Holder
 from vmm_keystore.workers.ipc import pack_message
 from vmm_keystore.workers.loop import Loop
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """On tmpfs and short."""
-    with tempfile.TemporaryDirectory(dir="/dev/shm", prefix="vks-") as path:
-        yield Path(path)
 
 
 @contextmanager
@@ -38,19 +30,19 @@ def holder(folder: Path) -> Iterator[Holder]:
         loop.stop()
 
 
-def test_last_words_of_a_dead_keystored_count(folder: Path) -> None:
+def test_last_words_of_a_dead_keystored_count(tmpfs_folder: Path) -> None:
     """Killed before it read an answer and before the holder read its next message: both descriptors are there."""
-    with holder(folder) as store:
+    with holder(tmpfs_folder) as store:
         store.keep("first", 0)
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as dying:
-        dying.connect(str(folder / SOCKET_NAME))
-        pid, _uid, _gid = UCRED.unpack(dying.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, UCRED.size))
+        dying.connect(str(tmpfs_folder / SOCKET_NAME))
+        pid = peer_pid(dying)
         say_keep(dying, 1, "read.1")
         wait_for(lambda: has_input(dying))
         os.kill(pid, signal.SIGSTOP)
         say_keep(dying, 2, "unread.1")
     os.kill(pid, signal.SIGCONT)
-    with holder(folder) as store:
+    with holder(tmpfs_folder) as store:
         assert [len(store.take(label)) for label in ("first", "read", "unread")] == [1, 1, 1]
         store.close(leave=False)
 

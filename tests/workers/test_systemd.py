@@ -16,7 +16,7 @@ import pytest
 from framework.checked_load import KEYS
 from framework.keystored import PROGRAM
 from framework.patience import wait_for
-from framework.processes import kill
+from framework.processes import kill, status_of
 from framework.systemd_machine import SystemdMachine, has_control_groups
 
 from vmm_keystore.identity import ROOT_KEEPS
@@ -79,9 +79,7 @@ class Service:
     def _here(self, pid: int) -> int:
         for found in self.processes:
             with contextlib.suppress(OSError):  # it ends
-                lines = Path(f"/proc/{found}/status").read_text().splitlines()
-                numbers = next(line for line in lines if line.startswith("NSpid:")).split()
-                if int(numbers[-1]) == pid:
+                if int(status_of(found)["NSpid"].split()[-1]) == pid:
                     return found
         return 0
 
@@ -112,12 +110,6 @@ def start_service(machine: SystemdMachine, socket: Path = SOCKET) -> Service:
         service.ask("key", "generate", label, "--type", key_type)
         service.ask("grant", "add", "g", label, "--ops", "sign")
     return service
-
-
-def status_of(pid: int) -> dict[str, str]:
-    """What the kernel says of a process."""
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
 
 
 class Loaded:
@@ -249,9 +241,13 @@ def test_what_is_out_of_keystoreds_reach(service: Service) -> None:
     for folder in ("/etc", "/usr", "/root"):
         tried = service.inside("touch", f"{folder}/a-file")
         assert "Read-only file system" in tried.stderr
-    networks = service.inside("cat", "/proc/net/dev").stdout.splitlines()[2:]
-    assert [line.split(":")[0].strip() for line in networks] == ["lo"]
-    assert service.inside("ls", "/dev/mem", "/dev/kvm").returncode != 0
+    networks = [Path(f"/proc/{pid}/ns/net").readlink() for pid in (service.main_pid, service.machine.init_pid)]
+    assert networks[0] != networks[1]
+    lines = service.inside("cat", "/proc/net/dev").stdout.splitlines()[2:]
+    assert [line.split(":")[0].strip() for line in lines] == ["lo"]
+    service.machine.run("mknod", "/dev/a-device", "c", "1", "1")
+    assert service.inside("test", "-e", "/dev/null").returncode == 0
+    assert service.inside("test", "-e", "/dev/a-device").returncode == 1
     facts = status_of(service.main_pid)
     assert facts["Seccomp"] == "2"
     assert facts["NoNewPrivs"] == "1"

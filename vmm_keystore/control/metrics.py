@@ -56,9 +56,8 @@ class KeystoreCollector(Collector):
         ends = GaugeMetricFamily(
             PREFIX + "grant_not_after_seconds", "When a grant ends, since 1970.", labels=["holder", "key"]
         )
-        for grant in self._keystore.grants.list():
-            if grant.permission.not_after_s:
-                ends.add_metric([grant.holder, grant.key], grant.permission.not_after_s)
+        for grant in self._keystore.grants.ending():
+            ends.add_metric([grant.holder, grant.key], grant.permission.not_after_s)
         yield most
         yield used
         yield ends

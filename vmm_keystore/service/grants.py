@@ -200,6 +200,11 @@ class Grants:
         used = self._used({row.guest for row in rows if row.guest and row.budget_id})
         return tuple(with_use(row, used.get(row.guest or "", {})) for row in rows)
 
+    def ending(self) -> tuple[GrantRow, ...]:
+        """Grants that have an end, without what is used of them by now."""
+        with self._store.read() as connection:
+            return list_grants(connection, only_ending=True)
+
     def bounded(self) -> tuple[BoundedUse, ...]:
         """What every guest has used of the operations that its grants allow in all."""
         with self._store.read() as connection:

@@ -109,8 +109,10 @@ def change_grant(connection: sa.Connection, holder: Holder, grant: GrantRow, per
         connection.execute(budgets.delete().where(budgets.c.grant == grant.row_id))
 
 
-def list_grants(connection: sa.Connection, key: str | None = None) -> tuple[GrantRow, ...]:
-    """Every grant once, by guest, then role, then key; of one key only when given."""
+def list_grants(
+    connection: sa.Connection, key: str | None = None, *, only_ending: bool = False
+) -> tuple[GrantRow, ...]:
+    """Every grant once, by guest, then role, then key; of one key, or only those with an end, when asked for."""
     statement = (
         _select(guests.c.name.label("guest"), key)
         .select_from(grants)
@@ -120,7 +122,7 @@ def list_grants(connection: sa.Connection, key: str | None = None) -> tuple[Gran
         .outerjoin(budgets, sa.and_(budgets.c.grant == grants.c.id, budgets.c.guest == grants.c.guest))
         .order_by(guests.c.name.is_(None), guests.c.name, roles.c.name, keys.c.label)
     )
-    return _rows(connection, statement)
+    return _rows(connection, statement.where(grants.c.not_after_s > 0) if only_ending else statement)
 
 
 def list_held(connection: sa.Connection, guest: str, key: str | None = None) -> tuple[GrantRow, ...]:

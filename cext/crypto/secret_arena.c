@@ -256,35 +256,42 @@ int vks_secret_arena_install(void)
 }
 
 /*
- * What the process may lock besides stacks and key pages. A privileged process takes what it wants as a limit, not by
- * its capability: it still holds when the process has dropped that.
+ * Have at least *want* as the limit on locked memory, as far as that goes; what it is then. A privileged process takes
+ * what it wants as a limit, not by its capability: it still holds when the process has dropped that.
  */
-static size_t arena_bytes(void)
+static rlim_t raise_limit(rlim_t want)
 {
-    const rlim_t want = (rlim_t)VKS_SECRET_ARENA_BYTES_MAX + VKS_SECRET_ARENA_RESERVED;
     struct rlimit limit;
 
     if (getrlimit(RLIMIT_MEMLOCK, &limit) != 0)
-        return VKS_SECRET_ARENA_BYTES_MIN;
+        return 0;
     if (limit.rlim_cur < want) {
         struct rlimit raised = {want, limit.rlim_max < want ? want : limit.rlim_max};
 
         if (setrlimit(RLIMIT_MEMLOCK, &raised) == 0)
-            return VKS_SECRET_ARENA_BYTES_MAX;
+            return want;
         raised = (struct rlimit){limit.rlim_max, limit.rlim_max};
         if (setrlimit(RLIMIT_MEMLOCK, &raised) == 0)
             limit = raised;
     }
-    if (limit.rlim_cur >= want)
-        return VKS_SECRET_ARENA_BYTES_MAX;
-    if (limit.rlim_cur <= (rlim_t)VKS_SECRET_ARENA_BYTES_MIN + VKS_SECRET_ARENA_RESERVED)
-        return VKS_SECRET_ARENA_BYTES_MIN;
-    return (size_t)limit.rlim_cur - VKS_SECRET_ARENA_RESERVED;
+    return limit.rlim_cur;
 }
 
-void vks_secret_arena_raise_limit(void)
+/* What the process may lock besides stacks and key pages. */
+static size_t arena_bytes(void)
 {
-    (void)arena_bytes();
+    rlim_t limit = raise_limit((rlim_t)VKS_SECRET_ARENA_BYTES_MAX + VKS_SECRET_ARENA_RESERVED);
+
+    if (limit >= (rlim_t)VKS_SECRET_ARENA_BYTES_MAX + VKS_SECRET_ARENA_RESERVED)
+        return VKS_SECRET_ARENA_BYTES_MAX;
+    if (limit <= (rlim_t)VKS_SECRET_ARENA_BYTES_MIN + VKS_SECRET_ARENA_RESERVED)
+        return VKS_SECRET_ARENA_BYTES_MIN;
+    return (size_t)limit - VKS_SECRET_ARENA_RESERVED;
+}
+
+void vks_secret_arena_raise_limit(size_t further_bytes)
+{
+    (void)raise_limit((rlim_t)VKS_SECRET_ARENA_BYTES_MAX + VKS_SECRET_ARENA_RESERVED + further_bytes);
 }
 
 int vks_secret_arena_switch(void)

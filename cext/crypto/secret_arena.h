@@ -31,8 +31,11 @@ enum vks_secret_arena_limit {
  * if libcrypto has allocated already.
  */
 __attribute__((warn_unused_result)) int vks_secret_arena_install(void);
-/* Take the limit on locked memory that a switch wants, for a process whose children may no longer. */
-void vks_secret_arena_raise_limit(void);
+/*
+ * Take the limit on locked memory that a switch wants and *further_bytes* more, as far as it may be had: for a process
+ * whose children may no longer, or that locks more than an arena.
+ */
+void vks_secret_arena_raise_limit(size_t further_bytes);
 /* Map the secret backing and allocate from it from now on. Single-threaded at this point. 0 or a negative errno. */
 __attribute__((warn_unused_result)) int vks_secret_arena_switch(void);
 /* What the secret backing is made of; 0 before the switch. */

@@ -14,8 +14,7 @@
 #include "secret_arena.h"
 #include "vmm_keystore.h"
 
-/* "audi": no type of the device ABI, so that nothing but this file opens the blob. */
-static const struct vks_seal_name seal_name = {.version = 1, .type = 0x61756469};
+static const struct vks_seal_name seal_name = {.version = 1, .type = VKS_TYPE_AUDIT_KEY};
 
 static const char text_start[] = "vmm-keystore/audit/";
 

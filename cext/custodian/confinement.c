@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the custodian may ask the kernel for: its sockets, memory that is never executable, pages for workers,
- * randomness, the clock, and until the root of trust is open, that one file by its descriptor. Nothing here opens or
- * names anything.
+ * randomness, the clock, and KEK files by their descriptors. Nothing here opens or names anything.
  */
 #include "confinement.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/seccomp.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -16,10 +14,11 @@
 #include <unistd.h>
 
 #include "sandbox.h"
+#include "stretch.h"
 
 enum {
     DESCRIPTORS_MAX = 1 << 20,
-    FILE_BYTES_MAX = 1 << 20, /* the KEK file is smaller, and so is a page of keys */
+    FILE_BYTES_MAX = VKS_STRETCH_BYTES + (1 << 20), /* KEK files and pages of keys are smaller */
 };
 
 static const struct vks_syscall_rule rules[] = {
@@ -54,26 +53,17 @@ static const struct vks_syscall_rule rules[] = {
     VKS_SYSCALL(clock_gettime),
     VKS_SYSCALL(gettimeofday),
     VKS_SYSCALL(time),
-    /* the KEK file, until root_calls forbids it; and the call that does */
+    /* KEK files, by the descriptors that keystored sends */
     VKS_SYSCALL(pread64),
     VKS_SYSCALL(pwrite64),
     VKS_SYSCALL(fsync),
-    VKS_SYSCALL_IF(seccomp, 0, SECCOMP_SET_MODE_FILTER),
     /* the end, and a line about it */
     VKS_SYSCALL_IF(write, 0, STDERR_FILENO),
     VKS_SYSCALL(rt_sigprocmask),
     VKS_SYSCALL(exit_group),
 };
 
-static const struct vks_syscall_rule root_rules[] = {
-    VKS_SYSCALL(pread64),
-    VKS_SYSCALL(pwrite64),
-    VKS_SYSCALL(fsync),
-    VKS_SYSCALL(seccomp),
-};
-
 static struct vks_syscall_filter calls;
-static struct vks_syscall_filter root_calls;
 static struct vks_sandbox_report report;
 static uid_t owner;
 
@@ -85,8 +75,6 @@ int vks_confinement_begin(uint32_t keeper)
     owner = report.flags & VKS_SANDBOX_F_OWN_USER ? keeper : getuid();
     if (!error)
         error = vks_syscall_filter_allow(&calls, rules, sizeof(rules) / sizeof(rules[0]));
-    if (!error)
-        error = vks_syscall_filter_forbid(&root_calls, root_rules, sizeof(root_rules) / sizeof(root_rules[0]));
     return error;
 }
 
@@ -102,11 +90,6 @@ int vks_confinement_seal(void)
         limits.descriptors = (uint32_t)limit.rlim_max;
     signal(SIGXFSZ, SIG_IGN);
     return vks_sandbox_seal(&limits, &calls, &report);
-}
-
-int vks_confinement_root_opened(void)
-{
-    return VKS_SANDBOX_SEALS ? vks_syscall_filter_load(&root_calls) : 0;
 }
 
 uint32_t vks_confinement_owner(void)

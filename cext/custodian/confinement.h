@@ -9,8 +9,6 @@
  */
 __attribute__((warn_unused_result)) int vks_confinement_begin(uint32_t keeper);
 __attribute__((warn_unused_result)) int vks_confinement_seal(void);
-/* The root of trust is open: no file will be read or written any more. */
-__attribute__((warn_unused_result)) int vks_confinement_root_opened(void);
 
 /* Who must own the root of trust, as stat shows it: keystored's user. */
 uint32_t vks_confinement_owner(void);

@@ -10,37 +10,12 @@
 #include "ipc_socket.h"
 #include "key_kind.h"
 #include "key_slot.h"
+#include "load_walk.h"
 #include "seal.h"
 #include "secret_map.h"
 
-struct walk {
-    const uint8_t *bytes;
-    uint32_t left_bytes;
-};
-
-/* The next entry, copied out, and its blob; false when what is left does not hold one. */
-static bool next_entry(struct walk *walk, struct vks_custodian_load_entry *entry, const uint8_t **sealed)
-{
-    uint32_t padded;
-
-    if (walk->left_bytes < sizeof(*entry))
-        return false;
-    memcpy(entry, walk->bytes, sizeof(*entry));
-    walk->bytes += sizeof(*entry);
-    walk->left_bytes -= (uint32_t)sizeof(*entry);
-    if (entry->sealed_bytes <= VKS_SEAL_OVERHEAD || entry->sealed_bytes > VKS_SEAL_BYTES_MAX)
-        return false;
-    padded = (entry->sealed_bytes + 7) & ~UINT32_C(7);
-    if (padded > walk->left_bytes)
-        return false;
-    *sealed = walk->bytes;
-    walk->bytes += padded;
-    walk->left_bytes -= padded;
-    return true;
-}
-
 /* Size of the page that holds all of them; every length is checked here, before anything is unsealed. */
-static int measure(uint32_t count, struct walk walk, size_t *page_bytes)
+static int measure(uint32_t count, struct vks_load_walk walk, size_t *page_bytes)
 {
     struct vks_custodian_load_entry entry;
     const uint8_t *sealed;
@@ -49,7 +24,7 @@ static int measure(uint32_t count, struct walk walk, size_t *page_bytes)
     if (count == 0)
         return -EINVAL;
     for (uint32_t i = 0; i < count; i++) {
-        if (!next_entry(&walk, &entry, &sealed))
+        if (!vks_load_walk_next(&walk, &entry, &sealed))
             return -EPROTO;
         if (vks_key_kind_find(entry.type) == NULL)
             return -EINVAL;
@@ -58,13 +33,13 @@ static int measure(uint32_t count, struct walk walk, size_t *page_bytes)
     return walk.left_bytes == 0 ? 0 : -EPROTO;
 }
 
-static int fill(const struct vks_secret_map *page, uint32_t count, struct walk walk)
+static int fill(const struct vks_secret_map *page, uint32_t count, struct vks_load_walk walk)
 {
     struct vks_custodian_load_entry entry;
     const uint8_t *sealed;
     size_t offset = 0;
 
-    for (uint32_t i = 0; i < count && next_entry(&walk, &entry, &sealed); i++) {
+    for (uint32_t i = 0; i < count && vks_load_walk_next(&walk, &entry, &sealed); i++) {
         struct vks_key_slot slot = {.version = entry.version,
                                     .type = entry.type,
                                     .nonce_lease = entry.nonce_lease,
@@ -101,7 +76,7 @@ static int send_page(int channel, const struct vks_custodian_load *load, const s
 
 int vks_load(const struct vks_custodian_load *load, const uint8_t *entries, uint32_t entries_bytes)
 {
-    struct walk walk = {entries, entries_bytes};
+    struct vks_load_walk walk = {entries, entries_bytes};
     int channel = vks_channel_find(load->channel_id);
     struct vks_secret_map page;
     size_t page_bytes;

@@ -14,7 +14,9 @@
 #include "registers.h"
 #include "requests.h"
 #include "sandbox.h"
+#include "secret_arena.h"
 #include "secret_stack.h"
+#include "stretch.h"
 
 enum {
     CONTROL_FD = 3,
@@ -45,6 +47,8 @@ int main(int argc, char **argv)
 
     /* Ctrl-C at keystored's terminal is keystored's to handle; it then closes the socket. */
     signal(SIGINT, SIG_IGN);
+    /* Guard pages too. */
+    vks_secret_arena_raise_limit(VKS_STRETCH_BYTES + (1 << 16));
     error = vks_crypto_start();
     if (error) {
         fprintf(stderr, "vks-custodian: cannot set up secret memory: %s\nhint: check ulimit -l\n", strerror(-error));

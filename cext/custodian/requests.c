@@ -18,35 +18,18 @@
 #include "load.h"
 #include "offers.h"
 #include "root.h"
+#include "root_requests.h"
 #include "seal.h"
 #include "secret_arena.h"
 
 static int serve_status(int fd, struct vks_ipc_message *message)
 {
     struct vks_custodian_status status = {.secret_memory = vks_secret_arena_memory(),
-                                          .root_open = vks_root_kek() != NULL,
+                                          .root_open = vks_root_kek(VKS_ROOT_CURRENT) != NULL,
+                                          .root_kind = vks_root_kind(),
                                           .sandbox = *vks_confinement_report()};
 
     return vks_ipc_reply(fd, &message->head, 0, &status, sizeof(status));
-}
-
-static int serve_root(int fd, struct vks_ipc_message *message)
-{
-    struct vks_custodian_root root;
-    int file = vks_ipc_take_fd(message, 0);
-    int error = -EINVAL;
-
-    memcpy(&root, vks_ipc_body(message), sizeof(root));
-    if (root.kind == VKS_ROOT_KIND_FILE && root.create <= 1)
-        error = vks_root_open_file(file, root.create == 1);
-    close(file);
-    if (error == 0) {
-        int sealed = vks_confinement_root_opened();
-
-        if (sealed)
-            return sealed;
-    }
-    return vks_ipc_reply(fd, &message->head, error, NULL, 0);
 }
 
 /* Seal a key and answer with blob and public key. */
@@ -96,7 +79,7 @@ static int serve_generate(int fd, struct vks_ipc_message *message)
 
     memcpy(&generate, vks_ipc_body(message), sizeof(generate));
     kind = vks_key_kind_find(generate.type);
-    if (vks_root_kek() == NULL)
+    if (vks_root_kek(VKS_ROOT_CURRENT) == NULL)
         error = -ENOKEY;
     else
         error = kind ? vks_key_generate(kind, &material, &material_bytes) : -EINVAL;
@@ -161,7 +144,7 @@ static int serve_import(int fd, struct vks_ipc_message *message)
     memcpy(&import, body, sizeof(import));
     if (import.wrapped_bytes != vks_ipc_body_bytes(message) - sizeof(import))
         return -EPROTO;
-    error = vks_root_kek() ? vks_offer_take(import.offer_id, &offer, &private_key) : -ENOKEY;
+    error = vks_root_kek(VKS_ROOT_CURRENT) ? vks_offer_take(import.offer_id, &offer, &private_key) : -ENOKEY;
     if (!error)
         error = vks_import_unwrap(&offer, private_key, body + sizeof(import), import.wrapped_bytes, &name.type,
                                   &material, &material_bytes);
@@ -211,7 +194,7 @@ static int serve_audit_key(int fd, struct vks_ipc_message *message)
     static uint8_t sealed[VKS_SEAL_BYTES_MAX];
     struct vks_ipc_head head = {.type = message->head.type | VKS_IPC_REPLY, .tag = message->head.tag};
     struct vks_custodian_audit_key key;
-    int error = vks_root_kek() ? vks_audit_key_make(&key, sealed) : -ENOKEY;
+    int error = vks_root_kek(VKS_ROOT_CURRENT) ? vks_audit_key_make(&key, sealed) : -ENOKEY;
     struct vks_ipc_part parts[] = {{&key, sizeof(key)}, {sealed, error ? 0 : key.sealed_bytes}};
 
     if (error)
@@ -240,7 +223,7 @@ static const struct {
     int (*serve)(int fd, struct vks_ipc_message *message);
 } requests[] = {
     {VKS_CUSTODIAN_STATUS, serve_status},
-    {VKS_CUSTODIAN_ROOT_OPEN, serve_root},
+    {VKS_CUSTODIAN_ROOT_OPEN, vks_root_serve_open},
     {VKS_CUSTODIAN_GENERATE, serve_generate},
     {VKS_CUSTODIAN_OFFER, serve_offer},
     {VKS_CUSTODIAN_IMPORT, serve_import},
@@ -249,6 +232,9 @@ static const struct {
     {VKS_CUSTODIAN_LOAD, serve_load},
     {VKS_CUSTODIAN_AUDIT_KEY, serve_audit_key},
     {VKS_CUSTODIAN_AUDIT_SIGN, serve_audit_sign},
+    {VKS_CUSTODIAN_ROOT_CHANGE, vks_root_serve_change},
+    {VKS_CUSTODIAN_RESEAL, vks_root_serve_reseal},
+    {VKS_CUSTODIAN_ROOT_SWITCH, vks_root_serve_switch},
 };
 
 int vks_request_serve(int fd, struct vks_ipc_message *message)

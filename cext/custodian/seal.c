@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "root.h"
+#include "secret_arena.h"
 
 enum {
     MAGIC_BYTES = 4,
@@ -35,38 +36,74 @@ static struct aad make_aad(const struct vks_seal_name *name)
     return aad;
 }
 
-static struct vks_one_time_key make_key(const uint8_t *salt)
+static struct vks_one_time_key make_key(const uint8_t *kek, const uint8_t *salt)
 {
-    return (struct vks_one_time_key){{vks_root_kek(), VKS_KEK_BYTES}, {salt, SALT_BYTES}, {label, sizeof(label) - 1}};
+    return (struct vks_one_time_key){{kek, VKS_KEK_BYTES}, {salt, SALT_BYTES}, {label, sizeof(label) - 1}};
 }
 
-int vks_seal(const struct vks_seal_name *name, const uint8_t *material, size_t material_bytes, uint8_t *sealed)
+static int seal_under(const uint8_t *kek, const struct vks_seal_name *name, const uint8_t *material,
+                      size_t material_bytes, uint8_t *sealed)
 {
     struct aad aad = make_aad(name);
     struct vks_one_time_key key;
 
-    if (vks_root_kek() == NULL)
+    if (kek == NULL)
         return -ENOKEY;
     memcpy(sealed, magic, sizeof(magic));
     if (RAND_bytes(sealed + MAGIC_BYTES, SALT_BYTES) != 1)
         return -EIO;
-    key = make_key(sealed + MAGIC_BYTES);
+    key = make_key(kek, sealed + MAGIC_BYTES);
     return vks_one_time_seal(&key, (struct vks_one_time_part){&aad, sizeof(aad)},
                              (struct vks_one_time_part){material, material_bytes}, sealed + MAGIC_BYTES + SALT_BYTES);
 }
 
-int vks_unseal(const struct vks_seal_name *name, const uint8_t *sealed, size_t sealed_bytes, uint8_t *material)
+static int unseal_under(const uint8_t *kek, const struct vks_seal_name *name, const uint8_t *sealed,
+                        size_t sealed_bytes, uint8_t *material)
 {
     struct aad aad = make_aad(name);
     struct vks_one_time_key key;
 
-    if (vks_root_kek() == NULL)
-        return -ENOKEY;
+    if (kek == NULL)
+        return -EBADMSG;
     if (sealed_bytes < VKS_SEAL_OVERHEAD || memcmp(sealed, magic, sizeof(magic)) != 0)
         return -EBADMSG;
-    key = make_key(sealed + MAGIC_BYTES);
+    key = make_key(kek, sealed + MAGIC_BYTES);
     return vks_one_time_open(
         &key, (struct vks_one_time_part){&aad, sizeof(aad)},
         (struct vks_one_time_part){sealed + MAGIC_BYTES + SALT_BYTES, sealed_bytes - MAGIC_BYTES - SALT_BYTES},
         material);
+}
+
+int vks_seal(const struct vks_seal_name *name, const uint8_t *material, size_t material_bytes, uint8_t *sealed)
+{
+    return seal_under(vks_root_kek(VKS_ROOT_CURRENT), name, material, material_bytes, sealed);
+}
+
+int vks_unseal(const struct vks_seal_name *name, const uint8_t *sealed, size_t sealed_bytes, uint8_t *material)
+{
+    int error;
+
+    if (vks_root_kek(VKS_ROOT_CURRENT) == NULL)
+        return -ENOKEY;
+    error = unseal_under(vks_root_kek(VKS_ROOT_CURRENT), name, sealed, sealed_bytes, material);
+    if (error == -EBADMSG)
+        error = unseal_under(vks_root_kek(VKS_ROOT_PREVIOUS), name, sealed, sealed_bytes, material);
+    return error;
+}
+
+int vks_reseal(const struct vks_seal_name *name, const uint8_t *sealed, size_t sealed_bytes, uint8_t *resealed)
+{
+    uint8_t *material;
+    int error;
+
+    if (sealed_bytes <= VKS_SEAL_OVERHEAD || sealed_bytes > VKS_SEAL_BYTES_MAX)
+        return -EBADMSG;
+    material = vks_secret_alloc(sealed_bytes - VKS_SEAL_OVERHEAD);
+    if (material == NULL)
+        return -ENOMEM;
+    error = vks_unseal(name, sealed, sealed_bytes, material);
+    if (!error)
+        error = seal_under(vks_root_kek(VKS_ROOT_NEXT), name, material, sealed_bytes - VKS_SEAL_OVERHEAD, resealed);
+    vks_secret_free(material);
+    return error;
 }

@@ -31,9 +31,15 @@ __attribute__((warn_unused_result)) int vks_seal(const struct vks_seal_name *nam
                                                  size_t material_bytes, uint8_t *sealed);
 /*
  * *material* takes sealed_bytes - VKS_SEAL_OVERHEAD and may be any memory: the plaintext is written nowhere else. 0,
- * -ENOKEY, -EBADMSG: not sealed by this KEK under this name, -EIO.
+ * -ENOKEY, -EBADMSG: sealed under this name neither by the current KEK nor by the one before, -EIO.
  */
 __attribute__((warn_unused_result)) int vks_unseal(const struct vks_seal_name *name, const uint8_t *sealed,
                                                    size_t sealed_bytes, uint8_t *material);
+/*
+ * Under the next KEK what is sealed under the current one; *resealed* takes sealed_bytes and may not overlap. 0,
+ * -ENOKEY without either KEK, -EBADMSG, -ENOMEM, -EIO.
+ */
+__attribute__((warn_unused_result)) int vks_reseal(const struct vks_seal_name *name, const uint8_t *sealed,
+                                                   size_t sealed_bytes, uint8_t *resealed);
 
 #endif

@@ -10,16 +10,22 @@
 
 static const char usage[] =
     "usage: vks-import --offer HEX [--type TYPE] [--format FORMAT] [--passphrase-fd N | --passphrase-file PATH] FILE\n"
+    "       vks-import --offer HEX --root-passphrase | --new-root-passphrase [--passphrase-fd N | --passphrase-file "
+    "PATH]\n"
     "\n"
-    "Read the private or secret key in FILE ('-': standard input) and write it to standard output, wrapped to an "
-    "offer\n"
-    "of the custodian. A passphrase that is needed and not given is asked for on the terminal.\n"
+    "Read the private or secret key in FILE ('-': standard input), or the passphrase of the vault's root of trust, and "
+    "write\n"
+    "it to standard output, wrapped to an offer of the custodian. A passphrase that is needed and not given is asked "
+    "for on\n"
+    "the terminal.\n"
     "\n"
     "  --offer HEX             id and public key of the offer, 96 hex digits\n"
     "  --type TYPE             ec-p256, ec-p384, ed25519, rsa-2048, rsa-3072, rsa-4096, aes-128, aes-256, "
     "hmac-sha256,\n"
     "                          hmac-sha384, hmac-sha512, or auto (asymmetric keys only)\n"
     "  --format FORMAT         pem, der, pkcs8, raw or auto\n"
+    "  --root-passphrase       no key: the passphrase of the root of trust\n"
+    "  --new-root-passphrase   the same, a new one: the terminal asks twice\n"
     "  --passphrase-fd N       read the passphrase from descriptor N\n"
     "  --passphrase-file PATH  read the passphrase from a file\n"
     "\n"
@@ -105,6 +111,12 @@ static int take_option(int option, struct vks_import_arguments *arguments)
         return parse_type(optarg, &arguments->kind);
     case 'f':
         return parse_format(optarg, &arguments->format);
+    case 'r':
+        arguments->what = VKS_IMPORT_ROOT_PASSPHRASE;
+        return 0;
+    case 'n':
+        arguments->what = VKS_IMPORT_NEW_ROOT_PASSPHRASE;
+        return 0;
     case 'd':
         return parse_fd(optarg, &arguments->passphrase_fd);
     case 'p':
@@ -125,6 +137,8 @@ int vks_import_arguments_parse(int count, char **words, struct vks_import_argume
         {"offer", required_argument, NULL, 'o'},
         {"type", required_argument, NULL, 't'},
         {"format", required_argument, NULL, 'f'},
+        {"root-passphrase", no_argument, NULL, 'r'},
+        {"new-root-passphrase", no_argument, NULL, 'n'},
         {"passphrase-fd", required_argument, NULL, 'd'},
         {"passphrase-file", required_argument, NULL, 'p'},
         {"help", no_argument, NULL, 'h'},
@@ -142,8 +156,9 @@ int vks_import_arguments_parse(int count, char **words, struct vks_import_argume
             return code;
         offered |= option == 'o';
     }
-    if (optind != count - 1)
-        return vks_import_fail(VKS_IMPORT_USAGE, "vks-import --help shows the usage", "one key file is wanted");
-    arguments->path = words[optind];
+    if (optind != count - (arguments->what == VKS_IMPORT_KEY ? 1 : 0))
+        return vks_import_fail(VKS_IMPORT_USAGE, "vks-import --help shows the usage", "one key %s",
+                               arguments->what == VKS_IMPORT_KEY ? "file is wanted" : "or a passphrase, not both");
+    arguments->path = arguments->what == VKS_IMPORT_KEY ? words[optind] : NULL;
     return check(arguments, offered);
 }

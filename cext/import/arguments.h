@@ -14,13 +14,21 @@ enum vks_import_format {
     VKS_IMPORT_FORMAT_RAW = 4,
 };
 
+/* What is read and wrapped. */
+enum vks_import_what {
+    VKS_IMPORT_KEY = 0,
+    VKS_IMPORT_ROOT_PASSPHRASE = 1,     /* of the vault's root of trust */
+    VKS_IMPORT_NEW_ROOT_PASSPHRASE = 2, /* asked for twice */
+};
+
 struct vks_import_arguments {
     struct vks_custodian_offer offer;
+    enum vks_import_what what;
     const struct vks_key_kind *kind; /* NULL: whatever the file holds */
     enum vks_import_format format;
     int passphrase_fd;           /* -1: none given */
     const char *passphrase_path; /* NULL: none given */
-    const char *path;            /* "-": standard input */
+    const char *path;            /* of the key file, "-": standard input; NULL for a passphrase */
 };
 
 /* 0, or an exit code after saying what is wrong; -1 when help was asked for and printed. */

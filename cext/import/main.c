@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * vks-import: reads a key file, asks for its passphrase if need be, and writes the key to standard output wrapped to an
- * offer of the custodian. The command line client runs it so that no Python process ever sees a key.
+ * offer of the custodian; or the passphrase of the root of trust. No Python process ever sees either.
  */
 #include <errno.h>
 #include <string.h>
@@ -25,16 +25,24 @@ static int write_out(const uint8_t *bytes, size_t size_bytes)
         ssize_t part = write(STDOUT_FILENO, bytes + done, size_bytes - done);
 
         if (part < 0 && errno != EINTR)
-            return vks_import_fail(VKS_IMPORT_INTERNAL, NULL, "cannot write the wrapped key: %s", strerror(errno));
+            return vks_import_fail(VKS_IMPORT_INTERNAL, NULL, "cannot write what was wrapped: %s", strerror(errno));
         done += part > 0 ? (size_t)part : 0;
     }
     return 0;
 }
 
-static int import(void *argument)
+static int wrap_out(const struct vks_custodian_offer *offer, uint32_t type, const uint8_t *material,
+                    size_t material_bytes)
 {
     static uint8_t wrapped[VKS_IMPORT_WRAPPED_BYTES_MAX];
-    const struct vks_import_arguments *arguments = argument;
+
+    if (vks_import_wrap(offer, type, material, material_bytes, wrapped))
+        return vks_import_fail(VKS_IMPORT_INTERNAL, "make a new offer", "cannot wrap to this offer");
+    return write_out(wrapped, material_bytes + VKS_IMPORT_WRAPPED_OVERHEAD);
+}
+
+static int import_key(const struct vks_import_arguments *arguments)
+{
     struct vks_key_file key = {NULL, NULL, 0};
     struct vks_secret_input file;
     int code = vks_secret_input_file(arguments->path, &file);
@@ -42,12 +50,30 @@ static int import(void *argument)
     if (code == 0)
         code = vks_key_file_parse(arguments, &file, &key);
     vks_secret_free(file.bytes);
-    if (code == 0 && vks_import_wrap(&arguments->offer, key.kind->type, key.material, key.material_bytes, wrapped))
-        code = vks_import_fail(VKS_IMPORT_INTERNAL, "make a new offer", "cannot wrap the key to this offer");
     if (code == 0)
-        code = write_out(wrapped, key.material_bytes + VKS_IMPORT_WRAPPED_OVERHEAD);
+        code = wrap_out(&arguments->offer, key.kind->type, key.material, key.material_bytes);
     vks_secret_free(key.material);
     return code;
+}
+
+static int import_passphrase(const struct vks_import_arguments *arguments)
+{
+    struct vks_secret_input passphrase;
+    int code = vks_secret_input_passphrase(arguments, &passphrase);
+
+    if (code == 0 && passphrase.size_bytes == 0)
+        code = vks_import_fail(VKS_IMPORT_PASSPHRASE, NULL, "the passphrase is empty");
+    if (code == 0)
+        code = wrap_out(&arguments->offer, VKS_TYPE_ROOT_SECRET, passphrase.bytes, passphrase.size_bytes);
+    vks_secret_free(passphrase.bytes);
+    return code;
+}
+
+static int import(void *argument)
+{
+    const struct vks_import_arguments *arguments = argument;
+
+    return arguments->what == VKS_IMPORT_KEY ? import_key(arguments) : import_passphrase(arguments);
 }
 
 int main(int count, char **words)

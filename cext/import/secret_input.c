@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <openssl/crypto.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <termios.h>
@@ -144,7 +145,7 @@ static int take_character(uint8_t c, struct vks_secret_input *passphrase)
  * Without echo, and each character at once, those that make signals included: so nothing short of SIGKILL leaves the
  * terminal without echo, and the kernel's line buffer never holds the passphrase.
  */
-static int read_terminal(int fd, const char *path, struct vks_secret_input *passphrase)
+static int read_terminal(int fd, const char *prompt, const char *what, struct vks_secret_input *passphrase)
 {
     uint8_t *c = vks_secret_alloc(1);
     struct termios before;
@@ -163,8 +164,8 @@ static int read_terminal(int fd, const char *path, struct vks_secret_input *pass
     quiet.c_cc[VMIN] = 1;
     quiet.c_cc[VTIME] = 0;
     tcsetattr(fd, TCSAFLUSH, &quiet);
-    show(fd, "passphrase for ");
-    show(fd, path);
+    show(fd, prompt);
+    show(fd, what);
     show(fd, ": ");
     while (more == 1) {
         ssize_t part = read(fd, c, 1);
@@ -181,8 +182,24 @@ static int read_terminal(int fd, const char *path, struct vks_secret_input *pass
     return more == 0 ? 0 : vks_import_fail(VKS_IMPORT_PASSPHRASE, NULL, "no passphrase given");
 }
 
+/* A new passphrase that was typed wrong opens nothing: it is asked for again, and both must be the same. */
+static int read_terminal_twice(int fd, const char *what, struct vks_secret_input *passphrase)
+{
+    struct vks_secret_input again = {NULL, 0};
+    int code = read_terminal(fd, "new passphrase for ", what, passphrase);
+
+    if (code == 0)
+        code = read_terminal(fd, "the same once more for ", what, &again);
+    if (code == 0 && (again.size_bytes != passphrase->size_bytes ||
+                      CRYPTO_memcmp(again.bytes, passphrase->bytes, again.size_bytes) != 0))
+        code = vks_import_fail(VKS_IMPORT_PASSPHRASE, NULL, "the two are not the same");
+    vks_secret_free(again.bytes);
+    return code;
+}
+
 int vks_secret_input_passphrase(const struct vks_import_arguments *arguments, struct vks_secret_input *passphrase)
 {
+    const char *what = arguments->path ? arguments->path : "the vault";
     int code;
     int fd;
 
@@ -198,8 +215,11 @@ int vks_secret_input_passphrase(const struct vks_import_arguments *arguments, st
         fd = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
         if (fd < 0)
             return vks_import_fail(VKS_IMPORT_PASSPHRASE, "give --passphrase-file, there is no terminal to ask on",
-                                   "%s is encrypted and no passphrase was given", arguments->path);
-        code = read_terminal(fd, arguments->path, passphrase);
+                                   "%s is %s and no passphrase was given", what,
+                                   arguments->path ? "encrypted" : "opened by a passphrase");
+        code = arguments->what == VKS_IMPORT_NEW_ROOT_PASSPHRASE
+                   ? read_terminal_twice(fd, what, passphrase)
+                   : read_terminal(fd, "passphrase for ", what, passphrase);
     }
     if (fd != STDIN_FILENO)
         close(fd);

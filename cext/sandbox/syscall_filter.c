@@ -30,31 +30,21 @@ static int export_program(struct vks_syscall_filter *filter, scmp_filter_ctx con
     return error;
 }
 
-static int build(struct vks_syscall_filter *filter, uint32_t listed, uint32_t otherwise,
-                 const struct vks_syscall_rule *rule, size_t rule_count)
+int vks_syscall_filter_allow(struct vks_syscall_filter *filter, const struct vks_syscall_rule *rule, size_t rule_count)
 {
-    scmp_filter_ctx context = seccomp_init(otherwise);
+    scmp_filter_ctx context = seccomp_init(SCMP_ACT_KILL_PROCESS);
     int error;
 
     if (context == NULL)
         return -ENOMEM;
     error = seccomp_attr_set(context, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
     for (size_t i = 0; !error && i < rule_count; i++)
-        error = seccomp_rule_add_array(context, listed, rule[i].number, rule[i].condition_count, &rule[i].condition);
+        error = seccomp_rule_add_array(context, SCMP_ACT_ALLOW, rule[i].number, rule[i].condition_count,
+                                       &rule[i].condition);
     if (!error)
         error = export_program(filter, context);
     seccomp_release(context);
     return error;
-}
-
-int vks_syscall_filter_allow(struct vks_syscall_filter *filter, const struct vks_syscall_rule *rule, size_t rule_count)
-{
-    return build(filter, SCMP_ACT_ALLOW, SCMP_ACT_KILL_PROCESS, rule, rule_count);
-}
-
-int vks_syscall_filter_forbid(struct vks_syscall_filter *filter, const struct vks_syscall_rule *rule, size_t rule_count)
-{
-    return build(filter, SCMP_ACT_KILL_PROCESS, SCMP_ACT_ALLOW, rule, rule_count);
 }
 
 int vks_syscall_filter_load(const struct vks_syscall_filter *filter)

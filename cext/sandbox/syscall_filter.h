@@ -44,9 +44,6 @@ struct vks_syscall_filter {
 /* Kill for every call but these, and for every call of another architecture's numbering. 0 or a negative errno. */
 __attribute__((warn_unused_result)) int
 vks_syscall_filter_allow(struct vks_syscall_filter *filter, const struct vks_syscall_rule *rule, size_t rule_count);
-/* Kill for these only: what a process needed once and never again. */
-__attribute__((warn_unused_result)) int
-vks_syscall_filter_forbid(struct vks_syscall_filter *filter, const struct vks_syscall_rule *rule, size_t rule_count);
 /* In force for all threads when this returns 0; else a negative errno. Needs no_new_privs. */
 __attribute__((warn_unused_result)) int vks_syscall_filter_load(const struct vks_syscall_filter *filter);
 

@@ -41,17 +41,23 @@ enum vks_ipc_type {
     VKS_KEYS = 0x201, /* vks_keys, the secret memory fd with struct vks_key_slot entries; not answered here */
 
     /* keystored to custodian; all answered */
-    VKS_CUSTODIAN_STATUS = 0x301,    /* empty; reply vks_custodian_status */
-    VKS_CUSTODIAN_ROOT_OPEN = 0x302, /* vks_custodian_root, fd of the KEK file, read-write when create is 1 */
-    VKS_CUSTODIAN_GENERATE = 0x303,  /* vks_custodian_generate; reply vks_custodian_key, sealed, public */
-    VKS_CUSTODIAN_OFFER = 0x304,     /* empty; reply vks_custodian_offer */
-    VKS_CUSTODIAN_IMPORT = 0x305,    /* vks_custodian_import, wrapped bytes; reply vks_custodian_key, sealed, public */
-    VKS_CUSTODIAN_CHANNEL = 0x306,   /* vks_custodian_channel, the key channel's fd */
+    VKS_CUSTODIAN_STATUS = 0x301, /* empty; reply vks_custodian_status */
+    VKS_CUSTODIAN_ROOT_OPEN =
+        0x302, /* vks_custodian_root, wrapped secret; fds: KEK file, read-write when create is 1, then the secret's */
+    VKS_CUSTODIAN_GENERATE = 0x303, /* vks_custodian_generate; reply vks_custodian_key, sealed, public */
+    VKS_CUSTODIAN_OFFER = 0x304,    /* empty; reply vks_custodian_offer */
+    VKS_CUSTODIAN_IMPORT = 0x305,   /* vks_custodian_import, wrapped bytes; reply vks_custodian_key, sealed, public */
+    VKS_CUSTODIAN_CHANNEL = 0x306,  /* vks_custodian_channel, the key channel's fd */
     VKS_CUSTODIAN_CHANNEL_CLOSE = 0x307, /* vks_custodian_channel */
     VKS_CUSTODIAN_LOAD =
         0x308, /* vks_custodian_load, count times: vks_custodian_load_entry, sealed bytes padded to 8 */
     VKS_CUSTODIAN_AUDIT_KEY = 0x309,  /* empty: make the audit key; reply vks_custodian_audit_key, sealed */
     VKS_CUSTODIAN_AUDIT_SIGN = 0x30a, /* vks_custodian_audit_sign, sealed, text; reply vks_custodian_audit_signature */
+    VKS_CUSTODIAN_ROOT_CHANGE =
+        0x30b, /* vks_custodian_root_change, wrapped secret; fds: an empty file, read-write, then the secret's */
+    VKS_CUSTODIAN_RESEAL =
+        0x30c, /* vks_custodian_reseal, count times: vks_custodian_load_entry, sealed bytes padded to 8; reply alike */
+    VKS_CUSTODIAN_ROOT_SWITCH = 0x30d, /* empty: seal under the KEK of the last change from now on */
 
     /* keystored to zygote; answered */
     VKS_ZYGOTE_SPAWN =
@@ -184,15 +190,54 @@ struct vks_key_slot {
     uint32_t material_bytes; /* PKCS#8 PrivateKeyInfo in DER for asymmetric keys, raw bytes for AES and HMAC */
 };
 
+/* Types beside those of the device ABI, so that what is one of these is never taken for a guest's key. */
+enum vks_own_type {
+    VKS_TYPE_AUDIT_KEY = 0x61756469,   /* "audi": sealed */
+    VKS_TYPE_ROOT_SECRET = 0x726f6f74, /* "root": wrapped to an offer */
+};
+
+enum vks_root_kind {
+    VKS_ROOT_FILE = 1,       /* the KEK itself stands in the file */
+    VKS_ROOT_PASSPHRASE = 2, /* sealed under Argon2id of a passphrase */
+    VKS_ROOT_CREDENTIAL = 3, /* sealed under random bytes that are kept elsewhere */
+};
+
 struct vks_custodian_status {
     uint32_t secret_memory; /* enum vks_secret_memory */
     uint32_t root_open;     /* 1 when a KEK is loaded */
+    uint32_t root_kind;     /* enum vks_root_kind, of the file that was opened or tried last; 0: none yet */
+    uint32_t reserved;
     struct vks_sandbox_report sandbox;
 };
 
+/* What a root of trust other than a file is opened with: the second fd, or wrapped to an offer as an import is. */
+enum vks_root_secret {
+    VKS_ROOT_SECRET_NONE = 0,
+    VKS_ROOT_SECRET_FD = 1,
+    VKS_ROOT_SECRET_WRAPPED = 2,
+};
+
+struct vks_custodian_secret {
+    uint32_t source; /* enum vks_root_secret */
+    uint32_t wrapped_bytes;
+    uint8_t offer_id[16];
+};
+
 struct vks_custodian_root {
-    uint32_t kind;   /* 1: file */
     uint32_t create; /* 1: the file is empty, make a KEK and write it durably before the answer */
+    uint32_t reserved;
+    struct vks_custodian_secret secret;
+};
+
+struct vks_custodian_root_change {
+    uint32_t kind; /* enum vks_root_kind of the new file, which gets a new KEK */
+    uint32_t reserved;
+    struct vks_custodian_secret secret;
+};
+
+struct vks_custodian_reseal {
+    uint32_t count;
+    uint32_t reserved;
 };
 
 struct vks_custodian_generate {

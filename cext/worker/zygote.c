@@ -149,7 +149,7 @@ int main(int argc, char **argv)
     signal_fd = open_child_signals();
     if (signal_fd < 0)
         fail("signals", -errno);
-    vks_secret_arena_raise_limit();
+    vks_secret_arena_raise_limit(0);
     if ((error = null_stdio()) || (error = worker_calls_build()) ||
         (error = vks_sandbox_confine_spawner(keeper, &sandbox)))
         fail("sandbox", error);

@@ -33,18 +33,21 @@ from vmm_keystore.service.guest_keys import KeyLabels, StoreGuestKeys
 from vmm_keystore.service.keystore import Keystore
 from vmm_keystore.store.audit_key import find_audit_key, find_retired_audit_key
 from vmm_keystore.store.keys import list_keys
+from vmm_keystore.store.sealed import root_file_name
 from vmm_keystore.store.state_dir import StateDir
 from vmm_keystore.store.store import Store
 from vmm_keystore.vhost_user.acl import admit
 from vmm_keystore.vhost_user.server import Server
 from vmm_keystore.workers.custodian import PROGRAM as CUSTODIAN
-from vmm_keystore.workers.custodian import Custodian, open_kek
+from vmm_keystore.workers.custodian import Custodian, Root
 from vmm_keystore.workers.descriptor_store import DescriptorStore
 from vmm_keystore.workers.errors import ProgramError
 from vmm_keystore.workers.holder import Holder
 from vmm_keystore.workers.loop import Loop
 from vmm_keystore.workers.pool import GuestPool
 from vmm_keystore.workers.programs import LIBEXEC, FirstPrograms
+from vmm_keystore.workers.root_file import RootFile
+from vmm_keystore.workers.root_secret import ask_for_passphrase, open_credential, open_secret
 from vmm_keystore.workers.state_memory import default_runtime_dir, lock_runtime_dir, prepare_runtime_dir
 from vmm_keystore.workers.systemd_store import SystemdStore, take_listen_fds
 from vmm_keystore.workers.zygote import PROGRAM as ZYGOTE
@@ -82,6 +85,7 @@ def serve(
     user: str | None = None,
     systemd_store: bool = False,
     roles: dict[str, Sequence[str]] | None = None,
+    root_secret: Path | None = None,
 ) -> None:
     """Run the daemon until SIGTERM, SIGINT or SIGUSR2; it then ends cleanly and returns.
 
@@ -97,6 +101,7 @@ def serve(
         user: whom root is to become; chosen when None.
         systemd_store: systemd keeps descriptors for the next keystored, not vks-holder.
         roles: who has which role, by its name, as ``parse_access`` reads it.
+        root_secret: file with the root of trust's passphrase or credential; systemd's credential when None.
 
     Raises:
         KeystoreError: it cannot start; nothing of it is left running.
@@ -115,6 +120,7 @@ def serve(
     with ExitStack() as stack:
         try:
             runtime_dir = runtime_dir or default_runtime_dir(state_dir)
+            root_secret_fd = open_secret(root_secret) if root_secret else open_credential(os.environ)
             first = give_up_rights(stack, user, state_dir, runtime_dir)
             who_by_role = {AdminRole[name.upper()]: who for name, who in (roles or {}).items()}
             access = parse_access(who_by_role, {0, os.geteuid()})
@@ -130,6 +136,7 @@ def serve(
                 journal=journal,
                 poll_us=poll_us,
                 access=access,
+                root_secret_fd=root_secret_fd,
             )
             wait_for_signal()
         except StopRequested as request:
@@ -187,6 +194,7 @@ def start(
     journal: Path | None,
     poll_us: int,
     access: Access,
+    root_secret_fd: int | None,
 ) -> None:
     """Start every part; *stack* takes apart what was started, as *ending* says."""
     folder = stack.enter_context(StateDir(state_dir))
@@ -212,9 +220,11 @@ def start(
     stack.callback(lambda: descriptors.close(leave=ending.leave))
     # A start that fails is no reason to take a device away from a guest that has it.
     ending.leave = descriptors.has_inherited
-    custodian = Custodian(loop, lambda: open_root(store, folder), first)
+    kek = RootFile(folder.root_key)
+    custodian = Custodian(loop, Root(lambda: open_root(store, kek), root_secret_fd), first)
     custodian.start()
     stack.callback(custodian.stop)
+    ask_for_passphrase(custodian)
     audit_key = AuditKey(store, custodian)
     keeper = AuditKeeper(audit, audit_key)
     keeper.start()
@@ -239,7 +249,7 @@ def start(
     pool.start()
     # Before the pool's end: what a front-end says from then on is for the next keystored.
     stack.callback(lambda: server.stop(leave=True) if ending.leave else None)
-    keystore = Keystore(store, custodian, pool, Audit(keeper, audit_key.public, pool), labels, uses=uses)
+    keystore = Keystore(store, custodian, pool, Audit(keeper, audit_key.public, pool), labels, uses=uses, kek=kek)
     stack.callback(keystore.close)
     keystore.recover()
     control = ControlServer(make_app(keystore, access), control_socket, admit_others(access))
@@ -251,11 +261,15 @@ def start(
     notify("READY=1")
 
 
-def open_root(store: Store, folder: StateDir) -> tuple[int, bool]:
-    """Open the KEK file; one is made only where nothing was sealed with any."""
+def open_root(store: Store, kek: RootFile) -> tuple[int, bool]:
+    """Open the KEK file that everything is sealed under; one is made only where nothing was sealed with any."""
     with store.read() as connection:
         sealed = find_audit_key(connection) or find_retired_audit_key(connection)
-        return open_kek(folder.root_key, may_create=not list_keys(connection) and sealed is None)
+        may_create = not list_keys(connection) and sealed is None
+        name = root_file_name(connection)
+    if name:
+        kek.finish(name)
+    return kek.open(may_create=may_create)
 
 
 def admit_others(access: Access) -> Callable[[Path], None] | None:

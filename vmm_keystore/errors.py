@@ -26,6 +26,7 @@
     │   └── AuditNoteError         no checkpoint, or not signed by the log's key
     ├── CustodianError             vks-custodian failed, died or does not answer
     │   └── RootOfTrustError       the KEK could not be opened
+    │       └── RootLockedError    it takes a passphrase that nobody has given
     ├── WorkerError                a worker, its socket or its zygote failed
     └── DaemonError                keystored cannot be reached, or cannot start
 
@@ -186,6 +187,15 @@ class RootOfTrustError(CustodianError):
     """The key encryption key could not be opened."""
 
     code = "root-of-trust"
+
+
+class RootLockedError(RootOfTrustError):
+    """The root of trust takes a passphrase that nobody has given since the custodian was started."""
+
+    code = "locked"
+
+    def __init__(self) -> None:
+        super().__init__("the vault is locked: it takes a passphrase to open its keys", "vmm-keystore root unlock")
 
 
 class WorkerError(KeystoreError):

@@ -14,6 +14,7 @@ import stat
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -34,8 +35,10 @@ from vmm_keystore.store.lost_leases import note_lost_leases
 from vmm_keystore.store.pending import insert_pending
 from vmm_keystore.store.state_dir import StateDir
 from vmm_keystore.store.store import Store
-from vmm_keystore.workers.custodian import Custodian, open_kek
+from vmm_keystore.workers.custodian import Custodian, Root
 from vmm_keystore.workers.loop import Loop
+from vmm_keystore.workers.root_file import RootFile
+from vmm_keystore.workers.root_secret import ask_for_passphrase, open_secret
 
 KEK_FILE_BYTES_MAX = 1 << 16
 MAY_BE_THERE = frozenset({"kek", "lock"})
@@ -65,11 +68,16 @@ class Restored:
 
 
 def restore(
-    backup: Path, state_dir: Path, progress: Callable[[int, int], None], root_key: Path | None = None
+    backup: Path,
+    state_dir: Path,
+    progress: Callable[[int, int], None],
+    root_key: Path | None = None,
+    root_secret: Path | None = None,
 ) -> Restored:
     """Make *state_dir* from *backup*; it must not be there, or hold nothing but the key encryption key.
 
     *root_key* is copied there as the key encryption key; that, or one that lies there, must open the backup's keys.
+    *root_secret* is the file with what opens it, where it takes a passphrase or credential; None: it is asked for.
 
     Raises:
         BackupError: it is no backup, damaged, or of a newer version.
@@ -86,7 +94,7 @@ def restore(
         head = read_head(file)
         try:
             with StateDir(state_dir) as folder:
-                return fill(folder, head, file, progress, root_key)
+                return fill(folder, head, file, progress, root_key=root_key, root_secret=root_secret)
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
             raise BackupError(f"cannot restore into {state_dir}: {reason}") from error
@@ -100,7 +108,9 @@ def fill(
     head: BackupHead,
     file: IO[bytes],
     progress: Callable[[int, int], None],
+    *,
     root_key: Path | None = None,
+    root_secret: Path | None = None,
 ) -> Restored:
     """Put what follows *head* in *file* into an empty folder.
 
@@ -127,7 +137,7 @@ def fill(
             target.flush()
             os.fsync(target.fileno())
         kek = folder.root_key if root_key is None else copy_root_key(root_key, Path(temporary) / "kek")
-        restored = prepare(database, head, kek if kek.exists() else None)
+        restored = prepare(database, head, kek if kek.exists() else None, root_secret)
         if root_key is not None:
             kek.rename(folder.root_key)
         database.rename(folder.database)
@@ -135,7 +145,7 @@ def fill(
     return restored
 
 
-def prepare(database: Path, head: BackupHead, kek: Path | None) -> Restored:
+def prepare(database: Path, head: BackupHead, kek: Path | None, root_secret: Path | None = None) -> Restored:
     """Check the database and make of it what may be used from now on; *kek* must open it, where there is one.
 
     Raises:
@@ -147,7 +157,7 @@ def prepare(database: Path, head: BackupHead, kek: Path | None) -> Restored:
             inspect(store, database.with_name("empty.db"))
             restored = _settle(store, head, has_root_key=kek is not None)
             if kek is not None:
-                try_kek(store, kek)
+                try_kek(store, kek, root_secret)
             store.scrub()
     except StoreError as error:
         reason = printable(error.message.replace(str(database), "it"))
@@ -185,24 +195,26 @@ def copy_root_key(source: Path, target: Path) -> Path:
     return target
 
 
-def try_kek(store: Store, kek: Path) -> None:
+def try_kek(store: Store, kek: Path, root_secret: Path | None) -> None:
     """Have a custodian of our own open what tells whether it is the right one.
 
     Raises:
         RootOfTrustError: it is damaged, or another one.
         CustodianError: the program cannot be started.
     """
-    loop = Loop("restore")
-    loop.start()
-    try:
-        custodian = Custodian(loop, lambda: open_kek(kek, may_create=False), None)
+    with ExitStack() as stack:
+        secret_fd = open_secret(root_secret) if root_secret else None
+        if secret_fd is not None:
+            stack.callback(os.close, secret_fd)
+        loop = Loop("restore")
+        loop.start()
+        stack.callback(loop.stop)
+        file = RootFile(kek)
+        custodian = Custodian(loop, Root(lambda: file.open(may_create=False), secret_fd), None)
         custodian.start()
-        try:
-            check_kek(store, custodian)
-        finally:
-            custodian.stop()
-    finally:
-        loop.stop()
+        stack.callback(custodian.stop)
+        ask_for_passphrase(custodian)
+        check_kek(store, custodian)
 
 
 def _settle(store: Store, head: BackupHead, *, has_root_key: bool) -> Restored:

@@ -35,8 +35,8 @@ struct vks_root_secret_input {
 
 /*
  * Read the KEK. *kind* is set as soon as the file has said it. 0, or: -ENODATA the file is empty, -EINVAL not a KEK
- * file, -EBADMSG checksum, -ENOKEY it takes a secret and none was given, -EKEYREJECTED not the secret, -ENOMEM not
- * enough memory that can be locked, or the errno of reading.
+ * file, -EBADMSG checksum, -ENOKEY it takes a secret and none was given, -EKEYREJECTED not the secret, -ENOMEM, or
+ * the errno of reading.
  */
 __attribute__((warn_unused_result)) int vks_root_file_read(int fd, const struct vks_root_secret_input *secret,
                                                            uint32_t *kind, uint8_t kek[VKS_KEK_BYTES]);

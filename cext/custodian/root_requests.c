@@ -99,7 +99,9 @@ int vks_root_serve_reseal(int fd, struct vks_ipc_message *message)
     int error;
 
     memcpy(&reseal, body, sizeof(reseal));
-    walk = (struct vks_load_walk){body + sizeof(reseal), vks_ipc_body_bytes(message) - (uint32_t)sizeof(reseal)};
+    if (reseal.entries_bytes != vks_ipc_body_bytes(message) - (uint32_t)sizeof(reseal))
+        return -EPROTO;
+    walk = (struct vks_load_walk){body + sizeof(reseal), reseal.entries_bytes};
     error = reseal_all(reseal.count, walk);
     if (error == -EPROTO)
         return error;

@@ -39,12 +39,12 @@ static int take_wrapped(const struct vks_custodian_secret *secret, const uint8_t
     int error = vks_offer_take(secret->offer_id, &offer, &private_key);
 
     if (!error)
-        error = vks_import_unwrap(&offer, private_key, wrapped, secret->wrapped_bytes, &type, &bytes,
-                                  &input->size_bytes);
+        error =
+            vks_import_unwrap(&offer, private_key, wrapped, secret->wrapped_bytes, &type, &bytes, &input->size_bytes);
     EVP_PKEY_free(private_key);
     input->bytes = bytes;
-    if (!error && type != VKS_TYPE_ROOT_SECRET)
-        error = -EBADMSG;
+    if (error == -EBADMSG || (!error && type != VKS_TYPE_ROOT_SECRET))
+        error = -EILSEQ;
     return !error && input->size_bytes > VKS_ROOT_SECRET_BYTES_MAX ? -EFBIG : error;
 }
 

@@ -12,7 +12,7 @@
 /*
  * *fd* is the file's, -1 where there is none; *wrapped* has secret->wrapped_bytes. The bytes are in the arena, for
  * vks_root_secret_release, and none where the source is none. 0, or: -EINVAL no such source, or its bytes or
- * descriptor are missing, -EFBIG more than VKS_ROOT_SECRET_BYTES_MAX, -ENOENT no such offer, -EBADMSG not wrapped to
+ * descriptor are missing, -EFBIG more than VKS_ROOT_SECRET_BYTES_MAX, -ENOENT no such offer, -EILSEQ not wrapped to
  * it, -ENOMEM, or the errno of reading.
  */
 __attribute__((warn_unused_result)) int vks_root_secret_take(const struct vks_custodian_secret *secret, int fd,

@@ -4,21 +4,48 @@
 
 #include <argon2.h>
 #include <errno.h>
+#include <openssl/crypto.h>
+#include <stdio.h>
+#include <sys/mman.h>
 
 #include "secret_map.h"
 
-static struct vks_secret_map matrix;
+static struct vks_secret_map matrix; /* not in secret memory while its size is zero */
+
+static int take_ordinary(uint8_t **memory, size_t size_bytes)
+{
+    void *bytes = mmap(NULL, size_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    if (bytes == MAP_FAILED)
+        return -1;
+    if (madvise(bytes, size_bytes, MADV_DONTDUMP) != 0 || madvise(bytes, size_bytes, MADV_DONTFORK) != 0) {
+        munmap(bytes, size_bytes);
+        return -1;
+    }
+    *memory = bytes;
+    fputs("vks-custodian: the matrix of Argon2id is in memory that may be swapped out while it works\n"
+          "hint: raise the limit on locked memory to 160 MiB (ulimit -l 163840, LimitMEMLOCK=160M)\n",
+          stderr);
+    return 0;
+}
 
 static int take_memory(uint8_t **memory, size_t size_bytes)
 {
-    if (matrix.bytes || vks_secret_map_create(&matrix, size_bytes))
-        return -1;
+    if (vks_secret_map_create(&matrix, size_bytes) != 0) {
+        matrix = (struct vks_secret_map){0};
+        return take_ordinary(memory, size_bytes);
+    }
     *memory = matrix.bytes;
     return 0;
 }
 
 static void give_memory(uint8_t *memory, size_t size_bytes)
 {
+    if (matrix.size_bytes == 0) {
+        OPENSSL_cleanse(memory, size_bytes);
+        munmap(memory, size_bytes);
+        return;
+    }
     vks_secret_map_wipe(&matrix);
     matrix = (struct vks_secret_map){0};
 }

@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * From a passphrase to a key: Argon2id (RFC 9106), with its working memory in secret memory. The cost is the second
- * recommendation of RFC 9106, section 4, for where 2 GiB are too much.
+ * From a passphrase to a key: Argon2id (RFC 9106). The cost is the second recommendation of RFC 9106, section 4, for
+ * where 2 GiB are too much.
+ *
+ * Its matrix holds no byte of the passphrase, but whoever had all of it could compute the key: it is in secret memory
+ * where as much may be locked, else in ordinary memory that no dump and no child gets, with a line that says so. It is
+ * wiped in both cases.
  */
 #ifndef VKS_STRETCH_H
 #define VKS_STRETCH_H
@@ -30,7 +34,7 @@ struct vks_stretch_cost {
     uint32_t lanes; /* computed one after the other */
 };
 
-/* 0, -EINVAL a cost out of bounds, -ENOMEM not enough memory that can be locked, -EIO. */
+/* 0, -EINVAL a cost out of bounds, -ENOMEM, -EIO. */
 __attribute__((warn_unused_result)) int vks_stretch(const uint8_t *passphrase, size_t passphrase_bytes,
                                                     const uint8_t salt[VKS_STRETCH_SALT_BYTES],
                                                     const struct vks_stretch_cost *cost,

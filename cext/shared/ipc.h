@@ -237,7 +237,7 @@ struct vks_custodian_root_change {
 
 struct vks_custodian_reseal {
     uint32_t count;
-    uint32_t reserved;
+    uint32_t entries_bytes; /* all that follows */
 };
 
 struct vks_custodian_generate {

@@ -3,7 +3,9 @@
 
 import hashlib
 import itertools
+import os
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from vmm_keystore.audit.keeper import AuditKeeper
 from vmm_keystore.audit.log import AuditLog
 from vmm_keystore.audit.use_counts import UseCounts
-from vmm_keystore.errors import CustodianError, ImportRefusedError, KeystoreError, WorkerError
+from vmm_keystore.errors import CustodianError, ImportRefusedError, KeystoreError, RootOfTrustError, WorkerError
 from vmm_keystore.policy.grant import PermittedKey
 from vmm_keystore.policy.vocabulary import KeyState, KeyType
 from vmm_keystore.service.audit import Audit
@@ -29,10 +31,14 @@ from vmm_keystore.service.ports import (
     GuestKeys,
     ImportOffer,
     KeyLoad,
+    RootKind,
+    SealedBlob,
     SealedKey,
     WorkerStatus,
+    WrappedSecret,
 )
 from vmm_keystore.store.store import Store
+from vmm_keystore.workers.root_file import RootFile
 
 
 class FakeCustodian:
@@ -42,11 +48,12 @@ class FakeCustodian:
         self.broken = False
         self.offers: dict[bytes, bytes] = {}
         self._numbers = itertools.count(1)
+        self._kind = self._next_kind = RootKind.FILE
 
     def status(self) -> CustodianStatus:
         """Answer unless broken."""
         self._check()
-        return CustodianStatus(4711, "memfd-secret", root_open=True)
+        return CustodianStatus(4711, "memfd-secret", root_open=True, root_kind=self._kind.value)
 
     def generate(self, key_id: bytes, version: int, key_type: KeyType) -> SealedKey:
         """Make a blob that names its key."""
@@ -78,6 +85,25 @@ class FakeCustodian:
         """Sign."""
         self._check()
         return Ed25519PrivateKey.from_private_bytes(sealed.removeprefix(b"sealed:")).sign(text)
+
+    def unlock(self, secret: WrappedSecret) -> None:  # noqa: ARG002
+        """It is never locked."""
+        raise RootOfTrustError("the vault is not locked")
+
+    def begin_root_change(self, fd: int, kind: RootKind, secret: WrappedSecret | None) -> None:  # noqa: ARG002
+        """Write the kind, which is all there is of a KEK."""
+        self._check()
+        os.write(fd, kind.value.encode())
+        self._next_kind = kind
+
+    def reseal(self, blobs: Sequence[SealedBlob]) -> list[bytes]:
+        """Nothing was sealed, so nothing changes."""
+        self._check()
+        return [blob.sealed for blob in blobs]
+
+    def switch_root(self) -> None:
+        """The kind of the last change."""
+        self._kind = self._next_kind
 
     def _check(self) -> None:
         if self.broken:
@@ -171,7 +197,9 @@ class FakeDaemon:
         audit_key = AuditKey(self.store, self.custodian)
         self.keeper = AuditKeeper(self.audit, audit_key)
         audit = Audit(self.keeper, audit_key.public, self.workers)
-        self.keystore = Keystore(self.store, self.custodian, self.workers, audit, labels, uses=uses)
+        self.keystore = Keystore(
+            self.store, self.custodian, self.workers, audit, labels, uses=uses, kek=RootFile(self.state_dir / "kek")
+        )
         self.keystore.recover()
 
     def close(self) -> None:

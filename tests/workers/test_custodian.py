@@ -11,12 +11,13 @@ from vmm_keystore._vks import lib
 from vmm_keystore.errors import RootOfTrustError
 from vmm_keystore.policy.vocabulary import KeyType
 from vmm_keystore.service.ports import KeyLoad
-from vmm_keystore.workers.custodian import LOAD_HEAD_BYTES, load_batches, load_entry, open_kek
+from vmm_keystore.workers.custodian import LOAD_HEAD_BYTES, load_batches, load_entry
+from vmm_keystore.workers.root_file import RootFile
 
 
 def test_first_start_makes_an_empty_private_file(tmp_path: Path) -> None:
     """The custodian fills it: no Python ever reads a KEK."""
-    fd, create = open_kek(tmp_path / "kek", may_create=True)
+    fd, create = RootFile(tmp_path / "kek").open(may_create=True)
     os.close(fd)
     assert create
     assert stat.S_IMODE((tmp_path / "kek").stat().st_mode) == 0o600
@@ -24,10 +25,10 @@ def test_first_start_makes_an_empty_private_file(tmp_path: Path) -> None:
 
 def test_existing_file_is_opened_not_made(tmp_path: Path) -> None:
     """Also when the store is empty: the KEK of a fresh start is kept."""
-    fd, _create = open_kek(tmp_path / "kek", may_create=True)
+    fd, _create = RootFile(tmp_path / "kek").open(may_create=True)
     os.write(fd, b"x" * 32)
     os.close(fd)
-    fd, create = open_kek(tmp_path / "kek", may_create=True)
+    fd, create = RootFile(tmp_path / "kek").open(may_create=True)
     os.close(fd)
     assert not create
 
@@ -35,7 +36,7 @@ def test_existing_file_is_opened_not_made(tmp_path: Path) -> None:
 def test_start_cut_short_before_the_kek_was_written(tmp_path: Path) -> None:
     """An empty file and an empty store: make the KEK now."""
     (tmp_path / "kek").touch(0o600)
-    fd, create = open_kek(tmp_path / "kek", may_create=True)
+    fd, create = RootFile(tmp_path / "kek").open(may_create=True)
     os.close(fd)
     assert create
 
@@ -53,7 +54,7 @@ def test_kek_that_cannot_be_trusted_is_refused(tmp_path: Path, case: str) -> Non
         (tmp_path / "elsewhere").write_bytes(b"x" * 32)
         path.symlink_to(tmp_path / "elsewhere")
     with pytest.raises(RootOfTrustError) as caught:
-        open_kek(path, may_create=False)
+        RootFile(path).open(may_create=False)
     assert str(path) in caught.value.message
     assert caught.value.hint
 

@@ -72,6 +72,14 @@ def restore(
         Path | None,
         typer.Option("--root-key", metavar="FILE", help="The key encryption key: copied to kek in the state folder."),
     ] = None,
+    root_secret: Annotated[
+        Path | None,
+        typer.Option(
+            "--root-secret",
+            metavar="FILE",
+            help="Passphrase or credential that opens it, where it takes one; else a passphrase is asked for.",
+        ),
+    ] = None,
 ) -> None:
     """Make a new state folder (--state-dir) from a backup, before keystored is started on it.
 
@@ -83,7 +91,7 @@ def restore(
 
     state_dir = (session.place.state_dir or Place().resolve_state_dir(os.environ)).absolute()
     with FileProgress() as progress:
-        restored = restore_state(file, state_dir, progress, root_key)
+        restored = restore_state(file, state_dir, progress, root_key, root_secret)
     if session.as_json:
         show_json({"state_dir": str(state_dir), **asdict(restored)})
         return

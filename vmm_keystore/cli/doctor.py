@@ -53,11 +53,25 @@ def check_keystored(session: Session) -> Iterator[Finding]:
         return
     yield Finding(Level.OK, "keystored", f"version {status['version']}, {status['runs_as']}, {len(guests)} guests")
     yield from check_process("custodian", status["custodian"])
+    if status["custodian"]["running"]:
+        yield check_root(status["custodian"])
     for key in ("problem", "upkeep_problem"):
         if status["audit"][key]:
             yield Finding(Level.BAD, "audit log", status["audit"][key], "free or extend the disk; operations wait")
     for guest in guests:
         yield from check_process(f"guest {guest['name']}", guest["worker"])
+
+
+def check_root(custodian: dict[str, Any]) -> Finding:
+    """Look at what opens the keys."""
+    if not custodian["root_open"]:
+        return Finding(
+            Level.BAD, "root of trust", "the vault is locked: no guest gets its keys", "vmm-keystore root unlock"
+        )
+    if custodian["root"] == "file":
+        hint = "vmm-keystore root change passphrase, or credential"
+        return Finding(Level.WARN, "root of trust", "a file: a stolen disk has keys and what opens them", hint)
+    return Finding(Level.OK, "root of trust", custodian["root"])
 
 
 def check_process(name: str, process: dict[str, Any]) -> Iterator[Finding]:

@@ -1,18 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs vks-import, the C program that reads a key file and encrypts it to the custodian's one-time key.
-
-The key and its passphrase exist in that program only; what comes back through the pipe is ciphertext.
-"""
+"""Secrets of whoever runs a command, on their way to the custodian: only ever as ciphertext."""
 
 from __future__ import annotations
 
 import base64
-import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 from vmm_keystore.cli.failure import CommandError, ExitStatus, UsageError
-from vmm_keystore.errors import KeystoreError
-from vmm_keystore.workers.programs import program_path
+from vmm_keystore.workers.import_program import ImportProgramError, wrap_secret
 
 
 def wrap_key_file(offer: dict[str, str], file: Path, *, key_type: str, form: str, passphrase_file: Path | None) -> str:
@@ -31,19 +27,22 @@ def wrap_key_file(offer: dict[str, str], file: Path, *, key_type: str, form: str
     Raises:
         CommandError: the program could not read the file as a key; the message is its own.
     """
-    command: list[str | Path] = [program_path("vks-import"), "--offer", offer["offer_id"] + offer["public_key"]]
-    command += ["--type", key_type, "--format", form]
-    if passphrase_file is not None:
-        command += ["--passphrase-file", passphrase_file]
-    done = subprocess.run([*command, "--", file], capture_output=True, check=False)
-    if done.returncode != 0:
-        raise _failure(done.returncode, done.stderr.decode(errors="replace"))
-    return base64.b64encode(done.stdout).decode()
+    options: list[str | Path] = ["--type", key_type, "--format", form]
+    return _wrap(offer, [*options, *_passphrase(passphrase_file), "--", file])
 
 
-def _failure(returncode: int, text: str) -> KeystoreError:
-    lines = [line for line in text.splitlines() if line]
-    message = next((line for line in lines if not line.startswith("hint: ")), f"vks-import ended with {returncode}")
-    hint = next((line.removeprefix("hint: ") for line in lines if line.startswith("hint: ")), "")
-    kind = UsageError if returncode == ExitStatus.USAGE else CommandError
-    return kind(message.removeprefix("vks-import: "), hint)
+def wrap_root_passphrase(offer: dict[str, str], passphrase_file: Path | None, *, new: bool) -> str:
+    """Wrap the passphrase of the root of trust, as ``wrap_key_file`` does a key; a new one is asked for twice."""
+    return _wrap(offer, ["--new-root-passphrase" if new else "--root-passphrase", *_passphrase(passphrase_file)])
+
+
+def _passphrase(file: Path | None) -> list[str | Path]:
+    return [] if file is None else ["--passphrase-file", file]
+
+
+def _wrap(offer: dict[str, str], arguments: Sequence[str | Path]) -> str:
+    try:
+        return base64.b64encode(wrap_secret(offer["offer_id"] + offer["public_key"], arguments)).decode()
+    except ImportProgramError as error:
+        kind = UsageError if error.status == ExitStatus.USAGE else CommandError
+        raise kind(error.message, error.hint) from error

@@ -22,6 +22,7 @@ from vmm_keystore.cli import (
     metrics,
     qemu_args,
     role,
+    root,
     serve,
     status,
     systemd_unit,
@@ -42,7 +43,9 @@ app = typer.Typer(
 
 
 @app.callback()
-def root(ctx: typer.Context, control_socket: ControlSocketOption = None, state_dir: StateDirOption = None) -> None:
+def main_options(
+    ctx: typer.Context, control_socket: ControlSocketOption = None, state_dir: StateDirOption = None
+) -> None:
     """Key vault for virtual machines: guests use keys they can never read."""
     ctx.obj = Place(control_socket, state_dir)
 
@@ -52,6 +55,7 @@ app.add_typer(guest.app, name="guest")
 app.add_typer(key.app, name="key")
 app.add_typer(grant.app, name="grant")
 app.add_typer(role.app, name="role")
+app.add_typer(root.app, name="root")
 app.add_typer(audit.app, name="audit")
 apply.register(app)
 backup.register(app)

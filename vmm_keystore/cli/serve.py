@@ -72,6 +72,16 @@ def serve(
             "in a unit with FileDescriptorStoreMax.",
         ),
     ] = DescriptorStoreName.HOLDER,
+    root_secret: Annotated[
+        Path | None,
+        typer.Option(
+            "--root-secret",
+            metavar="FILE",
+            readable=False,
+            help="What opens the root of trust, where that is a passphrase or a credential (vmm-keystore root); else "
+            "systemd's credential vmm-keystore-root.",
+        ),
+    ] = None,
     admin: Who = None,
     operator: Who = None,
     auditor: Who = None,
@@ -100,5 +110,6 @@ def serve(
         poll_us=poll_us,
         user=user,
         systemd_store=descriptor_store is DescriptorStoreName.SYSTEMD,
+        root_secret=root_secret,
         roles={"admin": admin or [], "operator": operator or [], "auditor": auditor or []},
     )

@@ -46,6 +46,7 @@ ROUTES: dict[tuple[str, str], AdminRole] = {
             "/v1/keys/{label}/public",
             "/v1/roles",
             "/v1/roles/{name}",
+            "/v1/root",
             "/v1/grants",
             "/v1/grants/{guest}/{key}/explain",
             "/v1/audit",
@@ -69,6 +70,8 @@ ROUTES: dict[tuple[str, str], AdminRole] = {
             "/v1/roles",
             "/v1/roles/{name}/assign",
             "/v1/roles/{name}/unassign",
+            "/v1/root/offer",
+            "/v1/root/unlock",
             "/v1/grants",
             "/v1/audit/checkpoint",
         )

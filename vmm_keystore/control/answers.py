@@ -12,7 +12,8 @@ from vmm_keystore.policy.vocabulary import Mechanism, Op, Status
 from vmm_keystore.service.grants import Explanation
 from vmm_keystore.service.guests import GuestView
 from vmm_keystore.service.keystore import DaemonStatus
-from vmm_keystore.service.ports import Applied, CustodianStatus
+from vmm_keystore.service.ports import Applied, CustodianStatus, ImportOffer
+from vmm_keystore.service.root import RootView
 from vmm_keystore.store.grants import GrantRow
 from vmm_keystore.store.keys import KeyRow
 from vmm_keystore.store.roles import RoleRow
@@ -188,6 +189,17 @@ def _custodian_info(custodian: CustodianStatus | CustodianError) -> models.Custo
         running=True,
         pid=custodian.pid,
         secret_memory=custodian.secret_memory,
+        root=custodian.root_kind,
         root_open=custodian.root_open,
         sandbox=custodian.sandbox,
     )
+
+
+def root_info(root: RootView) -> models.RootInfo:
+    """The root of trust."""
+    return models.RootInfo(kind=root.kind.value if root.kind else None, open=root.is_open, file=str(root.file))
+
+
+def offer_info(offer: ImportOffer) -> models.KeyImportOffer:
+    """A one-time key to wrap something to."""
+    return models.KeyImportOffer(offer_id=offer.offer_id.hex(), public_key=offer.public_key.hex())

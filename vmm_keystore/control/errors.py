@@ -29,6 +29,7 @@ HTTP_STATUS: dict[str, int] = {
     "audit-note": 400,
     "custodian-failed": 503,
     "root-of-trust": 503,
+    "locked": 503,
     "worker-failed": 503,
     "daemon": 503,
 }

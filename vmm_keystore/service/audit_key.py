@@ -55,6 +55,7 @@ class AuditKey:
     """
 
     def __init__(self, store: Store, custodian: CheckpointCustodian) -> None:
+        self._store = store
         self._custodian = custodian
         with store.read() as connection:
             found = find_audit_key(connection)
@@ -66,12 +67,15 @@ class AuditKey:
                 drop_retired_audit_key(connection)
                 insert_audit_key(connection, *found)
         self.public = AuditPublicKey(found[0])
-        self._sealed = found[1]
 
     def sign(self, head: Link) -> str:
         """Sign *head*; the note is checked before anybody relies on it."""
         text = checkpoint_text(self.public.origin, head)
-        note = self.public.signed_note(text, self._custodian.sign_checkpoint(self._sealed, text.encode()))
+        with self._store.read() as connection:
+            found = find_audit_key(connection)  # it may have been sealed anew
+        if found is None:
+            raise CustodianError("the audit key is gone from the store")
+        note = self.public.signed_note(text, self._custodian.sign_checkpoint(found[1], text.encode()))
         try:
             self.public.open_note(note)
         except AuditNoteError as error:

@@ -15,6 +15,7 @@ from vmm_keystore.service.changes import Actor, Changes
 from vmm_keystore.service.clock import now_s
 from vmm_keystore.service.guest_keys import KeyLabels
 from vmm_keystore.service.ports import Applied, ImportOffer, KeyCustodian, SealedKey
+from vmm_keystore.service.sealing import Sealing
 from vmm_keystore.store.keys import (
     KeyRow,
     find_key,
@@ -42,10 +43,13 @@ _logger = logging.getLogger(__name__)
 class Keys:
     """Making, changing and showing keys."""
 
-    def __init__(self, store: Store, custodian: KeyCustodian, changes: Changes, labels: KeyLabels) -> None:
+    def __init__(
+        self, store: Store, custodian: KeyCustodian, changes: Changes, sealing: Sealing, labels: KeyLabels
+    ) -> None:
         self._store = store
         self._custodian = custodian
         self._changes = changes
+        self._sealing = sealing
         self._labels = labels
 
     def generate(self, actor: Actor, label: str, key_type: KeyType, *, activate: bool) -> KeyRow:
@@ -55,7 +59,7 @@ class Keys:
             AlreadyExistsError: the label is taken.
             CustodianError: it could not be made.
         """
-        with self._changes.attempt(actor, "key-generate", key=label, type=key_type.text):
+        with self._sealing.new_key(), self._changes.attempt(actor, "key-generate", key=label, type=key_type.text):
             self._check_free(label)
             key_id = uuid.uuid4().bytes
             sealed = self._custodian.generate(key_id, 1, key_type)
@@ -83,7 +87,7 @@ class Keys:
             ImportRefusedError: the custodian could not take it.
             InvalidRequestError: it is a key of another type.
         """
-        with self._changes.attempt(actor, "key-import", key=label):
+        with self._sealing.new_key(), self._changes.attempt(actor, "key-import", key=label):
             self._check_free(label)
             key_id = uuid.uuid4().bytes
             sealed = self._custodian.import_key(offer_id, key_id, 1, wrapped)
@@ -96,6 +100,10 @@ class Keys:
 
     def rotate(self, actor: Actor, label: str) -> tuple[KeyRow, tuple[Applied, ...]]:
         """Make a new active version current; the one before only processes from now on."""
+        with self._sealing.new_key():
+            return self._rotate(actor, label)
+
+    def _rotate(self, actor: Actor, label: str) -> tuple[KeyRow, tuple[Applied, ...]]:
         with self._changes.attempt(actor, "key-rotate", key=label):
             before = self.show(label)
             rotated_state(before.state)

@@ -10,7 +10,7 @@ Put together from below, because the workers need what is under the service::
     workers = ...(StoreGuestKeys(store), uses)           # GuestWorkers
     audit_key = AuditKey(store, custodian)
     keeper = AuditKeeper(audit, audit_key)                # to be started, and stopped after the workers
-    keystore = Keystore(store, custodian, workers, Audit(keeper, audit_key.public, workers), labels, uses=uses)
+    keystore = Keystore(store, custodian, workers, Audit(keeper, audit_key.public, workers), labels, uses=uses, kek=kek)
     keystore.recover()
 """
 
@@ -34,7 +34,9 @@ from vmm_keystore.service.key_plans import KeyPlans
 from vmm_keystore.service.keys import Keys
 from vmm_keystore.service.ports import CustodianStatus, GuestWorkers, KeyCustodian
 from vmm_keystore.service.roles import Roles
+from vmm_keystore.service.root import KekFile, Root
 from vmm_keystore.service.schedule import Schedule
+from vmm_keystore.service.sealing import Sealing
 from vmm_keystore.store.backup import remove_unfinished
 from vmm_keystore.store.store import Store
 
@@ -68,6 +70,7 @@ class Keystore:
         labels: KeyLabels,
         *,
         uses: UseCounts,
+        kek: KekFile,
     ) -> None:
         self._store = store
         self._custodian = custodian
@@ -78,7 +81,9 @@ class Keystore:
         self.audit = audit
         self.uses = uses
         self.guests = Guests(store, workers, self._changes)
-        self.keys = Keys(store, custodian, self._changes, labels)
+        sealing = Sealing()
+        self.root = Root(store, custodian, self._changes, sealing, kek)
+        self.keys = Keys(store, custodian, self._changes, sealing, labels)
         self.plans = KeyPlans(store, self._changes, self.keys)
         self.schedule = Schedule(self.plans)
         self.grants = Grants(store, workers, self._changes)
@@ -89,6 +94,7 @@ class Keystore:
     def recover(self) -> None:
         """Finish what an earlier daemon did not live to finish, then do what is planned; once, before the first request."""
         remove_unfinished(self._state_dir)
+        self.root.recover()
         self._changes.recover()
         self.schedule.start()
 

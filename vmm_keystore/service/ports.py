@@ -49,13 +49,45 @@ class ImportOffer:
     public_key: bytes
 
 
+class RootKind(Enum):
+    """What opens the KEK."""
+
+    FILE = "file"
+    """The KEK file itself."""
+    PASSPHRASE = "passphrase"  # noqa: S105 - what it is, not what it says
+    CREDENTIAL = "credential"
+    """Random bytes in a file that is kept elsewhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class WrappedSecret:
+    """A passphrase, wrapped to an offer."""
+
+    offer_id: bytes
+    wrapped: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SealedBlob:
+    """What is sealed under the KEK, and under which name; *type_number* of ``vks_key_type`` or ``vks_own_type``."""
+
+    key_id: bytes
+    version: int
+    type_number: int
+    sealed: bytes
+
+
 @dataclass(frozen=True, slots=True)
 class CustodianStatus:
-    """What the custodian says of itself; *secret_memory* is ``memfd-secret`` or ``mlock``."""
+    """What the custodian says of itself; *secret_memory* is ``memfd-secret`` or ``mlock``.
+
+    *root_kind* is a word of ``RootKind``, empty while the KEK file could not be read.
+    """
 
     pid: int
     secret_memory: str
     root_open: bool
+    root_kind: str = ""
     sandbox: str = ""
 
     @property
@@ -82,6 +114,26 @@ class KeyCustodian(Protocol):
         Raises:
             ImportRefusedError: unknown or used offer, damaged wrap, not a key, or a key of no supported type.
         """
+
+    def unlock(self, secret: WrappedSecret) -> None:
+        """Open the root of trust with a passphrase.
+
+        Raises:
+            RootOfTrustError: it is open, or this does not open it.
+        """
+
+    def begin_root_change(self, fd: int, kind: RootKind, secret: WrappedSecret | None) -> None:
+        """Make another KEK and write it, durably, into the empty file *fd*; the one in force stays in force.
+
+        Raises:
+            RootOfTrustError: the secret that this kind takes is missing or no good.
+        """
+
+    def reseal(self, blobs: Sequence[SealedBlob]) -> list[bytes]:
+        """Seal *blobs* under the KEK of the change that has begun, in their order."""
+
+    def switch_root(self) -> None:
+        """Have the KEK of that change in force; never fails, since that change is stored."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ that the keys are sealed with.
 
 import base64
 import json
+from dataclasses import dataclass
 
 import sqlalchemy as sa
 
@@ -44,8 +45,31 @@ def drop_retired_audit_key(connection: sa.Connection) -> None:
 
 def insert_audit_key(connection: sa.Connection, public: bytes, sealed: bytes) -> None:
     """Keep the one audit key of this store."""
-    value = json.dumps({"public": base64.b64encode(public).decode(), "sealed": base64.b64encode(sealed).decode()})
-    connection.execute(meta.insert().values(name=_NAME, value=value))
+    connection.execute(meta.insert().values(name=_NAME, value=_value(public, sealed)))
+
+
+@dataclass(frozen=True, slots=True)
+class SealedAuditKey:
+    """One of the two, by the name that it is kept under."""
+
+    name: str
+    public: bytes
+    sealed: bytes
+
+
+def sealed_audit_keys(connection: sa.Connection) -> list[SealedAuditKey]:
+    """Those there are; raises as ``find_audit_key``."""
+    found = ((name, _find(connection, name)) for name in (_NAME, _RETIRED))
+    return [SealedAuditKey(name, *key) for name, key in found if key is not None]
+
+
+def replace_sealed(connection: sa.Connection, key: SealedAuditKey, sealed: bytes) -> None:
+    """The same key, sealed anew."""
+    connection.execute(meta.update().where(meta.c.name == key.name).values(value=_value(key.public, sealed)))
+
+
+def _value(public: bytes, sealed: bytes) -> str:
+    return json.dumps({"public": base64.b64encode(public).decode(), "sealed": base64.b64encode(sealed).decode()})
 
 
 def _find(connection: sa.Connection, name: str) -> tuple[bytes, bytes] | None:

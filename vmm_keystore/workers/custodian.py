@@ -8,33 +8,58 @@ successor is told the root of trust and every key channel again; running workers
 import errno
 import logging
 import os
-import stat
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from vmm_keystore._vks import ffi, lib
-from vmm_keystore.errors import CustodianError, ImportRefusedError, RootOfTrustError
+from vmm_keystore.errors import CustodianError, ImportRefusedError, RootLockedError, RootOfTrustError
 from vmm_keystore.policy.vocabulary import KeyType
-from vmm_keystore.service.ports import CustodianStatus, ImportOffer, KeyLoad, SealedKey
+from vmm_keystore.service.ports import (
+    CustodianStatus,
+    ImportOffer,
+    KeyLoad,
+    RootKind,
+    SealedBlob,
+    SealedKey,
+    WrappedSecret,
+)
 from vmm_keystore.workers.connection import Connection
 from vmm_keystore.workers.errors import ProgramError, ProgramLostError, ProgramRefusedError
 from vmm_keystore.workers.ipc import HEAD_BYTES, REPLY, Form, Message, pack
 from vmm_keystore.workers.loop import Loop
 from vmm_keystore.workers.programs import FirstPrograms
+from vmm_keystore.workers.root_file import RESTORE_HINT
 from vmm_keystore.workers.sandbox import describe
 from vmm_keystore.workers.supervised import SupervisedProgram
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 PROGRAM = "vks-custodian"
-KIND_FILE = 1
+KINDS = {
+    RootKind.FILE: lib.VKS_ROOT_FILE,
+    RootKind.PASSPHRASE: lib.VKS_ROOT_PASSPHRASE,
+    RootKind.CREDENTIAL: lib.VKS_ROOT_CREDENTIAL,
+}
+ROOT_KINDS = {number: kind.value for kind, number in KINDS.items()}
+STRETCH_TIMEOUT_S = 120.0  # Argon2id on a busy machine
+ENTRY_BYTES = int(ffi.sizeof("struct vks_custodian_load_entry"))
 GENERATE_TIMEOUT_S = 60.0  # RSA-4096 on a busy machine
 TIMEOUT_S = 5.0
 LOAD_HEAD_BYTES: int = HEAD_BYTES + ffi.sizeof("struct vks_custodian_load")
 SECRET_MEMORY = {lib.VKS_SECRET_MEMORY_MEMFD: "memfd-secret", lib.VKS_SECRET_MEMORY_MLOCK: "mlock"}
+ROOT_REFUSALS = {
+    errno.EKEYREJECTED: ("this is not the passphrase or credential of the root of trust", ""),
+    errno.EALREADY: ("the vault is not locked", ""),
+    errno.EDOM: ("too short: a passphrase has at least 8 bytes, a credential 32 random ones", ""),
+    errno.EFBIG: ("a passphrase or credential has at most 1024 bytes", ""),
+    errno.ENOENT: ("the offer that the passphrase was wrapped to is unknown or used", "try again"),
+    errno.EILSEQ: ("what was sent is no passphrase that was wrapped to this offer", ""),
+}
 IMPORT_REFUSALS = {
     errno.ENOENT: "the import offer is unknown or used",
     errno.EBADMSG: "what was sent was not wrapped to this offer, or is damaged",
@@ -47,9 +72,36 @@ def key_tail_bytes(key: Any) -> int:
     return int(key.sealed_bytes + key.public_bytes)
 
 
+def entries_tail_bytes(reseal: Any) -> int:
+    """Bytes behind ``struct vks_custodian_reseal``."""
+    return int(reseal.entries_bytes)
+
+
 def audit_key_tail_bytes(key: Any) -> int:
     """Bytes behind ``struct vks_custodian_audit_key``."""
     return int(key.sealed_bytes)
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """Where the custodian finds a secret: ``struct vks_custodian_secret`` and what follows."""
+
+    fields: dict[str, Any]
+    wrapped: bytes = b""
+
+
+NO_SECRET = Secret({"source": lib.VKS_ROOT_SECRET_NONE})
+FD_SECRET = Secret({"source": lib.VKS_ROOT_SECRET_FD})
+
+
+def wrapped(secret: WrappedSecret) -> Secret:
+    """One that was wrapped to an offer."""
+    fields = {
+        "source": lib.VKS_ROOT_SECRET_WRAPPED,
+        "wrapped_bytes": len(secret.wrapped),
+        "offer_id": secret.offer_id,
+    }
+    return Secret(fields, secret.wrapped)
 
 
 FORMS = {
@@ -63,67 +115,45 @@ FORMS = {
     lib.VKS_CUSTODIAN_LOAD | REPLY: Form(),
     lib.VKS_CUSTODIAN_AUDIT_KEY | REPLY: Form("vks_custodian_audit_key", audit_key_tail_bytes),
     lib.VKS_CUSTODIAN_AUDIT_SIGN | REPLY: Form("vks_custodian_audit_signature"),
+    lib.VKS_CUSTODIAN_ROOT_CHANGE | REPLY: Form(),
+    lib.VKS_CUSTODIAN_RESEAL | REPLY: Form("vks_custodian_reseal", entries_tail_bytes),
+    lib.VKS_CUSTODIAN_ROOT_SWITCH | REPLY: Form(),
 }
 
 
-def open_kek(path: Path, *, may_create: bool) -> tuple[int, bool]:
-    """Open the KEK file for the custodian; the second value says that it is empty and a KEK must be made.
-
-    Raises:
-        RootOfTrustError: it is missing or empty although keys were sealed with it, or not private to this user.
-    """
-    flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
-    try:
-        try:
-            fd = create_durably(path, flags) if may_create else os.open(path, flags)
-        except FileExistsError:
-            fd = os.open(path, flags)
-    except OSError as error:
-        hint = "restore it from a backup, the keys in the store cannot be opened without it"
-        raise RootOfTrustError(f"cannot open {path}: {os.strerror(error.errno or 0).lower()}", hint) from None
-    status = os.fstat(fd)
-    problem, hint = "", ""
-    if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o077:
-        problem, hint = f"{path} is not private to this user", f"chmod 600 {path}, owned by uid {os.geteuid()}"
-    elif status.st_size == 0 and not may_create:
-        problem, hint = f"{path} is empty, but the store has keys", "restore it from a backup"
-    if problem:
-        os.close(fd)
-        raise RootOfTrustError(problem, hint)
-    return fd, status.st_size == 0
-
-
 def root_refusal(error: int) -> RootOfTrustError:
-    """Say why the custodian did not take the KEK file."""
-    if error in {errno.EBADMSG, errno.EINVAL, errno.EIO}:
-        hint = "restore it from a backup, the keys in the store cannot be opened without it"
-        return RootOfTrustError("the kek is damaged", hint)
+    """Say why the custodian did not take the KEK file or a secret for it."""
+    if error in {errno.EBADMSG, errno.EINVAL, errno.EIO, errno.ENODATA}:
+        return RootOfTrustError("the kek is damaged", RESTORE_HINT)
+    if error in ROOT_REFUSALS:
+        return RootOfTrustError(*ROOT_REFUSALS[error])
     return RootOfTrustError(f"the kek cannot be opened: {os.strerror(error).lower()}")
 
 
-def create_durably(path: Path, flags: int) -> int:
-    """Make an empty file whose name survives a crash of the host."""
-    fd = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o600)
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
-    return fd
+@dataclass(frozen=True, slots=True)
+class Root:
+    """What the custodian opens its root of trust with.
+
+    *open_file* gives the KEK file's descriptor, and whether a KEK must be made; called at each (re)start. *secret_fd* is
+    that of a file with a passphrase or credential, which stays open and is not read here; None where there is none.
+    """
+
+    open_file: Callable[[], tuple[int, bool]]
+    secret_fd: int | None = None
 
 
 class Custodian:
     """``service.ports.KeyCustodian`` over vks-custodian, and the loading of keys into workers."""
 
-    def __init__(self, loop: Loop, open_root: Callable[[], tuple[int, bool]], first: FirstPrograms | None) -> None:
+    def __init__(self, loop: Loop, root: Root, first: FirstPrograms | None) -> None:
         """Set up without starting.
 
         Args:
             loop: watches the program.
-            open_root: gives the KEK file's descriptor, and whether a KEK must be made; called at each (re)start.
+            root: opened at each (re)start; where that takes a passphrase that nobody kept, the custodian is locked.
             first: has the first one; None: it is started here.
         """
-        self._open_root = open_root
+        self._root = root
         self._program = SupervisedProgram(
             loop,
             PROGRAM,
@@ -151,17 +181,30 @@ class Custodian:
         self._program.stop()
 
     def _prepare(self, connection: Connection) -> None:
-        fd, create = self._open_root()
+        source = NO_SECRET if self._root.secret_fd is None else FD_SECRET
         try:
-            root = pack("vks_custodian_root", {"kind": KIND_FILE, "create": int(create)})
-            connection.request(lib.VKS_CUSTODIAN_ROOT_OPEN, root, [fd])
-        except ProgramRefusedError as error:
-            raise root_refusal(error.errno) from None
-        finally:
-            os.close(fd)
+            self._open_root(connection, source)
+        except RootLockedError as error:
+            log.error("%s; hint: %s", error.message, error.hint)
         with self._channels_lock:
             for channel_id, channel_fd in self._channels.items():
                 connection.request(lib.VKS_CUSTODIAN_CHANNEL, channel_body(channel_id), [channel_fd])
+
+    def _open_root(self, connection: Connection, secret: Secret) -> None:
+        fd, create = self._root.open_file()
+        fds = [fd, *self._secret_fds(secret)]
+        body = pack("vks_custodian_root", {"create": int(create), "secret": secret.fields}) + secret.wrapped
+        try:
+            connection.request(lib.VKS_CUSTODIAN_ROOT_OPEN, body, fds, timeout_s=STRETCH_TIMEOUT_S)
+        except ProgramRefusedError as error:
+            if error.errno == errno.ENOKEY:
+                raise RootLockedError from None
+            raise root_refusal(error.errno) from None
+        finally:
+            os.close(fd)
+
+    def _secret_fds(self, secret: Secret) -> list[int]:
+        return [self._root.secret_fd] if secret is FD_SECRET and self._root.secret_fd is not None else []
 
     def _ask(self, message_type: int, body: bytes = b"", *, timeout_s: float = TIMEOUT_S) -> Message:
         """Ask; when the custodian dies over it, ask its successor once."""
@@ -172,6 +215,10 @@ class Custodian:
                 return self._program.connection().request(message_type, body, timeout_s=timeout_s)
         except ProgramLostError as error:
             raise CustodianError(str(error), "the daemon's log says why") from error
+        except ProgramRefusedError as error:
+            if error.errno == errno.ENOKEY:
+                raise RootLockedError from error
+            raise
 
     def status(self) -> CustodianStatus:
         """Ask how it is."""
@@ -180,6 +227,7 @@ class Custodian:
             pid=self._program.pid or 0,
             secret_memory=SECRET_MEMORY.get(body.secret_memory, "unknown"),
             root_open=body.root_open == 1,
+            root_kind=ROOT_KINDS.get(body.root_kind, ""),
             sandbox=describe(body.sandbox),
         )
 
@@ -229,6 +277,61 @@ class Custodian:
                 ) from error
             raise CustodianError(f"the custodian signed no checkpoint: {os.strerror(error.errno)}") from error
         return bytes(message.body.signature)
+
+    def unlock(self, secret: WrappedSecret) -> None:
+        """Open the root of trust with a passphrase."""
+        try:
+            self._open_root(self._program.connection(), wrapped(secret))
+        except ProgramLostError as error:
+            raise CustodianError(str(error), "the daemon's log says why") from error
+
+    def begin_root_change(self, fd: int, kind: RootKind, secret: WrappedSecret | None) -> None:
+        """Have the next KEK made and written into an empty file."""
+        if kind is RootKind.CREDENTIAL and self._root.secret_fd is None:
+            hint = "serve --root-secret FILE, or LoadCredential=vmm-keystore-root:FILE in its unit"
+            raise RootOfTrustError("keystored was started without a credential", hint)
+        source = NO_SECRET
+        if kind is not RootKind.FILE:
+            source = wrapped(secret) if secret else FD_SECRET
+        body = pack("vks_custodian_root_change", {"kind": KINDS[kind], "secret": source.fields}) + source.wrapped
+        fds = [fd, *self._secret_fds(source)]
+        try:
+            connection = self._program.connection()
+            connection.request(lib.VKS_CUSTODIAN_ROOT_CHANGE, body, fds, timeout_s=STRETCH_TIMEOUT_S)
+        except ProgramLostError as error:
+            raise CustodianError(str(error), "the daemon's log says why") from error
+        except ProgramRefusedError as error:
+            if error.errno == errno.ENOKEY:
+                raise RootLockedError from error
+            raise root_refusal(error.errno) from error
+
+    def reseal(self, blobs: Sequence[SealedBlob]) -> list[bytes]:
+        """Seal under the next KEK what is sealed under the current one; in the same order."""
+        resealed: list[bytes] = []
+        for batch in _batches(blobs, blob_entry, lib.VKS_IPC_BYTES_MAX):
+            entries = b"".join(blob_entry(blob) for blob in batch)
+            body = pack("vks_custodian_reseal", {"count": len(batch), "entries_bytes": len(entries)}) + entries
+            try:
+                answer = self._ask(lib.VKS_CUSTODIAN_RESEAL, body, timeout_s=STRETCH_TIMEOUT_S)
+            except RootLockedError as error:
+                raise CustodianError("the custodian ended during the change, nothing was changed") from error
+            except ProgramRefusedError as error:
+                raise CustodianError(f"the custodian sealed nothing anew: {os.strerror(error.errno)}") from error
+            offset = 0
+            for blob in batch:
+                offset += ENTRY_BYTES
+                resealed.append(answer.tail[offset : offset + len(blob.sealed)])
+                offset += len(blob.sealed) + -len(blob.sealed) % 8
+        return resealed
+
+    def switch_root(self) -> None:
+        """Seal under the next KEK from now on, the one that lies in the KEK file; never fails."""
+        try:
+            self._program.connection().request(lib.VKS_CUSTODIAN_ROOT_SWITCH)
+        except ProgramLostError:
+            return  # the successor opens the file
+        except ProgramRefusedError:
+            self.give_up("it was started during the change and has another kek")
 
     def open_channel(self, channel_id: int, fd: int) -> None:
         """Give a worker's key channel to the custodian, and to each of its successors.
@@ -289,25 +392,35 @@ def sealed_key(message: Message) -> SealedKey:
 
 def load_entry(load: KeyLoad) -> bytes:
     """Lay out one entry of a load, padded to 8."""
+    blob = SealedBlob(load.key_id, load.version, int(load.key_type), load.sealed)
+    return blob_entry(blob, load.nonce_lease)
+
+
+def blob_entry(blob: SealedBlob, nonce_lease: int = 0) -> bytes:
+    """Lay out a ``struct vks_custodian_load_entry`` and its blob, padded to 8."""
     fields = {
-        "key_id": load.key_id,
-        "version": load.version,
-        "type": int(load.key_type),
-        "nonce_lease": load.nonce_lease,
-        "sealed_bytes": len(load.sealed),
+        "key_id": blob.key_id,
+        "version": blob.version,
+        "type": blob.type_number,
+        "nonce_lease": nonce_lease,
+        "sealed_bytes": len(blob.sealed),
     }
-    return pack("vks_custodian_load_entry", fields) + load.sealed + bytes(-len(load.sealed) % 8)
+    return pack("vks_custodian_load_entry", fields) + blob.sealed + bytes(-len(blob.sealed) % 8)
 
 
 def load_batches(loads: Sequence[KeyLoad], bytes_max: int = lib.VKS_IPC_BYTES_MAX) -> list[list[KeyLoad]]:
     """Split into loads that fit one message each."""
-    batches: list[list[KeyLoad]] = []
+    return _batches(loads, load_entry, bytes_max)
+
+
+def _batches(items: Sequence[T], entry: Callable[[T], bytes], bytes_max: int) -> list[list[T]]:
+    batches: list[list[T]] = []
     room_bytes = 0
-    for load in loads:
-        size_bytes = len(load_entry(load))
+    for item in items:
+        size_bytes = len(entry(item))
         if size_bytes > room_bytes:
             batches.append([])
             room_bytes = bytes_max - LOAD_HEAD_BYTES
-        batches[-1].append(load)
+        batches[-1].append(item)
         room_bytes -= size_bytes
     return batches

@@ -4,6 +4,7 @@
 Knows ``VKS_WORKER_*`` of ``ipc.h``. Ring messages may be posted from the vhost-user thread: they never wait.
 """
 
+import errno
 import itertools
 import logging
 import os
@@ -146,7 +147,9 @@ class Worker:
         for batch in load_batches(loads):
             try:
                 self._load_batch(batch)
-            except ProgramRefusedError:
+            except ProgramRefusedError as error:
+                if error.errno == errno.ENOKEY:
+                    raise ProgramLostError("the vault is locked") from error
                 # One bad key must not keep the others away. Nothing of the batch is held, so its leases are unused.
                 problems += [problem for load in batch if (problem := self._load_one(load))]
         return problems

@@ -30,6 +30,7 @@ from vmm_keystore.control.models.keys import (
     KeyVersionInfo,
 )
 from vmm_keystore.control.models.roles import RoleChanged, RoleCreate, RoleGuests, RoleInfo, RoleList
+from vmm_keystore.control.models.root import RootChange, RootChanged, RootInfo, RootPassphrase
 from vmm_keystore.control.models.status import AuditInfo, CustodianInfo, StatusInfo
 from vmm_keystore.control.models.words import (
     AppliedTo,
@@ -93,6 +94,10 @@ __all__ = [
     "RoleGuests",
     "RoleInfo",
     "RoleList",
+    "RootChange",
+    "RootChanged",
+    "RootInfo",
+    "RootPassphrase",
     "StatusInfo",
     "Uid",
     "WorkerInfo",

@@ -5,11 +5,12 @@ from vmm_keystore.control.models.words import Model
 
 
 class CustodianInfo(Model):
-    """The custodian; *problem* when it does not answer."""
+    """The custodian; *root* is what opens the KEK. *problem* when it does not answer."""
 
     running: bool
     pid: int | None
     secret_memory: str
+    root: str = ""
     root_open: bool
     sandbox: str = ""
     problem: str = ""

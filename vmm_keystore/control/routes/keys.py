@@ -23,8 +23,7 @@ def list_keys(service: Service) -> models.KeyList:
 @router.post("/keys/import/offer", status_code=201)
 def offer_import(service: Service) -> models.KeyImportOffer:
     """Get a one-time public key to wrap an import to."""
-    offer = service.keys.offer_import()
-    return models.KeyImportOffer(offer_id=offer.offer_id.hex(), public_key=offer.public_key.hex())
+    return answers.offer_info(service.keys.offer_import())
 
 
 @router.post("/keys/import", status_code=201)

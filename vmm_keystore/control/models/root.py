@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The root of trust: GET /v1/root, POST /v1/root/offer, /v1/root/unlock and /v1/root/change."""
+
+from typing import Literal
+
+from pydantic import Base64Bytes, Field
+
+from vmm_keystore.control.models.words import Model
+
+RootKindWord = Literal["file", "passphrase", "credential"]
+
+
+class RootInfo(Model):
+    """What opens the key encryption key; *kind* is null while its file could not be read."""
+
+    kind: RootKindWord | None
+    open: bool
+    file: str
+
+
+class RootPassphrase(Model):
+    """What ``vks-import --root-passphrase`` gave for an offer of POST /v1/root/offer."""
+
+    offer_id: str = Field(pattern=r"^[0-9a-f]{32}$")
+    wrapped: Base64Bytes
+
+
+class RootChange(Model):
+    """The new root of trust; *passphrase* for that kind and no other."""
+
+    kind: RootKindWord
+    passphrase: RootPassphrase | None = None
+
+
+class RootChanged(Model):
+    """The root of trust as it is now, and how many key versions were sealed anew."""
+
+    root: RootInfo
+    resealed: int

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs vks-import, the C program that reads a key file or a passphrase and encrypts it to the custodian's one-time key.
+
+The secret exists in that program only; what comes back through the pipe is ciphertext.
+"""
+
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from vmm_keystore.workers.programs import program_path
+
+PROGRAM = "vks-import"
+
+
+class ImportProgramError(Exception):
+    """The program ended with *status* and said why."""
+
+    def __init__(self, status: int, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.hint = hint
+
+
+def wrap_secret(offer: str, arguments: Sequence[str | Path]) -> bytes:
+    """Have a secret read and wrapped.
+
+    Args:
+        offer: id and public key of the custodian's offer, in hex.
+        arguments: what to read, as ``vks-import --help`` says.
+
+    Raises:
+        ImportProgramError: it could not; the message is the program's own.
+    """
+    command: list[str | Path] = [program_path(PROGRAM), "--offer", offer, *arguments]
+    done = subprocess.run(command, capture_output=True, check=False)
+    if done.returncode == 0:
+        return done.stdout
+    lines = [line for line in done.stderr.decode(errors="replace").splitlines() if line]
+    message = next((line for line in lines if not line.startswith("hint: ")), f"it ended with {done.returncode}")
+    hint = next((line.removeprefix("hint: ") for line in lines if line.startswith("hint: ")), "")
+    raise ImportProgramError(done.returncode, message.removeprefix(f"{PROGRAM}: "), hint)

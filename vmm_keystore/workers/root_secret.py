@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What opens the root of trust, where that is a passphrase or a credential; no byte of it is read here.
+
+It is a descriptor for the custodian, or what vks-import made of it.
+"""
+
+import logging
+import os
+import stat
+import sys
+import termios
+from collections.abc import Mapping
+from pathlib import Path
+
+from vmm_keystore.errors import RootLockedError, RootOfTrustError
+from vmm_keystore.service.ports import WrappedSecret
+from vmm_keystore.workers.custodian import Custodian
+from vmm_keystore.workers.import_program import ImportProgramError, wrap_secret
+
+log = logging.getLogger(__name__)
+
+CREDENTIAL = "vmm-keystore-root"
+PASSPHRASE_TRIES = 3
+
+
+def open_secret(path: Path) -> int:
+    """Open the file with a passphrase or credential; it stays open, for each start of the custodian.
+
+    Raises:
+        RootOfTrustError: it cannot be opened, or is no regular file.
+    """
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise RootOfTrustError(f"cannot open the root of trust's secret {path}: {reason}") from error
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise RootOfTrustError(f"the root of trust's secret {path} is no regular file")
+    return fd
+
+
+def open_credential(environment: Mapping[str, str]) -> int | None:
+    """Open the credential that systemd gave, if it gave one (systemd.exec(5), CREDENTIALS); raises as above."""
+    folder = environment.get("CREDENTIALS_DIRECTORY")
+    path = Path(folder) / CREDENTIAL if folder else None
+    return open_secret(path) if path is not None and path.exists() else None
+
+
+def ask_for_passphrase(custodian: Custodian) -> None:
+    """Open a locked vault with a passphrase from the terminal that this process was started on, if it was on one.
+
+    Raises:
+        RootLockedError: it was not among a few tries.
+    """
+    if custodian.status().root_open or not sys.stdin.isatty():
+        return
+    before = termios.tcgetattr(sys.stdin)
+    try:
+        for _ in range(PASSPHRASE_TRIES):
+            offer = custodian.offer_import()
+            try:
+                wrapped = wrap_secret((offer.offer_id + offer.public_key).hex(), ["--root-passphrase"])
+                custodian.unlock(WrappedSecret(offer.offer_id, wrapped))
+            except (RootOfTrustError, ImportProgramError) as error:
+                log.error("%s", error)
+            else:
+                return
+        raise RootLockedError
+    finally:
+        # Whoever is stopped while it asks would leave a terminal without echo.
+        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)

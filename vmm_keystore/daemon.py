@@ -224,7 +224,8 @@ def start(
     custodian = Custodian(loop, Root(lambda: open_root(store, kek), root_secret_fd), first)
     custodian.start()
     stack.callback(custodian.stop)
-    ask_for_passphrase(custodian)
+    if not ask_for_passphrase(custodian, needed=not has_audit_key(store)):
+        log.warning("the vault is locked, guests wait for their keys; hint: vmm-keystore root unlock")
     audit_key = AuditKey(store, custodian)
     keeper = AuditKeeper(audit, audit_key)
     keeper.start()
@@ -270,6 +271,12 @@ def open_root(store: Store, kek: RootFile) -> tuple[int, bool]:
     if name:
         kek.finish(name)
     return kek.open(may_create=may_create)
+
+
+def has_audit_key(store: Store) -> bool:
+    """Whether the audit log has a key; a new store, or a restored one, gets it at its first start."""
+    with store.read() as connection:
+        return find_audit_key(connection) is not None
 
 
 def admit_others(access: Access) -> Callable[[Path], None] | None:

@@ -213,7 +213,7 @@ def try_kek(store: Store, kek: Path, root_secret: Path | None) -> None:
         custodian = Custodian(loop, Root(lambda: file.open(may_create=False), secret_fd), None)
         custodian.start()
         stack.callback(custodian.stop)
-        ask_for_passphrase(custodian)
+        ask_for_passphrase(custodian, needed=True)
         check_kek(store, custodian)
 
 

@@ -264,8 +264,8 @@ int vks_root_file_write(int fd, uint32_t kind, const struct vks_root_secret_inpu
     if (!error) {
         error = write_whole(fd, file, size_bytes);
         /* Half a KEK must not look like one to the next start; if this fails too, its checksum does not fit. */
-        if (error && ftruncate(fd, 0) != 0)
-            error = -EIO;
+        if (error)
+            (void)!ftruncate(fd, 0);
     }
     vks_secret_free(file);
     ERR_clear_error();

@@ -57,6 +57,33 @@ class Slot:
     material: bytes
 
 
+@dataclass(frozen=True)
+class Secret:
+    """What opens a root of trust, as a message carries it."""
+
+    source: int = lib.VKS_ROOT_SECRET_NONE
+    offer_id: bytes = bytes(16)
+    wrapped: bytes = b""
+    fd: int | None = None
+
+    @property
+    def fields(self) -> dict[str, object]:
+        """``struct vks_custodian_secret``."""
+        return {"source": self.source, "wrapped_bytes": len(self.wrapped), "offer_id": self.offer_id}
+
+
+def root_body(*, create: bool = False, secret: Secret | None = None) -> bytes:
+    """``struct vks_custodian_root`` and what follows."""
+    secret = secret or Secret()
+    body = ffi.new("struct vks_custodian_root *", {"create": int(create), "secret": secret.fields})
+    return bytes(ffi.buffer(body)) + secret.wrapped
+
+
+def fds_of(file: int, secret: Secret | None) -> list[int]:
+    """The descriptors of a message about a KEK file."""
+    return [file] if secret is None or secret.fd is None else [file, secret.fd]
+
+
 class Channel:
     """The worker's end of a key channel."""
 
@@ -134,16 +161,48 @@ class Custodian:
         assert (head.type, head.tag, head.size_bytes) == (message | lib.VKS_IPC_REPLY, self._tag, len(data))
         return head.error, data[size:]
 
-    def open_root(self, path: Path, *, create: bool, mode: int = 0o600) -> int:
+    def open_root(self, path: Path, *, create: bool = False, mode: int = 0o600, secret: Secret | None = None) -> int:
         """Open the KEK file as keystored does; the error."""
         flags = os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if create else 0)
         fd = os.open(path, flags, mode)
         try:
-            return self.call(lib.VKS_CUSTODIAN_ROOT_OPEN, pack("vks_custodian_root", kind=1, create=int(create)), [fd])[
+            return self.call(lib.VKS_CUSTODIAN_ROOT_OPEN, root_body(create=create, secret=secret), fds_of(fd, secret))[
                 0
             ]
         finally:
             os.close(fd)
+
+    def change_root(self, path: Path, kind: int, *, secret: Secret | None = None) -> int:
+        """Have the next KEK written to an empty file; the error."""
+        secret = secret or Secret()
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_CREAT, 0o600)
+        body = ffi.new("struct vks_custodian_root_change *", {"kind": kind, "secret": secret.fields})
+        try:
+            message = bytes(ffi.buffer(body)) + secret.wrapped
+            return self.call(lib.VKS_CUSTODIAN_ROOT_CHANGE, message, fds_of(fd, secret))[0]
+        finally:
+            os.close(fd)
+
+    def reseal(self, entries: list[tuple[bytes, int, int, bytes]]) -> tuple[int, list[bytes]]:
+        """Have (key id, version, type, sealed) sealed under the next KEK; error and blobs."""
+        content = b"".join(
+            pack("vks_custodian_load_entry", key_id=key_id, version=version, type=key_type, sealed_bytes=len(sealed))
+            + sealed
+            + bytes(-len(sealed) % 8)
+            for key_id, version, key_type, sealed in entries
+        )
+        head = pack("vks_custodian_reseal", count=len(entries), entries_bytes=len(content))
+        error, body = self.call(lib.VKS_CUSTODIAN_RESEAL, head + content)
+        blobs, offset = [], len(head)
+        for *_, sealed in entries if error == 0 else ():
+            offset += ffi.sizeof("struct vks_custodian_load_entry")
+            blobs.append(body[offset : offset + len(sealed)])
+            offset += len(sealed) + -len(sealed) % 8
+        return error, blobs
+
+    def switch_root(self) -> int:
+        """Have the next KEK in force; the error."""
+        return self.call(lib.VKS_CUSTODIAN_ROOT_SWITCH)[0]
 
     def status(self) -> Any:
         """``struct vks_custodian_status``."""

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_der_private_key, load_der_public_key
-from custodian.custodian_process import KEY_ID, Custodian, Key, pack
+from custodian.custodian_process import KEY_ID, Custodian, Key, pack, root_body
 from custodian.wrapping import TYPES, pkcs8, public_der, wrap
 from framework.secret_forms import PrivateKey
 
@@ -245,10 +245,11 @@ def test_kek_files_that_are_refused(tmp_path: Path) -> None:
         path.chmod(0o600)
         assert not custodian.status().root_open
         fd = os.open(tmp_path, os.O_RDONLY)
-        assert custodian.call(lib.VKS_CUSTODIAN_ROOT_OPEN, pack("vks_custodian_root", kind=1), [fd])[0] == -errno.EACCES
+        assert custodian.call(lib.VKS_CUSTODIAN_ROOT_OPEN, root_body(), [fd])[0] == -errno.EACCES
         os.close(fd)
         fd = os.open(path, os.O_RDONLY)
-        assert custodian.call(lib.VKS_CUSTODIAN_ROOT_OPEN, pack("vks_custodian_root", kind=2), [fd])[0] == -errno.EINVAL
+        body = pack("vks_custodian_root", create=2)
+        assert custodian.call(lib.VKS_CUSTODIAN_ROOT_OPEN, body, [fd])[0] == -errno.EINVAL
         os.close(fd)
         assert custodian.open_root(path, create=False) == 0
 
@@ -257,12 +258,12 @@ def test_kek_that_cannot_be_written(tmp_path: Path) -> None:
     """A full disk is said, and no half KEK stays behind."""
     with Custodian() as custodian:
         fd = os.open("/dev/full", os.O_RDWR)
-        assert custodian.call(lib.VKS_CUSTODIAN_ROOT_OPEN, pack("vks_custodian_root", kind=1, create=1), [fd])[0] < 0
+        assert custodian.call(lib.VKS_CUSTODIAN_ROOT_OPEN, root_body(create=True), [fd])[0] < 0
         os.close(fd)
         path = tmp_path / "kek"
         path.touch(0o600)
         fd = os.open(path, os.O_RDONLY)
-        body = pack("vks_custodian_root", kind=1, create=1)
+        body = root_body(create=True)
         assert custodian.call(lib.VKS_CUSTODIAN_ROOT_OPEN, body, [fd])[0] == -errno.EBADF
         os.close(fd)
         assert not custodian.status().root_open

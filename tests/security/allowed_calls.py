@@ -122,29 +122,24 @@ WORKER = Allowed(
 )
 
 _custodian_fcntl, _custodian_not_fcntl = _fcntl(fcntl.F_GETFL, fcntl.F_SETFL, fcntl.F_ADD_SEALS)
-ROOT_CALLS: dict[str, list[Arguments]] = {
-    "pread64": [(BAD_FD,)],
-    "pwrite64": [(BAD_FD,)],
-    "fsync": [(BAD_FD,)],
-    "seccomp": [(SECCOMP_SET_MODE_FILTER, 99)],
-}
 CUSTODIAN = Allowed(
     may=MEMORY
     | CRYPTO
     | PAGES
     | MESSAGES
-    | {"getsockopt": [(BAD_FD, 1, 3)], "fcntl": _custodian_fcntl, "write": [(2, 0, 0)]},
+    | {
+        "getsockopt": [(BAD_FD, 1, 3)],
+        "fcntl": _custodian_fcntl,
+        "write": [(2, 0, 0)],
+        "pread64": [(BAD_FD,)],
+        "pwrite64": [(BAD_FD,)],
+        "fsync": [(BAD_FD,)],
+    },
     also=SLEEP_OR_END,
     never=MEMORY_NEVER
     + _custodian_not_fcntl
     + [("getsockopt", (3, 1, name)) for name in range(80) if name != 3]
     + [("write", (fd, 0, 0)) for fd in (0, 1, 3, 4)],
-)
-"""Once the root of trust is open."""
-CUSTODIAN_WITHOUT_ROOT = Allowed(
-    may=CUSTODIAN.may | ROOT_CALLS,
-    also=CUSTODIAN.also,
-    never=[*CUSTODIAN.never, ("seccomp", (0,)), ("seccomp", (2,)), ("seccomp", (3,))],
 )
 
 HOLDER = Allowed(

@@ -16,7 +16,6 @@ from framework.tracer import Result, Tracee
 from protocol.worker_rig import WorkerRig, Zygote, receive, send
 from security.allowed_calls import (
     CUSTODIAN,
-    CUSTODIAN_WITHOUT_ROOT,
     HOLDER,
     IMPORT,
     SYS,
@@ -26,7 +25,7 @@ from security.allowed_calls import (
 )
 
 from vmm_keystore._vks import lib
-from vmm_keystore.workers.ipc import pack, pack_message
+from vmm_keystore.workers.ipc import pack_message
 from vmm_keystore.workers.programs import Process, program_path, spawn, start_program
 
 KILLED = Result(signal_number=signal.SIGSYS)
@@ -59,18 +58,12 @@ def ended(process: Process, control: socket.socket | None = None) -> Iterator[in
 
 
 @contextmanager
-def custodian(root: Path | None = None) -> Iterator[int]:
+def custodian() -> Iterator[int]:
     """A custodian that has answered: it is sealed."""
     process, control = start_program("vks-custodian")
     control.settimeout(10)
     with ended(process, control) as pid:
-        if root:
-            fd = os.open(root, os.O_RDWR | os.O_CREAT, 0o600)
-            body = pack("vks_custodian_root", {"kind": 1, "create": int(os.fstat(fd).st_size == 0)})
-            send(control, pack_message(lib.VKS_CUSTODIAN_ROOT_OPEN, 1, body), [fd])
-            os.close(fd)
-        else:
-            send(control, pack_message(lib.VKS_CUSTODIAN_STATUS, 1))
+        send(control, pack_message(lib.VKS_CUSTODIAN_STATUS, 1))
         assert receive(control).error == 0
         yield pid
 
@@ -99,7 +92,7 @@ def holder(path: Path) -> Iterator[int]:
     path.unlink()
 
 
-@pytest.fixture(params=["worker", "custodian without root", "custodian", "import", "holder"])
+@pytest.fixture(params=["worker", "custodian", "import", "holder"])
 def program(request: pytest.FixtureRequest, zygote: Zygote, tmp_path: Path) -> tuple[str, Allowed, Spawn]:
     """Name, list, and how to start one."""
 
@@ -110,8 +103,7 @@ def program(request: pytest.FixtureRequest, zygote: Zygote, tmp_path: Path) -> t
 
     programs: dict[str, tuple[Allowed, Spawn]] = {
         "worker": (WORKER, worker),
-        "custodian without root": (CUSTODIAN_WITHOUT_ROOT, custodian),
-        "custodian": (CUSTODIAN, lambda: custodian(tmp_path / "kek")),
+        "custodian": (CUSTODIAN, custodian),
         "import": (IMPORT, importer),
         "holder": (HOLDER, lambda: holder(tmp_path / "h")),
     }

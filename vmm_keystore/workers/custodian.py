@@ -154,6 +154,7 @@ class Custodian:
             first: has the first one; None: it is started here.
         """
         self._root = root
+        self._started = False
         self._program = SupervisedProgram(
             loop,
             PROGRAM,
@@ -175,6 +176,7 @@ class Custodian:
             self._program.start()
         except ProgramError as error:
             raise CustodianError(str(error)) from error
+        self._started = True
 
     def stop(self) -> None:
         """End the program."""
@@ -185,7 +187,9 @@ class Custodian:
         try:
             self._open_root(connection, source)
         except RootLockedError as error:
-            log.error("%s; hint: %s", error.message, error.hint)
+            # Whoever starts the first one asks for the passphrase or says it himself.
+            if self._started:
+                log.error("%s; hint: %s", error.message, error.hint)
         with self._channels_lock:
             for channel_id, channel_fd in self._channels.items():
                 connection.request(lib.VKS_CUSTODIAN_CHANNEL, channel_body(channel_id), [channel_fd])

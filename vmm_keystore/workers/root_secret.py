@@ -47,14 +47,28 @@ def open_credential(environment: Mapping[str, str]) -> int | None:
     return open_secret(path) if path is not None and path.exists() else None
 
 
-def ask_for_passphrase(custodian: Custodian) -> None:
+def ask_for_passphrase(custodian: Custodian, *, needed: bool) -> bool:
     """Open a locked vault with a passphrase from the terminal that this process was started on, if it was on one.
 
+    Args:
+        custodian: whose vault it is.
+        needed: there is no going on while it is locked.
+
+    Returns:
+        Whether it is open.
+
     Raises:
-        RootLockedError: it was not among a few tries.
+        RootOfTrustError: it was not among a few tries, or it is needed and there is nobody to ask.
     """
-    if custodian.status().root_open or not sys.stdin.isatty():
-        return
+    if custodian.status().root_open:
+        return True
+    if not sys.stdin.isatty():
+        if needed:
+            raise RootOfTrustError(
+                "the key encryption key takes a passphrase or credential to open",
+                "give its file with --root-secret, or start this on a terminal",
+            )
+        return False
     before = termios.tcgetattr(sys.stdin)
     try:
         for _ in range(PASSPHRASE_TRIES):
@@ -65,7 +79,7 @@ def ask_for_passphrase(custodian: Custodian) -> None:
             except (RootOfTrustError, ImportProgramError) as error:
                 log.error("%s", error)
             else:
-                return
+                return True
         raise RootLockedError
     finally:
         # Whoever is stopped while it asks would leave a terminal without echo.

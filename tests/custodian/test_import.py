@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import subprocess
 from collections.abc import Sequence
@@ -20,9 +21,12 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     PublicFormat,
 )
-from custodian.custodian_process import KEY_ID, LIBEXEC, Custodian, Key
+from custodian.custodian_process import KEY_ID, LIBEXEC, Custodian, Key, Secret
+from custodian.kek_file import SealedKek
 from custodian.wrapping import TYPES, pkcs8, public_der
 from framework.secret_forms import PrivateKey
+
+from vmm_keystore._vks import lib
 
 PASSPHRASE = b"correct horse battery staple"
 ENCRYPTED = BestAvailableEncryption(PASSPHRASE)
@@ -197,17 +201,19 @@ def test_wrong_and_missing_passphrases(private_keys: dict[str, PrivateKey], tmp_
         fails(run(path, "--passphrase-file", tmp_path / "none"), 3, "cannot read", "No such file")
 
 
-def terminal(path: Path, typed: Sequence[bytes], offer: str) -> tuple[int, bytes, bytes]:
-    """Run with a terminal of its own and type; exit code, standard output, what the terminal showed."""
+def terminal(words: Sequence[str | Path], typed: Sequence[Sequence[bytes]], offer: str) -> tuple[int, bytes, bytes]:
+    """Run with a terminal of its own, and type after each question; exit code, standard output, what it showed."""
     master, slave = os.openpty()
-    command: list[str | Path] = ["setsid", "--ctty", "--wait", LIBEXEC / "vks-import", "--offer", offer, path]
+    command: list[str | Path] = ["setsid", "--ctty", "--wait", LIBEXEC / "vks-import", "--offer", offer, *words]
     with subprocess.Popen(command, stdin=slave, stdout=subprocess.PIPE, stderr=slave, env={}) as process:
         os.close(slave)
         shown = b""
-        while not shown.endswith(b": "):
-            shown += os.read(master, 1000)
-        for keys in typed:
-            os.write(master, keys)
+        for answer in typed:
+            asked = shown.count(b": ")
+            while shown.count(b": ") == asked:
+                shown += os.read(master, 1000)
+            for keys in answer:
+                os.write(master, keys)
         # EIO: the last holder of the terminal is gone.
         with contextlib.suppress(OSError):
             while part := os.read(master, 1000):
@@ -225,7 +231,7 @@ def test_passphrase_from_the_terminal(
     path.write_bytes(private_keys["ec-p256"].private_bytes(Encoding.PEM, PrivateFormat.PKCS8, ENCRYPTED))
     offer = custodian.offer()
     typed = [b"junk\x15", PASSPHRASE + b"xy", b"\x7f\x08", b"\r"]
-    code, output, shown = terminal(path, typed, offer.hex())
+    code, output, shown = terminal([path], [typed], offer.hex())
     assert code == 0, shown
     assert shown.count(b"passphrase for") == 1
     assert PASSPHRASE[:7] not in shown
@@ -233,9 +239,49 @@ def test_passphrase_from_the_terminal(
     error, key = custodian.import_key(offer[:16], output)
     assert error == 0
     assert key is not None
-    code, output, shown = terminal(path, [b"abc\x03"], SOME_OFFER)
+    code, output, shown = terminal([path], [[b"abc\x03"]], SOME_OFFER)
     assert (code, output) == (5, b"")
     assert b"no passphrase given" in shown
+
+
+@pytest.mark.parametrize("new", [False, True])
+def test_passphrase_of_the_root_of_trust(custodian: Custodian, tmp_path: Path, new: bool) -> None:
+    """From the terminal, a new one twice, or from a file: it arrives, and is no key."""
+    what = "--new-root-passphrase" if new else "--root-passphrase"
+    offer = custodian.offer()
+    code, output, shown = terminal([what], [[PASSPHRASE, b"\r"]] * (2 if new else 1), offer.hex())
+    assert code == 0, shown
+    assert PASSPHRASE not in shown
+    assert (b"once more for the vault" in shown) == new
+    secret = Secret(lib.VKS_ROOT_SECRET_WRAPPED, offer[:16], output)
+    assert custodian.change_root(tmp_path / "next", lib.VKS_ROOT_PASSPHRASE, secret=secret) == 0
+    assert len(SealedKek.parse((tmp_path / "next").read_bytes()).open(PASSPHRASE)) == 32
+    file = tmp_path / "file"
+    file.write_bytes(PASSPHRASE + b"\n")
+    offer = custodian.offer()
+    done = run_words([what, "--passphrase-file", file], offer.hex())
+    assert done.returncode == 0, done.stderr
+    assert custodian.import_key(offer[:16], done.stdout)[0] == -errno.EINVAL
+
+
+def test_passphrase_of_the_root_of_trust_that_is_refused(tmp_path: Path) -> None:
+    """Two that differ, an empty one, nobody to ask; and a key and a passphrase at once are no usage."""
+    new = ["--new-root-passphrase"]
+    code, output, shown = terminal(new, [[PASSPHRASE, b"\r"], [PASSPHRASE[:-1], b"\r"]], SOME_OFFER)
+    assert (code, output) == (5, b"")
+    assert b"the two are not the same" in shown
+    code, _output, shown = terminal(["--root-passphrase"], [[b"\r"]], SOME_OFFER)
+    assert code == 5
+    assert b"the passphrase is empty" in shown
+    fails(run_words(["--root-passphrase"], SOME_OFFER), 5, "the vault is opened by a passphrase", "--passphrase-file")
+    fails(run(tmp_path, "--root-passphrase"), 2, "one key or a passphrase, not both")
+
+
+def run_words(words: Sequence[str | Path], offer: str) -> subprocess.CompletedProcess[bytes]:
+    """Run the program away from any terminal, without a key file."""
+    command: list[str | Path] = [LIBEXEC / "vks-import", "--offer", offer, *words]
+    nothing = subprocess.DEVNULL
+    return subprocess.run(command, capture_output=True, check=False, start_new_session=True, stdin=nothing, env={})
 
 
 def test_files_that_are_no_keys(custodian: Custodian, private_keys: dict[str, PrivateKey], tmp_path: Path) -> None:

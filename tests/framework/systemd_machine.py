@@ -49,6 +49,8 @@ cd "$root"
 mkdir -p mnt
 pivot_root . mnt
 umount -l /mnt
+# As PID 1 of a kernel has it: credentials of a service are mounted elsewhere and handed on.
+mount --make-rshared /
 exec env -i container=test PATH=/usr/sbin:/usr/bin:/sbin:/bin /lib/systemd/systemd --system --unit=test.target \
     --log-target=null --show-status=no --default-standard-output=null
 ' "$place" "${@:3}"

@@ -283,3 +283,27 @@ def test_with_a_user_of_its_own(machine: SystemdMachine) -> None:
         assert guest.finish() > 0
     assert service.ask("status")["runs_as"].startswith("user vmm-keystore ")
     assert "own user" in service.ask("guest", "show", "g")["worker"]["sandbox"]
+
+
+@pytest.mark.parametrize("user", ["root", "vmm-keystore"])
+def test_credential_opens_the_keys(machine: SystemdMachine, user: str) -> None:
+    """Systemd hands it to root's keystored, which becomes somebody else; guests notice neither change nor restart."""
+    if user != "root":
+        machine.run("useradd", "--system", "--shell", "/usr/sbin/nologin", user)
+    machine.run("install", "-d", "-o", user, SOCKET_FOLDER)
+    service = start_service(machine, SOCKET_FOLDER / "g.sock")
+    machine.run("mkdir", "-p", f"/etc/systemd/system/{UNIT}.d")
+    machine.run("sh", "-c", "umask 077; head -c 32 /dev/urandom >/etc/credential")
+    drop_in = "[Service]\nLoadCredential=vmm-keystore-root:/etc/credential\n"
+    machine.write(Path(f"/etc/systemd/system/{UNIT}.d/credential.conf"), drop_in)
+    machine.run("systemctl", "daemon-reload")
+    with loaded(service, SOCKET_FOLDER / "g.sock") as guest:
+        restart(service)
+        assert service.ask("root", "change", "credential")["root"]["kind"] == "credential"
+        guest.wait_for_more()
+        restart(service)
+        guest.wait_for_more()
+        assert guest.finish() > 0
+    assert service.ask("root", "show")["open"]
+    head = machine.run("head", "-n", "1", STATE_DIR / "kek").stdout
+    assert head == "vmm-keystore kek 2\n"

@@ -31,6 +31,7 @@ KillMode=process
 FileDescriptorStoreMax=16384
 
 LimitNOFILE=524288
+LimitMEMLOCK=160M
 LimitCORE=0
 UMask=0077
 

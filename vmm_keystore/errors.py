@@ -10,6 +10,7 @@
     │   ├── AlreadyExistsError     name, label or socket is taken
     │   ├── StateError             the key's state does not allow it
     │   ├── ImportRefusedError     the custodian did not take the imported key
+    │   ├── SecretRefusedError     the custodian did not take the passphrase or credential
     │   ├── NotAllowedError        this peer may not ask for it
     │   └── TooLargeError          the request is larger than any that makes sense
     ├── StoreError                 the database could not do it; nothing was changed
@@ -85,6 +86,12 @@ class ImportRefusedError(RequestError):
     """The custodian did not take the imported key."""
 
     code = "import-refused"
+
+
+class SecretRefusedError(RequestError):
+    """What was given opens no root of trust, or may not be what opens one."""
+
+    code = "secret-refused"
 
 
 class NotAllowedError(RequestError):

@@ -32,7 +32,7 @@ def pids(shared_vault: Keystored) -> dict[str, int]:
 
 @pytest.mark.parametrize(
     ("program", "file_bytes", "open_files_max"),
-    [("vks-worker", 0, 64), ("vks-custodian", 1 << 20, 1 << 20), ("vks-holder", 0, 1 << 16)],
+    [("vks-worker", 0, 64), ("vks-custodian", 65 << 20, 1 << 20), ("vks-holder", 0, 1 << 16)],
 )
 def test_each_limit_is_set(pids: dict[str, int], program: str, file_bytes: int, open_files_max: int) -> None:
     """No process, no message queue, no file longer than it writes, no core, and no way to raise any of it."""

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from vmm_keystore.audit.keeper import AuditKeeper
 from vmm_keystore.audit.log import AuditLog
 from vmm_keystore.audit.use_counts import UseCounts
-from vmm_keystore.errors import CustodianError, ImportRefusedError, KeystoreError, RootOfTrustError, WorkerError
+from vmm_keystore.errors import CustodianError, ImportRefusedError, KeystoreError, SecretRefusedError, WorkerError
 from vmm_keystore.policy.grant import PermittedKey
 from vmm_keystore.policy.vocabulary import KeyState, KeyType
 from vmm_keystore.service.audit import Audit
@@ -88,7 +88,7 @@ class FakeCustodian:
 
     def unlock(self, secret: WrappedSecret) -> None:  # noqa: ARG002
         """It is never locked."""
-        raise RootOfTrustError("the vault is not locked")
+        raise SecretRefusedError("the vault is not locked")
 
     def begin_root_change(self, fd: int, kind: RootKind, secret: WrappedSecret | None) -> None:  # noqa: ARG002
         """Write the kind, which is all there is of a KEK."""

@@ -217,7 +217,7 @@ def test_changes_that_are_refused(vault: Keystored, tmp_path: Path) -> None:
         with pytest.raises(AssertionError, match=r"400 .*a passphrase comes with kind passphrase"):
             vault.api.post("/root/change", body)
     stale = {"kind": "passphrase", "passphrase": {"offer_id": "0" * 32, "wrapped": "AAAA"}}
-    with pytest.raises(AssertionError, match=r"503 .*unknown or used"):
+    with pytest.raises(AssertionError, match=r"422 .*unknown or used"):
         vault.api.post("/root/change", stale)
     assert ((vault.state_dir / "kek").read_bytes(), keks(vault)) == (before, ["kek"])
     assert changes_on_record(vault) == []

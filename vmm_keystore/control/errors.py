@@ -12,6 +12,7 @@ HTTP_STATUS: dict[str, int] = {
     "already-exists": 409,
     "key-state": 409,
     "import-refused": 422,
+    "secret-refused": 422,
     "not-allowed": 403,
     "too-large": 413,
     "store-failed": 500,

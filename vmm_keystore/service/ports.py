@@ -119,14 +119,14 @@ class KeyCustodian(Protocol):
         """Open the root of trust with a passphrase.
 
         Raises:
-            RootOfTrustError: it is open, or this does not open it.
+            SecretRefusedError: it is open, or this does not open it.
         """
 
     def begin_root_change(self, fd: int, kind: RootKind, secret: WrappedSecret | None) -> None:
         """Make another KEK and write it, durably, into the empty file *fd*; the one in force stays in force.
 
         Raises:
-            RootOfTrustError: the secret that this kind takes is missing or no good.
+            SecretRefusedError: the secret that this kind takes is missing or no good.
         """
 
     def reseal(self, blobs: Sequence[SealedBlob]) -> list[bytes]:

@@ -85,7 +85,7 @@ class Root:
         """Open the root of trust with a passphrase.
 
         Raises:
-            RootOfTrustError: it is open, or this does not open it.
+            SecretRefusedError: it is open, or this does not open it.
         """
         with self._changes.begin(actor, "unlock-root"):
             self._custodian.unlock(secret)
@@ -103,7 +103,9 @@ class Root:
             The root of trust as it is now, and how many key versions were sealed anew.
 
         Raises:
-            RootOfTrustError: the vault is locked, or the secret is missing or no good; nothing was changed.
+            RootLockedError: the vault is locked; nothing was changed, as after the next two.
+            SecretRefusedError: the secret is missing or no good.
+            RootOfTrustError: the new file cannot be written.
         """
         if (secret is not None) != (kind is RootKind.PASSPHRASE):
             raise InvalidRequestError(f"a passphrase comes with kind passphrase, not with kind {kind.value}")

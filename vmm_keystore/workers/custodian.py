@@ -15,7 +15,13 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from vmm_keystore._vks import ffi, lib
-from vmm_keystore.errors import CustodianError, ImportRefusedError, RootLockedError, RootOfTrustError
+from vmm_keystore.errors import (
+    CustodianError,
+    ImportRefusedError,
+    RootLockedError,
+    RootOfTrustError,
+    SecretRefusedError,
+)
 from vmm_keystore.policy.vocabulary import KeyType
 from vmm_keystore.service.ports import (
     CustodianStatus,
@@ -52,7 +58,7 @@ GENERATE_TIMEOUT_S = 60.0  # RSA-4096 on a busy machine
 TIMEOUT_S = 5.0
 LOAD_HEAD_BYTES: int = HEAD_BYTES + ffi.sizeof("struct vks_custodian_load")
 SECRET_MEMORY = {lib.VKS_SECRET_MEMORY_MEMFD: "memfd-secret", lib.VKS_SECRET_MEMORY_MLOCK: "mlock"}
-ROOT_REFUSALS = {
+SECRET_REFUSALS = {
     errno.EKEYREJECTED: ("this is not the passphrase or credential of the root of trust", ""),
     errno.EALREADY: ("the vault is not locked", ""),
     errno.EDOM: ("too short: a passphrase has at least 8 bytes, a credential 32 random ones", ""),
@@ -121,12 +127,12 @@ FORMS = {
 }
 
 
-def root_refusal(error: int) -> RootOfTrustError:
+def root_refusal(error: int) -> RootOfTrustError | SecretRefusedError:
     """Say why the custodian did not take the KEK file or a secret for it."""
     if error in {errno.EBADMSG, errno.EINVAL, errno.EIO, errno.ENODATA}:
         return RootOfTrustError("the kek is damaged", RESTORE_HINT)
-    if error in ROOT_REFUSALS:
-        return RootOfTrustError(*ROOT_REFUSALS[error])
+    if error in SECRET_REFUSALS:
+        return SecretRefusedError(*SECRET_REFUSALS[error])
     return RootOfTrustError(f"the kek cannot be opened: {os.strerror(error).lower()}")
 
 
@@ -293,7 +299,7 @@ class Custodian:
         """Have the next KEK made and written into an empty file."""
         if kind is RootKind.CREDENTIAL and self._root.secret_fd is None:
             hint = "serve --root-secret FILE, or LoadCredential=vmm-keystore-root:FILE in its unit"
-            raise RootOfTrustError("keystored was started without a credential", hint)
+            raise SecretRefusedError("keystored was started without a credential", hint)
         source = NO_SECRET
         if kind is not RootKind.FILE:
             source = wrapped(secret) if secret else FD_SECRET

@@ -12,7 +12,7 @@ import termios
 from collections.abc import Mapping
 from pathlib import Path
 
-from vmm_keystore.errors import RootLockedError, RootOfTrustError
+from vmm_keystore.errors import RootLockedError, RootOfTrustError, SecretRefusedError
 from vmm_keystore.service.ports import WrappedSecret
 from vmm_keystore.workers.custodian import Custodian
 from vmm_keystore.workers.import_program import ImportProgramError, wrap_secret
@@ -76,7 +76,7 @@ def ask_for_passphrase(custodian: Custodian, *, needed: bool) -> bool:
             try:
                 wrapped = wrap_secret((offer.offer_id + offer.public_key).hex(), ["--root-passphrase"])
                 custodian.unlock(WrappedSecret(offer.offer_id, wrapped))
-            except (RootOfTrustError, ImportProgramError) as error:
+            except (SecretRefusedError, ImportProgramError) as error:
                 log.error("%s", error)
             else:
                 return True

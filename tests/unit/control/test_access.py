@@ -29,6 +29,7 @@ FOR_ADMINS = {
     ("POST", "/v1/keys/{label}/deactivate"),
     ("POST", "/v1/keys/{label}/compromise"),
     ("POST", "/v1/keys/{label}/destroy"),
+    ("POST", "/v1/root/change"),
 }
 
 

@@ -39,7 +39,7 @@ from vmm_keystore.store.store import Store
 from vmm_keystore.vhost_user.acl import admit
 from vmm_keystore.vhost_user.server import Server
 from vmm_keystore.workers.custodian import PROGRAM as CUSTODIAN
-from vmm_keystore.workers.custodian import Custodian, Root
+from vmm_keystore.workers.custodian import Custodian, Openers
 from vmm_keystore.workers.descriptor_store import DescriptorStore
 from vmm_keystore.workers.errors import ProgramError
 from vmm_keystore.workers.holder import Holder
@@ -50,6 +50,7 @@ from vmm_keystore.workers.root_file import RootFile
 from vmm_keystore.workers.root_secret import ask_for_passphrase, open_credential, open_secret
 from vmm_keystore.workers.state_memory import default_runtime_dir, lock_runtime_dir, prepare_runtime_dir
 from vmm_keystore.workers.systemd_store import SystemdStore, take_listen_fds
+from vmm_keystore.workers.tpm import open_tpm
 from vmm_keystore.workers.zygote import PROGRAM as ZYGOTE
 from vmm_keystore.workers.zygote import Zygote
 
@@ -86,6 +87,7 @@ def serve(
     systemd_store: bool = False,
     roles: dict[str, Sequence[str]] | None = None,
     root_secret: Path | None = None,
+    tpm: Path | None = None,
 ) -> None:
     """Run the daemon until SIGTERM, SIGINT or SIGUSR2; it then ends cleanly and returns.
 
@@ -102,6 +104,7 @@ def serve(
         systemd_store: systemd keeps descriptors for the next keystored, not vks-holder.
         roles: who has which role, by its name, as ``parse_access`` reads it.
         root_secret: file with the root of trust's passphrase or credential; systemd's credential when None.
+        tpm: device of a TPM, or socket of a software one; this host's when None.
 
     Raises:
         KeystoreError: it cannot start; nothing of it is left running.
@@ -120,7 +123,8 @@ def serve(
     with ExitStack() as stack:
         try:
             runtime_dir = runtime_dir or default_runtime_dir(state_dir)
-            root_secret_fd = open_secret(root_secret) if root_secret else open_credential(os.environ)
+            secret_fd = open_secret(root_secret) if root_secret else open_credential(os.environ)
+            openers = Openers(secret_fd, open_tpm(tpm))
             first = give_up_rights(stack, user, state_dir, runtime_dir)
             who_by_role = {AdminRole[name.upper()]: who for name, who in (roles or {}).items()}
             access = parse_access(who_by_role, {0, os.geteuid()})
@@ -136,7 +140,7 @@ def serve(
                 journal=journal,
                 poll_us=poll_us,
                 access=access,
-                root_secret_fd=root_secret_fd,
+                openers=openers,
             )
             wait_for_signal()
         except StopRequested as request:
@@ -194,7 +198,7 @@ def start(
     journal: Path | None,
     poll_us: int,
     access: Access,
-    root_secret_fd: int | None,
+    openers: Openers,
 ) -> None:
     """Start every part; *stack* takes apart what was started, as *ending* says."""
     folder = stack.enter_context(StateDir(state_dir))
@@ -221,7 +225,7 @@ def start(
     # A start that fails is no reason to take a device away from a guest that has it.
     ending.leave = descriptors.has_inherited
     kek = RootFile(folder.root_key)
-    custodian = Custodian(loop, Root(lambda: open_root(store, kek), root_secret_fd), first)
+    custodian = Custodian(loop, lambda: open_root(store, kek), openers, first)
     custodian.start()
     stack.callback(custodian.stop)
     if not ask_for_passphrase(custodian, needed=not has_audit_key(store)):

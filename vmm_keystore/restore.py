@@ -35,10 +35,11 @@ from vmm_keystore.store.lost_leases import note_lost_leases
 from vmm_keystore.store.pending import insert_pending
 from vmm_keystore.store.state_dir import StateDir
 from vmm_keystore.store.store import Store
-from vmm_keystore.workers.custodian import Custodian, Root
+from vmm_keystore.workers.custodian import Custodian, Openers
 from vmm_keystore.workers.loop import Loop
 from vmm_keystore.workers.root_file import RootFile
 from vmm_keystore.workers.root_secret import ask_for_passphrase, open_secret
+from vmm_keystore.workers.tpm import open_tpm
 
 KEK_FILE_BYTES_MAX = 1 << 16
 MAY_BE_THERE = frozenset({"kek", "lock"})
@@ -210,7 +211,7 @@ def try_kek(store: Store, kek: Path, root_secret: Path | None) -> None:
         loop.start()
         stack.callback(loop.stop)
         file = RootFile(kek)
-        custodian = Custodian(loop, Root(lambda: file.open(may_create=False), secret_fd), None)
+        custodian = Custodian(loop, lambda: file.open(may_create=False), Openers(secret_fd, open_tpm(None)), None)
         custodian.start()
         stack.callback(custodian.stop)
         ask_for_passphrase(custodian, needed=True)

@@ -12,6 +12,7 @@
 
 static uint8_t *keks[VKS_ROOT_AGE_COUNT]; /* in the arena */
 static uint32_t kinds[VKS_ROOT_AGE_COUNT];
+static const struct vks_root_blob no_blob;
 
 static int check_private(int fd)
 {
@@ -31,13 +32,14 @@ static void put(enum vks_root_age age, uint8_t *kek, uint32_t kind)
     kinds[age] = kind;
 }
 
-static int make(int fd, uint32_t kind, const struct vks_root_secret_input *secret, enum vks_root_age age)
+static int make(int fd, uint32_t kind, const struct vks_root_secret_input *secret, const struct vks_root_blob *blob,
+                enum vks_root_age age)
 {
     uint8_t *kek = vks_secret_alloc(VKS_KEK_BYTES);
     int error = kek == NULL ? -ENOMEM : RAND_priv_bytes(kek, VKS_KEK_BYTES) == 1 ? 0 : -EIO;
 
     if (!error)
-        error = vks_root_file_write(fd, kind, secret, kek);
+        error = vks_root_file_write(fd, kind, secret, blob, kek);
     if (error)
         vks_secret_free(kek);
     else
@@ -68,14 +70,14 @@ int vks_root_open(int fd, bool create, const struct vks_root_secret_input *secre
     error = check_private(fd);
     if (error)
         return error;
-    return create ? make(fd, VKS_ROOT_FILE, secret, VKS_ROOT_CURRENT) : load(fd, secret);
+    return create ? make(fd, VKS_ROOT_FILE, secret, &no_blob, VKS_ROOT_CURRENT) : load(fd, secret);
 }
 
-int vks_root_change(int fd, uint32_t kind, const struct vks_root_secret_input *secret)
+int vks_root_change(int fd, uint32_t kind, const struct vks_root_secret_input *secret, const struct vks_root_blob *blob)
 {
     int error = keks[VKS_ROOT_CURRENT] ? check_private(fd) : -ENOKEY;
 
-    return error ? error : make(fd, kind, secret, VKS_ROOT_NEXT);
+    return error ? error : make(fd, kind, secret, blob, VKS_ROOT_NEXT);
 }
 
 int vks_root_switch(void)

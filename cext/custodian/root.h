@@ -27,8 +27,8 @@ __attribute__((warn_unused_result)) int vks_root_open(int fd, bool create, const
  * Make the next KEK and write it into an empty file; a next one that was made before is forgotten. 0, -ENOKEY without a
  * current one, or as above.
  */
-__attribute__((warn_unused_result)) int vks_root_change(int fd, uint32_t kind,
-                                                        const struct vks_root_secret_input *secret);
+__attribute__((warn_unused_result)) int
+vks_root_change(int fd, uint32_t kind, const struct vks_root_secret_input *secret, const struct vks_root_blob *blob);
 /* The next KEK is the current one from now on. 0 or -ENOKEY. */
 __attribute__((warn_unused_result)) int vks_root_switch(void);
 /* A KEK, or NULL while there is none of that age. */

@@ -46,7 +46,11 @@ struct sealed_head {
 struct sealed_file {
     struct sealed_head head;
     uint8_t sealed[VKS_KEK_BYTES + VKS_ONE_TIME_TAG_BYTES];
-    uint8_t sum[SUM_BYTES];
+    uint8_t rest[VKS_ROOT_BLOB_BYTES_MAX + SUM_BYTES]; /* the blob, and right behind it the sum */
+};
+
+enum {
+    SEALED_BYTES = sizeof(struct sealed_file) - VKS_ROOT_BLOB_BYTES_MAX, /* of a file without blob */
 };
 
 /* Lives in the arena: one form of it holds a KEK. */
@@ -57,7 +61,7 @@ union file {
 };
 
 _Static_assert(sizeof(clear_line) == LINE_BYTES + 1 && sizeof(sealed_line) == LINE_BYTES + 1, "lines of one length");
-_Static_assert(sizeof(struct sealed_head) == 64 && sizeof(struct sealed_file) == 144, "no padding in the file");
+_Static_assert(sizeof(struct sealed_head) == 64 && SEALED_BYTES == 144, "no padding in the file");
 
 /* 1 whole, 0 at the end of the file, or a negative errno. */
 static int read_whole(int fd, void *bytes, size_t size_bytes)
@@ -162,6 +166,13 @@ static int open_sealed(const struct sealed_file *file, const struct vks_root_sec
     return error == -EBADMSG ? -EKEYREJECTED : error;
 }
 
+static bool is_sealed_kind(uint32_t kind, uint32_t blob_bytes)
+{
+    if (kind == VKS_ROOT_TPM)
+        return blob_bytes > 0 && blob_bytes <= VKS_ROOT_BLOB_BYTES_MAX;
+    return (kind == VKS_ROOT_PASSPHRASE || kind == VKS_ROOT_CREDENTIAL) && blob_bytes == 0;
+}
+
 static int parse(const union file *file, size_t size_bytes, const struct vks_root_secret_input *secret, uint32_t *kind,
                  uint8_t kek[VKS_KEK_BYTES])
 {
@@ -173,11 +184,11 @@ static int parse(const union file *file, size_t size_bytes, const struct vks_roo
             memcpy(kek, file->clear.kek, VKS_KEK_BYTES);
         return error;
     }
-    if (size_bytes != sizeof(file->sealed) || memcmp(file->line, sealed_line, LINE_BYTES) != 0)
+    if (size_bytes < SEALED_BYTES || memcmp(file->line, sealed_line, LINE_BYTES) != 0)
         return -EINVAL;
     if (error)
         return error;
-    if (file->sealed.head.kind != VKS_ROOT_PASSPHRASE && file->sealed.head.kind != VKS_ROOT_CREDENTIAL)
+    if (!is_sealed_kind(file->sealed.head.kind, (uint32_t)(size_bytes - SEALED_BYTES)))
         return -EINVAL;
     *kind = file->sealed.head.kind;
     return open_sealed(&file->sealed, secret, kek);
@@ -193,7 +204,7 @@ int vks_root_file_read(int fd, const struct vks_root_secret_input *secret, uint3
         return -errno;
     if (st.st_size == 0)
         return -ENODATA;
-    if (st.st_size != sizeof(file->clear) && st.st_size != sizeof(file->sealed))
+    if (st.st_size != sizeof(file->clear) && (st.st_size < SEALED_BYTES || st.st_size > (off_t)sizeof(file->sealed)))
         return -EINVAL;
     file = vks_secret_alloc(sizeof(*file));
     if (file == NULL)
@@ -213,7 +224,7 @@ static int make_clear(struct clear_file *file, const uint8_t kek[VKS_KEK_BYTES])
 }
 
 static int make_sealed(struct sealed_file *file, uint32_t kind, const struct vks_root_secret_input *secret,
-                       const uint8_t kek[VKS_KEK_BYTES])
+                       const struct vks_root_blob *blob, const uint8_t kek[VKS_KEK_BYTES])
 {
     bool stretched = kind == VKS_ROOT_PASSPHRASE;
     size_t min_bytes = stretched ? VKS_PASSPHRASE_BYTES_MIN : VKS_CREDENTIAL_BYTES_MIN;
@@ -222,7 +233,7 @@ static int make_sealed(struct sealed_file *file, uint32_t kind, const struct vks
     size_t size_bytes;
     int error;
 
-    if (kind != VKS_ROOT_PASSPHRASE && kind != VKS_ROOT_CREDENTIAL)
+    if (!is_sealed_kind(kind, blob->size_bytes))
         return -EINVAL;
     if (secret->bytes == NULL)
         return -ENOKEY;
@@ -242,13 +253,16 @@ static int make_sealed(struct sealed_file *file, uint32_t kind, const struct vks
     error = vks_one_time_seal(&key, (struct vks_one_time_part){&file->head, sizeof(file->head)},
                               (struct vks_one_time_part){kek, VKS_KEK_BYTES}, file->sealed);
     vks_secret_free(bytes);
-    return error ? error : sum_of(file, sizeof(*file), file->sum);
+    if (error)
+        return error;
+    memcpy(file->rest, blob->bytes, blob->size_bytes);
+    return sum_of(file, SEALED_BYTES + blob->size_bytes, file->rest + blob->size_bytes);
 }
 
 int vks_root_file_write(int fd, uint32_t kind, const struct vks_root_secret_input *secret,
-                        const uint8_t kek[VKS_KEK_BYTES])
+                        const struct vks_root_blob *blob, const uint8_t kek[VKS_KEK_BYTES])
 {
-    size_t size_bytes = kind == VKS_ROOT_FILE ? sizeof(struct clear_file) : sizeof(struct sealed_file);
+    size_t size_bytes = kind == VKS_ROOT_FILE ? sizeof(struct clear_file) : SEALED_BYTES + blob->size_bytes;
     union file *file;
     struct stat st;
     int error;
@@ -257,10 +271,12 @@ int vks_root_file_write(int fd, uint32_t kind, const struct vks_root_secret_inpu
         return -errno;
     if (st.st_size != 0)
         return -EEXIST;
+    if (kind == VKS_ROOT_FILE && blob->size_bytes)
+        return -EINVAL;
     file = vks_secret_alloc(sizeof(*file));
     if (file == NULL)
         return -ENOMEM;
-    error = kind == VKS_ROOT_FILE ? make_clear(&file->clear, kek) : make_sealed(&file->sealed, kind, secret, kek);
+    error = kind == VKS_ROOT_FILE ? make_clear(&file->clear, kek) : make_sealed(&file->sealed, kind, secret, blob, kek);
     if (!error) {
         error = write_whole(fd, file, size_bytes);
         /* Half a KEK must not look like one to the next start; if this fails too, its checksum does not fit. */

@@ -4,11 +4,12 @@
  *
  *   in the clear   "vmm-keystore kek 1\n" | KEK, 32 random bytes | SHA-256 of all before
  *   sealed         "vmm-keystore kek 2\n" | kind, 1 byte | Argon2id's memory in KiB, passes, lanes, 4 bytes each
- *                  | salt, 32 random bytes | AES-256-GCM of the KEK, tag | SHA-256 of all before
+ *                  | salt, 32 random bytes | AES-256-GCM of the KEK, tag | blob | SHA-256 of all before
  *
  *   key            HKDF-SHA256(secret, salt, info "vmm-keystore root v1"); the secret is Argon2id(passphrase, salt) for
- *                  a passphrase, the credential's bytes for a credential, whose three costs are zero
+ *                  a passphrase, else random bytes, and the three costs are zero
  *   aad            everything before the sealed KEK
+ *   blob           of a TPM, at most VKS_ROOT_BLOB_BYTES_MAX: what it gives the secret back for; else nothing
  *
  * The checksum tells a damaged file from a wrong secret; a hash of 32 random bytes gives nothing away.
  */
@@ -25,12 +26,18 @@ enum vks_root_file_limit {
     VKS_PASSPHRASE_BYTES_MIN = 8, /* of a new one: NIST SP 800-63B, 5.1.1.1 */
     VKS_CREDENTIAL_BYTES_MIN = 32,
     VKS_ROOT_SECRET_BYTES_MAX = 1024,
+    VKS_ROOT_BLOB_BYTES_MAX = 2048,
 };
 
 /* What opens a sealed KEK; in the arena. */
 struct vks_root_secret_input {
     const uint8_t *bytes; /* NULL: none was given */
     size_t size_bytes;
+};
+
+struct vks_root_blob {
+    const uint8_t *bytes;
+    uint32_t size_bytes;
 };
 
 /*
@@ -42,11 +49,12 @@ __attribute__((warn_unused_result)) int vks_root_file_read(int fd, const struct 
                                                            uint32_t *kind, uint8_t kek[VKS_KEK_BYTES]);
 /*
  * Write a KEK into an empty file, durably; the directory entry is the caller's to make durable. 0, or: -EEXIST not
- * empty, -EINVAL no such kind, -ENOKEY no secret for a kind that takes one, -EDOM a passphrase or credential that is
- * too short, -ENOMEM, -EIO, or the errno of writing; the file is empty again then.
+ * empty, -EINVAL no such kind or not its blob, -ENOKEY no secret for a kind that takes one, -EDOM a passphrase or
+ * credential that is too short, -ENOMEM, -EIO, or the errno of writing; the file is empty again then.
  */
 __attribute__((warn_unused_result)) int vks_root_file_write(int fd, uint32_t kind,
                                                             const struct vks_root_secret_input *secret,
+                                                            const struct vks_root_blob *blob,
                                                             const uint8_t kek[VKS_KEK_BYTES]);
 
 #endif

@@ -11,17 +11,22 @@
 #include "root_secret.h"
 #include "seal.h"
 
-/* What the message brings of a secret; *fixed_bytes* is its structure, behind which a wrapped one follows. */
+/*
+ * What the message brings of a secret, and of a blob behind it; *fixed_bytes* is its structure. -EPROTO: the lengths do
+ * not add up.
+ */
 static int take_secret(struct vks_ipc_message *message, const struct vks_custodian_secret *secret, size_t fixed_bytes,
-                       struct vks_root_secret_input *input)
+                       struct vks_root_secret_input *input, struct vks_root_blob *blob)
 {
     const uint8_t *wrapped = (const uint8_t *)vks_ipc_body(message) + fixed_bytes;
+    size_t rest_bytes = vks_ipc_body_bytes(message) - fixed_bytes;
     int fd = vks_ipc_take_fd(message, 1);
     int error = -EPROTO;
 
     *input = (struct vks_root_secret_input){NULL, 0};
-    if (secret->wrapped_bytes == vks_ipc_body_bytes(message) - fixed_bytes)
+    if (secret->wrapped_bytes <= rest_bytes && blob->size_bytes == rest_bytes - secret->wrapped_bytes)
         error = vks_root_secret_take(secret, fd, wrapped, input);
+    blob->bytes = wrapped + secret->wrapped_bytes;
     if (fd >= 0)
         close(fd);
     return error;
@@ -30,11 +35,12 @@ static int take_secret(struct vks_ipc_message *message, const struct vks_custodi
 int vks_root_serve_open(int fd, struct vks_ipc_message *message)
 {
     struct vks_root_secret_input secret;
+    struct vks_root_blob blob = {NULL, 0};
     struct vks_custodian_root root;
     int error, file;
 
     memcpy(&root, vks_ipc_body(message), sizeof(root));
-    error = take_secret(message, &root.secret, sizeof(root), &secret);
+    error = take_secret(message, &root.secret, sizeof(root), &secret, &blob);
     if (error == -EPROTO)
         return error;
     file = vks_ipc_take_fd(message, 0);
@@ -49,15 +55,17 @@ int vks_root_serve_change(int fd, struct vks_ipc_message *message)
 {
     struct vks_custodian_root_change change;
     struct vks_root_secret_input secret;
+    struct vks_root_blob blob;
     int error, file;
 
     memcpy(&change, vks_ipc_body(message), sizeof(change));
-    error = take_secret(message, &change.secret, sizeof(change), &secret);
+    blob.size_bytes = change.blob_bytes;
+    error = take_secret(message, &change.secret, sizeof(change), &secret, &blob);
     if (error == -EPROTO)
         return error;
     file = vks_ipc_take_fd(message, 0);
     if (!error)
-        error = vks_root_change(file, change.kind, &secret);
+        error = vks_root_change(file, change.kind, &secret, &blob);
     close(file);
     vks_root_secret_release(&secret);
     return vks_ipc_reply(fd, &message->head, error, NULL, 0);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "failure.h"
+#include "offer_text.h"
 
 static const char usage[] =
     "usage: vks-import --offer HEX [--type TYPE] [--format FORMAT] [--passphrase-fd N | --passphrase-file PATH] FILE\n"
@@ -33,31 +34,11 @@ static const char usage[] =
 
 static const char *const formats[] = {"auto", "pem", "der", "pkcs8", "raw"};
 
-static int digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
 static int parse_offer(const char *hex, struct vks_custodian_offer *offer)
 {
-    uint8_t bytes[sizeof(*offer)];
-
-    if (strlen(hex) != 2 * sizeof(bytes))
-        return vks_import_fail(VKS_IMPORT_USAGE, NULL, "--offer takes %zu hex digits", 2 * sizeof(bytes));
-    for (size_t i = 0; i < sizeof(bytes); i++) {
-        int high = digit(hex[2 * i]);
-        int low = digit(hex[2 * i + 1]);
-
-        if (high < 0 || low < 0)
-            return vks_import_fail(VKS_IMPORT_USAGE, NULL, "--offer takes hex digits only");
-        bytes[i] = (uint8_t)(high << 4 | low);
-    }
-    memcpy(offer, bytes, sizeof(bytes));
-    return 0;
+    return vks_offer_parse(hex, offer)
+               ? vks_import_fail(VKS_IMPORT_USAGE, NULL, "--offer takes %zu hex digits", 2 * sizeof(*offer))
+               : 0;
 }
 
 static int parse_format(const char *name, enum vks_import_format *format)

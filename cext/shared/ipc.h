@@ -54,7 +54,7 @@ enum vks_ipc_type {
     VKS_CUSTODIAN_AUDIT_KEY = 0x309,  /* empty: make the audit key; reply vks_custodian_audit_key, sealed */
     VKS_CUSTODIAN_AUDIT_SIGN = 0x30a, /* vks_custodian_audit_sign, sealed, text; reply vks_custodian_audit_signature */
     VKS_CUSTODIAN_ROOT_CHANGE =
-        0x30b, /* vks_custodian_root_change, wrapped secret; fds: an empty file, read-write, then the secret's */
+        0x30b, /* vks_custodian_root_change, wrapped secret, blob; fds: an empty file, read-write, then the secret's */
     VKS_CUSTODIAN_RESEAL =
         0x30c, /* vks_custodian_reseal, count times: vks_custodian_load_entry, sealed bytes padded to 8; reply alike */
     VKS_CUSTODIAN_ROOT_SWITCH = 0x30d, /* empty: seal under the KEK of the last change from now on */
@@ -200,6 +200,7 @@ enum vks_root_kind {
     VKS_ROOT_FILE = 1,       /* the KEK itself stands in the file */
     VKS_ROOT_PASSPHRASE = 2, /* sealed under Argon2id of a passphrase */
     VKS_ROOT_CREDENTIAL = 3, /* sealed under random bytes that are kept elsewhere */
+    VKS_ROOT_TPM = 4,        /* sealed under random bytes that a TPM gives back for the blob in the file */
 };
 
 struct vks_custodian_status {
@@ -230,8 +231,8 @@ struct vks_custodian_root {
 };
 
 struct vks_custodian_root_change {
-    uint32_t kind; /* enum vks_root_kind of the new file, which gets a new KEK */
-    uint32_t reserved;
+    uint32_t kind;       /* enum vks_root_kind of the new file, which gets a new KEK */
+    uint32_t blob_bytes; /* of what stands in the file for whoever gives the secret, behind the wrapped secret */
     struct vks_custodian_secret secret;
 };
 

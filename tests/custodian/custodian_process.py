@@ -172,13 +172,14 @@ class Custodian:
         finally:
             os.close(fd)
 
-    def change_root(self, path: Path, kind: int, *, secret: Secret | None = None) -> int:
+    def change_root(self, path: Path, kind: int, *, secret: Secret | None = None, blob: bytes = b"") -> int:
         """Have the next KEK written to an empty file; the error."""
         secret = secret or Secret()
         fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_CREAT, 0o600)
-        body = ffi.new("struct vks_custodian_root_change *", {"kind": kind, "secret": secret.fields})
+        fields = {"kind": kind, "blob_bytes": len(blob), "secret": secret.fields}
+        body = ffi.new("struct vks_custodian_root_change *", fields)
         try:
-            message = bytes(ffi.buffer(body)) + secret.wrapped
+            message = bytes(ffi.buffer(body)) + secret.wrapped + blob
             return self.call(lib.VKS_CUSTODIAN_ROOT_CHANGE, message, fds_of(fd, secret))[0]
         finally:
             os.close(fd)

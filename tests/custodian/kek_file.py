@@ -15,7 +15,8 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 HEAD = struct.Struct("<19sBIII32s")
 LINE = b"vmm-keystore kek 2\n"
 SUM_BYTES = 32
-PASSPHRASE, CREDENTIAL = 2, 3
+SEALED_KEK_BYTES = 48
+PASSPHRASE, CREDENTIAL, TPM = 2, 3, 4
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class SealedKek:
     lanes: int
     salt: bytes
     sealed: bytes
+    blob: bytes = b""
     line: bytes = LINE
 
     @classmethod
@@ -35,7 +37,10 @@ class SealedKek:
         """Read a file and check its sum."""
         assert hashlib.sha256(content[:-SUM_BYTES]).digest() == content[-SUM_BYTES:]
         line, kind, memory_kib, passes, lanes, salt = HEAD.unpack_from(content)
-        return cls(kind, memory_kib, passes, lanes, salt, content[HEAD.size : -SUM_BYTES], line)
+        rest = content[HEAD.size : -SUM_BYTES]
+        return cls(
+            kind, memory_kib, passes, lanes, salt, rest[:SEALED_KEK_BYTES], blob=rest[SEALED_KEK_BYTES:], line=line
+        )
 
     @property
     def head(self) -> bytes:
@@ -44,7 +49,7 @@ class SealedKek:
 
     def write(self) -> bytes:
         """The file, with the sum of what it says."""
-        content = self.head + self.sealed
+        content = self.head + self.sealed + self.blob
         return content + hashlib.sha256(content).digest()
 
     def but(self, **fields: object) -> bytes:

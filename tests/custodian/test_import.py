@@ -373,7 +373,7 @@ def test_unreadable_files(tmp_path: Path) -> None:
         (["a", "b", "--offer", SOME_OFFER], "one key file is wanted"),
         (["a"], "--offer is missing"),
         (["a", "--offer", "00"], "96 hex digits"),
-        (["a", "--offer", "g" * 96], "hex digits only"),
+        (["a", "--offer", "g" * 96], "hex digits"),
         (["a", "--offer", SOME_OFFER, "--type", "ec-p257"], "unknown key type: ec-p257"),
         (["a", "--offer", SOME_OFFER, "--format", "jwk"], "unknown format: jwk"),
         (["a", "--offer", SOME_OFFER, "--format", "raw"], "their type must be given"),

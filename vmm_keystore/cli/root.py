@@ -26,12 +26,14 @@ class Kind(StrEnum):
     FILE = "file"
     PASSPHRASE = "passphrase"  # noqa: S105 - what it is, not what it says
     CREDENTIAL = "credential"
+    TPM = "tpm"
 
 
 MEANING = {
     Kind.FILE: "the file itself: whoever has it and the store has the keys",
     Kind.PASSPHRASE: "the file and a passphrase (Argon2id, 64 MiB)",
     Kind.CREDENTIAL: "the file and a credential that keystored is started with",
+    Kind.TPM: "the file and this host's tpm",
 }
 
 PassphraseFile = Annotated[
@@ -76,7 +78,7 @@ def root_change(
             metavar="KIND",
             help="file: the KEK stands in its file. passphrase: it takes a passphrase at each start, from the terminal "
             "or by serve --root-secret. credential: it takes the bytes in serve --root-secret, or systemd's credential "
-            "vmm-keystore-root.",
+            "vmm-keystore-root. tpm: it takes this host's TPM 2.0, of serve --tpm.",
         ),
     ],
     passphrase_file: PassphraseFile = None,

@@ -82,6 +82,15 @@ def serve(
             "systemd's credential vmm-keystore-root.",
         ),
     ] = None,
+    tpm: Annotated[
+        Path | None,
+        typer.Option(
+            "--tpm",
+            metavar="PATH",
+            readable=False,
+            help="Device of the TPM 2.0, or socket of a software one; else /dev/tpmrm0, if there is one.",
+        ),
+    ] = None,
     admin: Who = None,
     operator: Who = None,
     auditor: Who = None,
@@ -111,5 +120,6 @@ def serve(
         user=user,
         systemd_store=descriptor_store is DescriptorStoreName.SYSTEMD,
         root_secret=root_secret,
+        tpm=tpm,
         roles={"admin": admin or [], "operator": operator or [], "auditor": auditor or []},
     )

@@ -57,6 +57,8 @@ class RootKind(Enum):
     PASSPHRASE = "passphrase"  # noqa: S105 - what it is, not what it says
     CREDENTIAL = "credential"
     """Random bytes in a file that is kept elsewhere."""
+    TPM = "tpm"
+    """Random bytes that a TPM gives back."""
 
 
 @dataclass(frozen=True, slots=True)

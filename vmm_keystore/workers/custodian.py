@@ -37,9 +37,10 @@ from vmm_keystore.workers.errors import ProgramError, ProgramLostError, ProgramR
 from vmm_keystore.workers.ipc import HEAD_BYTES, REPLY, Form, Message, pack
 from vmm_keystore.workers.loop import Loop
 from vmm_keystore.workers.programs import FirstPrograms
-from vmm_keystore.workers.root_file import RESTORE_HINT
+from vmm_keystore.workers.root_file import RESTORE_HINT, tpm_blob
 from vmm_keystore.workers.sandbox import describe
 from vmm_keystore.workers.supervised import SupervisedProgram
+from vmm_keystore.workers.tpm import Tpm
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +51,7 @@ KINDS = {
     RootKind.FILE: lib.VKS_ROOT_FILE,
     RootKind.PASSPHRASE: lib.VKS_ROOT_PASSPHRASE,
     RootKind.CREDENTIAL: lib.VKS_ROOT_CREDENTIAL,
+    RootKind.TPM: lib.VKS_ROOT_TPM,
 }
 ROOT_KINDS = {number: kind.value for kind, number in KINDS.items()}
 STRETCH_TIMEOUT_S = 120.0  # Argon2id on a busy machine
@@ -137,29 +139,32 @@ def root_refusal(error: int) -> RootOfTrustError | SecretRefusedError:
 
 
 @dataclass(frozen=True, slots=True)
-class Root:
-    """What the custodian opens its root of trust with.
+class Openers:
+    """What opens a KEK file without anybody being asked.
 
-    *open_file* gives the KEK file's descriptor, and whether a KEK must be made; called at each (re)start. *secret_fd* is
-    that of a file with a passphrase or credential, which stays open and is not read here; None where there is none.
+    *secret_fd* is that of a file with a passphrase or credential, which stays open and is not read here.
     """
 
-    open_file: Callable[[], tuple[int, bool]]
     secret_fd: int | None = None
+    tpm: Tpm | None = None
 
 
 class Custodian:
     """``service.ports.KeyCustodian`` over vks-custodian, and the loading of keys into workers."""
 
-    def __init__(self, loop: Loop, root: Root, first: FirstPrograms | None) -> None:
+    def __init__(
+        self, loop: Loop, open_file: Callable[[], tuple[int, bool]], openers: Openers, first: FirstPrograms | None
+    ) -> None:
         """Set up without starting.
 
         Args:
             loop: watches the program.
-            root: opened at each (re)start; where that takes a passphrase that nobody kept, the custodian is locked.
+            open_file: gives the KEK file's descriptor, and whether a KEK must be made; called at each (re)start.
+            openers: where it takes a passphrase that is not among them, the custodian is locked.
             first: has the first one; None: it is started here.
         """
-        self._root = root
+        self._open_file = open_file
+        self._openers = openers
         self._started = False
         self._program = SupervisedProgram(
             loop,
@@ -189,9 +194,8 @@ class Custodian:
         self._program.stop()
 
     def _prepare(self, connection: Connection) -> None:
-        source = NO_SECRET if self._root.secret_fd is None else FD_SECRET
         try:
-            self._open_root(connection, source)
+            self._open_root(connection)
         except RootLockedError as error:
             # Whoever starts the first one asks for the passphrase or says it himself.
             if self._started:
@@ -200,11 +204,13 @@ class Custodian:
             for channel_id, channel_fd in self._channels.items():
                 connection.request(lib.VKS_CUSTODIAN_CHANNEL, channel_body(channel_id), [channel_fd])
 
-    def _open_root(self, connection: Connection, secret: Secret) -> None:
-        fd, create = self._root.open_file()
-        fds = [fd, *self._secret_fds(secret)]
-        body = pack("vks_custodian_root", {"create": int(create), "secret": secret.fields}) + secret.wrapped
+    def _open_root(self, connection: Connection, secret: Secret | None = None) -> None:
+        """Open it with *secret*, or with what there is."""
+        fd, create = self._open_file()
         try:
+            secret = secret or self._own_secret(connection, fd)
+            body = pack("vks_custodian_root", {"create": int(create), "secret": secret.fields}) + secret.wrapped
+            fds = [fd, *self._secret_fds(secret)]
             connection.request(lib.VKS_CUSTODIAN_ROOT_OPEN, body, fds, timeout_s=STRETCH_TIMEOUT_S)
         except ProgramRefusedError as error:
             if error.errno == errno.ENOKEY:
@@ -213,8 +219,17 @@ class Custodian:
         finally:
             os.close(fd)
 
+    def _own_secret(self, connection: Connection, fd: int) -> Secret:
+        blob = tpm_blob(fd)
+        if blob and self._openers.tpm is None:
+            raise RootOfTrustError("the kek is sealed to a tpm, and there is none", "serve --tpm PATH says where it is")
+        if blob and self._openers.tpm is not None:
+            offer = import_offer(connection.request(lib.VKS_CUSTODIAN_OFFER).body)
+            return wrapped(self._openers.tpm.unseal(offer, blob))
+        return NO_SECRET if self._openers.secret_fd is None else FD_SECRET
+
     def _secret_fds(self, secret: Secret) -> list[int]:
-        return [self._root.secret_fd] if secret is FD_SECRET and self._root.secret_fd is not None else []
+        return [self._openers.secret_fd] if secret is FD_SECRET and self._openers.secret_fd is not None else []
 
     def _ask(self, message_type: int, body: bytes = b"", *, timeout_s: float = TIMEOUT_S) -> Message:
         """Ask; when the custodian dies over it, ask its successor once."""
@@ -255,7 +270,7 @@ class Custodian:
             body = self._ask(lib.VKS_CUSTODIAN_OFFER).body
         except ProgramRefusedError as error:
             raise CustodianError(f"the custodian made no import offer: {os.strerror(error.errno)}") from error
-        return ImportOffer(bytes(body.offer_id), bytes(body.public_key))
+        return import_offer(body)
 
     def import_key(self, offer_id: bytes, key_id: bytes, version: int, wrapped: bytes) -> SealedKey:
         """Unwrap an import and seal it."""
@@ -297,13 +312,9 @@ class Custodian:
 
     def begin_root_change(self, fd: int, kind: RootKind, secret: WrappedSecret | None) -> None:
         """Have the next KEK made and written into an empty file."""
-        if kind is RootKind.CREDENTIAL and self._root.secret_fd is None:
-            hint = "serve --root-secret FILE, or LoadCredential=vmm-keystore-root:FILE in its unit"
-            raise SecretRefusedError("keystored was started without a credential", hint)
-        source = NO_SECRET
-        if kind is not RootKind.FILE:
-            source = wrapped(secret) if secret else FD_SECRET
-        body = pack("vks_custodian_root_change", {"kind": KINDS[kind], "secret": source.fields}) + source.wrapped
+        source, blob = self._new_secret(kind, secret)
+        fields = {"kind": KINDS[kind], "blob_bytes": len(blob), "secret": source.fields}
+        body = pack("vks_custodian_root_change", fields) + source.wrapped + blob
         fds = [fd, *self._secret_fds(source)]
         try:
             connection = self._program.connection()
@@ -314,6 +325,20 @@ class Custodian:
             if error.errno == errno.ENOKEY:
                 raise RootLockedError from error
             raise root_refusal(error.errno) from error
+
+    def _new_secret(self, kind: RootKind, passphrase: WrappedSecret | None) -> tuple[Secret, bytes]:
+        """What a new root of trust is opened with, and the blob for a TPM."""
+        if kind is RootKind.CREDENTIAL and self._openers.secret_fd is None:
+            hint = "serve --root-secret FILE, or LoadCredential=vmm-keystore-root:FILE in its unit"
+            raise SecretRefusedError("keystored was started without a credential", hint)
+        if kind is RootKind.TPM and self._openers.tpm is None:
+            raise SecretRefusedError("keystored was started without a tpm", "serve --tpm PATH says where it is")
+        if kind is RootKind.TPM and self._openers.tpm is not None:
+            secret, blob = self._openers.tpm.seal(self.offer_import())
+            return wrapped(secret), blob
+        if kind is RootKind.CREDENTIAL:
+            return FD_SECRET, b""
+        return wrapped(passphrase) if passphrase else NO_SECRET, b""
 
     def reseal(self, blobs: Sequence[SealedBlob]) -> list[bytes]:
         """Seal under the next KEK what is sealed under the current one; in the same order."""
@@ -387,6 +412,11 @@ class Custodian:
         fields = {"channel_id": channel_id, "load_id": load_id, "count": len(loads)}
         body = pack("vks_custodian_load", fields) + b"".join(load_entry(load) for load in loads)
         return self._program.connection().post(lib.VKS_CUSTODIAN_LOAD, body, wait_ms=1000)
+
+
+def import_offer(body: Any) -> ImportOffer:
+    """Read ``struct vks_custodian_offer``."""
+    return ImportOffer(bytes(body.offer_id), bytes(body.public_key))
 
 
 def channel_body(channel_id: int) -> bytes:

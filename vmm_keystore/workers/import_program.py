@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs vks-import, the C program that reads a key file or a passphrase and encrypts it to the custodian's one-time key.
+"""Runs a C program that has a secret and encrypts it to the custodian's one-time key: vks-import and vks-tpm.
 
 The secret exists in that program only; what comes back through the pipe is ciphertext.
 """
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from vmm_keystore.workers.programs import program_path
 
-PROGRAM = "vks-import"
+IMPORT = "vks-import"
 
 
 class ImportProgramError(Exception):
@@ -33,11 +33,22 @@ def wrap_secret(offer: str, arguments: Sequence[str | Path]) -> bytes:
     Raises:
         ImportProgramError: it could not; the message is the program's own.
     """
-    command: list[str | Path] = [program_path(PROGRAM), "--offer", offer, *arguments]
-    done = subprocess.run(command, capture_output=True, check=False)
+    return run_program(IMPORT, ["--offer", offer, *arguments])
+
+
+def run_program(
+    name: str, arguments: Sequence[str | Path], *, stdin: bytes | None = None, pass_fds: Sequence[int] = ()
+) -> bytes:
+    """Run a program to its end and give what it wrote; its input is ours unless *stdin* says otherwise.
+
+    Raises:
+        ImportProgramError: it failed; the message is its own.
+    """
+    command = [program_path(name), *arguments]
+    done = subprocess.run(command, input=stdin, capture_output=True, check=False, pass_fds=pass_fds)
     if done.returncode == 0:
         return done.stdout
     lines = [line for line in done.stderr.decode(errors="replace").splitlines() if line]
     message = next((line for line in lines if not line.startswith("hint: ")), f"it ended with {done.returncode}")
     hint = next((line.removeprefix("hint: ") for line in lines if line.startswith("hint: ")), "")
-    raise ImportProgramError(done.returncode, message.removeprefix(f"{PROGRAM}: "), hint)
+    raise ImportProgramError(done.returncode, message.removeprefix(f"{name}: "), hint)

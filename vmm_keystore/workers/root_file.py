@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The KEK file of a state folder, and the one that is to take its place, by name and descriptor: nothing is read.
+"""The KEK file of a state folder, and the one that is to take its place, by name and descriptor: no KEK is read.
 
 A change is made in a file of its own, ``kek.`` and a name that the store keeps from the commit on: whoever finds that
 name in the store and the file in the folder finishes what a killed keystored did not.
@@ -16,6 +16,9 @@ from pathlib import Path
 from vmm_keystore.errors import RootOfTrustError
 
 RESTORE_HINT = "restore it from a backup, the keys in the store cannot be opened without it"
+# The sealed form of root_file.h.
+SEALED_LINE = b"vmm-keystore kek 2\n"
+BLOB_OFFSET, SUM_BYTES, FILE_BYTES_MAX = 112, 32, 4096
 _OPEN = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
@@ -92,6 +95,13 @@ class RootFile:
 
     def _named(self, name: str) -> Path:
         return self.path.with_name(f"{self.path.name}.{name}")
+
+
+def tpm_blob(fd: int) -> bytes:
+    """What stands in a KEK file for a TPM; empty where it is none of a TPM's. A KEK in the clear is not read."""
+    if os.pread(fd, len(SEALED_LINE), 0) != SEALED_LINE:
+        return b""
+    return os.pread(fd, FILE_BYTES_MAX, BLOB_OFFSET)[:-SUM_BYTES]
 
 
 def _create_durably(path: Path) -> int:

@@ -7,7 +7,7 @@ from pydantic import Base64Bytes, Field
 
 from vmm_keystore.control.models.words import Model
 
-RootKindWord = Literal["file", "passphrase", "credential"]
+RootKindWord = Literal["file", "passphrase", "credential", "tpm"]
 
 
 class RootInfo(Model):

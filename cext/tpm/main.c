@@ -64,7 +64,8 @@ static int refuse(uint32_t rc)
     char text[64];
 
     if (rc >> LAYER_SHIFT == TSS2_TCTI_RC_LAYER >> LAYER_SHIFT)
-        return fail(EXIT_SILENT, "the tpm does not answer as a tpm\nhint: it must be a TPM 2.0 with a resource manager");
+        return fail(EXIT_SILENT,
+                    "the tpm does not answer as a tpm\nhint: it must be a TPM 2.0 with a resource manager");
     if (rc >> LAYER_SHIFT == 0 && error == TPM2_RC_INTEGRITY)
         return fail(EXIT_REFUSED, "this tpm did not seal the key encryption key, or was cleared since");
     if (rc >> LAYER_SHIFT == 0 && (error == TPM2_RC_BAD_AUTH || error == TPM2_RC_AUTH_FAIL))

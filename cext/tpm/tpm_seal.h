@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A secret that only this TPM gives back: a sealed data object below the storage key of the owner hierarchy (TCG TPM v2.0
- * Provisioning Guidance, 7.5.1, ECC P-256), bound to no PCR, so that a new kernel opens it too. Between us and the TPM
- * it travels encrypted (parameter encryption in a salted session, AES-128-CFB).
+ * A secret that only this TPM gives back: a sealed data object below the storage key of the owner hierarchy (TCG TPM
+ * v2.0 Provisioning Guidance, 7.5.1, ECC P-256), bound to no PCR, so that a new kernel opens it too. Between us and the
+ * TPM it travels encrypted (parameter encryption in a salted session, AES-128-CFB).
  *
  *   blob   TPM2B_PUBLIC | TPM2B_PRIVATE, as the TPM marshals them
  */

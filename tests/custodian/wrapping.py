@@ -34,3 +34,12 @@ def wrap(offer: bytes, key_type: int, material: bytes) -> bytes:
     info = b"vmm-keystore import v1" + offer[:16] + ours + offer[16:]
     key = HKDF(SHA256(), 32, None, info).derive(shared)
     return b"\x01" + ours + AESGCM(key).encrypt(bytes(12), key_type.to_bytes(4, "little") + material, b"\x01")
+
+
+def unwrap(private: X25519PrivateKey, offer: bytes, wrapped: bytes) -> tuple[int, bytes]:
+    """Type and material of what was wrapped to an offer of ours."""
+    theirs = wrapped[1:33]
+    info = b"vmm-keystore import v1" + offer[:16] + theirs + offer[16:]
+    shared = private.exchange(X25519PublicKey.from_public_bytes(theirs))
+    text = AESGCM(HKDF(SHA256(), 32, None, info).derive(shared)).decrypt(bytes(12), wrapped[33:], wrapped[:1])
+    return int.from_bytes(text[:4], "little"), text[4:]

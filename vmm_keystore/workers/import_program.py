@@ -37,15 +37,21 @@ def wrap_secret(offer: str, arguments: Sequence[str | Path]) -> bytes:
 
 
 def run_program(
-    name: str, arguments: Sequence[str | Path], *, stdin: bytes | None = None, pass_fds: Sequence[int] = ()
+    name: str,
+    arguments: Sequence[str | Path],
+    *,
+    stdin: bytes | None = None,
+    pass_fds: Sequence[int] = (),
+    timeout_s: float | None = None,
 ) -> bytes:
     """Run a program to its end and give what it wrote; its input is ours unless *stdin* says otherwise.
 
     Raises:
         ImportProgramError: it failed; the message is its own.
+        TimeoutExpired: it did not end in time, and was killed.
     """
     command = [program_path(name), *arguments]
-    done = subprocess.run(command, input=stdin, capture_output=True, check=False, pass_fds=pass_fds)
+    done = subprocess.run(command, input=stdin, capture_output=True, check=False, pass_fds=pass_fds, timeout=timeout_s)
     if done.returncode == 0:
         return done.stdout
     lines = [line for line in done.stderr.decode(errors="replace").splitlines() if line]

@@ -7,6 +7,7 @@ Opened with the rights that keystored starts with, for as long as it runs. The s
 import os
 import socket
 import stat
+import subprocess
 import threading
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from vmm_keystore.workers.import_program import ImportProgramError, run_program
 
 PROGRAM = "vks-tpm"
 DEVICE = Path("/dev/tpmrm0")
+TIMEOUT_S = 30.0  # a slow one takes seconds to make its storage key
 WRAPPED_BYTES = 1 + 32 + 4 + 16 + 32
 """VKS_IMPORT_WRAPPED_OVERHEAD and VKS_TPM_SECRET_BYTES."""
 
@@ -45,7 +47,9 @@ class Tpm:
         words = [verb, (offer.offer_id + offer.public_key).hex(), str(self._fd)]
         try:
             with self._lock:
-                return run_program(PROGRAM, words, stdin=stdin, pass_fds=[self._fd])
+                return run_program(PROGRAM, words, stdin=stdin, pass_fds=[self._fd], timeout_s=TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            raise SecretRefusedError(f"the tpm did not answer within {TIMEOUT_S:.0f} s") from None
         except ImportProgramError as error:
             raise SecretRefusedError(error.message, error.hint) from error
 

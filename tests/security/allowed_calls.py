@@ -175,3 +175,17 @@ IMPORT = Allowed(
     + [("openat", (0, 0, flag)) for flag in (O_CREAT, O_TRUNC, O_APPEND, 1 | O_CREAT)]
     + [("ioctl", (0, request)) for request in (termios.TIOCSTI, termios.TCSETS, termios.TCSETSW, termios.FIONREAD)],
 )
+
+TPM = Allowed(
+    may=MEMORY
+    | CRYPTO
+    | PAGES
+    | {
+        "read": [(BAD_FD, 0, 0)],
+        "write": [(BAD_FD, 0, 0)],
+        "close": [(BAD_FD,)],
+        "fcntl": _import_fcntl,
+    },
+    also=SLEEP_OR_END,
+    never=MEMORY_NEVER + _import_not_fcntl,
+)

@@ -19,6 +19,7 @@ from security.allowed_calls import (
     HOLDER,
     IMPORT,
     SYS,
+    TPM,
     WORKER,
     Allowed,
     Arguments,
@@ -80,6 +81,20 @@ def importer() -> Iterator[int]:
 
 
 @contextmanager
+def tpm() -> Iterator[int]:
+    """One that waits for an answer of its TPM."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        command: list[str | Path] = [program_path("vks-tpm"), "seal", "00" * 48, str(theirs.fileno())]
+        with subprocess.Popen(command, pass_fds=[theirs.fileno()]) as child:
+            ours.recv(1)
+            while not Path(f"/proc/{child.pid}/syscall").read_text().startswith(f"0 {theirs.fileno():#x} "):
+                os.sched_yield()
+            with ended(Process(child.pid, os.pidfd_open(child.pid))) as pid:
+                yield pid
+
+
+@contextmanager
 def holder(path: Path) -> Iterator[int]:
     """A holder that waits for keystored: it is sealed."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listening:
@@ -92,7 +107,7 @@ def holder(path: Path) -> Iterator[int]:
     path.unlink()
 
 
-@pytest.fixture(params=["worker", "custodian", "import", "holder"])
+@pytest.fixture(params=["worker", "custodian", "import", "tpm", "holder"])
 def program(request: pytest.FixtureRequest, zygote: Zygote, tmp_path: Path) -> tuple[str, Allowed, Spawn]:
     """Name, list, and how to start one."""
 
@@ -105,6 +120,7 @@ def program(request: pytest.FixtureRequest, zygote: Zygote, tmp_path: Path) -> t
         "worker": (WORKER, worker),
         "custodian": (CUSTODIAN, custodian),
         "import": (IMPORT, importer),
+        "tpm": (TPM, tpm),
         "holder": (HOLDER, lambda: holder(tmp_path / "h")),
     }
     return (request.param, *programs[request.param])

@@ -46,6 +46,7 @@ class Administration:
         self._apply("apply: one grant of the role", keys=keys, grants=grants, guests=guests, ops_max=999)
         for command in ("key list", "grant list", "guest list"):
             self._time(command, partial(self._vault.cli, *command.split(), "--json"))
+        self._time("root change file: every key sealed anew", partial(self._vault.cli, "root", "change", "file"))
         self._vault.stop()
         self._time("keystored from its start to readiness", self._vault.start)
 

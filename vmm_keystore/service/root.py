@@ -132,12 +132,22 @@ class Root:
         return count
 
     def _switch(self, name: str) -> None:
-        self._file.finish(name)
+        """Whatever becomes of the file: from the commit on nothing opens under the last KEK."""
+        failed: OSError | None = None
+        try:
+            self._file.finish(name)
+        except OSError as error:
+            failed = error
         self._custodian.switch_root()
         try:
             self._store.scrub()
         except StoreError as error:
             _logger.warning("the write-ahead log still has keys sealed under the last kek: %s", error.message)
+        if failed is not None:
+            raise RootOfTrustError(
+                f"the new kek file is not in place yet: {(failed.strerror or str(failed)).lower()}",
+                f"it is {self._file.path}.{name}; keystored puts it in place when it starts again",
+            )
 
     def _reseal_versions(self, versions: Sequence[SealedVersion]) -> list[bytes]:
         return self._custodian.reseal([SealedBlob(key_id, v, int(kind), blob) for key_id, v, kind, blob in versions])

@@ -6,6 +6,7 @@ name in the store and the file in the folder finishes what a killed keystored di
 """
 
 import contextlib
+import logging
 import os
 import secrets
 import stat
@@ -14,6 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from vmm_keystore.errors import RootOfTrustError
+
+log = logging.getLogger(__name__)
 
 RESTORE_HINT = "restore it from a backup, the keys in the store cannot be opened without it"
 # The sealed form of root_file.h.
@@ -80,8 +83,7 @@ class RootFile:
                 return
             _sync_folder(self.path)
             if before >= 0:
-                os.pwrite(before, bytes(os.fstat(before).st_size), 0)
-                os.fsync(before)
+                _overwrite(before)
         finally:
             if before >= 0:
                 os.close(before)
@@ -95,6 +97,14 @@ class RootFile:
 
     def _named(self, name: str) -> Path:
         return self.path.with_name(f"{self.path.name}.{name}")
+
+
+def _overwrite(fd: int) -> None:
+    try:
+        os.pwrite(fd, bytes(os.fstat(fd).st_size), 0)
+        os.fsync(fd)
+    except OSError as error:
+        log.warning("the last kek was not overwritten: %s", error.strerror)
 
 
 def tpm_blob(fd: int) -> bytes:

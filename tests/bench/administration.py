@@ -39,6 +39,7 @@ class Administration:
 
     def run(self, guests: int, grants: int, keys: int) -> None:
         """Measure everything."""
+        self._time("vmm-keystore --help", partial(self._vault.cli, "--help"))
         self._apply(f"apply: {keys} keys", keys=keys)
         self._apply(f"apply: a role with {grants} bounded grants", keys=keys, grants=grants)
         self._apply(f"apply: {guests} guests with the role", keys=keys, grants=grants, guests=guests)

@@ -2,7 +2,6 @@
 """Wrong arguments: one clear line, a hint, exit status 2, and nothing asked of keystored."""
 
 import os
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -54,18 +53,6 @@ def test_wrong_arguments(cli: Cli, fake: ControlFake, arguments: list[str], mess
     assert first.startswith(f"vmm-keystore: {message}")
     assert hint.startswith("hint: ")
     assert fake.asked == []
-
-
-def test_help_is_fast() -> None:
-    """Nobody waits for help: 200 ms. Of processor time, which a busy machine does not stretch; the best of five."""
-    assert min(_help_seconds() for _ in range(5)) <= 0.2
-
-
-def _help_seconds() -> float:
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run([sys.executable, "-c", MAIN, "--help"], check=True, stdout=subprocess.DEVNULL)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def test_help_imports_no_server_and_no_http() -> None:

@@ -6,7 +6,7 @@ import struct
 import pytest
 
 from vmm_keystore._vks import lib
-from vmm_keystore.workers.custodian import FORMS as CUSTODIAN_FORMS
+from vmm_keystore.workers.custodian_messages import FORMS as CUSTODIAN_FORMS
 from vmm_keystore.workers.errors import ProtocolError
 from vmm_keystore.workers.ipc import HEAD_BYTES, REPLY, pack, pack_message, unpack_message
 from vmm_keystore.workers.worker import FORMS as WORKER_FORMS

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The custodian as the rest of keystored sees it: keys made, imported and handed to workers, always sealed or unseen.
 
-Knows ``VKS_CUSTODIAN_*`` of ``ipc.h``. The KEK file is opened here and read there. When the custodian dies, its
+The KEK file is opened here and read there. When the custodian dies, its
 successor is told the root of trust and every key channel again; running workers notice nothing.
 """
 
@@ -12,9 +12,8 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any, TypeVar
 
-from vmm_keystore._vks import ffi, lib
+from vmm_keystore._vks import lib
 from vmm_keystore.errors import (
     CustodianError,
     ImportRefusedError,
@@ -33,109 +32,40 @@ from vmm_keystore.service.ports import (
     WrappedSecret,
 )
 from vmm_keystore.workers.connection import Connection
+from vmm_keystore.workers.custodian_messages import (
+    ENTRY_BYTES,
+    FD_SECRET,
+    FORMS,
+    IMPORT_REFUSALS,
+    KINDS,
+    NO_SECRET,
+    ROOT_KINDS,
+    SECRET_MEMORY,
+    Secret,
+    batches,
+    blob_entry,
+    channel_body,
+    import_offer,
+    load_entry,
+    root_refusal,
+    sealed_key,
+    wrapped,
+)
 from vmm_keystore.workers.errors import ProgramError, ProgramLostError, ProgramRefusedError
-from vmm_keystore.workers.ipc import HEAD_BYTES, REPLY, Form, Message, pack
+from vmm_keystore.workers.ipc import Message, pack
 from vmm_keystore.workers.loop import Loop
 from vmm_keystore.workers.programs import FirstPrograms
-from vmm_keystore.workers.root_file import RESTORE_HINT, tpm_blob
+from vmm_keystore.workers.root_file import tpm_blob
 from vmm_keystore.workers.sandbox import describe
 from vmm_keystore.workers.supervised import SupervisedProgram
 from vmm_keystore.workers.tpm import Tpm
 
 log = logging.getLogger(__name__)
 
-T = TypeVar("T")
-
 PROGRAM = "vks-custodian"
-KINDS = {
-    RootKind.FILE: lib.VKS_ROOT_FILE,
-    RootKind.PASSPHRASE: lib.VKS_ROOT_PASSPHRASE,
-    RootKind.CREDENTIAL: lib.VKS_ROOT_CREDENTIAL,
-    RootKind.TPM: lib.VKS_ROOT_TPM,
-}
-ROOT_KINDS = {number: kind.value for kind, number in KINDS.items()}
 STRETCH_TIMEOUT_S = 120.0  # Argon2id on a busy machine
-ENTRY_BYTES = int(ffi.sizeof("struct vks_custodian_load_entry"))
 GENERATE_TIMEOUT_S = 60.0  # RSA-4096 on a busy machine
 TIMEOUT_S = 5.0
-LOAD_HEAD_BYTES: int = HEAD_BYTES + ffi.sizeof("struct vks_custodian_load")
-SECRET_MEMORY = {lib.VKS_SECRET_MEMORY_MEMFD: "memfd-secret", lib.VKS_SECRET_MEMORY_MLOCK: "mlock"}
-SECRET_REFUSALS = {
-    errno.EKEYREJECTED: ("this is not the passphrase or credential of the root of trust", ""),
-    errno.EALREADY: ("the vault is not locked", ""),
-    errno.EDOM: ("too short: a passphrase has at least 8 bytes, a credential 32 random ones", ""),
-    errno.EFBIG: ("a passphrase or credential has at most 1024 bytes", ""),
-    errno.ENOENT: ("the offer that the passphrase was wrapped to is unknown or used", "try again"),
-    errno.EILSEQ: ("what was sent is no passphrase that was wrapped to this offer", ""),
-}
-IMPORT_REFUSALS = {
-    errno.ENOENT: "the import offer is unknown or used",
-    errno.EBADMSG: "what was sent was not wrapped to this offer, or is damaged",
-    errno.EINVAL: "what was sent is not a key of a supported type",
-}
-
-
-def key_tail_bytes(key: Any) -> int:
-    """Bytes behind ``struct vks_custodian_key``."""
-    return int(key.sealed_bytes + key.public_bytes)
-
-
-def entries_tail_bytes(reseal: Any) -> int:
-    """Bytes behind ``struct vks_custodian_reseal``."""
-    return int(reseal.entries_bytes)
-
-
-def audit_key_tail_bytes(key: Any) -> int:
-    """Bytes behind ``struct vks_custodian_audit_key``."""
-    return int(key.sealed_bytes)
-
-
-@dataclass(frozen=True, slots=True)
-class Secret:
-    """Where the custodian finds a secret: ``struct vks_custodian_secret`` and what follows."""
-
-    fields: dict[str, Any]
-    wrapped: bytes = b""
-
-
-NO_SECRET = Secret({"source": lib.VKS_ROOT_SECRET_NONE})
-FD_SECRET = Secret({"source": lib.VKS_ROOT_SECRET_FD})
-
-
-def wrapped(secret: WrappedSecret) -> Secret:
-    """One that was wrapped to an offer."""
-    fields = {
-        "source": lib.VKS_ROOT_SECRET_WRAPPED,
-        "wrapped_bytes": len(secret.wrapped),
-        "offer_id": secret.offer_id,
-    }
-    return Secret(fields, secret.wrapped)
-
-
-FORMS = {
-    lib.VKS_CUSTODIAN_STATUS | REPLY: Form("vks_custodian_status"),
-    lib.VKS_CUSTODIAN_ROOT_OPEN | REPLY: Form(),
-    lib.VKS_CUSTODIAN_GENERATE | REPLY: Form("vks_custodian_key", key_tail_bytes),
-    lib.VKS_CUSTODIAN_OFFER | REPLY: Form("vks_custodian_offer"),
-    lib.VKS_CUSTODIAN_IMPORT | REPLY: Form("vks_custodian_key", key_tail_bytes),
-    lib.VKS_CUSTODIAN_CHANNEL | REPLY: Form(),
-    lib.VKS_CUSTODIAN_CHANNEL_CLOSE | REPLY: Form(),
-    lib.VKS_CUSTODIAN_LOAD | REPLY: Form(),
-    lib.VKS_CUSTODIAN_AUDIT_KEY | REPLY: Form("vks_custodian_audit_key", audit_key_tail_bytes),
-    lib.VKS_CUSTODIAN_AUDIT_SIGN | REPLY: Form("vks_custodian_audit_signature"),
-    lib.VKS_CUSTODIAN_ROOT_CHANGE | REPLY: Form(),
-    lib.VKS_CUSTODIAN_RESEAL | REPLY: Form("vks_custodian_reseal", entries_tail_bytes),
-    lib.VKS_CUSTODIAN_ROOT_SWITCH | REPLY: Form(),
-}
-
-
-def root_refusal(error: int) -> RootOfTrustError | SecretRefusedError:
-    """Say why the custodian did not take the KEK file or a secret for it."""
-    if error in {errno.EBADMSG, errno.EINVAL, errno.EIO, errno.ENODATA}:
-        return RootOfTrustError("the kek is damaged", RESTORE_HINT)
-    if error in SECRET_REFUSALS:
-        return SecretRefusedError(*SECRET_REFUSALS[error])
-    return RootOfTrustError(f"the kek cannot be opened: {os.strerror(error).lower()}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,7 +273,7 @@ class Custodian:
     def reseal(self, blobs: Sequence[SealedBlob]) -> list[bytes]:
         """Seal under the next KEK what is sealed under the current one; in the same order."""
         resealed: list[bytes] = []
-        for batch in _batches(blobs, blob_entry, lib.VKS_IPC_BYTES_MAX):
+        for batch in batches(blobs, blob_entry):
             entries = b"".join(blob_entry(blob) for blob in batch)
             body = pack("vks_custodian_reseal", {"count": len(batch), "entries_bytes": len(entries)}) + entries
             try:
@@ -412,55 +342,3 @@ class Custodian:
         fields = {"channel_id": channel_id, "load_id": load_id, "count": len(loads)}
         body = pack("vks_custodian_load", fields) + b"".join(load_entry(load) for load in loads)
         return self._program.connection().post(lib.VKS_CUSTODIAN_LOAD, body, wait_ms=1000)
-
-
-def import_offer(body: Any) -> ImportOffer:
-    """Read ``struct vks_custodian_offer``."""
-    return ImportOffer(bytes(body.offer_id), bytes(body.public_key))
-
-
-def channel_body(channel_id: int) -> bytes:
-    """Name a channel."""
-    return pack("vks_custodian_channel", {"channel_id": channel_id})
-
-
-def sealed_key(message: Message) -> SealedKey:
-    """Read ``struct vks_custodian_key`` and what follows it."""
-    sealed_bytes = int(message.body.sealed_bytes)
-    return SealedKey(KeyType(message.body.type), message.tail[:sealed_bytes], message.tail[sealed_bytes:])
-
-
-def load_entry(load: KeyLoad) -> bytes:
-    """Lay out one entry of a load, padded to 8."""
-    blob = SealedBlob(load.key_id, load.version, int(load.key_type), load.sealed)
-    return blob_entry(blob, load.nonce_lease)
-
-
-def blob_entry(blob: SealedBlob, nonce_lease: int = 0) -> bytes:
-    """Lay out a ``struct vks_custodian_load_entry`` and its blob, padded to 8."""
-    fields = {
-        "key_id": blob.key_id,
-        "version": blob.version,
-        "type": blob.type_number,
-        "nonce_lease": nonce_lease,
-        "sealed_bytes": len(blob.sealed),
-    }
-    return pack("vks_custodian_load_entry", fields) + blob.sealed + bytes(-len(blob.sealed) % 8)
-
-
-def load_batches(loads: Sequence[KeyLoad], bytes_max: int = lib.VKS_IPC_BYTES_MAX) -> list[list[KeyLoad]]:
-    """Split into loads that fit one message each."""
-    return _batches(loads, load_entry, bytes_max)
-
-
-def _batches(items: Sequence[T], entry: Callable[[T], bytes], bytes_max: int) -> list[list[T]]:
-    batches: list[list[T]] = []
-    room_bytes = 0
-    for item in items:
-        size_bytes = len(entry(item))
-        if size_bytes > room_bytes:
-            batches.append([])
-            room_bytes = bytes_max - LOAD_HEAD_BYTES
-        batches[-1].append(item)
-        room_bytes -= size_bytes
-    return batches

@@ -19,7 +19,8 @@ from typing import Any
 from vmm_keystore._vks import lib
 from vmm_keystore.service.ports import KeyLoad
 from vmm_keystore.workers.connection import Connection
-from vmm_keystore.workers.custodian import SECRET_MEMORY, Custodian, load_batches
+from vmm_keystore.workers.custodian import Custodian
+from vmm_keystore.workers.custodian_messages import SECRET_MEMORY, load_batches
 from vmm_keystore.workers.errors import ProgramError, ProgramLostError, ProgramRefusedError
 from vmm_keystore.workers.ipc import REPLY, Form, Message, pack
 from vmm_keystore.workers.loop import Loop

@@ -8,13 +8,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "sandbox.h"
 #include "stretch.h"
+#include "syscall_sets.h"
 
 enum {
     DESCRIPTORS_MAX = 1 << 20,
@@ -32,27 +32,9 @@ static const struct vks_syscall_rule rules[] = {
     VKS_SYSCALL_IF(fcntl, 1, F_SETFL),
     VKS_SYSCALL(futex),
     VKS_SYSCALL(restart_syscall),
-    /* pages for workers */
-    VKS_SYSCALL(memfd_secret),
-    VKS_SYSCALL(memfd_create),
-    VKS_SYSCALL(ftruncate),
-    VKS_SYSCALL_IF(fcntl, 1, F_ADD_SEALS),
-    VKS_SYSCALL_IF(mlock2, 2, MLOCK_ONFAULT),
-    VKS_SYSCALL_IF(madvise, 2, MADV_DONTDUMP),
-    VKS_SYSCALL_IF(madvise, 2, MADV_DONTFORK),
-    VKS_SYSCALL_IF(madvise, 2, MADV_DONTNEED),
-    /* memory */
-    VKS_SYSCALL_WITHOUT(mmap, 2, PROT_EXEC),
-    VKS_SYSCALL_WITHOUT(mprotect, 2, PROT_EXEC),
-    VKS_SYSCALL(munmap),
-    VKS_SYSCALL(mremap),
-    VKS_SYSCALL(brk),
-    /* libcrypto */
-    VKS_SYSCALL(getrandom),
-    VKS_SYSCALL(getpid),
-    VKS_SYSCALL(clock_gettime),
-    VKS_SYSCALL(gettimeofday),
-    VKS_SYSCALL(time),
+    VKS_SYSCALLS_SECRET_PAGES,
+    VKS_SYSCALLS_MEMORY,
+    VKS_SYSCALLS_LIBCRYPTO,
     /* KEK files, by the descriptors that keystored sends */
     VKS_SYSCALL(pread64),
     VKS_SYSCALL(pwrite64),

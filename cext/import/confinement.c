@@ -9,10 +9,10 @@
 #include <linux/capability.h>
 #include <stddef.h>
 #include <sys/ioctl.h>
-#include <sys/mman.h>
 #include <termios.h>
 
 #include "sandbox.h"
+#include "syscall_sets.h"
 
 static const struct vks_syscall_rule rules[] = {
     /* files and terminal; nothing is created */
@@ -25,26 +25,9 @@ static const struct vks_syscall_rule rules[] = {
     VKS_SYSCALL_IF(ioctl, 1, TCSETSF),
     VKS_SYSCALL(futex),
     VKS_SYSCALL(restart_syscall),
-    /* memory */
-    VKS_SYSCALL(memfd_secret),
-    VKS_SYSCALL(memfd_create),
-    VKS_SYSCALL(ftruncate),
-    VKS_SYSCALL_IF(fcntl, 1, F_ADD_SEALS),
-    VKS_SYSCALL_IF(mlock2, 2, MLOCK_ONFAULT),
-    VKS_SYSCALL_IF(madvise, 2, MADV_DONTDUMP),
-    VKS_SYSCALL_IF(madvise, 2, MADV_DONTFORK),
-    VKS_SYSCALL_IF(madvise, 2, MADV_DONTNEED),
-    VKS_SYSCALL_WITHOUT(mmap, 2, PROT_EXEC),
-    VKS_SYSCALL_WITHOUT(mprotect, 2, PROT_EXEC),
-    VKS_SYSCALL(munmap),
-    VKS_SYSCALL(mremap),
-    VKS_SYSCALL(brk),
-    /* libcrypto */
-    VKS_SYSCALL(getrandom),
-    VKS_SYSCALL(getpid),
-    VKS_SYSCALL(clock_gettime),
-    VKS_SYSCALL(gettimeofday),
-    VKS_SYSCALL(time),
+    VKS_SYSCALLS_SECRET_PAGES,
+    VKS_SYSCALLS_MEMORY,
+    VKS_SYSCALLS_LIBCRYPTO,
     /* the end */
     VKS_SYSCALL(rt_sigprocmask),
     VKS_SYSCALL(exit_group),

@@ -8,7 +8,8 @@
 
 #include <fcntl.h>
 #include <signal.h>
-#include <sys/mman.h>
+
+#include "syscall_sets.h"
 
 static const struct vks_syscall_rule rules[] = {
     /* the loop of both lanes */
@@ -27,23 +28,9 @@ static const struct vks_syscall_rule rules[] = {
     VKS_SYSCALL_IF(fcntl, 1, F_GETFL),
     VKS_SYSCALL_IF(fcntl, 1, F_SETFL),
     VKS_SYSCALL_IF(fcntl, 1, F_GET_SEALS),
-    /* memory */
-    VKS_SYSCALL_WITHOUT(mmap, 2, PROT_EXEC),
-    VKS_SYSCALL_WITHOUT(mprotect, 2, PROT_EXEC),
-    VKS_SYSCALL(munmap),
-    VKS_SYSCALL(mremap),
-    VKS_SYSCALL(brk),
-    VKS_SYSCALL_IF(madvise, 2, MADV_DONTNEED),
-    VKS_SYSCALL_IF(madvise, 2, MADV_DONTDUMP),
-    VKS_SYSCALL_IF(madvise, 2, MADV_DONTFORK),
-    VKS_SYSCALL_IF(mlock2, 2, MLOCK_ONFAULT), /* key pages, where there is no memfd_secret */
-    /* libcrypto */
-    VKS_SYSCALL(getrandom),
-    VKS_SYSCALL(getpid),
-    /* the clock, where the vDSO has none */
-    VKS_SYSCALL(clock_gettime),
-    VKS_SYSCALL(gettimeofday),
-    VKS_SYSCALL(time),
+    VKS_SYSCALLS_MEMORY,
+    VKS_SYSCALLS_LOCKING,
+    VKS_SYSCALLS_LIBCRYPTO,
     /* a region that the front-end shrank */
     VKS_SYSCALL(rt_sigreturn),
     VKS_SYSCALL_IF(rt_sigaction, 0, SIGBUS),

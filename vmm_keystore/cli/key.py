@@ -13,6 +13,7 @@ import typer
 from vmm_keystore.cli.complete import KEY_TYPES, complete_key, complete_key_type
 from vmm_keystore.cli.failure import CommandError, UsageError
 from vmm_keystore.cli.output import moment, show_facts, show_json, show_table
+from vmm_keystore.cli.passphrase_option import PassphraseFile
 from vmm_keystore.cli.session import Session, command
 from vmm_keystore.cli.time_option import as_seconds
 
@@ -56,15 +57,7 @@ def key_import(
     form: Annotated[
         str, typer.Option("--format", metavar="FORMAT", help="One of pem, der, pkcs8, raw; auto looks.")
     ] = "auto",
-    passphrase_file: Annotated[
-        Path | None,
-        typer.Option(
-            "--passphrase-file",
-            metavar="FILE",
-            readable=False,
-            help="File whose first line is the passphrase; else it is asked.",
-        ),
-    ] = None,
+    passphrase_file: PassphraseFile = None,
     inactive: Inactive = False,
 ) -> None:
     """Import a key from a file (PEM, DER, PKCS#8 with or without passphrase, raw).

@@ -11,6 +11,7 @@ import typer
 
 from vmm_keystore.cli.failure import UsageError
 from vmm_keystore.cli.output import show_facts, show_json
+from vmm_keystore.cli.passphrase_option import PassphraseFile
 from vmm_keystore.cli.session import Session, command
 
 app = typer.Typer(
@@ -35,16 +36,6 @@ MEANING = {
     Kind.CREDENTIAL: "the file and a credential that keystored is started with",
     Kind.TPM: "the file and this host's tpm",
 }
-
-PassphraseFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--passphrase-file",
-        metavar="FILE",
-        readable=False,
-        help="File whose first line is the passphrase; else it is asked.",
-    ),
-]
 
 
 @command(app, "show")

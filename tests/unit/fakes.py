@@ -17,6 +17,7 @@ from vmm_keystore.audit.log import AuditLog
 from vmm_keystore.audit.use_counts import UseCounts
 from vmm_keystore.errors import CustodianError, ImportRefusedError, KeystoreError, SecretRefusedError, WorkerError
 from vmm_keystore.policy.grant import PermittedKey
+from vmm_keystore.policy.root_kind import RootKind
 from vmm_keystore.policy.vocabulary import KeyState, KeyType
 from vmm_keystore.service.audit import Audit
 from vmm_keystore.service.audit_key import AuditKey
@@ -31,7 +32,6 @@ from vmm_keystore.service.ports import (
     GuestKeys,
     ImportOffer,
     KeyLoad,
-    RootKind,
     SealedBlob,
     SealedKey,
     WorkerStatus,
@@ -53,7 +53,7 @@ class FakeCustodian:
     def status(self) -> CustodianStatus:
         """Answer unless broken."""
         self._check()
-        return CustodianStatus(4711, "memfd-secret", root_open=True, root_kind=self._kind.value)
+        return CustodianStatus(4711, "memfd-secret", root_open=True, root_kind=self._kind)
 
     def generate(self, key_id: bytes, version: int, key_type: KeyType) -> SealedKey:
         """Make a blob that names its key."""

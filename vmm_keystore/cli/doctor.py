@@ -69,7 +69,7 @@ def check_root(custodian: dict[str, Any]) -> Finding:
             Level.BAD, "root of trust", "the vault is locked: no guest gets its keys", "vmm-keystore root unlock"
         )
     if custodian["root"] == "file":
-        hint = "vmm-keystore root change passphrase, or credential"
+        hint = "vmm-keystore root change passphrase, credential or tpm"
         return Finding(Level.WARN, "root of trust", "a file: a stolen disk has keys and what opens them", hint)
     return Finding(Level.OK, "root of trust", custodian["root"])
 

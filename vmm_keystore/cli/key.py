@@ -64,7 +64,7 @@ def key_import(
 
     A program of its own reads the file and encrypts the key to the custodian; this one sees ciphertext.
     """
-    from vmm_keystore.cli.key_import import wrap_key_file  # noqa: PLC0415  # subprocess, for this command only
+    from vmm_keystore.cli.secret_wrap import wrap_key_file  # noqa: PLC0415  # subprocess, for this command only
 
     offer = session.keystored.post("keys", "import", "offer")
     wrapped = wrap_key_file(offer, file, key_type=key_type, form=form, passphrase_file=passphrase_file)

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +12,7 @@ from vmm_keystore.cli.failure import UsageError
 from vmm_keystore.cli.output import show_facts, show_json
 from vmm_keystore.cli.passphrase_option import PassphraseFile
 from vmm_keystore.cli.session import Session, command
+from vmm_keystore.policy.root_kind import RootKind
 
 app = typer.Typer(
     help="The root of trust: what opens the key encryption key (KEK), under which every key is sealed.",
@@ -21,20 +21,11 @@ app = typer.Typer(
 )
 
 
-class Kind(StrEnum):
-    """Kinds of roots of trust."""
-
-    FILE = "file"
-    PASSPHRASE = "passphrase"  # noqa: S105 - what it is, not what it says
-    CREDENTIAL = "credential"
-    TPM = "tpm"
-
-
 MEANING = {
-    Kind.FILE: "the file itself: whoever has it and the store has the keys",
-    Kind.PASSPHRASE: "the file and a passphrase (Argon2id, 64 MiB)",
-    Kind.CREDENTIAL: "the file and a credential that keystored is started with",
-    Kind.TPM: "the file and this host's tpm",
+    RootKind.FILE: "the file itself: whoever has it and the store has the keys",
+    RootKind.PASSPHRASE: "the file and a passphrase (Argon2id, 64 MiB)",
+    RootKind.CREDENTIAL: "the file and a credential that keystored is started with",
+    RootKind.TPM: "the file and this host's tpm",
 }
 
 
@@ -64,7 +55,7 @@ def root_unlock(session: Session, passphrase_file: PassphraseFile = None) -> Non
 def root_change(
     session: Session,
     kind: Annotated[
-        Kind,
+        RootKind,
         typer.Argument(
             metavar="KIND",
             help="file: the KEK stands in its file. passphrase: it takes a passphrase at each start, from the terminal "
@@ -79,10 +70,10 @@ def root_change(
     Also changes a passphrase, or exchanges the KEK under the same root of trust. A backup from before is opened by the
     KEK file from before, with what opened that: make a new backup.
     """
-    if passphrase_file is not None and kind is not Kind.PASSPHRASE:
+    if passphrase_file is not None and kind is not RootKind.PASSPHRASE:
         raise UsageError(f"--passphrase-file goes with passphrase, not with {kind}")
     body: dict[str, Any] = {"kind": kind.value}
-    if kind is Kind.PASSPHRASE:
+    if kind is RootKind.PASSPHRASE:
         body["passphrase"] = _passphrase(session, passphrase_file, new=True)
     changed = session.keystored.post("root", "change", body=body)
     session.done(changed, f"{changed['resealed']} key versions sealed anew; opened by {_meaning(changed['root'])}")
@@ -91,11 +82,11 @@ def root_change(
 
 
 def _passphrase(session: Session, file: Path | None, *, new: bool) -> dict[str, str]:
-    from vmm_keystore.cli.key_import import wrap_root_passphrase  # noqa: PLC0415  # subprocess, where it is needed
+    from vmm_keystore.cli.secret_wrap import wrap_root_passphrase  # noqa: PLC0415  # subprocess, where it is needed
 
     offer = session.keystored.post("root", "offer")
     return {"offer_id": offer["offer_id"], "wrapped": wrap_root_passphrase(offer, file, new=new)}
 
 
 def _meaning(root: dict[str, Any]) -> str:
-    return MEANING[Kind(root["kind"])] if root["kind"] else "unknown: the file could not be read"
+    return MEANING[RootKind(root["kind"])] if root["kind"] else "unknown: the file could not be read"

@@ -189,7 +189,7 @@ def _custodian_info(custodian: CustodianStatus | CustodianError) -> models.Custo
         running=True,
         pid=custodian.pid,
         secret_memory=custodian.secret_memory,
-        root=custodian.root_kind,
+        root=custodian.root_kind or "",
         root_open=custodian.root_open,
         sandbox=custodian.sandbox,
     )
@@ -197,7 +197,7 @@ def _custodian_info(custodian: CustodianStatus | CustodianError) -> models.Custo
 
 def root_info(root: RootView) -> models.RootInfo:
     """The root of trust."""
-    return models.RootInfo(kind=root.kind.value if root.kind else None, open=root.is_open, file=str(root.file))
+    return models.RootInfo(kind=root.kind, open=root.is_open, file=str(root.file))
 
 
 def offer_info(offer: ImportOffer) -> models.KeyImportOffer:

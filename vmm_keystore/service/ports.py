@@ -25,6 +25,7 @@ from enum import Enum
 from typing import Protocol
 
 from vmm_keystore.policy.grant import PermittedKey
+from vmm_keystore.policy.root_kind import RootKind
 from vmm_keystore.policy.vocabulary import KeyType
 
 BUDGETS_MAX = 1024
@@ -49,18 +50,6 @@ class ImportOffer:
     public_key: bytes
 
 
-class RootKind(Enum):
-    """What opens the KEK."""
-
-    FILE = "file"
-    """The KEK file itself."""
-    PASSPHRASE = "passphrase"  # noqa: S105 - what it is, not what it says
-    CREDENTIAL = "credential"
-    """Random bytes in a file that is kept elsewhere."""
-    TPM = "tpm"
-    """Random bytes that a TPM gives back."""
-
-
 @dataclass(frozen=True, slots=True)
 class WrappedSecret:
     """A passphrase, wrapped to an offer."""
@@ -83,13 +72,13 @@ class SealedBlob:
 class CustodianStatus:
     """What the custodian says of itself; *secret_memory* is ``memfd-secret`` or ``mlock``.
 
-    *root_kind* is a word of ``RootKind``, empty while the KEK file could not be read.
+    *root_kind* is None while the KEK file could not be read.
     """
 
     pid: int
     secret_memory: str
     root_open: bool
-    root_kind: str = ""
+    root_kind: RootKind | None = None
     sandbox: str = ""
 
     @property

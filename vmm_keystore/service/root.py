@@ -14,8 +14,9 @@ from typing import Protocol
 
 from vmm_keystore._vks import lib
 from vmm_keystore.errors import InvalidRequestError, RootOfTrustError, StoreError
+from vmm_keystore.policy.root_kind import RootKind
 from vmm_keystore.service.changes import Actor, Change, Changes
-from vmm_keystore.service.ports import ImportOffer, KeyCustodian, RootKind, SealedBlob, WrappedSecret
+from vmm_keystore.service.ports import ImportOffer, KeyCustodian, SealedBlob, WrappedSecret
 from vmm_keystore.service.sealing import Sealing
 from vmm_keystore.store.audit_key import SealedAuditKey
 from vmm_keystore.store.sealed import (
@@ -74,8 +75,7 @@ class Root:
     def show(self) -> RootView:
         """Say what opens the KEK, and whether it is open."""
         status = self._custodian.status()
-        kind = RootKind(status.root_kind) if status.root_kind else None
-        return RootView(kind, status.root_open, self._file.path)
+        return RootView(status.root_kind, status.root_open, self._file.path)
 
     def offer(self) -> ImportOffer:
         """Make a one-time key to wrap a passphrase to."""

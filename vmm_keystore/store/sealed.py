@@ -25,11 +25,11 @@ def reseal_versions(
 ) -> int:
     """Put what *reseal* makes of each key version's blob in its place; says how many there were."""
     count = 0
+    update = key_versions.update().where(key_versions.c.id == sa.bindparam("row")).values(sealed=sa.bindparam("blob"))
     for rows in _batches(connection, batch):
         blobs = reseal([(row.key_id, row.version, row.key_type, row.sealed) for row in rows])
-        update = key_versions.update().where(key_versions.c.id == sa.bindparam("row"))
         changes = [{"row": row.id, "blob": blob} for row, blob in zip(rows, blobs, strict=True)]
-        connection.execute(update.values(sealed=sa.bindparam("blob")), changes)
+        connection.execute(update, changes)
         count += len(rows)
     return count
 

@@ -21,12 +21,12 @@ from vmm_keystore.errors import (
     RootOfTrustError,
     SecretRefusedError,
 )
+from vmm_keystore.policy.root_kind import RootKind
 from vmm_keystore.policy.vocabulary import KeyType
 from vmm_keystore.service.ports import (
     CustodianStatus,
     ImportOffer,
     KeyLoad,
-    RootKind,
     SealedBlob,
     SealedKey,
     WrappedSecret,
@@ -66,6 +66,7 @@ PROGRAM = "vks-custodian"
 STRETCH_TIMEOUT_S = 120.0  # Argon2id on a busy machine
 GENERATE_TIMEOUT_S = 60.0  # RSA-4096 on a busy machine
 TIMEOUT_S = 5.0
+TPM_HINT = "serve --tpm PATH says where it is"
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,20 +144,18 @@ class Custodian:
             fds = [fd, *self._secret_fds(secret)]
             connection.request(lib.VKS_CUSTODIAN_ROOT_OPEN, body, fds, timeout_s=STRETCH_TIMEOUT_S)
         except ProgramRefusedError as error:
-            if error.errno == errno.ENOKEY:
-                raise RootLockedError from None
             raise root_refusal(error.errno) from None
         finally:
             os.close(fd)
 
     def _own_secret(self, connection: Connection, fd: int) -> Secret:
         blob = tpm_blob(fd)
-        if blob and self._openers.tpm is None:
-            raise RootOfTrustError("the kek is sealed to a tpm, and there is none", "serve --tpm PATH says where it is")
-        if blob and self._openers.tpm is not None:
-            offer = import_offer(connection.request(lib.VKS_CUSTODIAN_OFFER).body)
-            return wrapped(self._openers.tpm.unseal(offer, blob))
-        return NO_SECRET if self._openers.secret_fd is None else FD_SECRET
+        if not blob:
+            return NO_SECRET if self._openers.secret_fd is None else FD_SECRET
+        if self._openers.tpm is None:
+            raise RootOfTrustError("the kek is sealed to a tpm, and there is none", TPM_HINT)
+        offer = import_offer(connection.request(lib.VKS_CUSTODIAN_OFFER).body)
+        return wrapped(self._openers.tpm.unseal(offer, blob))
 
     def _secret_fds(self, secret: Secret) -> list[int]:
         return [self._openers.secret_fd] if secret is FD_SECRET and self._openers.secret_fd is not None else []
@@ -182,7 +181,7 @@ class Custodian:
             pid=self._program.pid or 0,
             secret_memory=SECRET_MEMORY.get(body.secret_memory, "unknown"),
             root_open=body.root_open == 1,
-            root_kind=ROOT_KINDS.get(body.root_kind, ""),
+            root_kind=ROOT_KINDS.get(body.root_kind),
             sandbox=describe(body.sandbox),
         )
 
@@ -252,21 +251,19 @@ class Custodian:
         except ProgramLostError as error:
             raise CustodianError(str(error), "the daemon's log says why") from error
         except ProgramRefusedError as error:
-            if error.errno == errno.ENOKEY:
-                raise RootLockedError from error
             raise root_refusal(error.errno) from error
 
     def _new_secret(self, kind: RootKind, passphrase: WrappedSecret | None) -> tuple[Secret, bytes]:
         """What a new root of trust is opened with, and the blob for a TPM."""
-        if kind is RootKind.CREDENTIAL and self._openers.secret_fd is None:
-            hint = "serve --root-secret FILE, or LoadCredential=vmm-keystore-root:FILE in its unit"
-            raise SecretRefusedError("keystored was started without a credential", hint)
-        if kind is RootKind.TPM and self._openers.tpm is None:
-            raise SecretRefusedError("keystored was started without a tpm", "serve --tpm PATH says where it is")
-        if kind is RootKind.TPM and self._openers.tpm is not None:
+        if kind is RootKind.TPM:
+            if self._openers.tpm is None:
+                raise SecretRefusedError("keystored was started without a tpm", TPM_HINT)
             secret, blob = self._openers.tpm.seal(self.offer_import())
             return wrapped(secret), blob
         if kind is RootKind.CREDENTIAL:
+            if self._openers.secret_fd is None:
+                hint = "serve --root-secret FILE, or LoadCredential=vmm-keystore-root:FILE in its unit"
+                raise SecretRefusedError("keystored was started without a credential", hint)
             return FD_SECRET, b""
         return wrapped(passphrase) if passphrase else NO_SECRET, b""
 

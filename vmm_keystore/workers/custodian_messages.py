@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from vmm_keystore._vks import ffi, lib
-from vmm_keystore.errors import RootOfTrustError, SecretRefusedError
+from vmm_keystore.errors import RootLockedError, RootOfTrustError, SecretRefusedError
+from vmm_keystore.policy.root_kind import RootKind
 from vmm_keystore.policy.vocabulary import KeyType
-from vmm_keystore.service.ports import ImportOffer, KeyLoad, RootKind, SealedBlob, SealedKey, WrappedSecret
+from vmm_keystore.service.ports import ImportOffer, KeyLoad, SealedBlob, SealedKey, WrappedSecret
 from vmm_keystore.workers.ipc import HEAD_BYTES, REPLY, Form, Message, pack
 from vmm_keystore.workers.root_file import RESTORE_HINT
 
@@ -22,7 +23,7 @@ KINDS = {
     RootKind.CREDENTIAL: lib.VKS_ROOT_CREDENTIAL,
     RootKind.TPM: lib.VKS_ROOT_TPM,
 }
-ROOT_KINDS = {number: kind.value for kind, number in KINDS.items()}
+ROOT_KINDS = {number: kind for kind, number in KINDS.items()}
 ENTRY_BYTES = int(ffi.sizeof("struct vks_custodian_load_entry"))
 LOAD_HEAD_BYTES: int = HEAD_BYTES + ffi.sizeof("struct vks_custodian_load")
 SECRET_MEMORY = {lib.VKS_SECRET_MEMORY_MEMFD: "memfd-secret", lib.VKS_SECRET_MEMORY_MLOCK: "mlock"}
@@ -97,6 +98,8 @@ FORMS = {
 
 def root_refusal(error: int) -> RootOfTrustError | SecretRefusedError:
     """Say why the custodian did not take the KEK file or a secret for it."""
+    if error == errno.ENOKEY:
+        return RootLockedError()
     if error in {errno.EBADMSG, errno.EINVAL, errno.EIO, errno.ENODATA}:
         return RootOfTrustError("the kek is damaged", RESTORE_HINT)
     if error in SECRET_REFUSALS:
@@ -145,13 +148,13 @@ def load_batches(loads: Sequence[KeyLoad], bytes_max: int = lib.VKS_IPC_BYTES_MA
 
 def batches(items: Sequence[T], entry: Callable[[T], bytes], bytes_max: int = lib.VKS_IPC_BYTES_MAX) -> list[list[T]]:
     """Split into as many as fit one message each, by what *entry* makes of them."""
-    batches: list[list[T]] = []
+    split: list[list[T]] = []
     room_bytes = 0
     for item in items:
         size_bytes = len(entry(item))
         if size_bytes > room_bytes:
-            batches.append([])
+            split.append([])
             room_bytes = bytes_max - LOAD_HEAD_BYTES
-        batches[-1].append(item)
+        split[-1].append(item)
         room_bytes -= size_bytes
-    return batches
+    return split

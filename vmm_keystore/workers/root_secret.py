@@ -15,7 +15,7 @@ from pathlib import Path
 from vmm_keystore.errors import RootLockedError, RootOfTrustError, SecretRefusedError
 from vmm_keystore.service.ports import WrappedSecret
 from vmm_keystore.workers.custodian import Custodian
-from vmm_keystore.workers.import_program import ImportProgramError, wrap_secret
+from vmm_keystore.workers.secret_program import SecretProgramError, wrap_secret
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +76,7 @@ def ask_for_passphrase(custodian: Custodian, *, needed: bool) -> bool:
             try:
                 wrapped = wrap_secret((offer.offer_id + offer.public_key).hex(), ["--root-passphrase"])
                 custodian.unlock(WrappedSecret(offer.offer_id, wrapped))
-            except (SecretRefusedError, ImportProgramError) as error:
+            except (SecretRefusedError, SecretProgramError) as error:
                 log.error("%s", error)
             else:
                 return True

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from vmm_keystore.errors import SecretRefusedError
 from vmm_keystore.service.ports import ImportOffer, WrappedSecret
-from vmm_keystore.workers.import_program import ImportProgramError, run_program
+from vmm_keystore.workers.secret_program import SecretProgramError, run_program
 
 PROGRAM = "vks-tpm"
 DEVICE = Path("/dev/tpmrm0")
@@ -50,7 +50,7 @@ class Tpm:
                 return run_program(PROGRAM, words, stdin=stdin, pass_fds=[self._fd], timeout_s=TIMEOUT_S)
         except subprocess.TimeoutExpired:
             raise SecretRefusedError(f"the tpm did not answer within {TIMEOUT_S:.0f} s") from None
-        except ImportProgramError as error:
+        except SecretProgramError as error:
             raise SecretRefusedError(error.message, error.hint) from error
 
 

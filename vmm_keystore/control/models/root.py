@@ -1,19 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """The root of trust: GET /v1/root, POST /v1/root/offer, /v1/root/unlock and /v1/root/change."""
 
-from typing import Literal
-
 from pydantic import Base64Bytes, Field
 
 from vmm_keystore.control.models.words import Model
-
-RootKindWord = Literal["file", "passphrase", "credential", "tpm"]
+from vmm_keystore.policy.root_kind import RootKind
 
 
 class RootInfo(Model):
     """What opens the key encryption key; *kind* is null while its file could not be read."""
 
-    kind: RootKindWord | None
+    kind: RootKind | None
     open: bool
     file: str
 
@@ -28,7 +25,7 @@ class RootPassphrase(Model):
 class RootChange(Model):
     """The new root of trust; *passphrase* for that kind and no other."""
 
-    kind: RootKindWord
+    kind: RootKind
     passphrase: RootPassphrase | None = None
 
 

@@ -3,7 +3,7 @@
 
 from vmm_keystore.control import answers, models
 from vmm_keystore.control.routes.common import Caller, Service, router
-from vmm_keystore.service.ports import RootKind, WrappedSecret
+from vmm_keystore.service.ports import WrappedSecret
 
 
 @router.get("/root")
@@ -28,7 +28,7 @@ def unlock_root(body: models.RootPassphrase, service: Service, caller: Caller) -
 def change_root(body: models.RootChange, service: Service, caller: Caller) -> models.RootChanged:
     """Exchange the key encryption key and what opens it; every key is sealed anew, durably when answered."""
     secret = _secret(body.passphrase) if body.passphrase else None
-    root, resealed = service.root.change(caller, RootKind(body.kind), secret)
+    root, resealed = service.root.change(caller, body.kind, secret)
     return models.RootChanged(root=answers.root_info(root), resealed=resealed)
 
 

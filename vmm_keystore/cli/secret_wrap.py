@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vmm_keystore.cli.failure import CommandError, ExitStatus, UsageError
-from vmm_keystore.workers.import_program import ImportProgramError, wrap_secret
+from vmm_keystore.workers.secret_program import SecretProgramError, wrap_secret
 
 
 def wrap_key_file(offer: dict[str, str], file: Path, *, key_type: str, form: str, passphrase_file: Path | None) -> str:
@@ -43,6 +43,6 @@ def _passphrase(file: Path | None) -> list[str | Path]:
 def _wrap(offer: dict[str, str], arguments: Sequence[str | Path]) -> str:
     try:
         return base64.b64encode(wrap_secret(offer["offer_id"] + offer["public_key"], arguments)).decode()
-    except ImportProgramError as error:
+    except SecretProgramError as error:
         kind = UsageError if error.status == ExitStatus.USAGE else CommandError
         raise kind(error.message, error.hint) from error

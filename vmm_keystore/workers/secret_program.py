@@ -13,7 +13,7 @@ from vmm_keystore.workers.programs import program_path
 IMPORT = "vks-import"
 
 
-class ImportProgramError(Exception):
+class SecretProgramError(Exception):
     """The program ended with *status* and said why."""
 
     def __init__(self, status: int, message: str, hint: str) -> None:
@@ -31,7 +31,7 @@ def wrap_secret(offer: str, arguments: Sequence[str | Path]) -> bytes:
         arguments: what to read, as ``vks-import --help`` says.
 
     Raises:
-        ImportProgramError: it could not; the message is the program's own.
+        SecretProgramError: it could not; the message is the program's own.
     """
     return run_program(IMPORT, ["--offer", offer, *arguments])
 
@@ -47,7 +47,7 @@ def run_program(
     """Run a program to its end and give what it wrote; its input is ours unless *stdin* says otherwise.
 
     Raises:
-        ImportProgramError: it failed; the message is its own.
+        SecretProgramError: it failed; the message is its own.
         TimeoutExpired: it did not end in time, and was killed.
     """
     command = [program_path(name), *arguments]
@@ -57,4 +57,4 @@ def run_program(
     lines = [line for line in done.stderr.decode(errors="replace").splitlines() if line]
     message = next((line for line in lines if not line.startswith("hint: ")), f"it ended with {done.returncode}")
     hint = next((line.removeprefix("hint: ") for line in lines if line.startswith("hint: ")), "")
-    raise ImportProgramError(done.returncode, message.removeprefix(f"{name}: "), hint)
+    raise SecretProgramError(done.returncode, message.removeprefix(f"{name}: "), hint)

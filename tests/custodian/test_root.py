@@ -34,11 +34,16 @@ def in_file(path: Path, content: bytes) -> Secret:
     return Secret(lib.VKS_ROOT_SECRET_FD, fd=os.open(path, os.O_RDONLY | os.O_CLOEXEC))
 
 
-def generate(custodian: Custodian) -> Key:
-    error, key = custodian.generate(AES)
+def generate(custodian: Custodian, version: int = 1) -> Key:
+    error, key = custodian.generate(AES, version=version)
     assert error == 0
     assert key is not None
     return key
+
+
+def clear_kek(path: Path) -> bytes:
+    """The KEK of a file that holds it in the clear."""
+    return path.read_bytes()[19:51]
 
 
 @pytest.fixture(scope="module")
@@ -250,25 +255,15 @@ def test_everything_is_sealed_anew(custodian: Custodian, tmp_path: Path) -> None
     assert custodian.load(1, 1, [(KEY_ID, 1, AES, 1, key.sealed)]) == 0
     assert custodian.load(1, 2, [(KEY_ID, 1, AES, 2, blobs[0])]) == -errno.EBADMSG
     assert custodian.switch_root() == 0
-    assert custodian.load(1, 3, [(KEY_ID, 1, AES, 3, key.sealed), (KEY_ID, 2, AES, 3, generate_2(custodian))]) == 0
+    assert (
+        custodian.load(1, 3, [(KEY_ID, 1, AES, 3, key.sealed), (KEY_ID, 2, AES, 3, generate(custodian, 2).sealed)]) == 0
+    )
     assert custodian.load(1, 4, [(KEY_ID, 1, AES, 4, blobs[0])]) == 0
     with Custodian() as successor:
         assert successor.open_root(tmp_path / "next") == 0
         successor.add_channel(1)
         assert successor.load(1, 1, [(KEY_ID, 1, AES, 5, key.sealed)]) == -errno.EBADMSG
         assert successor.load(1, 2, [(KEY_ID, 1, AES, 6, blobs[0])]) == 0
-
-
-def clear_kek(path: Path) -> bytes:
-    """The KEK of a file that holds it in the clear."""
-    return path.read_bytes()[19:51]
-
-
-def generate_2(custodian: Custodian) -> bytes:
-    error, key = custodian.generate(AES, version=2)
-    assert error == 0
-    assert key is not None
-    return key.sealed
 
 
 def test_resealing_keeps_to_names(custodian: Custodian, tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ import signal
 import time
 from pathlib import Path
 
-import pytest
 from framework.checked_work import Run, attempts_by_request
 from framework.keystored import Keystored
 from framework.patience import wait_for
@@ -45,15 +44,6 @@ def alive(pid: int) -> bool:
     except (FileNotFoundError, ProcessLookupError):
         return False
     return stat.rpartition(")")[2].split()[0] not in {"Z", "X"}
-
-
-@pytest.fixture
-def guest_socket(vault: Keystored) -> Path:
-    """A guest with a key it may sign with."""
-    socket = vault.add_guest("g")
-    vault.api.generate("key", "ec-p256")
-    vault.api.grant("g", "key", ["sign"])
-    return socket
 
 
 def test_killed_worker_is_replaced(vault: Keystored, guest_socket: Path) -> None:

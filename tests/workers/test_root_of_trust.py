@@ -6,12 +6,11 @@ import itertools
 import os
 import secrets
 import signal
-import subprocess
+import sqlite3
 import sys
-import termios
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -76,15 +75,6 @@ def changes_on_record(vault: Keystored) -> list[dict[str, Any]]:
 
 def keks(vault: Keystored) -> list[str]:
     return sorted(path.name for path in vault.state_dir.glob("kek*"))
-
-
-@pytest.fixture
-def guest_socket(vault: Keystored) -> Path:
-    """A guest with a key it may sign with."""
-    socket = vault.add_guest("g")
-    vault.api.generate("key", "ec-p256")
-    vault.api.grant("g", "key", ["sign"])
-    return socket
 
 
 @pytest.fixture
@@ -249,13 +239,19 @@ def test_passphrase_and_keks_are_in_no_process(vault: Keystored, tmp_path: Path)
 
 
 def test_old_kek_is_overwritten(vault: Keystored) -> None:
-    """Where the file system writes in place, the bytes of the KEK before are gone from the disk, and from the log."""
+    """Where the file system writes in place, its bytes are gone from the disk, and so is what was sealed under it."""
+    vault.api.generate("key", "aes-256")
+    database = vault.state_dir / "keystore.db"
+    with closing(sqlite3.connect(database)) as connection:
+        ((sealed,),) = connection.execute("SELECT sealed FROM key_versions").fetchall()
+    files = [database, database.with_name("keystore.db-wal")]
+    assert any(sealed in file.read_bytes() for file in files)
     with (vault.state_dir / "kek").open("rb") as before:
         kek = before.read()
-        vault.api.generate("key", "aes-256")
         change(vault, "file")
         before.seek(0)
         assert before.read() == bytes(len(kek))
+    assert not any(sealed in file.read_bytes() for file in files)
 
 
 def test_new_keys_are_never_sealed_under_the_last_kek(vault: Keystored) -> None:
@@ -369,60 +365,3 @@ def test_backup_from_before_takes_the_kek_from_before(vault: Keystored, guest_so
         assert after.api.get("/audit/verify")["ok"]
     vault.start()
     assert vault.facts("root", "show")["open"] is False
-
-
-@contextmanager
-def on_a_terminal(vault: Keystored) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
-    """Start it on a terminal of its own; the process and the terminal's other end."""
-    master, slave = os.openpty()
-    command: list[str | Path] = ["setsid", "--ctty", PROGRAM, "serve", "--state-dir", vault.state_dir]
-    with subprocess.Popen([*command, "--runtime-dir", vault.runtime_dir], stdin=slave, stderr=slave) as process:
-        os.close(slave)
-        try:
-            yield process, master
-        finally:
-            process.terminate()
-            os.close(master)
-
-
-def read_until(master: int, text: bytes) -> bytes:
-    shown = b""
-    while text not in shown:
-        shown += os.read(master, 1000)
-    return shown
-
-
-def test_serve_asks_on_its_terminal(vault: Keystored, guest_socket: Path, tmp_path: Path) -> None:
-    """Three times at most; the passphrase is not shown, and a wrong one is said."""
-    change(vault, "passphrase", "--passphrase-file", passphrase_file(tmp_path))
-    vault.stop()
-    with on_a_terminal(vault) as (_process, master):
-        read_until(master, b"passphrase for the vault: ")
-        os.write(master, b"not it\r")
-        assert b"this is not the passphrase" in read_until(master, b"passphrase for the vault: ")
-        os.write(master, PASSPHRASE + b"\r")
-        assert PASSPHRASE not in read_until(master, b"keystored ready")
-        with ring_guest(guest_socket) as guest:
-            assert guest.sign("key", b"m").status == lib.VKS_STATUS_OK
-    with on_a_terminal(vault) as (process, master):
-        for _ in range(3):
-            read_until(master, b"passphrase for the vault: ")
-            os.write(master, b"not it\r")
-        assert b"hint: vmm-keystore root unlock" in read_until(master, b"root unlock")
-        assert process.wait(20) == 1
-
-
-@pytest.mark.usefixtures("guest_socket")
-def test_terminal_is_given_back_as_it_was(vault: Keystored, tmp_path: Path) -> None:
-    """Also by one that is stopped while it asks."""
-    change(vault, "passphrase", "--passphrase-file", passphrase_file(tmp_path))
-    vault.stop()
-    with on_a_terminal(vault) as (process, master):
-        echo = termios.tcgetattr(master)[3] & termios.ECHO
-        read_until(master, b"passphrase for the vault: ")
-        assert not termios.tcgetattr(master)[3] & termios.ECHO
-        process.terminate()
-        read_until(master, b"keystored stopped")
-        assert echo
-        assert termios.tcgetattr(master)[3] & termios.ECHO
-    vault.start()

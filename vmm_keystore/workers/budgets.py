@@ -71,9 +71,10 @@ class Budgets:
             return self._lease()
 
     def used(self) -> dict[int, int]:
-        """Operations that have begun, by budget."""
+        """Operations that have begun, by budget; before the first :meth:`assign` those that the last keystored left."""
         with self._lock:
-            return {budget_id: self._used(budget_id) for budget_id in self._indices if budget_id in self._wanted}
+            known = [budget_id for budget_id in self._indices if budget_id in self._wanted or not self._wanted]
+            return {budget_id: self._used(budget_id) for budget_id in known}
 
     def settle(self) -> None:
         """Give back what was leased and not used, once no worker is left."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One guest: its state memory, its workers, its front-end, and the order of changes to them.
+"""The workers of one guest, its state memory, and the order of changes to them.
 
 Changes (start, apply, replace, stop) hold one lock and may block; the vhost-user thread and the loop never take it. A
 successor touches neither ring nor guest memory before the pidfd said that its predecessor is gone: both map the same
@@ -15,9 +15,6 @@ from pathlib import Path
 from vmm_keystore._vks import lib
 from vmm_keystore.errors import AuditError, KeystoreError, WorkerError
 from vmm_keystore.service.ports import Applied, ApplyOutcome, AuditSink, GuestKeys, WorkerStatus
-from vmm_keystore.vhost_user.backend import Session
-from vmm_keystore.vhost_user.descriptors import close_received
-from vmm_keystore.vhost_user.listener import Inherited
 from vmm_keystore.workers.budgets import Budgets
 from vmm_keystore.workers.custodian import Custodian
 from vmm_keystore.workers.descriptor_store import DescriptorStore
@@ -58,81 +55,83 @@ class Surroundings:
 
 
 class GuestWorker:
-    """The workers of one guest, replaced when they die; ``SessionOwner`` for its front-end."""
+    """The workers of one guest, replaced when they die."""
 
-    def __init__(self, surroundings: Surroundings, name: str) -> None:
+    def __init__(
+        self,
+        surroundings: Surroundings,
+        name: str,
+        state_path: Path,
+        keeper: GuestKeeper,
+        session: Callable[[], WorkerSession | None],
+    ) -> None:
+        """Open its state memory, or make one; *session* gives the front-end of the moment.
+
+        Raises:
+            OSError: there is no room for state memory.
+        """
         self._around = surroundings
         self._name = name
         self._lock = threading.Lock()
-        self._state = StateMemory(surroundings.runtime_dir / f"{name}.state")
+        self._state = StateMemory(state_path)
         self._budgets = Budgets(surroundings.keys, name, self._state)
         self._refill_asked = False
         self._succession = Succession()
-        self.keeper = GuestKeeper(surroundings.store, surroundings.runtime_dir, name)
+        self._keeper = keeper
         self._has_predecessor = True
-        self._session: WorkerSession | None = None
+        self._front_end = session
         self._stopped = False
         self._retry_delay_s = RETRY_DELAY_S
         self._set_aside_count = 0
         self.problem = ""
 
     @property
+    def has_new_state(self) -> bool:
+        """Whether there was no state memory that checks."""
+        return self._state.is_new
+
+    @property
     def serving(self) -> Worker | None:
         """The worker that has its keys and snapshot, if there is one."""
         return self._succession.serving
-
-    def open_session(self, session: Session) -> WorkerSession:
-        """Take a front-end in; ``BackendFactory`` of vhost_user, on its thread."""
-        self._session = WorkerSession(self, session)
-        self._restock_soon(RESTOCK_DELAY_S)
-        return self._session
-
-    def inherit_front_end(self) -> Inherited:
-        """Give what the last keystored had of the guest's front-end, as far as it can be carried on."""
-        inherited = self.keeper.inherit_front_end()
-        if inherited.content is None or not self._state.is_new:
-            return inherited
-        # Which requests were in flight is unknown: nobody can go on with its rings.
-        log.error("guest %s: its front-end is dropped: the guest's state memory is lost", self._name)
-        self.keeper.forget()
-        for fd in inherited.fds:
-            close_received(fd)
-        return Inherited(inherited.listening_fd)
-
-    def session_closed(self, session: WorkerSession) -> None:
-        """Forget a front-end. Nobody waits for a guest without one: its standby goes."""
-        if self._session is session:
-            self._session = None
-            self._around.run_later(self._dismiss_standby)
 
     def next_base(self, queue: int, start_id: int, base: int) -> int:
         """Tell the base of a ring whose worker died."""
         return self._state.next_base(queue, start_id, base)
 
-    def start(self) -> None:
-        """Start a worker with the guest's keys.
-
-        Raises:
-            WorkerError: it could not be started; try again or :meth:`stop`.
-        """
+    def serve(self) -> None:
+        """Have a worker for the front-end that came, and a standby."""
         with self._lock:
-            self._start()
+            if self._stopped:
+                return
+            if not self._succession.serving:
+                self._start_or_retry()
+        self._restock_soon(RESTOCK_DELAY_S)
 
     def start_or_retry(self) -> None:
         """Start a worker; when that fails, go on trying."""
         with self._lock:
             self._start_or_retry()
 
-    def status(self, listening_problem: str) -> WorkerStatus:
-        """Say how its worker and front-end are; never waits."""
-        worker, session = self._succession.serving, self._session
+    def end_predecessor(self) -> None:
+        """End a worker that the last keystored left, where there is no front-end to go on with.
+
+        Raises:
+            WorkerError: it does not die.
+        """
+        with self._lock:
+            self._end_predecessor()
+
+    def status(self, front_end_pid: int | None, problem: str) -> WorkerStatus:
+        """Say how its worker is; never waits."""
+        worker = self._succession.serving
         return WorkerStatus(
             pid=worker.pid if worker else None,
             secret_memory=worker.secret_memory if worker else "",
             sandbox=worker.sandbox if worker else "",
             generation=worker.generation if worker else 0,
-            front_end_pid=session.front_end_pid if session else None,
-            problem=listening_problem or self._crash_problem() or self.problem,
+            front_end_pid=front_end_pid,
+            problem=problem or self._crash_problem() or self.problem,
             replaced_count=self._succession.replaced_count,
             set_aside_count=self._set_aside_count,
         )
@@ -157,6 +156,13 @@ class GuestWorker:
             if acknowledged[0]:
                 return Applied(self._name, ApplyOutcome.ACKNOWLEDGED, detail or self.problem)
             return Applied(self._name, ApplyOutcome.WORKER_KILLED, "it did not take the change in time")
+
+    def dismiss_standby(self) -> None:
+        """Nobody waits for a guest without a front-end."""
+        with self._lock:
+            standby = None if self._front_end() else self._succession.take_standby()
+            if standby:
+                end(standby)
 
     def operations_used(self) -> dict[int, int]:
         """Operations that have begun, by budget."""
@@ -198,7 +204,7 @@ class GuestWorker:
         with self._lock:
             for worker in self._succession.clear():
                 end(worker)
-            self.keeper.forget_worker()
+            self._keeper.forget_worker()
             self._budgets.settle()
             with self._state.drain_lock:
                 if self._stopped:
@@ -239,13 +245,13 @@ class GuestWorker:
         except WorkerError:
             end(worker)
             raise
-        self.keeper.keep_worker(worker.pid, worker.control_fd)
+        self._keeper.keep_worker(worker.pid, worker.control_fd)
         if not self._succession.install(worker):
             worker.close()
             raise WorkerError(f"guest {self._name}: a new worker ended at once")
         log.info("guest %s: worker pid %d, %d key versions", self._name, worker.pid, len(worker.held))
         self._tell_session()
-        if self._session:
+        if self._front_end():
             self._restock_soon(RESTOCK_DELAY_S)
 
     def _make(self) -> Worker:
@@ -282,7 +288,7 @@ class GuestWorker:
         if not self._has_predecessor:
             return
         try:
-            self.keeper.end_predecessor()
+            self._keeper.end_predecessor()
         except ProgramError as error:
             raise WorkerError(f"guest {self._name}: {error}") from error
         self._has_predecessor = False
@@ -298,7 +304,7 @@ class GuestWorker:
             fresh.drain_lock = self._state.drain_lock
             self._state = fresh
             self._budgets.attach(fresh)
-        session = self._session
+        session = self._front_end()
         if session:
             # Which requests were in flight is unknown now: nobody can go on with its rings.
             session.abort("the guest's state memory was damaged")
@@ -322,6 +328,8 @@ class GuestWorker:
         log.error("guest %s: worker pid %d ended after %.1f s", self._name, worker.pid, lived_s)
         if delay_s:
             log.error("guest %s: %s", self._name, self._crash_problem())
+        if not self._front_end():
+            return  # the next one gets a worker
         if self._succession.serving is None:
             self._around.loop.call_later(delay_s, self._succeed)
         self._restock_soon(max(delay_s, RESTOCK_DELAY_S))
@@ -332,7 +340,7 @@ class GuestWorker:
             return False
         standby = self._succession.standby
         if standby and not self._succession.serving:
-            self.keeper.keep_worker(standby.pid, standby.control_fd)
+            self._keeper.keep_worker(standby.pid, standby.control_fd)
         return self._succession.promote()
 
     def _succeed(self) -> None:
@@ -371,7 +379,7 @@ class GuestWorker:
     def _restock(self) -> None:
         """Have a standby for a guest with a front-end."""
         with self._lock:
-            if self._stopped or not self._session or self._succession.standby or not self._succession.serving:
+            if self._stopped or not self._front_end() or self._succession.standby or not self._succession.serving:
                 return
             try:
                 worker = self._make()
@@ -385,14 +393,8 @@ class GuestWorker:
                 worker.close()
                 self._retry_later(self._restock)
 
-    def _dismiss_standby(self) -> None:
-        with self._lock:
-            standby = None if self._session else self._succession.take_standby()
-            if standby:
-                end(standby)
-
     def _tell_session(self) -> None:
-        session = self._session
+        session = self._front_end()
         if session:
             session.worker_changed()
 

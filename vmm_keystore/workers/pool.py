@@ -15,11 +15,12 @@ from pathlib import Path
 from vmm_keystore.errors import AuditError, KeystoreError, NotFoundError, WorkerError
 from vmm_keystore.service.ports import Applied, ApplyOutcome, AuditSink, Guest, GuestKeys, WorkerStatus
 from vmm_keystore.vhost_user.errors import SocketInUseError
-from vmm_keystore.vhost_user.listener import GuestSocket
+from vmm_keystore.vhost_user.listener import GuestSocket, Inherited
 from vmm_keystore.vhost_user.server import Server
 from vmm_keystore.workers.custodian import Custodian
 from vmm_keystore.workers.descriptor_store import DescriptorStore
-from vmm_keystore.workers.guest import GuestWorker, Surroundings
+from vmm_keystore.workers.device import GuestDevice
+from vmm_keystore.workers.guest import Surroundings
 from vmm_keystore.workers.loop import Loop
 from vmm_keystore.workers.zygote import Zygote
 
@@ -56,29 +57,30 @@ class GuestPool:
         self._surroundings = Surroundings(
             loop, zygote, custodian, keys, sink, store, runtime_dir, poll_us, self._run_later
         )
-        self._guests: dict[str, GuestWorker] = {}
+        self._guests: dict[str, GuestDevice] = {}
         self._not_listening: dict[str, str] = {}
         self._stopping = threading.Event()
         self._drain_thread = threading.Thread(target=self._drain_forever, name="audit-drain", daemon=True)
 
     def start(self) -> None:
-        """Start every guest's worker, then listen, or go on where another keystored ended.
+        """Listen for every guest, and go on with each front-end that another keystored had.
 
         One guest's problem is its own.
         """
         guests = self._keys.guests()
         for guest in guests:
-            self._guests[guest.name] = GuestWorker(self._surroundings, guest.name)
+            self._guests[guest.name] = GuestDevice(self._surroundings, guest.name)
         # Each as soon as it can: a front-end may be waiting for an answer.
         list(self._replacing.map(self._start_guest, guests))
         self._surroundings.store.drop_unclaimed()
         self._drain_thread.start()
 
     def _start_guest(self, guest: Guest) -> None:
-        worker = self._guests[guest.name]
-        worker.start_or_retry()
+        device = self._guests[guest.name]
+        inherited = device.inherit_front_end()
+        device.take_over(inherited)
         try:
-            self._listen(guest, worker)
+            self._listen(guest, device, inherited)
         except WorkerError as error:
             log.error("guest %s: %s", guest.name, error)
             self._not_listening[guest.name] = str(error)
@@ -105,51 +107,52 @@ class GuestPool:
         return len(self._guests)
 
     def add_guest(self, guest: Guest) -> None:
-        """Listen on the guest's socket and start its worker."""
-        worker = GuestWorker(self._surroundings, guest.name)
+        """Listen on the guest's socket; its worker is made when a front-end comes."""
+        device = GuestDevice(self._surroundings, guest.name)
+        inherited = device.inherit_front_end()
+        device.take_over(inherited)
         try:
-            worker.start()
-            self._listen(guest, worker)
+            self._listen(guest, device, inherited)
         except KeystoreError:
-            worker.stop(remove=True)
+            device.stop(remove=True)
             raise
-        self._guests[guest.name] = worker
+        self._guests[guest.name] = device
 
     def remove_guest(self, name: str) -> None:
         """Disconnect the front-end, end the worker, remove the socket."""
         self._server.remove_guest(name)
         self._not_listening.pop(name, None)
-        worker = self._guests.pop(name, None)
-        if worker is not None:
-            worker.stop(remove=True)
+        device = self._guests.pop(name, None)
+        if device is not None:
+            device.stop(remove=True)
 
     def apply(self, guest: str) -> Applied:
         """Bring the guest's keys as committed into force."""
-        worker = self._guests.get(guest)
-        return worker.apply() if worker else Applied(guest, ApplyOutcome.NO_WORKER)
+        device = self._guests.get(guest)
+        return device.apply() if device else Applied(guest, ApplyOutcome.NO_WORKER)
 
     def worker_status(self, guest: str) -> WorkerStatus:
         """Say how the guest's worker is."""
-        worker = self._guests.get(guest)
-        if worker is None:
+        device = self._guests.get(guest)
+        if device is None:
             raise NotFoundError(f"no guest '{guest}'")
-        return worker.status(self._not_listening.get(guest, ""))
+        return device.status(self._not_listening.get(guest, ""))
 
     def operations_used(self, guest: str) -> Mapping[int, int]:
         """Operations that have begun under each budget of the guest's grants."""
-        worker = self._guests.get(guest)
-        return worker.operations_used() if worker else {}
+        device = self._guests.get(guest)
+        return device.operations_used() if device else {}
 
     def drain_audit(self) -> None:
         """Move every record committed so far to the audit sink."""
         for guest in list(self._guests.values()):
             guest.drain_audit()
 
-    def _listen(self, guest: Guest, worker: GuestWorker) -> None:
+    def _listen(self, guest: Guest, device: GuestDevice, inherited: Inherited) -> None:
         uid = -1 if guest.owner_uid is None else guest.owner_uid
         try:
             guest_socket = GuestSocket(guest.name, Path(guest.socket), uid=uid)
-            self._server.add_guest(guest_socket, worker, worker.keeper, worker.inherit_front_end())
+            self._server.add_guest(guest_socket, device, device.keeper, inherited)
         except SocketInUseError as error:
             raise WorkerError(str(error), "choose another --socket, or stop whoever uses it") from error
         except OSError as error:

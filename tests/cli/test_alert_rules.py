@@ -83,8 +83,8 @@ CASES = [
     ),
     Case(
         "KeystoreWorkerDown",
-        {f"vmm_keystore_worker_up{OF_WEB1}": "1x5 0x20"},
-        {f"vmm_keystore_worker_up{OF_WEB1}": "0x5 1x20"},
+        {f"vmm_keystore_worker_up{OF_WEB1}": "1x5 0x20", f"vmm_keystore_front_end_connected{OF_WEB1}": "1x25"},
+        {f"vmm_keystore_worker_up{OF_WEB1}": "0x25", f"vmm_keystore_front_end_connected{OF_WEB1}": "0x25"},
         "critical",
         "guest web1 has no worker",
         WEB1,

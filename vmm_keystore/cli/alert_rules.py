@@ -53,7 +53,7 @@ groups:
           description: Guests that have their keys work on; no worker can be replaced. Look at "vmm-keystore status".
 
       - alert: KeystoreWorkerDown
-        expr: vmm_keystore_worker_up == 0
+        expr: vmm_keystore_worker_up == 0 and vmm_keystore_front_end_connected == 1
         for: 1m
         labels: {severity: critical}
         annotations:

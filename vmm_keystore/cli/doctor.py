@@ -59,7 +59,11 @@ def check_keystored(session: Session) -> Iterator[Finding]:
         if status["audit"][key]:
             yield Finding(Level.BAD, "audit log", status["audit"][key], "free or extend the disk; operations wait")
     for guest in guests:
-        yield from check_process(f"guest {guest['name']}", guest["worker"])
+        worker = guest["worker"]
+        if worker["running"] or worker["connected"] or worker["problem"]:
+            yield from check_process(f"guest {guest['name']}", worker)
+        else:
+            yield Finding(Level.OK, f"guest {guest['name']}", "no worker: its virtual machine has not connected yet")
 
 
 def check_root(custodian: dict[str, Any]) -> Finding:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from framework import without_call
+from framework.awake import awaken
 from framework.keystored import PROGRAM, Keystored, environment
 
 from vmm_keystore.cli import host_checks
@@ -40,6 +41,8 @@ def without(number: int, *arguments: str | Path) -> Any:
 def test_before_a_running_keystored(vault: Keystored) -> None:
     """Everything is named, what works is ok, and nothing that works costs the exit status."""
     vault.add_guest("web1")
+    vault.add_guest("web2")
+    awaken(vault, "web1")
     outcome = vault.cli("doctor", "--json")
     found = by_name(outcome.facts)
     assert outcome.status == 0
@@ -47,6 +50,8 @@ def test_before_a_running_keystored(vault: Keystored) -> None:
     assert found["system-call filters"]["level"] == "ok"
     assert found["programs"]["level"] == "ok"
     assert found["guest web1"]["detail"].startswith("memfd-secret, ")
+    assert found["guest web2"]["detail"] == "no worker: its virtual machine has not connected yet"
+    assert found["root of trust"]["level"] == "warn"
     assert found["custodian"]["level"] == found["keystored"]["level"] == "ok"
     said = vault.cli("doctor").stdout.splitlines()
     assert len([line for line in said if not line.lstrip().startswith("hint: ")]) == len(found)
@@ -74,6 +79,7 @@ def test_worker_without_secret_memory() -> None:
     program = (sys.executable, without_call.__file__, str(MEMFD_SECRET), str(PROGRAM))
     with Keystored(program=program) as keystored:
         keystored.add_guest("web1")
+        awaken(keystored, "web1")
         found = by_name(keystored.cli("doctor", "--json").facts)
     assert found["secret memory"]["level"] == "ok"
     for name in ("custodian", "guest web1"):

@@ -71,7 +71,11 @@ class KeystoreCollector(Collector):
                 family.add_metric([guest], float(holds(worker)))
             return family
 
-        yield gauge("worker_up", "Whether the guest has a worker; the first is made for its first front-end.", lambda w: w.pid is not None)
+        yield gauge(
+            "worker_up",
+            "Whether the guest has a worker; the first is made for its first front-end.",
+            lambda w: w.pid is not None,
+        )
         text = "Whether the guest's virtual machine is connected."
         yield gauge("front_end_connected", text, lambda w: w.front_end_pid is not None)
         text = "Whether its keys are in memory that root cannot read."

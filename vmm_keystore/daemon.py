@@ -12,7 +12,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -38,6 +38,7 @@ from vmm_keystore.store.state_dir import StateDir
 from vmm_keystore.store.store import Store
 from vmm_keystore.vhost_user.acl import admit
 from vmm_keystore.vhost_user.server import Server
+from vmm_keystore.watchdog import CallSoon, Watchdog, watchdog_period_s
 from vmm_keystore.workers.custodian import PROGRAM as CUSTODIAN
 from vmm_keystore.workers.custodian import Custodian, Openers
 from vmm_keystore.workers.descriptor_store import DescriptorStore
@@ -129,7 +130,7 @@ def serve(
             who_by_role = {AdminRole[name.upper()]: who for name, who in (roles or {}).items()}
             access = parse_access(who_by_role, {0, os.geteuid()})
             check_reach(access, control_socket, state_dir)
-            start(
+            loops = start(
                 stack,
                 first,
                 state_dir,
@@ -142,7 +143,8 @@ def serve(
                 access=access,
                 openers=openers,
             )
-            wait_for_signal()
+            period_s = watchdog_period_s(os.environ)
+            wait_for_signal(Watchdog(loops, period_s) if period_s else None)
         except StopRequested as request:
             ending.leave = request.leave or systemd_store
             notify("STOPPING=1")
@@ -150,15 +152,19 @@ def serve(
     log.info("keystored stopped")
 
 
-def wait_for_signal() -> None:
+def wait_for_signal(watchdog: Watchdog | None) -> None:
     """Sleep until a signal's handler leaves; also woken when the kernel gives the signal to another thread."""
     woken, wake = socket.socketpair()
     with woken, wake:
         wake.setblocking(False)
         signal.set_wakeup_fd(wake.fileno())
+        woken.settimeout(watchdog.period_s if watchdog else None)
         try:
             while True:
-                woken.recv(1)
+                if watchdog:
+                    watchdog.beat()
+                with suppress(TimeoutError):
+                    woken.recv(1)
         finally:
             signal.set_wakeup_fd(-1)
 
@@ -199,8 +205,12 @@ def start(
     poll_us: int,
     access: Access,
     openers: Openers,
-) -> None:
-    """Start every part; *stack* takes apart what was started, as *ending* says."""
+) -> dict[str, CallSoon]:
+    """Start every part; *stack* takes apart what was started, as *ending* says.
+
+    Returns:
+        The loops that must answer as long as keystored is well, by their threads' names.
+    """
     folder = stack.enter_context(StateDir(state_dir))
     control_socket = control_socket or folder.control_socket
     store = stack.enter_context(Store(folder.database))
@@ -264,6 +274,7 @@ def start(
     warn_of_open_memory(custodian)
     log.info("keystored ready: control %s, guests %d", control_socket, pool.guest_count)
     notify("READY=1")
+    return {"control": control.call_soon, "vhost-user": server.reactor.call_soon, "workers": loop.call_soon}
 
 
 def open_root(store: Store, kek: RootFile) -> tuple[int, bool]:

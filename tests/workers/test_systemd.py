@@ -4,6 +4,7 @@
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -307,3 +308,19 @@ def test_credential_opens_the_keys(machine: SystemdMachine, user: str) -> None:
     assert service.ask("root", "show")["open"]
     head = machine.run("head", "-n", "1", STATE_DIR / "kek").stdout
     assert head == "vmm-keystore kek 2\n"
+
+
+def test_keystored_that_hangs_is_replaced(machine: SystemdMachine) -> None:
+    """Systemd hears nothing of it, ends it and starts another one; guests go on."""
+    machine.run("mkdir", "-p", f"/etc/systemd/system/{UNIT}.d")
+    drop_in = "[Service]\nWatchdogSec=2s\n"
+    machine.write(Path(f"/etc/systemd/system/{UNIT}.d/watchdog.conf"), drop_in)
+    service = start_service(machine)
+    with loaded(service) as guest:
+        main_pid = service.main_pid
+        guest.wait_for_more()
+        os.kill(main_pid, signal.SIGSTOP)
+        service.wait_for_another(main_pid)
+        guest.wait_for_more()
+        assert guest.finish() > 0
+    assert machine.facts(UNIT, "NRestarts")["NRestarts"] == "1"

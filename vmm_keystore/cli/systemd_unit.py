@@ -21,6 +21,7 @@ StartLimitIntervalSec=0
 [Service]
 Type=notify
 NotifyAccess=main
+WatchdogSec=30s
 ExecStart={command}
 Restart=on-failure
 RestartSec=300ms

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The control socket and the thread that serves it."""
 
+import asyncio
 import logging
 import os
 import socket
@@ -91,6 +92,11 @@ class ControlServer:
             self.stop()
             raise DaemonError("the control API did not start", "the log says why")
 
+    def call_soon(self, callback: Callable[[], None]) -> None:
+        """Run *callback* on the API's thread; nowhere before the start."""
+        if self._server.loop is not None:
+            self._server.loop.call_soon_threadsafe(callback)
+
     def stop(self) -> None:
         """Answer what is under way, then end; the socket is gone when this returns."""
         if self._socket is None:
@@ -112,9 +118,11 @@ class _ThreadServer(uvicorn.Server):
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.ready = threading.Event()
+        self.loop: asyncio.AbstractEventLoop | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        self.loop = asyncio.get_running_loop()
         self.ready.set()
 
 

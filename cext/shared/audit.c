@@ -83,6 +83,13 @@ int vks_audit_peek(const struct vks_audit_ring *ring, struct vks_audit_record *r
     return (int)count;
 }
 
+uint32_t vks_audit_waiting(const struct vks_audit_ring *ring)
+{
+    uint64_t count = __atomic_load_n(&ring->head, __ATOMIC_ACQUIRE) - ring->tail;
+
+    return count > VKS_AUDIT_RING_RECORDS ? VKS_AUDIT_RING_RECORDS : (uint32_t)count;
+}
+
 void vks_audit_take(struct vks_audit_ring *ring, uint32_t count)
 {
     __atomic_store_n(&ring->tail, ring->tail + count, __ATOMIC_RELEASE);

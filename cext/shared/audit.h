@@ -73,6 +73,8 @@ void vks_audit_extend(struct vks_audit_ring *ring, uint64_t covered);
 void vks_audit_close(struct vks_audit_ring *ring);
 /* keystored: copy up to *count_max* closed records from the tail without taking them; number copied, or -EPROTO. */
 int vks_audit_peek(const struct vks_audit_ring *ring, struct vks_audit_record *records, uint32_t count_max);
+/* keystored: records that wait to be taken, the open one among them; at most what the ring holds. */
+uint32_t vks_audit_waiting(const struct vks_audit_ring *ring);
 /* keystored: take *count* records that were stored durably. */
 void vks_audit_take(struct vks_audit_ring *ring, uint32_t count);
 

@@ -79,6 +79,16 @@ struct vks_audit_ring *vks_state_audit(void *state)
     return (struct vks_audit_ring *)((uint8_t *)state + AUDIT_OFFSET);
 }
 
+uint32_t vks_state_in_flight(void *state, uint32_t queue)
+{
+    const struct vks_state_slot *slot = vks_state_slots(state, queue);
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < VKS_STATE_QUEUE_SIZE_MAX; i++)
+        count += slot[i].inflight != 0;
+    return count;
+}
+
 uint32_t vks_state_next_base(void *state, uint32_t queue)
 {
     const struct vks_state_queue *table = vks_state_queue(state, queue);
@@ -88,7 +98,5 @@ uint32_t vks_state_next_base(void *state, uint32_t queue)
     /* Died between the last two writes of an answer: its mark is cleared, used_idx does not count it yet. */
     if (head < VKS_STATE_QUEUE_SIZE_MAX && !slot[head].inflight && table->last_batch_used_idx == (uint16_t)(next + 1))
         next++;
-    for (uint32_t i = 0; i < VKS_STATE_QUEUE_SIZE_MAX; i++)
-        next = (uint16_t)(next + (slot[i].inflight != 0));
-    return next;
+    return (uint16_t)(next + vks_state_in_flight(state, queue));
 }

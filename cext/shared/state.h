@@ -103,6 +103,8 @@ struct vks_state_charge *vks_state_charge(void *state);
 /* *index* below VKS_STATE_BUDGETS_MAX. */
 struct vks_state_budget *vks_state_budget(void *state, uint32_t index);
 struct vks_audit_ring *vks_state_audit(void *state);
+/* Requests of a queue that were taken and not answered yet. */
+uint32_t vks_state_in_flight(void *state, uint32_t queue);
 /* The available index at which a worker goes on when the last one is dead: what was answered plus what is in flight. */
 uint32_t vks_state_next_base(void *state, uint32_t queue);
 

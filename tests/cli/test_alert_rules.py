@@ -68,6 +68,14 @@ CASES = [
         "audit lines cannot be stored",
     ),
     Case(
+        "KeystoreAuditRingFills",
+        {f"vmm_keystore_audit_records_waiting{OF_WEB1}": "5000x20"},
+        {f"vmm_keystore_audit_records_waiting{OF_WEB1}": "4096x20"},
+        "critical",
+        "5000 audit records of guest web1 wait to be stored",
+        WEB1,
+    ),
+    Case(
         "KeystoreAuditUnsigned",
         {"vmm_keystore_audit_upkeep_problem": "1x20"},
         {"vmm_keystore_audit_upkeep_problem": "0x4 1x20"},

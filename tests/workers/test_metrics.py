@@ -50,6 +50,7 @@ def test_operations_are_counted(vault: Keystored) -> None:
     assert report["sign"]["operations"] == 7
     assert found["vmm_keystore_worker_up", "web1"] == found["vmm_keystore_worker_keys_hidden", "web1"] == 1
     assert found["vmm_keystore_front_end_connected", "web1"] == 1
+    assert found["vmm_keystore_requests_in_flight", "web1"] == found["vmm_keystore_audit_records_waiting", "web1"] == 0
     assert found["vmm_keystore_custodian_up",] == 1
     assert found["vmm_keystore_audit_problem",] == 0
 
@@ -164,5 +165,5 @@ def test_as_json(vault: Keystored) -> None:
     """The same samples."""
     vault.add_guest("web1")
     facts: list[dict[str, Any]] = vault.facts("metrics")
-    assert {"name": "vmm_keystore_worker_up", "labels": {"guest": "web1"}, "value": 1.0} in facts
+    assert {"name": "vmm_keystore_worker_up", "labels": {"guest": "web1"}, "value": 0.0} in facts
     assert {sample["name"] for sample in facts} <= {key[0] for key in figures(vault)}

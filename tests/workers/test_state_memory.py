@@ -56,6 +56,24 @@ def sequences(records: bytes) -> list[int]:
     return [struct.unpack_from("<QQ", records, at)[1] for at in range(0, len(records), RECORD_BYTES)]
 
 
+def test_occupancy(runtime_dir: Path) -> None:
+    """Requests in flight, and records that wait; whatever a worker that has fallen writes, never more than fit."""
+    path = runtime_dir / "g.state"
+    with StateMemory(path) as memory:
+        assert memory.occupancy() == (0, 0)
+        append(path, 3)
+        with mapped(path) as view:
+            for head in (0, 7, lib.VKS_STATE_QUEUE_SIZE_MAX - 1):
+                lib.vks_state_slots(view, 0)[head].inflight = 1
+        assert memory.occupancy() == (3, 3)
+        memory.take(2)
+        assert memory.occupancy() == (3, 1)
+        with mapped(path) as view:
+            lib.vks_state_slots(view, 0)[7].inflight = 0
+            lib.vks_state_audit(view).head = 0
+        assert memory.occupancy() == (2, RING_RECORDS)
+
+
 def test_file_is_private_and_whole(runtime_dir: Path) -> None:
     """Owner only, full size reserved, and what a worker's check accepts."""
     with StateMemory(runtime_dir / "g.state") as state:

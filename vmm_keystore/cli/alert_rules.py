@@ -35,6 +35,14 @@ groups:
           summary: audit lines cannot be stored
           description: Operations wait until they can. "vmm-keystore status" says the reason, often a full disk.
 
+      - alert: KeystoreAuditRingFills
+        expr: vmm_keystore_audit_records_waiting > 4096
+        for: 1m
+        labels: {severity: critical}
+        annotations:
+          summary: "{{ $value }} audit records of guest {{ $labels.guest }} wait to be stored"
+          description: Its operations wait from 8192 on. The disk is slow or full, or the guest floods.
+
       - alert: KeystoreAuditUnsigned
         expr: vmm_keystore_audit_upkeep_problem == 1
         for: 10m

@@ -70,6 +70,8 @@ def guest_show(session: Session, name: GuestName) -> None:
             "sandbox": worker["sandbox"],
             "workers replaced": worker["replaced"],
             "requests set aside": worker["set_aside"],
+            "requests in flight": worker["in_flight"],
+            "audit records waiting": worker["records_waiting"],
             "problem": worker["problem"],
         }
     )

@@ -65,7 +65,7 @@ class KeystoreCollector(Collector):
     def _guests(self) -> Iterator[Metric]:
         guests = [(view.guest.name, view.worker) for view in self._keystore.guests.list()]
 
-        def gauge(name: str, text: str, holds: Callable[[WorkerStatus], bool]) -> Metric:
+        def gauge(name: str, text: str, holds: Callable[[WorkerStatus], float]) -> Metric:
             family = GaugeMetricFamily(PREFIX + name, text, labels=["guest"])
             for guest, worker in guests:
                 family.add_metric([guest], float(holds(worker)))
@@ -82,6 +82,10 @@ class KeystoreCollector(Collector):
         yield gauge("worker_keys_hidden", text, lambda w: w.secret_memory == HIDDEN)
         text = "Whether there is something to look at in: guest show."
         yield gauge("worker_problem", text, lambda w: bool(w.problem))
+        text = "Requests taken from the ring and not answered yet."
+        yield gauge("requests_in_flight", text, lambda w: w.in_flight)
+        text = "Audit records committed and not stored yet, of 8192 at most; then requests wait."
+        yield gauge("audit_records_waiting", text, lambda w: w.records_waiting)
         replaced = CounterMetricFamily(
             PREFIX + "workers_replaced", "Workers that died and were replaced.", labels=["guest"]
         )

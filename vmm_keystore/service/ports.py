@@ -172,6 +172,10 @@ class WorkerStatus:
     """How often a worker died and another one took its place, since the daemon started."""
     set_aside_count: int = 0
     """Requests answered as an internal error because two workers died over them, since the daemon started."""
+    in_flight: int = 0
+    """Requests taken from the ring and not answered yet."""
+    records_waiting: int = 0
+    """Audit records that are committed and not stored yet; the ring takes requests while there is room for more."""
     sandbox: str = ""
     """How the worker is confined, in one line."""
 

@@ -125,6 +125,7 @@ class GuestWorker:
     def status(self, front_end_pid: int | None, problem: str) -> WorkerStatus:
         """Say how its worker is; never waits."""
         worker = self._succession.serving
+        in_flight, waiting = self._state.occupancy()
         return WorkerStatus(
             pid=worker.pid if worker else None,
             secret_memory=worker.secret_memory if worker else "",
@@ -134,6 +135,8 @@ class GuestWorker:
             problem=problem or self._crash_problem() or self.problem,
             replaced_count=self._succession.replaced_count,
             set_aside_count=self._set_aside_count,
+            in_flight=in_flight,
+            records_waiting=waiting,
         )
 
     def apply(self) -> Applied:

@@ -143,6 +143,14 @@ class StateMemory:
                 return base
             return int(lib.vks_state_next_base(self._state, queue))
 
+    def occupancy(self) -> tuple[int, int]:
+        """Requests that were taken and not answered, and audit records that wait to be stored."""
+        with self._guard:
+            if self._closed:
+                return 0, 0
+            in_flight = sum(lib.vks_state_in_flight(self._state, queue) for queue in range(lib.VKS_STATE_QUEUES_MAX))
+            return int(in_flight), int(lib.vks_audit_waiting(lib.vks_state_audit(self._state)))
+
     def budget_ids(self) -> list[int]:
         """Whose each budget is, 0: nobody's."""
         with self._guard:

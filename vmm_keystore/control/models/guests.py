@@ -26,6 +26,8 @@ class WorkerInfo(Model):
     problem: str = ""
     replaced: int = 0
     set_aside: int = 0
+    in_flight: int = 0
+    records_waiting: int = 0
     sandbox: str = ""
 
 

@@ -16,6 +16,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, Self
 
 import vmm_keystore
+from framework.patience import wait_for
 from vmm_keystore._vks import ffi, lib
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -58,7 +59,8 @@ class KillPoints:
 
     @classmethod
     def of(cls, path: Path) -> Self:
-        """Map the state memory at *path*."""
+        """Map the state memory at *path*, which is there once a front-end was."""
+        wait_for(path.exists)
         fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         try:
             return cls(fd)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from framework import without_call
+from framework.awake import awaken
 from framework.keystored import PROGRAM, Keystored
 from framework.ring_guest import ring_guest
 from security.allowed_calls import SYS
@@ -52,6 +53,7 @@ def test_what_holds_secrets_is_said(vault: tuple[Keystored, str]) -> None:
     assert path.is_socket()
     daemon.api.generate("k", "aes-256")
     daemon.api.grant("vm1", "k", ["encrypt"])
+    awaken(daemon, "vm1")
     worker = daemon.api.get("/guests/vm1")["worker"]
     custodian = daemon.api.get("/status")["custodian"]
     assert (worker["secret_memory"], custodian["secret_memory"]) == (kind, kind)

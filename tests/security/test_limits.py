@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 
 import pytest
+from framework.awake import awaken
 from framework.keystored import Keystored
-from framework.ring_guest import ring_guest
-from workers.test_deaths import processes, worker_pid
+from workers.test_deaths import processes
 
 
 def limits(pid: int) -> dict[str, tuple[str, str]]:
@@ -24,10 +24,9 @@ def pids(shared_vault: Keystored) -> dict[str, int]:
     """Every process of ours, by its name."""
     if not any(guest["name"] == "limits" for guest in shared_vault.api.get("/guests")["guests"]):
         shared_vault.add_guest("limits")
-    with ring_guest(shared_vault.folder / "limits.sock"):
-        pass
+    pid = awaken(shared_vault, "limits")
     found = processes(shared_vault.pid)
-    return {**found, "vks-worker": worker_pid(shared_vault, "limits")}
+    return {**found, "vks-worker": pid}
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from framework.awake import awaken
 from framework.keystored import PROGRAM, Keystored
 from framework.processes import status_of
 from framework.ring_guest import ring_guest
@@ -74,6 +75,7 @@ def add_guest(vault: Keystored, name: str, owner_uid: int | None = None) -> Path
 def test_keystored_has_no_right_left(vault: Keystored) -> None:
     """Another user for each process but the holder; only the spawner has capabilities, and only those to make a child another user's."""
     add_guest(vault, "vm1")
+    awaken(vault, "vm1")
     worker = vault.api.get("/guests/vm1")["worker"]
     programs = programs_of(vault.pid)
     ours = [vault.pid, worker["pid"], *programs.values()]
@@ -98,6 +100,7 @@ def test_keystored_has_no_right_left(vault: Keystored) -> None:
 def test_programs_inherit_no_descriptor(vault: Keystored) -> None:
     """Each has what it was given, whatever keystored or the spawner has open: counted, and named by kind."""
     add_guest(vault, "vm1")
+    awaken(vault, "vm1")
     programs = programs_of(vault.pid)
     stdio = ["/dev/null", "/dev/null", "pipe"]
     assert descriptors_of(programs["vks-zygote"]) == [*stdio, "socket", "anon_inode:[signalfd]"]
@@ -138,7 +141,7 @@ def test_a_worker_that_hangs_is_killed(vault: Keystored) -> None:
     add_guest(vault, "vm1")
     vault.api.generate("k", "aes-256")
     vault.api.grant("vm1", "k", ["encrypt"])
-    pid = vault.api.get("/guests/vm1")["worker"]["pid"]
+    pid = awaken(vault, "vm1")
     os.kill(pid, signal.SIGSTOP)
     [applied] = vault.api.revoke("vm1", "k")["applied"]
     assert (applied["guest"], applied["outcome"]) == ("vm1", "worker-killed")
@@ -163,9 +166,11 @@ def test_owner_of_a_guest_is_let_in(vault: Keystored) -> None:
 def test_loss_of_the_spawner_is_said(vault: Keystored) -> None:
     """Its successor has no rights: workers serve as keystored's user, which log and ``guest show`` tell."""
     add_guest(vault, "vm1")
+    awaken(vault, "vm1")
     zygote = programs_of(vault.pid)["vks-zygote"]
     os.kill(zygote, signal.SIGKILL)
     add_guest(vault, "vm2")
+    awaken(vault, "vm2")
     worker = vault.api.get("/guests/vm2")["worker"]
     assert worker["sandbox"].startswith(f"shares user {UID} with others, ")
     assert capabilities(worker["pid"])["CapPrm"] == 0
@@ -200,6 +205,7 @@ def test_started_by_a_user_it_stays_that_user() -> None:
     with daemon:
         assert daemon.api.get("/status")["runs_as"] == f"uid {OTHER_UID}, no capabilities"
         daemon.add_guest("vm1")
+        awaken(daemon, "vm1")
         assert daemon.api.get("/guests/vm1")["worker"]["sandbox"].startswith(f"shares user {OTHER_UID} with others, ")
 
 

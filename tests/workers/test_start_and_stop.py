@@ -10,7 +10,9 @@ import time
 from pathlib import Path
 
 import pytest
+from framework.awake import awaken
 from framework.keystored import PROGRAM, Keystored, environment
+from framework.patience import wait_for
 from framework.ring_guest import ring_guest
 from workers.test_deaths import alive, processes, worker_pid
 
@@ -28,7 +30,7 @@ def test_sigterm_leaves_nothing_behind(vault: Keystored) -> None:
     """Within two seconds: children ended, sockets gone, a connected front-end hung up."""
     path = vault.add_guest("g")
     with ring_guest(path) as guest:
-        children = [*processes(vault.pid).values(), worker_pid(vault, "g")]
+        children = [*processes(vault.pid).values(), wait_for(lambda: worker_pid(vault, "g"))]
         started = time.monotonic()
         vault.stop()
         assert time.monotonic() - started < 2
@@ -90,9 +92,9 @@ def test_another_kek_is_refused_key_by_key(vault: Keystored) -> None:
         other.stop()
         (vault.state_dir / "kek").write_bytes((other.state_dir / "kek").read_bytes())
     vault.start()
-    assert vault.api.get("/guests/g")["worker"]["problem"]
     with ring_guest(vault.folder / "g.sock") as guest:
         assert guest.list_keys() == []
+        assert vault.api.get("/guests/g")["worker"]["problem"]
 
 
 def test_kek_is_private_and_never_in_the_daemon(vault: Keystored) -> None:
@@ -139,7 +141,7 @@ def test_service_manager_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_state_of_a_guest_that_was_removed_is_gone(vault: Keystored) -> None:
     """Nothing of it is left on tmpfs, nor its worker."""
     vault.add_guest("g")
-    pid = worker_pid(vault, "g")
+    pid = awaken(vault, "g")
     state = vault.runtime_dir / "g.state"
     assert state.exists()
     vault.api.delete("/guests/g")

@@ -9,6 +9,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -88,11 +89,12 @@ def test_guests_go_on(vault: Keystored, guest_socket: Path, end: str, profile: A
 def test_time_to_take_everything_back(vault: Keystored, guest_socket: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """From the start of the next process to its readiness, by which every guest has its worker; figures, no verdict."""
     lines = []
-    with loaded(guest_socket) as (_guest, load):
+    with loaded(guest_socket) as (_guest, load), ExitStack() as others:
         for more in (0, 20, 80):
             for number in range(more):
-                vault.add_guest(f"other{more}-{number}")
+                path = vault.add_guest(f"other{more}-{number}")
                 vault.api.grant(f"other{more}-{number}", "ed", ["sign"])
+                others.enter_context(ring_guest(path)).sign("ed", MESSAGE)
             took_s = []
             for _ in range(3):
                 vault.kill()
@@ -275,7 +277,8 @@ def test_pid_of_another_process_is_left_alone(vault: Keystored, guest_socket: Pa
     vault.kill_all()
     (vault.runtime_dir / "g.worker").write_text(f"{os.getpid()} 1\n")
     vault.start()  # or it kills this very process
-    assert vault.api.get("/guests/g")["worker"]["running"]
+    with ring_guest(guest_socket) as guest:
+        assert guest.sign("ed", MESSAGE).status == lib.VKS_STATUS_OK
 
 
 @pytest.mark.parametrize("damage", [b"", b"nonsense", b"x\n{}", b"\xff\xfe\n[]"])

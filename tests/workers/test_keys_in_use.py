@@ -103,6 +103,7 @@ def test_revoked_key_is_gone_at_once(shared_vault: Keystored, guest_name: str, g
     """After the answer the key looks like one that never was; granted again it works again."""
     label = f"{guest_name}-key"
     shared_vault.api.generate(label, "ec-p256")
+    assert guest.list_keys() == []
     for _ in range(3):
         applied = shared_vault.api.grant(guest_name, label, ["sign"])["applied"]
         assert [one["outcome"] for one in applied] == ["acknowledged"]

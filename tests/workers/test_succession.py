@@ -5,7 +5,10 @@ import threading
 from types import SimpleNamespace
 from typing import cast
 
-from vmm_keystore.workers.succession import Role, Succession
+import pytest
+
+from vmm_keystore.workers import succession as module
+from vmm_keystore.workers.succession import DELAY_S, QUICK_DEATHS_FREE, Role, Succession
 from vmm_keystore.workers.worker import Worker
 
 PATIENCE_S = 5.0
@@ -50,3 +53,22 @@ def test_only_the_serving_one_is_settled() -> None:
     assert succession.ended(standby, lambda: settled.append("standby"))[0] is Role.STANDBY
     assert succession.ended(stranger, lambda: settled.append("stranger"))[0] is Role.NONE
     assert settled == []
+
+
+def test_wait_of_a_crash_loop_is_everybodys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is counted from the death: a front-end that comes back in between neither shortens nor prolongs it."""
+    now_s = 100.0
+    monkeypatch.setattr(module.time, "monotonic", lambda: now_s)
+    succession = Succession()
+    for _ in range(QUICK_DEATHS_FREE + 1):
+        assert succession.wait_s == 0
+        worker = living()
+        assert succession.install(worker)
+        worker.ended.set()
+        _role, lived_s = succession.ended(worker, lambda: None)
+        succession.backoff.note_death(lived_s)
+    assert succession.wait_s == pytest.approx(DELAY_S)
+    now_s += DELAY_S / 4
+    assert succession.wait_s == pytest.approx(DELAY_S * 3 / 4)
+    now_s += DELAY_S
+    assert succession.wait_s == 0

@@ -104,6 +104,10 @@ class GuestWorker:
         with self._lock:
             if self._stopped:
                 return
+            wait_s = self._succession.wait_s
+            if wait_s and not self._succession.serving:
+                self._around.loop.call_later(wait_s, self._succeed)
+                return
             if not self._succession.serving:
                 self._start_or_retry()
         self._restock_soon(RESTOCK_DELAY_S)
@@ -355,7 +359,7 @@ class GuestWorker:
 
     def _replace(self) -> None:
         with self._lock:
-            if self._stopped:
+            if self._stopped or not self._front_end():
                 return
             if self._promote():
                 self._tell_session()

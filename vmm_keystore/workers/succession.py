@@ -52,6 +52,7 @@ class Succession:
         self._serving: Worker | None = None
         self._standby: Worker | None = None
         self._serving_since_s = 0.0
+        self._ended_s = 0.0
         self.backoff = Backoff()
         self.replaced_count = 0
 
@@ -72,6 +73,11 @@ class Succession:
         if self.backoff.delay_s == 0:
             return False
         return self.serving is None or time.monotonic() - self._serving_since_s < QUICK_DEATH_S
+
+    @property
+    def wait_s(self) -> float:
+        """How long the next worker has to wait yet, whoever asks for it: a front-end that comes anew changes nothing."""
+        return max(0.0, self._ended_s + self.backoff.delay_s - time.monotonic()) if self.backoff.delay_s else 0.0
 
     def members(self) -> list[Worker]:
         """Give all, the serving one first."""
@@ -123,7 +129,8 @@ class Succession:
             if worker is self._serving:
                 settle()
                 self._serving = None
-                return Role.SERVING, time.monotonic() - self._serving_since_s
+                self._ended_s = time.monotonic()
+                return Role.SERVING, self._ended_s - self._serving_since_s
             return Role.NONE, 0.0
 
     def clear(self) -> list[Worker]:

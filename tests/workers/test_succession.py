@@ -7,7 +7,6 @@ from typing import cast
 
 import pytest
 
-from vmm_keystore.workers import succession as module
 from vmm_keystore.workers.succession import DELAY_S, QUICK_DEATHS_FREE, Role, Succession
 from vmm_keystore.workers.worker import Worker
 
@@ -58,7 +57,7 @@ def test_only_the_serving_one_is_settled() -> None:
 def test_wait_of_a_crash_loop_is_everybodys(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is counted from the death: a front-end that comes back in between neither shortens nor prolongs it."""
     now_s = 100.0
-    monkeypatch.setattr(module.time, "monotonic", lambda: now_s)
+    monkeypatch.setattr("vmm_keystore.workers.succession.time.monotonic", lambda: now_s)
     succession = Succession()
     for _ in range(QUICK_DEATHS_FREE + 1):
         assert succession.wait_s == 0

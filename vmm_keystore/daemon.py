@@ -32,7 +32,7 @@ from vmm_keystore.service.audit_key import AuditKey
 from vmm_keystore.service.guest_keys import KeyLabels, StoreGuestKeys
 from vmm_keystore.service.keystore import Keystore
 from vmm_keystore.store.audit_key import find_audit_key, find_retired_audit_key
-from vmm_keystore.store.keys import list_keys
+from vmm_keystore.store.keys import has_keys
 from vmm_keystore.store.sealed import root_file_name
 from vmm_keystore.store.state_dir import StateDir
 from vmm_keystore.store.store import Store
@@ -281,7 +281,7 @@ def open_root(store: Store, kek: RootFile) -> tuple[int, bool]:
     """Open the KEK file that everything is sealed under; one is made only where nothing was sealed with any."""
     with store.read() as connection:
         sealed = find_audit_key(connection) or find_retired_audit_key(connection)
-        may_create = not list_keys(connection) and sealed is None
+        may_create = not has_keys(connection) and sealed is None
         name = root_file_name(connection)
     if name:
         kek.finish(name)

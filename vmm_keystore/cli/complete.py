@@ -9,6 +9,7 @@ from vmm_keystore.cli.session import Place
 from vmm_keystore.errors import KeystoreError
 from vmm_keystore.policy.vocabulary import KeyType
 
+PROPOSALS_MAX = 200
 KEY_TYPES = tuple(key_type.text for key_type in KeyType)
 
 
@@ -36,14 +37,14 @@ def complete_holder(incomplete: str) -> list[str]:
 
 def complete_key(incomplete: str) -> list[str]:
     """Propose labels of keys."""
-    return _proposals("keys", "label", incomplete)
+    return _proposals("keys", "label", incomplete, label=f"{incomplete}*", limit=PROPOSALS_MAX)
 
 
-def _proposals(collection: str, field: str, incomplete: str) -> list[str]:
+def _proposals(collection: str, field: str, incomplete: str, **query: object) -> list[str]:
     from vmm_keystore.cli.client import ControlClient  # noqa: PLC0415  # only when the shell asks
 
     try:
-        found = ControlClient(Place().resolve_control_socket(os.environ)).get(collection)[collection]
+        found = ControlClient(Place().resolve_control_socket(os.environ)).get(collection, **query)[collection]
         return [entry[field] for entry in found if entry[field].startswith(incomplete)]
     except (KeystoreError, KeyError, TypeError):
         return []

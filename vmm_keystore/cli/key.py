@@ -6,7 +6,7 @@ from __future__ import annotations
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -19,6 +19,8 @@ from vmm_keystore.cli.time_option import as_seconds
 
 app = typer.Typer(help="Keys and their life cycle.", no_args_is_help=True, rich_markup_mode=None)
 
+PAGE = 1000
+NO_KEY = "no key yet: vmm-keystore key generate"
 NewLabel = Annotated[str, typer.Argument(metavar="LABEL", help="Letters, digits, '.', '_' and '-', at most 63.")]
 Label = Annotated[str, typer.Argument(metavar="LABEL", help="Label of the key.", autocompletion=complete_key)]
 Version = Annotated[
@@ -77,14 +79,42 @@ def key_import(
 
 
 @command(app, "list")
-def key_list(session: Session) -> None:
-    """List the keys."""
-    keys = session.keystored.get("keys")["keys"]
+def key_list(
+    session: Session,
+    pattern: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="PATTERN", help="Only labels like this: * is any letters, ? one.", autocompletion=complete_key
+        ),
+    ] = None,
+    key_type: Annotated[
+        str | None, typer.Option("--type", metavar="TYPE", help="Only this type.", autocompletion=complete_key_type)
+    ] = None,
+    state: Annotated[
+        str | None, typer.Option("--state", metavar="STATE", help="Only those whose current version has this state.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option("--limit", metavar="N", min=1, help="At most so many.")] = None,
+) -> None:
+    """List the keys, by label."""
+    keys: list[dict[str, Any]] = []
+    while limit is None or len(keys) < limit:
+        page = PAGE if limit is None else min(PAGE, limit - len(keys))
+        after = keys[-1]["label"] if keys else None
+        found = session.keystored.get("keys", label=pattern, type=key_type, state=state, after=after, limit=page)[
+            "keys"
+        ]
+        keys += found
+        if len(found) < page:
+            break
     if session.as_json:
         show_json(keys)
         return
     rows = [[key["label"], key["type"], key["state"], key["current_version"], key["guests"]] for key in keys]
-    show_table(["label", "type", "state", "version", "guests"], rows, empty="no key yet: vmm-keystore key generate")
+    show_table(
+        ["label", "type", "state", "version", "guests"],
+        rows,
+        empty="no such key" if pattern or key_type or state else NO_KEY,
+    )
 
 
 @command(app, "show")

@@ -29,7 +29,7 @@ from vmm_keystore.store.grants import (
     list_grants,
 )
 from vmm_keystore.store.guests import delete_guest, guest_rows, insert_guest, list_guests
-from vmm_keystore.store.keys import get_key, insert_first_version, list_keys
+from vmm_keystore.store.keys import get_key, insert_first_version, key_types
 from vmm_keystore.store.roles import (
     delete_role,
     get_role,
@@ -156,7 +156,7 @@ def read_state(connection: sa.Connection) -> State:
             for row in list_guests(connection)
         },
         roles=frozenset(role.name for role in roles),
-        keys={key.label: key.key_type for key in list_keys(connection)},
+        keys=key_types(connection),
         grants={(row.holder, row.key): row.permission for row in list_grants(connection)},
     )
 

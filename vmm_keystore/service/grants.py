@@ -20,6 +20,7 @@ from vmm_keystore.store.budgets import BoundedUse, count_budgets, list_bounded
 from vmm_keystore.store.grants import (
     GrantRow,
     Holder,
+    count_grants,
     delete_grant,
     find_grant,
     get_holder,
@@ -199,6 +200,11 @@ class Grants:
                 rows = list_held(connection, guest, key)
         used = self._used({row.guest for row in rows if row.guest and row.budget_id})
         return tuple(with_use(row, used.get(row.guest or "", {})) for row in rows)
+
+    def count(self) -> int:
+        """How many grants there are."""
+        with self._store.read() as connection:
+            return count_grants(connection)
 
     def ending(self) -> tuple[GrantRow, ...]:
         """Grants that have an end, without what is used of them by now."""

@@ -17,11 +17,14 @@ from vmm_keystore.service.guest_keys import KeyLabels
 from vmm_keystore.service.ports import Applied, ImportOffer, KeyCustodian, SealedKey
 from vmm_keystore.service.sealing import Sealing
 from vmm_keystore.store.keys import (
+    KeyFilter,
     KeyRow,
+    count_keys,
     find_key,
     get_key,
     insert_first_version,
     insert_version,
+    key_types,
     list_keys,
     public_der,
     set_state,
@@ -160,10 +163,20 @@ class Keys:
         with self._store.read() as connection:
             return get_key(connection, label)
 
-    def list(self) -> tuple[KeyRow, ...]:
-        """Every key, by label."""
+    def list(self, only: KeyFilter = KeyFilter()) -> tuple[KeyRow, ...]:  # noqa: B008 - frozen
+        """Every key that *only* names, by label."""
         with self._store.read() as connection:
-            return list_keys(connection)
+            return list_keys(connection, only)
+
+    def types(self) -> dict[str, KeyType]:
+        """Types of all keys by label."""
+        with self._store.read() as connection:
+            return key_types(connection)
+
+    def count(self) -> int:
+        """How many keys there are, destroyed ones too."""
+        with self._store.read() as connection:
+            return count_keys(connection)
 
     def public_pem(self, label: str, version: int | None) -> str:
         """Return the SubjectPublicKeyInfo of a version, the current one by default, as PEM (RFC 7468).

@@ -124,8 +124,8 @@ class Keystore:
             store_schema=self._store.schema,
             guests=len(guests),
             guests_connected=sum(view.worker.front_end_pid is not None for view in guests),
-            keys=len(self.keys.list()),
-            grants=len(self.grants.list()),
+            keys=self.keys.count(),
+            grants=self.grants.count(),
             audit=self.audit.status(),
             custodian=custodian,
         )

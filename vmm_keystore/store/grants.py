@@ -109,6 +109,11 @@ def change_grant(connection: sa.Connection, holder: Holder, grant: GrantRow, per
         connection.execute(budgets.delete().where(budgets.c.grant == grant.row_id))
 
 
+def count_grants(connection: sa.Connection) -> int:
+    """How many grants there are, to guests and to roles."""
+    return int(connection.execute(sa.select(sa.func.count()).select_from(grants)).scalar_one())
+
+
 def list_grants(
     connection: sa.Connection, key: str | None = None, *, only_ending: bool = False
 ) -> tuple[GrantRow, ...]:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Keys and their versions in the store. Material comes and goes sealed."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -8,10 +9,12 @@ import sqlalchemy as sa
 
 from vmm_keystore.errors import NonceLeasesUsedUpError, NotFoundError
 from vmm_keystore.policy.vocabulary import KeyState, KeyType
-from vmm_keystore.store.holdings import holdings
+from vmm_keystore.store.holdings import holdings, parts
 from vmm_keystore.store.tables import grants, guests, key_versions, keys
 
 FIRST_LEASE = 1
+LABEL_END = "\x7f"
+"""Behind every letter of a label."""
 LEASE_MAX = 2**32 - 1
 
 
@@ -115,9 +118,65 @@ def insert_first_version(
     insert_version(connection, row, 1, state=state, sealed=sealed, public_der=public_der, now_s=now_s)
 
 
-def list_keys(connection: sa.Connection) -> tuple[KeyRow, ...]:
-    """Every key, by label."""
-    return _load(connection, sa.true())
+@dataclass(frozen=True, slots=True)
+class KeyFilter:
+    """Which keys: those that fulfil all of it.
+
+    *pattern* is a label in which ``*`` stands for any letters and ``?`` for one; *state* that of the current version;
+    *after* a label; *limit* how many at most, by label.
+    """
+
+    pattern: str = ""
+    key_type: KeyType | None = None
+    state: KeyState | None = None
+    after: str = ""
+    limit: int | None = None
+
+
+def list_keys(connection: sa.Connection, only: KeyFilter = KeyFilter()) -> tuple[KeyRow, ...]:
+    """Every key that *only* names, by label."""
+    if only == KeyFilter():
+        return _load(connection, sa.true())
+    found = _filtered(only)
+    if only.limit is None:
+        return _load(connection, keys.c.id.in_(found))
+    rows = connection.execute(found.order_by(keys.c.label).limit(only.limit)).scalars().all()
+    return tuple(key for part in parts(rows) for key in _load(connection, keys.c.id.in_(part)))
+
+
+def has_keys(connection: sa.Connection) -> bool:
+    """Whether there is any key."""
+    return connection.execute(sa.select(keys.c.id).limit(1)).first() is not None
+
+
+def count_keys(connection: sa.Connection) -> int:
+    """How many keys there are, destroyed ones too."""
+    return int(connection.execute(sa.select(sa.func.count()).select_from(keys)).scalar_one())
+
+
+def key_types(connection: sa.Connection) -> dict[str, KeyType]:
+    """Types of all keys by label."""
+    return {row.label: row.key_type for row in connection.execute(sa.select(keys.c.label, keys.c.key_type))}
+
+
+def _filtered(only: KeyFilter) -> sa.Select[tuple[int]]:
+    """Rows of the keys, in no order."""
+    query = sa.select(keys.c.id)
+    if only.pattern:
+        # What is before the first wild card is found by the index.
+        start = re.split(r"[*?]", only.pattern, maxsplit=1)[0]
+        query = query.where(keys.c.label >= start, keys.c.label < start + LABEL_END)
+        if start != only.pattern.rstrip("*") or not only.pattern.endswith("*"):
+            # Labels have no letter that means anything to GLOB; PostgreSQL will have SIMILAR TO here.
+            query = query.where(keys.c.label.op("GLOB")(only.pattern))
+    if only.key_type is not None:
+        query = query.where(keys.c.key_type == only.key_type)
+    if only.state is not None:
+        current = sa.and_(key_versions.c.key == keys.c.id, key_versions.c.version == keys.c.current_version)
+        query = query.join(key_versions, current).where(key_versions.c.state == only.state)
+    if only.after:
+        query = query.where(keys.c.label > only.after)
+    return query
 
 
 def find_key(connection: sa.Connection, label: str) -> KeyRow | None:
@@ -140,8 +199,9 @@ def get_key(connection: sa.Connection, label: str) -> KeyRow:
 
 def key_labels(connection: sa.Connection) -> dict[bytes, str]:
     """Labels of all keys by key id."""
-    rows = connection.execute(sa.select(keys.c.key_id, keys.c.label))
-    return {row.key_id: row.label for row in rows}
+    # As the driver gives them: there may be a million.
+    cursor = connection.exec_driver_sql("SELECT key_id, label FROM keys").cursor
+    return dict(cursor.fetchall()) if cursor is not None else {}
 
 
 def public_der(connection: sa.Connection, key: KeyRow, version: int) -> bytes:
@@ -185,8 +245,9 @@ def set_rotation(connection: sa.Connection, key: KeyRow, every_s: int | None) ->
 
 def list_planned_keys(connection: sa.Connection) -> tuple[KeyRow, ...]:
     """Keys for which anything is planned, by label."""
-    planned = sa.select(key_versions.c.key).where(key_versions.c.destroy_at_s.is_not(None))
-    return _load(connection, sa.or_(keys.c.rotate_every_s.is_not(None), keys.c.id.in_(planned)))
+    # A range is what an index is used for; NULL is in none.
+    planned = sa.select(key_versions.c.key).where(key_versions.c.destroy_at_s >= 0)
+    return _load(connection, sa.or_(keys.c.rotate_every_s >= 0, keys.c.id.in_(planned)))
 
 
 def take_nonce_lease(connection: sa.Connection, version_row: int) -> int:

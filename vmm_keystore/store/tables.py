@@ -81,7 +81,7 @@ keys = Table(
     Column("current_version", BigInteger, nullable=False),
     Column("created_s", BigInteger, nullable=False),
     Column("min_process_version", BigInteger, nullable=False),
-    Column("rotate_every_s", BigInteger),  # NULL: by hand only
+    Column("rotate_every_s", BigInteger, index=True),  # NULL: by hand only
 )
 
 key_versions = Table(
@@ -96,7 +96,7 @@ key_versions = Table(
     Column("next_lease", BigInteger, nullable=False),
     Column("created_s", BigInteger, nullable=False),
     Column("state_changed_s", BigInteger, nullable=False),
-    Column("destroy_at_s", BigInteger),  # NULL unless its destruction is planned
+    Column("destroy_at_s", BigInteger, index=True),  # NULL unless its destruction is planned
     UniqueConstraint("key", "version"),
 )
 

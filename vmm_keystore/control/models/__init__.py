@@ -26,6 +26,7 @@ from vmm_keystore.control.models.keys import (
     KeyList,
     KeyMinVersion,
     KeyMove,
+    KeyQuery,
     KeyRotation,
     KeyVersionInfo,
 )
@@ -80,6 +81,7 @@ __all__ = [
     "KeyList",
     "KeyMinVersion",
     "KeyMove",
+    "KeyQuery",
     "KeyRotation",
     "KeyStateWord",
     "KeyTypeWord",

@@ -89,7 +89,17 @@ class KeyChanged(KeyInfo):
     applied: list[AppliedTo]
 
 
+class KeyQuery(Model):
+    """Which keys to list; *label* may have ``*`` for any letters and ``?`` for one."""
+
+    label: Annotated[str, Field(pattern=r"^[a-zA-Z0-9._*?-]{1,63}$")] | None = None
+    type: KeyTypeWord | None = None
+    state: KeyStateWord | None = None
+    after: Name | None = None
+    limit: Annotated[int, Field(ge=1, le=10000)] | None = None
+
+
 class KeyList(Model):
-    """Every key, by label."""
+    """Keys, by label."""
 
     keys: list[KeyInfo]

@@ -49,8 +49,7 @@ def backup(service: Service, caller: Caller) -> StreamingResponse:
 @router.post("/apply")
 def apply(body: ApplyRequest, service: Service, caller: Caller) -> ApplyAnswer:
     """Bring guests, roles, keys and grants to what a file says, all of it or nothing; in force when answered."""
-    present_keys = {key.label: key.key_type for key in service.keys.list()}
-    wanted = wanted_state(body.declaration, present_keys)
+    wanted = wanted_state(body.declaration, service.keys.types())
     steps, applied = service.declarations.apply(caller, wanted, prune=body.prune, dry_run=body.dry_run)
     return ApplyAnswer(
         dry_run=body.dry_run,

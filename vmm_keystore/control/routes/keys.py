@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Routes of keys."""
 
+from typing import Annotated
+
+from fastapi import Query
 from fastapi.responses import PlainTextResponse
 
 from vmm_keystore.control import answers, models
 from vmm_keystore.control.routes.common import Caller, Service, Version, router
 from vmm_keystore.policy.vocabulary import KeyState
+from vmm_keystore.store.keys import KeyFilter
 
 
 @router.post("/keys", status_code=201)
@@ -15,9 +19,10 @@ def generate_key(body: models.KeyGenerate, service: Service, caller: Caller) -> 
 
 
 @router.get("/keys")
-def list_keys(service: Service) -> models.KeyList:
-    """Every key, by label."""
-    return models.KeyList(keys=[answers.key_info(key) for key in service.keys.list()])
+def list_keys(service: Service, only: Annotated[models.KeyQuery, Query()]) -> models.KeyList:
+    """Every key that the query names, by label; with *limit* go on *after* the last one of the answer."""
+    found = KeyFilter(only.label or "", only.type, only.state, only.after or "", only.limit)
+    return models.KeyList(keys=[answers.key_info(key) for key in service.keys.list(found)])
 
 
 @router.post("/keys/import/offer", status_code=201)

@@ -58,8 +58,8 @@ def test_what_a_person_reads(keys: Keystored) -> None:
     ]
     assert len(keys.cli("key", "list", "nothing*").stdout.splitlines()) == 1
     for arguments, said in (
-        (("--state", "asleep"), "state: no such key state"),
-        (("--type", "rot13"), "type: no such key type"),
+        (("--state", "asleep"), "unknown key state 'asleep'"),
+        (("--type", "rot13"), "unknown key type 'rot13'"),
         (("a/b",), "label: string should match pattern"),
     ):
         outcome = keys.cli("key", "list", *arguments, ok=False)

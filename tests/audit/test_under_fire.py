@@ -128,7 +128,6 @@ def test_sigkill_under_load(vault: Keystored, socket: Path, victim: str) -> None
             seen |= answered
         if victim != "worker":
             vault.start()
-        worker_pid(vault)
     check_log(vault)
     assert len(seen) > 10 * ROUNDS
     assert seen <= recorded_requests(vault), "a result without a record"

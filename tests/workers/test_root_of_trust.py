@@ -128,15 +128,15 @@ def test_locked_vault_waits_for_its_passphrase(vault: Keystored, guest_socket: P
     assert "\nstate:     locked\n\nnext: vmm-keystore root unlock\n" in vault.cli("root", "show").stdout
     doctor = {finding["name"]: finding for finding in vault.cli("doctor", "--json", ok=False).facts}
     assert doctor["root of trust"]["level"] == "bad"
-    assert "vault is locked" in vault.api.get("/guests/g")["worker"]["problem"]
-    wrong = passphrase_file(tmp_path / "..", PASSPHRASE[::-1])
-    assert vault.cli("root", "unlock", "--passphrase-file", wrong, ok=False).stderr.splitlines() == NOT_IT
-    secret = passphrase_file(tmp_path)
-    assert vault.cli("root", "unlock", "--passphrase-file", secret).stdout == "the vault is open\n"
-    again = vault.cli("root", "unlock", "--passphrase-file", secret, ok=False).stderr
-    assert again == "vmm-keystore: the vault is not locked\n"
-    wait_for(lambda: worker_pid(vault, "g"))
     with ring_guest(guest_socket) as guest:
+        problem = wait_for(lambda: vault.api.get("/guests/g")["worker"]["problem"])
+        assert "vault is locked" in problem
+        wrong = passphrase_file(tmp_path / "..", PASSPHRASE[::-1])
+        assert vault.cli("root", "unlock", "--passphrase-file", wrong, ok=False).stderr.splitlines() == NOT_IT
+        secret = passphrase_file(tmp_path)
+        assert vault.cli("root", "unlock", "--passphrase-file", secret).stdout == "the vault is open\n"
+        again = vault.cli("root", "unlock", "--passphrase-file", secret, ok=False).stderr
+        assert again == "vmm-keystore: the vault is not locked\n"
         assert guest.sign("key", b"m").status == lib.VKS_STATUS_OK
     vault.api.generate("b", "aes-256")
 

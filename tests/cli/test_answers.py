@@ -32,7 +32,7 @@ def test_an_empty_hint_is_no_line(cli: Cli, fake: ControlFake) -> None:
     ],
 )
 def test_answers_that_are_none(cli: Cli, fake: ControlFake, answer: Answer, status: int, message: str) -> None:
-    fake.answers["GET /v1/keys"] = answer
+    fake.answers["GET /v1/keys?limit=1000"] = answer
     outcome = cli("key", "list")
     assert outcome.status == status
     assert outcome.stderr.splitlines()[0] == f"vmm-keystore: {message}"
@@ -56,7 +56,7 @@ def test_no_keystored_is_exit_status_3(cli: Cli, tmp_path: Path, name: str, mess
 
 
 def test_the_socket_may_be_named_before_and_behind_the_command(cli: Cli, fake: ControlFake) -> None:
-    fake.answer("GET /v1/keys", {"keys": []})
+    fake.answer("GET /v1/keys?limit=1000", {"keys": []})
     folder = fake.socket.parent
     for arguments in (
         ["--control-socket", fake.socket, "key", "list"],
@@ -79,7 +79,7 @@ def test_a_list_is_aligned_text_on_a_pipe_and_whole_in_json(cli: Cli, fake: Cont
         {"label": "tls", "type": "ec-p256", "state": "active", "current_version": 2, "guests": ["web", "db"]},
         {"label": "backup-2026", "type": "aes-256", "state": "suspended", "current_version": 1, "guests": []},
     ]
-    fake.answer("GET /v1/keys", {"keys": keys})
+    fake.answer("GET /v1/keys?limit=1000", {"keys": keys})
     assert cli("key", "list").stdout.splitlines() == [
         "LABEL        TYPE     STATE      VERSION  GUESTS",
         "tls          ec-p256  active     2        web,db",

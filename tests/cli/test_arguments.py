@@ -79,7 +79,7 @@ def test_completion_scripts_name_the_program(cli: Cli, shell: str) -> None:
     ],
 )
 def test_bash_gets_commands_types_and_labels(fake: ControlFake, words: list[str], proposed: set[str]) -> None:
-    fake.answer("GET /v1/keys", {"keys": [{"label": "signing"}, {"label": "backup"}]})
+    fake.answer("GET /v1/keys?label=si%2A&limit=200", {"keys": [{"label": "signing"}, {"label": "backup"}]})
     environment = os.environ | {
         "_VMM_KEYSTORE_COMPLETE": "complete_bash",
         "COMP_WORDS": " ".join(["vmm-keystore", *words]),

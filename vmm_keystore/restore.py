@@ -30,7 +30,8 @@ from vmm_keystore.store.audit_key import retire_audit_key
 from vmm_keystore.store.backup import HINT, BackupHead, copy_content, read_head
 from vmm_keystore.store.guests import list_guests
 from vmm_keystore.store.inspection import inspect, printable
-from vmm_keystore.store.keys import list_keys, set_state
+from vmm_keystore.store.key_list import list_keys
+from vmm_keystore.store.keys import set_state
 from vmm_keystore.store.lost_leases import note_lost_leases
 from vmm_keystore.store.pending import insert_pending
 from vmm_keystore.store.state_dir import StateDir

@@ -53,7 +53,7 @@ def refused(backup: Path, folder: Path) -> BackupError:
 def with_database(backup: Path, database: Path) -> Path:
     """A backup of another database, with the hash that it has."""
     body = database.read_bytes()
-    head = BackupHead("r0004", 1, len(body), hashlib.sha256(body).hexdigest())
+    head = BackupHead("r0005", 1, len(body), hashlib.sha256(body).hexdigest())
     backup.write_bytes(head.encode() + body)
     return backup
 
@@ -120,6 +120,18 @@ VALUES: dict[str, tuple[str, str]] = {
         """INSERT INTO meta VALUES ('retired-audit-key', '{"public": "AAAA", "sealed": "AAAA"}')""",
         "its audit key is damaged",
     ),
+    "alias that is a label": (
+        "INSERT INTO key_aliases SELECT label, id, 1 FROM keys",
+        "an alias in it is a key's label",
+    ),
+    "alias with an escape": (
+        "INSERT INTO key_aliases SELECT char(27) || 'c', id, 1 FROM keys",
+        r"\x1bc is no name of a guest, role or key",
+    ),
+    "tag with an escape": (
+        "INSERT INTO key_tags SELECT label, 'a', char(27) || 'c' FROM keys",
+        "a key in it has tags that no key can have",
+    ),
     "no revision": ("DELETE FROM alembic_version", "its database is not usable"),
     "two revisions": ("INSERT INTO alembic_version VALUES ('r0001')", "its database is not usable"),
     "trigger named by an escape": (
@@ -175,7 +187,7 @@ def test_older_schema_is_migrated(tmp_path: Path) -> None:
     restored = try_restore(tmp_path / "backup", tmp_path / "state")
     assert (restored.keys, restored.guests, restored.to_rotate) == (1, 1, ("web",))
     with Store(tmp_path / "state" / "keystore.db") as store, store.read() as connection:
-        assert store.schema == "r0004"
+        assert store.schema == "r0005"
         assert keys.get_key(connection, "web").state == KeyState.DEACTIVATED
         assert len(grants.list_grants(connection)) == 1
 

@@ -44,7 +44,7 @@ class ControlClient:
         self._connection = _UnixConnection(socket_path)
 
     def get(self, *segments: str, **query: object) -> Any:
-        """Fetch one resource; *segments* are joined and quoted, *query* entries of None are left out."""
+        """Fetch one resource; *segments* are joined and quoted, *query* entries of None are left out, lists repeated."""
         return self._request("GET", segments, query=query)
 
     def post(self, *segments: str, body: dict[str, Any] | None = None) -> Any:
@@ -119,7 +119,7 @@ class ControlClient:
         target = "/v1/" + "/".join(quote(segment, safe="") for segment in segments)
         given = {name: value for name, value in (query or {}).items() if value is not None}
         if given:
-            target += "?" + urlencode(given)
+            target += "?" + urlencode(given, doseq=True)
         headers = {"Accept": "application/json"}
         if body is not None:
             headers["Content-Type"] = "application/json"

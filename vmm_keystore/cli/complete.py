@@ -4,6 +4,9 @@
 from __future__ import annotations
 
 import os
+from typing import Any
+
+from typer import Context
 
 from vmm_keystore.cli.session import Place
 from vmm_keystore.errors import KeystoreError
@@ -36,15 +39,35 @@ def complete_holder(incomplete: str) -> list[str]:
 
 
 def complete_key(incomplete: str) -> list[str]:
-    """Propose labels of keys."""
-    return _proposals("keys", "label", incomplete, label=f"{incomplete}*", limit=PROPOSALS_MAX)
+    """Propose labels of keys, and aliases."""
+    labels = _proposals("keys", "label", incomplete, label=f"{incomplete}*", limit=PROPOSALS_MAX)
+    return labels + complete_alias(incomplete)
+
+
+def complete_alias(incomplete: str) -> list[str]:
+    """Propose aliases of keys."""
+    return _proposals("aliases", "alias", incomplete)
+
+
+def complete_tag_of(ctx: Context, incomplete: str) -> list[str]:
+    """Propose names of the tags that the key on the command line has."""
+    tags = _answer("keys", str(ctx.params.get("key")))
+    return [name for name in tags.get("tags", ()) if name.startswith(incomplete)]
 
 
 def _proposals(collection: str, field: str, incomplete: str, **query: object) -> list[str]:
+    try:
+        found = _answer(collection, **query).get(collection, ())
+        return [entry[field] for entry in found if entry[field].startswith(incomplete)]
+    except (KeyError, TypeError):
+        return []
+
+
+def _answer(*segments: str, **query: object) -> dict[str, Any]:
     from vmm_keystore.cli.client import ControlClient  # noqa: PLC0415  # only when the shell asks
 
     try:
-        found = ControlClient(Place().resolve_control_socket(os.environ)).get(collection, **query)[collection]
-        return [entry[field] for entry in found if entry[field].startswith(incomplete)]
-    except (KeystoreError, KeyError, TypeError):
-        return []
+        answer = ControlClient(Place().resolve_control_socket(os.environ)).get(*segments, **query)
+    except KeystoreError:
+        return {}
+    return answer if isinstance(answer, dict) else {}

@@ -10,21 +10,28 @@ from typing import Annotated, Any
 
 import typer
 
+from vmm_keystore.cli import key_names
 from vmm_keystore.cli.complete import KEY_TYPES, complete_key, complete_key_type
 from vmm_keystore.cli.failure import CommandError, UsageError
 from vmm_keystore.cli.output import moment, show_facts, show_json, show_table
 from vmm_keystore.cli.passphrase_option import PassphraseFile
 from vmm_keystore.cli.session import Session, command
 from vmm_keystore.cli.time_option import as_seconds
+from vmm_keystore.policy.tags import check_filter, parse_tags, tag_words
 
 app = typer.Typer(help="Keys and their life cycle.", no_args_is_help=True, rich_markup_mode=None)
+key_names.register(app)
 
 PAGE = 1000
 NO_KEY = "no key yet: vmm-keystore key generate"
 NewLabel = Annotated[str, typer.Argument(metavar="LABEL", help="Letters, digits, '.', '_' and '-', at most 63.")]
-Label = Annotated[str, typer.Argument(metavar="LABEL", help="Label of the key.", autocompletion=complete_key)]
+Label = Annotated[str, typer.Argument(metavar="KEY", help="Label or alias of the key.", autocompletion=complete_key)]
 Version = Annotated[
     int | None, typer.Option("--version", metavar="N", min=1, help="This version of the key, not the current one.")
+]
+NewTags = Annotated[
+    list[str] | None,
+    typer.Option("--tag", metavar="NAME=VALUE", help="A tag that the key shall have; may be given several times."),
 ]
 Inactive = Annotated[bool, typer.Option("--inactive", help="Leave the key in pre-activation.")]
 
@@ -39,10 +46,12 @@ def key_generate(
             "--type", metavar="TYPE", help=f"One of {', '.join(KEY_TYPES)}.", autocompletion=complete_key_type
         ),
     ],
+    tag: NewTags = None,
     inactive: Inactive = False,
 ) -> None:
     """Make a new key."""
-    key = session.keystored.post("keys", body={"label": label, "type": key_type, "activate": not inactive})
+    body = {"label": label, "type": key_type, "activate": not inactive, "tags": parse_tags(tag or ())}
+    key = session.keystored.post("keys", body=body)
     session.done(key, f"key {label} generated: {key_type}, version 1, {key['state']}")
 
 
@@ -60,6 +69,7 @@ def key_import(
         str, typer.Option("--format", metavar="FORMAT", help="One of pem, der, pkcs8, raw; auto looks.")
     ] = "auto",
     passphrase_file: PassphraseFile = None,
+    tag: NewTags = None,
     inactive: Inactive = False,
 ) -> None:
     """Import a key from a file (PEM, DER, PKCS#8 with or without passphrase, raw).
@@ -68,12 +78,20 @@ def key_import(
     """
     from vmm_keystore.cli.secret_wrap import wrap_key_file  # noqa: PLC0415  # subprocess, for this command only
 
+    # Before anybody is asked for a passphrase.
+    tags = parse_tags(tag or ())
     offer = session.keystored.post("keys", "import", "offer")
     wrapped = wrap_key_file(offer, file, key_type=key_type, form=form, passphrase_file=passphrase_file)
     key = session.keystored.post(
         "keys",
         "import",
-        body={"label": label, "offer_id": offer["offer_id"], "wrapped": wrapped, "activate": not inactive},
+        body={
+            "label": label,
+            "offer_id": offer["offer_id"],
+            "wrapped": wrapped,
+            "activate": not inactive,
+            "tags": tags,
+        },
     )
     session.done(key, f"key {label} imported: {key['type']}, version 1, {key['state']}")
 
@@ -87,33 +105,43 @@ def key_list(
             metavar="PATTERN", help="Only labels like this: * is any letters, ? one.", autocompletion=complete_key
         ),
     ] = None,
+    *,
     key_type: Annotated[
         str | None, typer.Option("--type", metavar="TYPE", help="Only this type.", autocompletion=complete_key_type)
     ] = None,
     state: Annotated[
         str | None, typer.Option("--state", metavar="STATE", help="Only those whose current version has this state.")
     ] = None,
+    tag: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--tag", metavar="NAME[=VALUE]", help="Only those with this tag; given several times, with all of them."
+        ),
+    ] = None,
     limit: Annotated[int | None, typer.Option("--limit", metavar="N", min=1, help="At most so many.")] = None,
 ) -> None:
     """List the keys, by label."""
+    tags = [check_filter(word) for word in tag or ()]
     keys: list[dict[str, Any]] = []
     while limit is None or len(keys) < limit:
         page = PAGE if limit is None else min(PAGE, limit - len(keys))
         after = keys[-1]["label"] if keys else None
-        found = session.keystored.get("keys", label=pattern, type=key_type, state=state, after=after, limit=page)[
-            "keys"
-        ]
+        query = {"label": pattern, "type": key_type, "state": state, "tag": tags or None}
+        found = session.keystored.get("keys", **query, after=after, limit=page)["keys"]
         keys += found
         if len(found) < page:
             break
     if session.as_json:
         show_json(keys)
         return
-    rows = [[key["label"], key["type"], key["state"], key["current_version"], key["guests"]] for key in keys]
+    rows = [
+        [key["label"], key["type"], key["state"], key["current_version"], key["guests"], tag_words(key["tags"])]
+        for key in keys
+    ]
     show_table(
-        ["label", "type", "state", "version", "guests"],
+        ["label", "type", "state", "version", "guests", "tags"],
         rows,
-        empty="no such key" if pattern or key_type or state else NO_KEY,
+        empty="no such key" if pattern or key_type or state or tags else NO_KEY,
     )
 
 
@@ -134,6 +162,8 @@ def key_show(session: Session, label: Label) -> None:
             "created": moment(key["created"]),
             "rotated": f"every {key['rotate_every_s']} s" if key["rotate_every_s"] else "by hand",
             "oldest version in use": key["min_version"],
+            "aliases": key["aliases"],
+            "tags": tag_words(key["tags"]),
             "guests": key["guests"],
         }
     )

@@ -15,6 +15,7 @@ from vmm_keystore.service.keystore import DaemonStatus
 from vmm_keystore.service.ports import Applied, CustodianStatus, ImportOffer
 from vmm_keystore.service.root import RootView
 from vmm_keystore.store.grants import GrantRow
+from vmm_keystore.store.key_aliases import AliasRow
 from vmm_keystore.store.keys import KeyRow
 from vmm_keystore.store.roles import RoleRow
 
@@ -82,12 +83,24 @@ def key_info(key: KeyRow) -> models.KeyInfo:
         guests=list(key.guests),
         min_version=key.min_process_version,
         rotate_every_s=key.rotate_every_s,
+        tags=dict(key.tags),
+        aliases=list(key.aliases),
     )
 
 
 def key_changed(key: KeyRow, applied: Sequence[Applied] = ()) -> models.KeyChanged:
     """A key after a change."""
     return models.KeyChanged(**dict(key_info(key)), applied=applied_to(applied))
+
+
+def alias_info(alias: AliasRow) -> models.AliasInfo:
+    """An alias."""
+    return models.AliasInfo(alias=alias.name, key=alias.key, since=moment(alias.set_s))
+
+
+def alias_changed(alias: AliasRow, moved_from: str | None) -> models.AliasChanged:
+    """An alias that was set or moved."""
+    return models.AliasChanged(**dict(alias_info(alias)), moved_from=moved_from)
 
 
 def grant_info(grant: GrantRow) -> models.GrantInfo:

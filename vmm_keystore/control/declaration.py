@@ -4,11 +4,11 @@
 Knows no route and no service.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from pydantic import Field
 
-from vmm_keystore.control.models import AppliedTo, Flag, GrantTerms, KeyTypeWord, Model, Name, Uid
+from vmm_keystore.control.models import AppliedTo, Flag, GrantTerms, KeyTypeWord, Model, Name, Tags, Uid
 from vmm_keystore.errors import InvalidRequestError
 from vmm_keystore.policy.desired import ROLE_MARK, Guest, State
 from vmm_keystore.policy.grant import Permission
@@ -32,9 +32,10 @@ class DeclaredRole(Model):
 
 
 class DeclaredKey(Model):
-    """A key, made where there is none."""
+    """A key, made where there is none; with *tags* it has just these, without it keeps what it has."""
 
     type: KeyTypeWord
+    tags: Tags | None = None
 
 
 class Declaration(Model):
@@ -70,8 +71,8 @@ class ApplyAnswer(Model):
     applied: list[AppliedTo]
 
 
-def wanted_state(declaration: Declaration, present_keys: dict[str, KeyType]) -> State:
-    """What the file wants; *present_keys* are the types of the keys that there are.
+def wanted_state(declaration: Declaration, present_keys: dict[str, KeyType], aliases: Mapping[str, str]) -> State:
+    """What the file wants; *present_keys* are the types of the keys that there are, *aliases* their labels by alias.
 
     Raises:
         InvalidRequestError: a grant does not go with its key's type, or is there twice.
@@ -80,13 +81,14 @@ def wanted_state(declaration: Declaration, present_keys: dict[str, KeyType]) -> 
     types = {**present_keys, **keys}
     grants: dict[tuple[str, str], Permission] = {}
     for holder, terms in _granted(declaration):
-        if (holder, terms.key) in grants:
-            raise InvalidRequestError(f"{holder} is granted key '{terms.key}' twice", "make one grant of the two")
-        if terms.key not in types:
+        label = aliases.get(terms.key, terms.key)
+        if (holder, label) in grants:
+            raise InvalidRequestError(f"{holder} is granted key '{label}' twice", "make one grant of the two")
+        if label not in types:
             raise InvalidRequestError(
-                f"{holder} is granted a key '{terms.key}' that there is not", f"add [keys.{terms.key}] with its type"
+                f"{holder} is granted a key '{label}' that there is not", f"add [keys.{label}] with its type"
             )
-        grants[holder, terms.key] = permission_for(types[terms.key], terms.ops, terms.mechanisms, **terms.bounds())
+        grants[holder, label] = permission_for(types[label], terms.ops, terms.mechanisms, **terms.bounds())
     return State(
         guests={
             name: Guest(guest.socket, guest.owner_uid, frozenset(guest.roles))
@@ -95,6 +97,7 @@ def wanted_state(declaration: Declaration, present_keys: dict[str, KeyType]) -> 
         roles=frozenset(declaration.roles),
         keys=keys,
         grants=grants,
+        tags={label: key.tags for label, key in declaration.keys.items() if key.tags is not None},
     )
 
 

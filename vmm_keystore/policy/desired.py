@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What an administrator's file wants, and the steps from what there is to that. Pure.
 
-What the file names is made so exactly: a guest's roles and grants, a role's grants. What it does not name is left
-alone, or with *prune* removed; keys are made and never removed or changed.
+What the file names is made so exactly: a guest's roles and grants, a role's grants, a key's tags where it has any
+to say. What it does not name is left alone, or with *prune* removed; keys are made and never removed, nor their types
+changed.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,6 +12,7 @@ from typing import TypeVar
 
 from vmm_keystore.errors import InvalidRequestError, StateError
 from vmm_keystore.policy.grant import Permission
+from vmm_keystore.policy.tags import describe_change
 from vmm_keystore.policy.vocabulary import KeyType, Mechanism, Op
 
 ROLE_MARK = "@"
@@ -30,12 +32,18 @@ class Guest:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """Guests and roles by name, keys by label, permissions by holder (``@role`` for a role) and label."""
+    """Guests and roles by name, keys by label, permissions by holder (``@role`` for a role) and label.
+
+    *tags* are by label, of a wanted key only those that the file says something of; *aliases* are the labels of the
+    keys that there are by alias.
+    """
 
     guests: Mapping[str, Guest] = field(default_factory=dict)
     roles: frozenset[str] = frozenset()
     keys: Mapping[str, KeyType] = field(default_factory=dict)
     grants: Mapping[tuple[str, str], Permission] = field(default_factory=dict)
+    tags: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    aliases: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +74,7 @@ def plan(present: State, wanted: State, *, prune: bool = False) -> list[Step]:
         *(Step("role-remove", name) for name in sorted(present.roles - wanted.roles) if prune),
         *(Step("guest-remove", name) for name in sorted(present.guests.keys() - wanted.guests.keys()) if prune),
         *(Step("key-generate", label, kind.text) for label, kind in _new(wanted.keys, present.keys)),
+        *_changed_tags(present, wanted),
         *(Step("guest-add", name, guest.socket) for name, guest in _new(wanted.guests, present.guests)),
         *(Step("role-add", name) for name in sorted(wanted.roles - present.roles)),
         *_won_roles(present, wanted),
@@ -107,6 +116,11 @@ def _check_fixed(present: State, wanted: State) -> None:
                 "a guest's socket does not change: remove the guest and add it anew",
             )
     for label, kind in wanted.keys.items():
+        if label in present.aliases:
+            raise StateError(
+                f"'{label}' is an alias of key '{present.aliases[label]}'",
+                f"name the key itself: [keys.{present.aliases[label]}]",
+            )
         if present.keys.get(label, kind) != kind:
             raise StateError(
                 f"key '{label}' is of type {present.keys[label].text}, not {kind.text}",
@@ -119,6 +133,13 @@ def _lost_grants(present: State, wanted: State, *, prune: bool) -> Iterator[Step
         named = holder[1:] in wanted.roles if holder.startswith(ROLE_MARK) else holder in wanted.guests
         if named or prune:
             yield Step("grant-remove", holder, describe(present.grants[holder, label]), key=label)
+
+
+def _changed_tags(present: State, wanted: State) -> Iterator[Step]:
+    for label, tags in sorted(wanted.tags.items(), key=lambda item: item[0]):
+        change = describe_change(present.tags.get(label, {}), tags)
+        if change:
+            yield Step("key-tag", label, change)
 
 
 def _lost_roles(present: State, wanted: State, *, prune: bool) -> Iterator[Step]:

@@ -106,10 +106,13 @@ class Changes:
             AuditError: it is stored and in force, its audit line follows when the log can be written again.
         """
         fields = _fields(actor, action, detail)
-        with self.attempt(actor, action, **detail), self.lock:
+        with self.attempt(actor, action, **detail) as refused, self.lock:
             with self._store.write() as connection:
                 change = Change(connection)
-                yield change
+                try:
+                    yield change
+                finally:
+                    refused.update(change.detail)
                 for part, its_detail in change.parts:
                     insert_pending(connection, json.dumps(_fields(actor, part, its_detail)))
                 number = insert_pending(connection, json.dumps(fields | change.detail))
@@ -117,10 +120,13 @@ class Changes:
             self._finish(change, number)
 
     @contextmanager
-    def attempt(self, actor: Actor, action: str, **detail: Any) -> Iterator[None]:
-        """Record it, with the reason, when the block refuses: nothing of the change was done then."""
+    def attempt(self, actor: Actor, action: str, **detail: Any) -> Iterator[dict[str, Any]]:
+        """Record it, with the reason, when the block refuses: nothing of the change was done then.
+
+        The block may add to what the line of a refusal says.
+        """
         try:
-            yield
+            yield detail
         except KeystoreError as error:
             if not error.on_record:
                 self._record_refusal(_fields(actor, action, detail), error)

@@ -2,7 +2,7 @@
 """Making it so: an administrator's file as one change, all of it or nothing."""
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -29,6 +29,8 @@ from vmm_keystore.store.grants import (
     list_grants,
 )
 from vmm_keystore.store.guests import delete_guest, guest_rows, insert_guest, list_guests
+from vmm_keystore.store.key_aliases import list_aliases
+from vmm_keystore.store.key_tags import remove_tags, set_tags, tags_of
 from vmm_keystore.store.keys import get_key, insert_first_version, key_types
 from vmm_keystore.store.roles import (
     delete_role,
@@ -91,7 +93,7 @@ class Declarations:
         """
         with self._changes.attempt(actor, "apply"), self._changes.lock:
             with self._store.read() as connection:
-                steps = plan(read_state(connection), wanted, prune=prune)
+                steps = plan(read_state(connection, wanted.tags), wanted, prune=prune)
             if not steps:
                 return [], ()
             if dry_run:
@@ -143,8 +145,8 @@ class Declarations:
         return change.applied
 
 
-def read_state(connection: sa.Connection) -> State:
-    """What there is, destroyed keys among it: their labels are taken for good."""
+def read_state(connection: sa.Connection, tagged: Iterable[str]) -> State:
+    """What there is, destroyed keys among it: their labels are taken for good; tags only of the labels in *tagged*."""
     roles = list_roles(connection)
     roles_of: dict[str, list[str]] = {}
     for role in roles:
@@ -158,6 +160,8 @@ def read_state(connection: sa.Connection) -> State:
         roles=frozenset(role.name for role in roles),
         keys=key_types(connection),
         grants={(row.holder, row.key): row.permission for row in list_grants(connection)},
+        tags=tags_of(connection, tagged),
+        aliases={row.name: row.key for row in list_aliases(connection)},
     )
 
 
@@ -194,6 +198,10 @@ def take(change: Change, step: Step, wanted: State, new: Mapping[str, NewKey]) -
                 public_der=made.sealed.public_der,
                 now_s=now_s(),
             )
+        case "key-tag":
+            present, tags = get_key(connection, step.subject).tags, wanted.tags[step.subject]
+            remove_tags(connection, step.subject, present.keys() - tags.keys())
+            set_tags(connection, step.subject, tags)
         case "guest-add":
             guest = wanted.guests[step.subject]
             insert_guest(connection, step.subject, guest.socket, guest.owner_uid, now_s())

@@ -15,6 +15,7 @@ from vmm_keystore.policy.mechanisms import DEFAULT_MECHANISM, permission_for
 from vmm_keystore.policy.vocabulary import Mechanism, Op, Status
 from vmm_keystore.service.changes import Actor, Changes
 from vmm_keystore.service.clock import now_s
+from vmm_keystore.service.key_names import named_key
 from vmm_keystore.service.ports import BUDGETS_MAX, Applied, GuestWorkers
 from vmm_keystore.store.budgets import BoundedUse, count_budgets, list_bounded
 from vmm_keystore.store.grants import (
@@ -93,11 +94,12 @@ class Grants:
             InvalidRequestError: operations or mechanisms do not go with the key's type.
             StateError: the key is destroyed, or the guest has as many budgets as there is room for.
         """
-        with self._changes.attempt(actor, "grant-add", guest=request.guest, key=request.key):
+        with self._changes.attempt(actor, "grant-add", guest=request.guest, key=request.key) as refused:
             with self._store.read() as connection:
-                key_type = get_key(connection, request.key).key_type
+                asked = get_key(connection, request.key)
+            refused["key"] = asked.label
             permission = permission_for(
-                key_type,
+                asked.key_type,
                 request.ops,
                 request.mechanisms,
                 not_before_s=request.not_before_s,
@@ -109,7 +111,8 @@ class Grants:
             )
         detail = {
             "guest": request.guest,
-            "key": request.key,
+            "key": asked.label,
+            **({} if asked.label == request.key else {"alias": request.key}),
             "ops": [op.text for op in Op if permission.op_mask >> op & 1],
             "mechanisms": [m.text for m in Mechanism if permission.mechanism_mask >> m & 1],
             "input_bytes_max": permission.input_bytes_max,
@@ -121,30 +124,30 @@ class Grants:
         }
         with self._changes.begin(actor, "grant-add", **detail) as change:
             holder = get_holder(change.connection, request.guest)
-            key = get_key(change.connection, request.key)
+            key = get_key(change.connection, asked.label)
             if key.is_destroyed:
                 raise StateError(f"key '{key.label}' is destroyed")
-            if find_grant(change.connection, request.guest, request.key) is not None:
+            if find_grant(change.connection, request.guest, key.label) is not None:
                 raise AlreadyExistsError(
-                    f"{_named(holder)} has a grant of key '{request.key}' already",
+                    f"{_named(holder)} has a grant of key '{key.label}' already",
                     "vmm-keystore grant remove takes it away; then add what it should be",
                 )
             make_grant(change.connection, holder, key, permission)
             change.affects(*holder.guests)
-            added = find_grant(change.connection, request.guest, request.key)
+            added = find_grant(change.connection, request.guest, key.label)
         assert added is not None  # noqa: S101 -- inserted above, in the same transaction
         return added, change.applied
 
-    def remove(self, actor: Actor, guest: str, key: str) -> tuple[GrantRow, tuple[Applied, ...]]:
+    def remove(self, actor: Actor, guest: str, name: str) -> tuple[GrantRow, tuple[Applied, ...]]:
         """Take a key from a guest or ``@role``: no operation with it starts after this returned.
 
         Raises:
             NotFoundError: no such guest, key or grant.
         """
         used = self._workers.operations_used(guest)
-        with self._changes.begin(actor, "grant-remove", guest=guest, key=key) as change:
+        with self._changes.begin(actor, "grant-remove", guest=guest, key=name) as change:
             holder = get_holder(change.connection, guest)
-            removed = delete_grant(change.connection, holder, key)
+            removed = delete_grant(change.connection, holder, named_key(change, name).label)
             change.affects(*holder.guests)
         return with_use(removed, used), change.applied
 
@@ -158,7 +161,7 @@ class Grants:
             get_guest(connection, question.guest)
             key = get_key(connection, question.key)
             granted = [version.permitted for version in permitted_versions(connection, question.guest)]
-            held = list_held(connection, question.guest, question.key)
+            held = list_held(connection, question.guest, key.label)
         mechanism = question.mechanism or DEFAULT_MECHANISM[key.key_type]
         wanted = [
             version
@@ -178,7 +181,7 @@ class Grants:
         usage = Usage(with_use(held[0], used).ops_used) if held else Usage()
         made = tuple(checks(found, request, usage))
         return Explanation(
-            question=question,
+            question=replace(question, key=key.label),
             status=verdict(made),
             version=found.version if found else question.version,
             mechanism=mechanism,
@@ -191,7 +194,7 @@ class Grants:
             if guest is not None:
                 holder = get_holder(connection, guest)
             if key is not None:
-                get_key(connection, key)
+                key = get_key(connection, key).label
             if guest is None:
                 rows = list_grants(connection, key)
             elif holder.role:

@@ -10,11 +10,11 @@ from vmm_keystore.errors import InvalidRequestError, KeystoreError, StateError
 from vmm_keystore.policy.vocabulary import KeyState
 from vmm_keystore.service.changes import Actor, Changes
 from vmm_keystore.service.clock import now_s
+from vmm_keystore.service.key_names import named_key
 from vmm_keystore.service.keys import Keys, remaining_versions
 from vmm_keystore.service.ports import Applied
 from vmm_keystore.store.keys import (
     KeyRow,
-    get_key,
     list_planned_keys,
     plan_destruction,
     set_min_process_version,
@@ -44,73 +44,73 @@ class KeyPlans:
         self._changes = changes
         self._keys = keys
 
-    def destroy_later(self, actor: Actor, label: str, version: int | None, at_s: int) -> Changed:
+    def destroy_later(self, actor: Actor, name: str, version: int | None, at_s: int) -> Changed:
         """Plan the destruction of a version, or of all; until then none of them is of any use to a guest.
 
         Raises:
             InvalidRequestError: the time has passed.
             StateError: it is destroyed, or its destruction is planned already.
         """
-        with self._changes.begin(actor, "key-destroy-plan", key=label, at_s=at_s) as change:
+        with self._changes.begin(actor, "key-destroy-plan", key=name, at_s=at_s) as change:
             if at_s <= now_s():
                 raise InvalidRequestError("the time of the destruction has passed", "leave it out to destroy at once")
-            key = get_key(change.connection, label)
+            key = named_key(change, name)
             numbers = [key.version(version).version] if version else remaining_versions(key)
             for number in numbers:
                 found = key.version(number)
                 if found.state == KeyState.DESTROYED:
-                    raise StateError(f"key '{label}' version {number} is destroyed already")
+                    raise StateError(f"key '{key.label}' version {number} is destroyed already")
                 if version and found.destroy_at_s is not None:
                     raise StateError(
-                        f"the destruction of key '{label}' version {number} is planned already",
-                        f"vmm-keystore key destroy {label} --cancel takes it back",
+                        f"the destruction of key '{key.label}' version {number} is planned already",
+                        f"vmm-keystore key destroy {key.label} --cancel takes it back",
                     )
             change.note(versions=numbers)
             plan_destruction(change.connection, key, numbers, at_s)
             change.affects(*key.guests)
-        return self._keys.show(label), change.applied
+        return self._keys.show(key.label), change.applied
 
-    def keep(self, actor: Actor, label: str, version: int | None) -> Changed:
+    def keep(self, actor: Actor, name: str, version: int | None) -> Changed:
         """Take a planned destruction back: the versions are what they were before.
 
         Raises:
             StateError: none is planned.
         """
-        with self._changes.begin(actor, "key-destroy-cancel", key=label) as change:
-            key = get_key(change.connection, label)
+        with self._changes.begin(actor, "key-destroy-cancel", key=name) as change:
+            key = named_key(change, name)
             versions = [key.version(version)] if version else list(key.versions)
             numbers = [found.version for found in versions if found.destroy_at_s is not None]
             if not numbers:
                 which = f" version {version}" if version else ""
-                raise StateError(f"no destruction of key '{label}'{which} is planned", "key show says what is")
+                raise StateError(f"no destruction of key '{key.label}'{which} is planned", "key show says what is")
             change.note(versions=numbers)
             plan_destruction(change.connection, key, numbers, None)
             change.affects(*key.guests)
-        return self._keys.show(label), change.applied
+        return self._keys.show(key.label), change.applied
 
-    def set_min_version(self, actor: Actor, label: str, version: int) -> Changed:
+    def set_min_version(self, actor: Actor, name: str, version: int) -> Changed:
         """Let versions before *version* do nothing any more; a smaller one gives them back what their states allow.
 
         Raises:
             NotFoundError: the key has no such version.
         """
-        with self._changes.begin(actor, "key-min-version", key=label, version=version) as change:
-            key = get_key(change.connection, label)
+        with self._changes.begin(actor, "key-min-version", key=name, version=version) as change:
+            key = named_key(change, name)
             set_min_process_version(change.connection, key, key.version(version).version)
             change.affects(*key.guests)
-        return self._keys.show(label), change.applied
+        return self._keys.show(key.label), change.applied
 
-    def set_rotation(self, actor: Actor, label: str, every_s: int | None) -> Changed:
+    def set_rotation(self, actor: Actor, name: str, every_s: int | None) -> Changed:
         """Rotate the key whenever its current version is *every_s* old; None: by hand only.
 
         Raises:
             StateError: it is destroyed.
         """
-        with self._changes.begin(actor, "key-rotation", key=label, every_s=every_s) as change:
-            key = get_key(change.connection, label)
+        with self._changes.begin(actor, "key-rotation", key=name, every_s=every_s) as change:
+            key = named_key(change, name)
             remaining_versions(key)
             set_rotation(change.connection, key, every_s)
-        return self._keys.show(label), change.applied
+        return self._keys.show(key.label), change.applied
 
     def next_due(self) -> Due | None:
         """What is to be done next, if anything is planned."""

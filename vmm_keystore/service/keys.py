@@ -4,28 +4,30 @@
 import logging
 import uuid
 from base64 import b64encode
+from collections.abc import Mapping
 from textwrap import wrap
 
 import sqlalchemy as sa
 
-from vmm_keystore.errors import AlreadyExistsError, InvalidRequestError, StateError, StoreError
+from vmm_keystore.errors import InvalidRequestError, StateError, StoreError
 from vmm_keystore.policy.lifecycle import check_move, rotated_state
+from vmm_keystore.policy.tags import check_count
 from vmm_keystore.policy.vocabulary import KeyState, KeyType
 from vmm_keystore.service.changes import Actor, Changes
 from vmm_keystore.service.clock import now_s
 from vmm_keystore.service.guest_keys import KeyLabels
+from vmm_keystore.service.key_names import check_free, named_key
 from vmm_keystore.service.ports import Applied, ImportOffer, KeyCustodian, SealedKey
 from vmm_keystore.service.sealing import Sealing
+from vmm_keystore.store.key_list import KeyFilter, list_keys
+from vmm_keystore.store.key_tags import set_tags
 from vmm_keystore.store.keys import (
-    KeyFilter,
     KeyRow,
     count_keys,
-    find_key,
     get_key,
     insert_first_version,
     insert_version,
     key_types,
-    list_keys,
     public_der,
     set_state,
 )
@@ -55,25 +57,36 @@ class Keys:
         self._sealing = sealing
         self._labels = labels
 
-    def generate(self, actor: Actor, label: str, key_type: KeyType, *, activate: bool) -> KeyRow:
+    def generate(
+        self, actor: Actor, label: str, key_type: KeyType, *, activate: bool, tags: Mapping[str, str] | None = None
+    ) -> KeyRow:
         """Make a key in the custodian.
 
         Raises:
             AlreadyExistsError: the label is taken.
+            InvalidRequestError: it would have too many tags.
             CustodianError: it could not be made.
         """
         with self._sealing.new_key(), self._changes.attempt(actor, "key-generate", key=label, type=key_type.text):
-            self._check_free(label)
+            self._check_new(label, tags or {})
             key_id = uuid.uuid4().bytes
             sealed = self._custodian.generate(key_id, 1, key_type)
-            return self._insert(actor, "key-generate", label, key_id, sealed, activate=activate)
+            return self._insert(actor, "key-generate", label, key_id, sealed, activate=activate, tags=tags or {})
 
     def offer_import(self) -> ImportOffer:
         """Get a one-time public key to wrap an import to."""
         return self._custodian.offer_import()
 
     def import_key(
-        self, actor: Actor, label: str, offer_id: bytes, wrapped: bytes, key_type: KeyType | None, *, activate: bool
+        self,
+        actor: Actor,
+        label: str,
+        offer_id: bytes,
+        wrapped: bytes,
+        key_type: KeyType | None,
+        *,
+        activate: bool,
+        tags: Mapping[str, str] | None = None,
     ) -> KeyRow:
         """Take a key that was wrapped to an offer.
 
@@ -84,14 +97,15 @@ class Keys:
             wrapped: what vks-import gave.
             key_type: what it must be; None: whatever it is.
             activate: make it active at once.
+            tags: that it shall have.
 
         Raises:
             AlreadyExistsError: the label is taken.
             ImportRefusedError: the custodian could not take it.
-            InvalidRequestError: it is a key of another type.
+            InvalidRequestError: it is a key of another type, or would have too many tags.
         """
         with self._sealing.new_key(), self._changes.attempt(actor, "key-import", key=label):
-            self._check_free(label)
+            self._check_new(label, tags or {})
             key_id = uuid.uuid4().bytes
             sealed = self._custodian.import_key(offer_id, key_id, 1, wrapped)
             if key_type is not None and sealed.key_type != key_type:
@@ -99,21 +113,23 @@ class Keys:
                     f"the key is of type {sealed.key_type.text}, not {key_type.text}",
                     "leave out --type to take it as it is",
                 )
-            return self._insert(actor, "key-import", label, key_id, sealed, activate=activate)
+            return self._insert(actor, "key-import", label, key_id, sealed, activate=activate, tags=tags or {})
 
-    def rotate(self, actor: Actor, label: str) -> tuple[KeyRow, tuple[Applied, ...]]:
+    def rotate(self, actor: Actor, name: str) -> tuple[KeyRow, tuple[Applied, ...]]:
         """Make a new active version current; the one before only processes from now on."""
         with self._sealing.new_key():
-            return self._rotate(actor, label)
+            return self._rotate(actor, name)
 
-    def _rotate(self, actor: Actor, label: str) -> tuple[KeyRow, tuple[Applied, ...]]:
-        with self._changes.attempt(actor, "key-rotate", key=label):
-            before = self.show(label)
+    def _rotate(self, actor: Actor, name: str) -> tuple[KeyRow, tuple[Applied, ...]]:
+        with self._changes.attempt(actor, "key-rotate", key=name) as refused:
+            before = self.show(name)
+            label = refused["key"] = before.label
             rotated_state(before.state)
             _check_not_planned(before, before.current_version)
             version = before.versions[-1].version + 1
             sealed = self._custodian.generate(before.key_id, version, before.key_type)
-        with self._changes.begin(actor, "key-rotate", key=label, version=version) as change:
+        alias = {} if label == name else {"alias": name}
+        with self._changes.begin(actor, "key-rotate", key=label, version=version, **alias) as change:
             key = get_key(change.connection, label)
             if key.versions[-1].version + 1 != version:
                 raise StateError(f"key '{label}' was rotated meanwhile", "look at it and try again")
@@ -132,14 +148,12 @@ class Keys:
             change.affects(*key.guests)
         return self.show(label), change.applied
 
-    def move(
-        self, actor: Actor, label: str, state: KeyState, version: int | None
-    ) -> tuple[KeyRow, tuple[Applied, ...]]:
+    def move(self, actor: Actor, name: str, state: KeyState, version: int | None) -> tuple[KeyRow, tuple[Applied, ...]]:
         """Move a version along its life cycle.
 
         Args:
             actor: who asks.
-            label: of the key.
+            name: of the key.
             state: to move to.
             version: which; None: every version for DESTROYED, the current one for the others.
 
@@ -147,8 +161,8 @@ class Keys:
             NotFoundError: no such key or version.
             StateError: the life cycle has no such move.
         """
-        with self._changes.begin(actor, _MOVES[state], key=label) as change:
-            key = get_key(change.connection, label)
+        with self._changes.begin(actor, _MOVES[state], key=name) as change:
+            key = named_key(change, name)
             numbers = _versions_to_move(key, state, version)
             change.note(**({"version": numbers[0]} if len(numbers) == 1 else {"versions": numbers}))
             for number in numbers:
@@ -156,12 +170,12 @@ class Keys:
             change.affects(*key.guests)
             if state == KeyState.DESTROYED:
                 change.afterwards(self._scrub)
-        return self.show(label), change.applied
+        return self.show(key.label), change.applied
 
-    def show(self, label: str) -> KeyRow:
+    def show(self, name: str) -> KeyRow:
         """Return one key."""
         with self._store.read() as connection:
-            return get_key(connection, label)
+            return get_key(connection, name)
 
     def list(self, only: KeyFilter = KeyFilter()) -> tuple[KeyRow, ...]:  # noqa: B008 - frozen
         """Every key that *only* names, by label."""
@@ -178,7 +192,7 @@ class Keys:
         with self._store.read() as connection:
             return count_keys(connection)
 
-    def public_pem(self, label: str, version: int | None) -> str:
+    def public_pem(self, name: str, version: int | None) -> str:
         """Return the SubjectPublicKeyInfo of a version, the current one by default, as PEM (RFC 7468).
 
         Raises:
@@ -186,28 +200,37 @@ class Keys:
             StateError: it was destroyed.
         """
         with self._store.read() as connection:
-            key = get_key(connection, label)
+            key = get_key(connection, name)
             number = key.current_version if version is None else version
             state = key.version(number).state
             der = public_der(connection, key, number)
         if not key.key_type.has_public:
-            raise InvalidRequestError(f"key '{label}' is symmetric ({key.key_type.text}): it has no public key")
+            raise InvalidRequestError(f"key '{key.label}' is symmetric ({key.key_type.text}): it has no public key")
         if state == KeyState.DESTROYED:
-            raise StateError(f"key '{label}' version {number} is destroyed")
+            raise StateError(f"key '{key.label}' version {number} is destroyed")
         lines = "\n".join(wrap(b64encode(der).decode(), 64))
         return f"-----BEGIN PUBLIC KEY-----\n{lines}\n-----END PUBLIC KEY-----\n"
 
-    def _check_free(self, label: str) -> None:
+    def _check_new(self, label: str, tags: Mapping[str, str]) -> None:
+        check_count(label, len(tags))
         with self._store.read() as connection:
-            _check_free(connection, label)
+            check_free(connection, label)
 
     def _insert(
-        self, actor: Actor, action: str, label: str, key_id: bytes, sealed: SealedKey, *, activate: bool
+        self,
+        actor: Actor,
+        action: str,
+        label: str,
+        key_id: bytes,
+        sealed: SealedKey,
+        *,
+        activate: bool,
+        tags: Mapping[str, str],
     ) -> KeyRow:
         state = KeyState.ACTIVE if activate else KeyState.PRE_ACTIVATION
         detail = {"key": label, "key_id": key_id.hex(), "type": sealed.key_type.text, "state": state.text}
-        with self._changes.begin(actor, action, **detail) as change:
-            _check_free(change.connection, label)
+        with self._changes.begin(actor, action, **detail, **({"tags": dict(tags)} if tags else {})) as change:
+            check_free(change.connection, label)
             insert_first_version(
                 change.connection,
                 key_id,
@@ -218,6 +241,7 @@ class Keys:
                 public_der=sealed.public_der,
                 now_s=now_s(),
             )
+            set_tags(change.connection, label, tags)
             self._labels.add(key_id, label)
         return self.show(label)
 
@@ -227,16 +251,6 @@ class Keys:
         except StoreError as error:
             # The blob is gone from the database; only the log still has it, until it is overwritten.
             _logger.warning("the write-ahead log was not scrubbed yet: %s", error.message)
-
-
-def _check_free(connection: sa.Connection, label: str) -> None:
-    key = find_key(connection, label)
-    if key is not None:
-        hint = "a destroyed key keeps its label, so that the audit log stays clear; choose another"
-        raise AlreadyExistsError(
-            f"there is a key '{label}' already",
-            hint if key.state == KeyState.DESTROYED else "vmm-keystore key rotate gives it a new version",
-        )
 
 
 def _versions_to_move(key: KeyRow, state: KeyState, version: int | None) -> list[int]:

@@ -30,6 +30,7 @@ from vmm_keystore.service.declaration import Declarations
 from vmm_keystore.service.grants import Grants
 from vmm_keystore.service.guest_keys import KeyLabels
 from vmm_keystore.service.guests import Guests
+from vmm_keystore.service.key_names import KeyNames
 from vmm_keystore.service.key_plans import KeyPlans
 from vmm_keystore.service.keys import Keys
 from vmm_keystore.service.ports import CustodianStatus, GuestWorkers, KeyCustodian
@@ -84,6 +85,7 @@ class Keystore:
         sealing = Sealing()
         self.root = Root(store, custodian, self._changes, sealing, kek)
         self.keys = Keys(store, custodian, self._changes, sealing, labels)
+        self.names = KeyNames(store, self._changes)
         self.plans = KeyPlans(store, self._changes, self.keys)
         self.schedule = Schedule(self.plans)
         self.grants = Grants(store, workers, self._changes)

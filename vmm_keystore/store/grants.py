@@ -15,7 +15,6 @@ from vmm_keystore.policy.vocabulary import KeyState
 from vmm_keystore.store.budgets import open_budgets
 from vmm_keystore.store.guests import get_guest
 from vmm_keystore.store.holdings import guest_row_of, holdings_of, parts
-from vmm_keystore.store.keys import get_key
 from vmm_keystore.store.roles import RoleRow, get_role
 from vmm_keystore.store.tables import budgets, grant_uids, grants, guests, key_versions, keys, roles
 
@@ -151,12 +150,11 @@ def find_grant(connection: sa.Connection, holder: str, key: str) -> GrantRow | N
 
 
 def delete_grant(connection: sa.Connection, holder: Holder, key: str) -> GrantRow:
-    """Take *key* from a guest or role; return what it was.
+    """Take the key with the label *key* from a guest or role; return what it was.
 
     Raises:
-        NotFoundError: no such key or grant.
+        NotFoundError: no such grant.
     """
-    get_key(connection, key)
     found = find_grant(connection, holder.name, key)
     if found is None:
         kind = "role" if holder.role else "guest"

@@ -12,10 +12,12 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from vmm_keystore.errors import KeystoreError
+from vmm_keystore.policy.tags import check_count, parse_tags, tag_words
 from vmm_keystore.policy.vocabulary import NAME_PATTERN
 from vmm_keystore.store.audit_key import find_audit_key, find_retired_audit_key
 from vmm_keystore.store.guests import list_guests
-from vmm_keystore.store.keys import list_keys
+from vmm_keystore.store.key_aliases import list_aliases
+from vmm_keystore.store.key_list import list_keys
 from vmm_keystore.store.lost_leases import lost_leases
 from vmm_keystore.store.pending import list_pending
 from vmm_keystore.store.roles import list_roles
@@ -75,10 +77,21 @@ def _check_meaning(connection: sa.Connection) -> None:
             _ = key.state
     except KeystoreError as error:
         raise ValueError("a key or guest in it has a value that no store writes") from error
+    aliases = list_aliases(connection)
     names = [*(guest.name for guest in guests), *(key.label for key in keys), *(role.name for role in roles)]
+    names += [alias.name for alias in aliases]
     for name in names:
         if not _NAME.fullmatch(name):
             raise ValueError(f"{printable(name)} is no name of a guest, role or key")
+    labels = {key.label for key in keys}
+    if not labels.isdisjoint(alias.name for alias in aliases):
+        raise ValueError("an alias in it is a key's label")
+    try:
+        for key in keys:
+            parse_tags(tag_words(key.tags))
+            check_count(key.label, len(key.tags))
+    except KeystoreError as error:
+        raise ValueError("a key in it has tags that no key can have") from error
     if not all(guest.socket.startswith("/") for guest in guests):
         raise ValueError("a guest's socket has no absolute path")
     if not all(isinstance(_decoded(line), dict) for _number, line in list_pending(connection)):

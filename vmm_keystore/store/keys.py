@@ -1,20 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """Keys and their versions in the store. Material comes and goes sealed."""
 
-import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 
 from vmm_keystore.errors import NonceLeasesUsedUpError, NotFoundError
 from vmm_keystore.policy.vocabulary import KeyState, KeyType
-from vmm_keystore.store.holdings import holdings, parts
+from vmm_keystore.store.holdings import holdings
+from vmm_keystore.store.key_aliases import aliased, find_alias
+from vmm_keystore.store.key_tags import tagged
 from vmm_keystore.store.tables import grants, guests, key_versions, keys
 
 FIRST_LEASE = 1
-LABEL_END = "\x7f"
-"""Behind every letter of a label."""
 LEASE_MAX = 2**32 - 1
 
 
@@ -32,7 +31,7 @@ class VersionRow:
 
 @dataclass(frozen=True, slots=True)
 class KeyRow:
-    """A key as stored, its versions from the oldest, and the guests it is granted to."""
+    """A key as stored, its versions from the oldest, its other names, and the guests it is granted to."""
 
     row_id: int
     key_id: bytes
@@ -45,6 +44,8 @@ class KeyRow:
     min_process_version: int = 1
     """Versions before it do nothing."""
     rotate_every_s: int | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+    aliases: tuple[str, ...] = ()
 
     def version(self, number: int) -> VersionRow:
         """Return version *number*.
@@ -118,32 +119,6 @@ def insert_first_version(
     insert_version(connection, row, 1, state=state, sealed=sealed, public_der=public_der, now_s=now_s)
 
 
-@dataclass(frozen=True, slots=True)
-class KeyFilter:
-    """Which keys: those that fulfil all of it.
-
-    *pattern* is a label in which ``*`` stands for any letters and ``?`` for one; *state* that of the current version;
-    *after* a label; *limit* how many at most, by label.
-    """
-
-    pattern: str = ""
-    key_type: KeyType | None = None
-    state: KeyState | None = None
-    after: str = ""
-    limit: int | None = None
-
-
-def list_keys(connection: sa.Connection, only: KeyFilter = KeyFilter()) -> tuple[KeyRow, ...]:
-    """Every key that *only* names, by label."""
-    if only == KeyFilter():
-        return _load(connection, sa.true())
-    found = _filtered(only)
-    if only.limit is None:
-        return _load(connection, keys.c.id.in_(found))
-    rows = connection.execute(found.order_by(keys.c.label).limit(only.limit)).scalars().all()
-    return tuple(key for part in parts(rows) for key in _load(connection, keys.c.id.in_(part)))
-
-
 def has_keys(connection: sa.Connection) -> bool:
     """Whether there is any key."""
     return connection.execute(sa.select(keys.c.id).limit(1)).first() is not None
@@ -159,41 +134,24 @@ def key_types(connection: sa.Connection) -> dict[str, KeyType]:
     return {row.label: row.key_type for row in connection.execute(sa.select(keys.c.label, keys.c.key_type))}
 
 
-def _filtered(only: KeyFilter) -> sa.Select[tuple[int]]:
-    """Rows of the keys, in no order."""
-    query = sa.select(keys.c.id)
-    if only.pattern:
-        # What is before the first wild card is found by the index.
-        start = re.split(r"[*?]", only.pattern, maxsplit=1)[0]
-        query = query.where(keys.c.label >= start, keys.c.label < start + LABEL_END)
-        if start != only.pattern.rstrip("*") or not only.pattern.endswith("*"):
-            # Labels have no letter that means anything to GLOB; PostgreSQL will have SIMILAR TO here.
-            query = query.where(keys.c.label.op("GLOB")(only.pattern))
-    if only.key_type is not None:
-        query = query.where(keys.c.key_type == only.key_type)
-    if only.state is not None:
-        current = sa.and_(key_versions.c.key == keys.c.id, key_versions.c.version == keys.c.current_version)
-        query = query.join(key_versions, current).where(key_versions.c.state == only.state)
-    if only.after:
-        query = query.where(keys.c.label > only.after)
-    return query
-
-
 def find_key(connection: sa.Connection, label: str) -> KeyRow | None:
     """Return the key *label*, if there is one."""
-    found = _load(connection, keys.c.label == label)
+    found = load_keys(connection, keys.c.label == label)
     return found[0] if found else None
 
 
-def get_key(connection: sa.Connection, label: str) -> KeyRow:
-    """Return the key *label*.
+def get_key(connection: sa.Connection, name: str) -> KeyRow:
+    """Return the key that *name* is label or alias of.
 
     Raises:
         NotFoundError: there is none.
     """
-    found = find_key(connection, label)
+    found = find_key(connection, name)
     if found is None:
-        raise NotFoundError(f"no key '{label}'", "vmm-keystore key list shows those there are")
+        alias = find_alias(connection, name)
+        found = find_key(connection, alias.key) if alias else None
+    if found is None:
+        raise NotFoundError(f"no key '{name}'", "vmm-keystore key list shows those there are")
     return found
 
 
@@ -247,7 +205,7 @@ def list_planned_keys(connection: sa.Connection) -> tuple[KeyRow, ...]:
     """Keys for which anything is planned, by label."""
     # A range is what an index is used for; NULL is in none.
     planned = sa.select(key_versions.c.key).where(key_versions.c.destroy_at_s >= 0)
-    return _load(connection, sa.or_(keys.c.rotate_every_s >= 0, keys.c.id.in_(planned)))
+    return load_keys(connection, sa.or_(keys.c.rotate_every_s >= 0, keys.c.id.in_(planned)))
 
 
 def take_nonce_lease(connection: sa.Connection, version_row: int) -> int:
@@ -268,7 +226,8 @@ def take_nonce_lease(connection: sa.Connection, version_row: int) -> int:
     return int(after) - 1
 
 
-def _load(connection: sa.Connection, condition: sa.ColumnElement[bool]) -> tuple[KeyRow, ...]:
+def load_keys(connection: sa.Connection, condition: sa.ColumnElement[bool]) -> tuple[KeyRow, ...]:
+    """The keys that *condition* names, by label, with all that belongs to them."""
     heads = connection.execute(sa.select(keys).where(condition).order_by(keys.c.label)).all()
     versions: dict[int, list[VersionRow]] = {head.id: [] for head in heads}
     names: dict[int, list[str]] = {head.id: [] for head in heads}
@@ -299,6 +258,12 @@ def _load(connection: sa.Connection, condition: sa.ColumnElement[bool]) -> tuple
     )
     for key, name in connection.execute(name_query):
         names[key].append(name)
+    tags: dict[int, dict[str, str]] = {}
+    for key, name, value in connection.execute(tagged(condition)):
+        tags.setdefault(key, {})[name] = value
+    aliases: dict[int, list[str]] = {}
+    for key, name in connection.execute(aliased(condition)):
+        aliases.setdefault(key, []).append(name)
     return tuple(
         KeyRow(
             row_id=head.id,
@@ -311,6 +276,8 @@ def _load(connection: sa.Connection, condition: sa.ColumnElement[bool]) -> tuple
             guests=tuple(names[head.id]),
             min_process_version=head.min_process_version,
             rotate_every_s=head.rotate_every_s,
+            tags=tags.get(head.id, {}),
+            aliases=tuple(aliases.get(head.id, ())),
         )
         for head in heads
     )

@@ -12,6 +12,7 @@ from sqlalchemy import (
     Column,
     Dialect,
     ForeignKey,
+    Index,
     Integer,
     LargeBinary,
     MetaData,
@@ -22,7 +23,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-from vmm_keystore.policy.vocabulary import KeyState, KeyType, Word
+from vmm_keystore.policy.vocabulary import KeyState, KeyType, Op, Word
 
 metadata = MetaData(
     naming_convention={
@@ -81,7 +82,8 @@ keys = Table(
     Column("current_version", BigInteger, nullable=False),
     Column("created_s", BigInteger, nullable=False),
     Column("min_process_version", BigInteger, nullable=False),
-    Column("rotate_every_s", BigInteger, index=True),  # NULL: by hand only
+    Column("rotate_every_s", BigInteger, index=True),  # NULL: not by age
+    Column("rotate_after_uses", BigInteger, index=True),  # NULL: not by use
 )
 
 key_versions = Table(
@@ -98,6 +100,37 @@ key_versions = Table(
     Column("state_changed_s", BigInteger, nullable=False),
     Column("destroy_at_s", BigInteger, index=True),  # NULL unless its destruction is planned
     UniqueConstraint("key", "version"),
+)
+
+# By label, which never changes: an index then gives the keys with a tag in the order in which they are listed.
+key_tags = Table(
+    "key_tags",
+    metadata,
+    Column("key", ForeignKey("keys.label"), primary_key=True),
+    Column("name", String(63), primary_key=True),
+    Column("value", String(128), nullable=False),
+    Index("ix_key_tags_name_key", "name", "key"),
+    Index("ix_key_tags_name_value_key", "name", "value", "key"),
+)
+
+# A name is a label or an alias, never both: whoever adds one looks at the other in the transaction that adds it.
+key_aliases = Table(
+    "key_aliases",
+    metadata,
+    Column("name", String(63), primary_key=True),
+    Column("key", ForeignKey("keys.id"), nullable=False, index=True),
+    Column("set_s", BigInteger, nullable=False),
+)
+
+# What the audit log says, up to the line that meta names.
+key_uses = Table(
+    "key_uses",
+    metadata,
+    Column("key", ForeignKey("keys.id"), primary_key=True),
+    Column("version", BigInteger, primary_key=True, autoincrement=False),
+    Column("op", WordText(Op), primary_key=True),
+    Column("last_s", BigInteger, nullable=False),
+    Column("use_count", BigInteger, nullable=False),
 )
 
 # What a guest may be: what is granted to a role, each of its members has.

@@ -11,8 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from vmm_keystore.policy.vocabulary import KeyState, KeyType
+from vmm_keystore.store.key_aliases import set_alias
+from vmm_keystore.store.key_list import KeyFilter, list_keys
+from vmm_keystore.store.key_tags import set_tags, tags_of
 from vmm_keystore.store.keys import (
-    KeyFilter,
+    KeyRow,
     count_keys,
     get_key,
     has_keys,
@@ -20,7 +23,6 @@ from vmm_keystore.store.keys import (
     insert_version,
     key_labels,
     key_types,
-    list_keys,
     list_planned_keys,
     set_state,
 )
@@ -30,12 +32,14 @@ LABELS = ("a", "A", "a.b", "ab", "abc", "b", "web-1", "web-10", "web-2", "web_1"
 PLANNED = (
     "SELECT id FROM keys WHERE rotate_every_s >= 0 OR id IN (SELECT key FROM key_versions WHERE destroy_at_s >= 0)"
 )
+TAGS = ("env", "env=prod", "env=test", "team=a", "team", "no", "env=")
+BY_TAG = "SELECT keys.id FROM key_tags JOIN keys ON keys.label = key_tags.key WHERE key_tags.name = 'env'"
 TYPES = (KeyType.AES_256, KeyType.ED25519)
 
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    """Keys of two types; every third one has two versions, the first of them deactivated."""
+    """Keys of two types; every third one has two versions, the first of them deactivated; some have tags."""
     with Store(tmp_path_factory.mktemp("store") / "keystore.db") as opened:
         with opened.write() as connection:
             assert not has_keys(connection)
@@ -45,6 +49,10 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
                 insert_first_version(
                     connection, key_id, label, key_type, state=state, sealed=b"s", public_der=b"", now_s=1
                 )
+                if number % 2:
+                    set_tags(connection, label, {"env": "prod" if number % 4 == 1 else "test", "n": str(number)})
+                if number % 5 == 0:
+                    set_tags(connection, label, {"team": "a"})
                 if number % 3 == 0:
                     key = get_key(connection, label)
                     set_state(connection, key, 1, KeyState.DEACTIVATED, 2)
@@ -59,6 +67,11 @@ def labels(store: Store, only: KeyFilter) -> list[str]:
         return [key.label for key in list_keys(connection, only)]
 
 
+def is_tagged(key: KeyRow, tag: str) -> bool:
+    name, has_value, value = tag.partition("=")
+    return name in key.tags and (not has_value or key.tags[name] == value)
+
+
 @given(
     only=st.builds(
         KeyFilter,
@@ -67,6 +80,7 @@ def labels(store: Store, only: KeyFilter) -> list[str]:
         state=st.sampled_from([None, KeyState.ACTIVE, KeyState.PRE_ACTIVATION, KeyState.DEACTIVATED]),
         after=st.sampled_from(["", *LABELS, "m"]),
         limit=st.sampled_from([None, 1, 3, 1000]),
+        tags=st.lists(st.sampled_from(TAGS), max_size=3).map(tuple),
     )
 )
 @settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
@@ -81,6 +95,7 @@ def test_filter_is_what_it_says(store: Store, only: KeyFilter) -> None:
         and only.key_type in {None, key.key_type}
         and only.state in {None, key.state}
         and key.label > only.after
+        and all(is_tagged(key, tag) for tag in only.tags)
     ]
     assert labels(store, only) == wanted[: only.limit]
 
@@ -111,6 +126,8 @@ def test_what_is_counted(store: Store) -> None:
         ("SELECT id FROM keys WHERE label >= 'web' AND label < 'web~' AND label GLOB 'web*1'", "label>? AND label<?"),
         (PLANNED, "ix_keys_rotate_every_s"),
         (PLANNED, "ix_key_versions_destroy_at_s"),
+        (f"{BY_TAG} AND key_tags.value = 'prod' AND key_tags.key > 'b'", "ix_key_tags_name_value_key"),
+        (f"{BY_TAG} AND key_tags.key > 'b'", "ix_key_tags_name_key"),
     ],
 )
 def test_index_is_used(store: Store, statement: str, index: str) -> None:
@@ -118,6 +135,41 @@ def test_index_is_used(store: Store, statement: str, index: str) -> None:
     with store.read() as connection:
         plan = connection.execute(sa.text(f"EXPLAIN QUERY PLAN {statement}")).all()
     assert any(index in step.detail for step in plan), plan
+
+
+@pytest.mark.parametrize("tags", [("env=prod",), ("env",), ("env=prod", "team=a")])
+def test_tagged_keys_come_in_their_order(store: Store, tags: tuple[str, ...]) -> None:
+    """Read off the index of the first tag: no sorting of a million keys for a page of a thousand."""
+    only = KeyFilter(state=KeyState.ACTIVE, key_type=KeyType.ED25519, after="a", limit=1000, tags=tags)
+    with store.read() as connection:
+        asked: list[str] = []
+        sa.event.listen(connection, "before_cursor_execute", lambda *call: asked.append(str(call[2])))
+        list_keys(connection, only)
+        assert "LIMIT" in asked[0]
+        plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {asked[0]}", ("",) * asked[0].count("?")).all()
+    steps = [step.detail for step in plan]
+    assert steps[0].startswith("SEARCH key_tags USING COVERING INDEX ix_key_tags_name"), steps
+    assert not any("TEMP B-TREE" in step or step.startswith("SCAN") for step in steps), steps
+
+
+def test_tags_of_a_few(store: Store) -> None:
+    """By label; nothing of those that have none."""
+    with store.read() as connection:
+        assert tags_of(connection, ["A", "a", "nobody"]) == {
+            "A": {"env": "prod", "n": "1"},
+            "a": {"team": "a"},
+        }
+
+
+def test_alias_finds_its_key(store: Store) -> None:
+    """Where a key is asked for by name; moved, it finds the other one; a list shows it with its key."""
+    with pytest.raises(ZeroDivisionError), store.write() as connection:
+        set_alias(connection, "current", get_key(connection, "web-1").row_id, 5)
+        assert get_key(connection, "current") == get_key(connection, "web-1")
+        set_alias(connection, "current", get_key(connection, "web-2").row_id, 6)
+        assert get_key(connection, "current").label == "web-2"
+        assert [key.aliases for key in list_keys(connection, KeyFilter("web-?"))] == [(), ("current",)]
+        raise ZeroDivisionError  # nothing of it stays
 
 
 def test_store_without_keys(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ from vmm_keystore.errors import (
 )
 from vmm_keystore.policy.grant import Permission
 from vmm_keystore.policy.vocabulary import KeyState, KeyType
-from vmm_keystore.store import grants, guests, keys, pending, sqlite
+from vmm_keystore.store import grants, guests, key_list, keys, pending, sqlite
 from vmm_keystore.store.schema import migrate
 from vmm_keystore.store.state_dir import StateDir
 from vmm_keystore.store.store import Store
@@ -91,7 +91,8 @@ def test_migrations_make_the_tables(store: Store) -> None:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
 
 
-def test_store_of_the_first_schema_keeps_everything(path: Path) -> None:
+@pytest.mark.parametrize("released", ["r0001", "r0002", "r0003", "r0004"])
+def test_store_of_a_released_schema_keeps_everything(path: Path, released: str) -> None:
     """What a store of every released schema holds is there, whole, in this one; and it is migrated once."""
     engine = sqlite.open_engine(path)
     with engine.connect().execution_options(**{sqlite.WRITE_OPTION: True}) as connection, connection.begin():
@@ -106,18 +107,20 @@ def test_store_of_the_first_schema_keeps_everything(path: Path) -> None:
             "INSERT INTO pending_audit VALUES (41, '{}')",
         ):
             connection.exec_driver_sql(statement)
+        migrate(connection, path, released)
     engine.dispose()
     bounds = Permission(16, 2, not_before_s=10, not_after_s=20, input_bytes_max=64, uids=(3, 9))
     for _ in range(2):
         with Store(path) as store, store.read() as connection:
-            assert store.schema == "r0004"
+            assert store.schema == "r0005"
             assert grants.list_grants(connection) == (
                 grants.GrantRow(7, "vm1", None, "web", bounds, 103, 0, 0),
                 grants.GrantRow(8, "vm2", None, "web", Permission(16, 2), 104, 0, 0),
             )
             (version,) = grants.permitted_versions(connection, "vm1")
             assert (version.sealed, version.permitted.permission) == (b"SE", bounds)
-            assert keys.get_key(connection, "web").guests == ("vm1", "vm2")
+            key = keys.get_key(connection, "web")
+            assert (key.guests, key.tags, key.aliases) == (("vm1", "vm2"), {}, ())
             assert [row.grant_count for row in guests.list_guests(connection)] == [1, 1]
             assert pending.list_pending(connection) == ((41, "{}"),)
             assert connection.exec_driver_sql("PRAGMA foreign_key_check").all() == []
@@ -145,7 +148,7 @@ def test_failed_block_leaves_nothing(store: Store) -> None:
         keys.insert_key(connection, KEY_ID, "half", KeyType.AES_128, 1)
         raise RuntimeError
     with store.read() as connection:
-        assert keys.list_keys(connection) == ()
+        assert key_list.list_keys(connection) == ()
 
 
 def test_reads_do_not_wait_for_the_writer(store: Store) -> None:
@@ -154,7 +157,7 @@ def test_reads_do_not_wait_for_the_writer(store: Store) -> None:
     with store.write() as writer:
         keys.insert_key(writer, bytes(16), "new", KeyType.AES_128, 1)
         with store.read() as reader:
-            assert [key.label for key in keys.list_keys(reader)] == ["web"]
+            assert [key.label for key in key_list.list_keys(reader)] == ["web"]
 
 
 def test_lease_survives_sigkill(path: Path) -> None:
@@ -264,7 +267,7 @@ def test_full_disk_is_said_and_changes_nothing(store: Store) -> None:
             )
     assert caught.value.hint
     with store.read() as connection:
-        assert [key.label for key in keys.list_keys(connection)] == ["web"]
+        assert [key.label for key in key_list.list_keys(connection)] == ["web"]
         assert connection.exec_driver_sql("PRAGMA quick_check").scalar() == "ok"
 
 

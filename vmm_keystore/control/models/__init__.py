@@ -5,6 +5,7 @@ Times are ISO 8601 in UTC; bytes are hex (ids) or base64 (wrapped keys); words a
 Knows no route and no service.
 """
 
+from vmm_keystore.control.models.aliases import AliasChanged, AliasInfo, AliasList, AliasSet
 from vmm_keystore.control.models.audit import AuditCheckpoint, AuditKeyInfo, AuditPage, AuditVerified
 from vmm_keystore.control.models.grants import (
     CheckInfo,
@@ -28,6 +29,8 @@ from vmm_keystore.control.models.keys import (
     KeyMove,
     KeyQuery,
     KeyRotation,
+    KeyTag,
+    KeyUntag,
     KeyVersionInfo,
 )
 from vmm_keystore.control.models.roles import RoleChanged, RoleCreate, RoleGuests, RoleInfo, RoleList
@@ -46,10 +49,16 @@ from vmm_keystore.control.models.words import (
     Moment,
     Name,
     OpWord,
+    TagFilter,
+    Tags,
     Uid,
 )
 
 __all__ = [
+    "AliasChanged",
+    "AliasInfo",
+    "AliasList",
+    "AliasSet",
     "AppliedTo",
     "AuditCheckpoint",
     "AuditInfo",
@@ -84,7 +93,9 @@ __all__ = [
     "KeyQuery",
     "KeyRotation",
     "KeyStateWord",
+    "KeyTag",
     "KeyTypeWord",
+    "KeyUntag",
     "KeyVersionInfo",
     "MechanismWord",
     "Model",
@@ -101,6 +112,8 @@ __all__ = [
     "RootInfo",
     "RootPassphrase",
     "StatusInfo",
+    "TagFilter",
+    "Tags",
     "Uid",
     "WorkerInfo",
 ]

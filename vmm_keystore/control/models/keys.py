@@ -5,7 +5,18 @@ from typing import Annotated
 
 from pydantic import AwareDatetime, Base64Bytes, Field
 
-from vmm_keystore.control.models.words import AppliedTo, Flag, KeyStateWord, KeyTypeWord, Model, Moment, Name
+from vmm_keystore.control.models.words import (
+    AppliedTo,
+    Flag,
+    KeyStateWord,
+    KeyTypeWord,
+    Model,
+    Moment,
+    Name,
+    TagFilter,
+    Tags,
+)
+from vmm_keystore.policy.tags import TAGS_MAX
 
 
 class KeyGenerate(Model):
@@ -14,6 +25,7 @@ class KeyGenerate(Model):
     label: Name
     type: KeyTypeWord
     activate: Flag = True
+    tags: Tags = Field(default_factory=dict)
 
 
 class KeyImportOffer(Model):
@@ -31,6 +43,7 @@ class KeyImport(Model):
     wrapped: Base64Bytes
     type: KeyTypeWord | None = None
     activate: Flag = True
+    tags: Tags = Field(default_factory=dict)
 
 
 class KeyMove(Model):
@@ -57,6 +70,18 @@ class KeyRotation(Model):
     every_s: Annotated[int, Field(ge=1, le=100 * 366 * 86400, strict=True)] | None
 
 
+class KeyTag(Model):
+    """Tags to set, at least one; those that the key has get the new values."""
+
+    tags: Annotated[Tags, Field(min_length=1)]
+
+
+class KeyUntag(Model):
+    """Names of tags to take away, all or none."""
+
+    tags: list[Name] = Field(min_length=1, max_length=TAGS_MAX)
+
+
 class KeyVersionInfo(Model):
     """One version of a key; *destroy_at* where its destruction is planned."""
 
@@ -81,6 +106,8 @@ class KeyInfo(Model):
     guests: list[str]
     min_version: int
     rotate_every_s: int | None
+    tags: dict[str, str]
+    aliases: list[str]
 
 
 class KeyChanged(KeyInfo):
@@ -90,11 +117,12 @@ class KeyChanged(KeyInfo):
 
 
 class KeyQuery(Model):
-    """Which keys to list; *label* may have ``*`` for any letters and ``?`` for one."""
+    """Which keys to list: *label* may have ``*`` for any letters and ``?`` for one, each *tag* is a name or name=value."""
 
     label: Annotated[str, Field(pattern=r"^[a-zA-Z0-9._*?-]{1,63}$")] | None = None
     type: KeyTypeWord | None = None
     state: KeyStateWord | None = None
+    tag: list[TagFilter] | None = Field(default=None, max_length=TAGS_MAX)
     after: Name | None = None
     limit: Annotated[int, Field(ge=1, le=10000)] | None = None
 

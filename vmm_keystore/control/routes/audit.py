@@ -14,6 +14,7 @@ PAGE_LINES_MAX = 1000
 
 
 def _selection(
+    service: Service,
     *,
     guest: str = "",
     key: str = "",
@@ -22,7 +23,8 @@ def _selection(
     since: Annotated[models.Moment | None, Query()] = None,
     until: Annotated[models.Moment | None, Query()] = None,
 ) -> Selection:
-    return Selection(guest, key, op, status, since=_line_time(since), until=_line_time(until))
+    label = service.names.label_of(key) if key else ""
+    return Selection(guest, label, op, status, since=_line_time(since), until=_line_time(until))
 
 
 def _line_time(time: datetime | None) -> str:

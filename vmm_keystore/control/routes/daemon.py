@@ -49,7 +49,8 @@ def backup(service: Service, caller: Caller) -> StreamingResponse:
 @router.post("/apply")
 def apply(body: ApplyRequest, service: Service, caller: Caller) -> ApplyAnswer:
     """Bring guests, roles, keys and grants to what a file says, all of it or nothing; in force when answered."""
-    wanted = wanted_state(body.declaration, service.keys.types())
+    aliases = {alias.name: alias.key for alias in service.names.aliases()}
+    wanted = wanted_state(body.declaration, service.keys.types(), aliases)
     steps, applied = service.declarations.apply(caller, wanted, prune=body.prune, dry_run=body.dry_run)
     return ApplyAnswer(
         dry_run=body.dry_run,

@@ -9,19 +9,21 @@ from fastapi.responses import PlainTextResponse
 from vmm_keystore.control import answers, models
 from vmm_keystore.control.routes.common import Caller, Service, Version, router
 from vmm_keystore.policy.vocabulary import KeyState
-from vmm_keystore.store.keys import KeyFilter
+from vmm_keystore.store.key_list import KeyFilter
 
 
 @router.post("/keys", status_code=201)
 def generate_key(body: models.KeyGenerate, service: Service, caller: Caller) -> models.KeyInfo:
     """Make a key."""
-    return answers.key_info(service.keys.generate(caller, body.label, body.type, activate=body.activate))
+    key = service.keys.generate(caller, body.label, body.type, activate=body.activate, tags=body.tags)
+    return answers.key_info(key)
 
 
 @router.get("/keys")
 def list_keys(service: Service, only: Annotated[models.KeyQuery, Query()]) -> models.KeyList:
     """Every key that the query names, by label; with *limit* go on *after* the last one of the answer."""
-    found = KeyFilter(only.label or "", only.type, only.state, only.after or "", only.limit)
+    tags = tuple(only.tag or ())
+    found = KeyFilter(only.label or "", only.type, only.state, only.after or "", only.limit, tags)
     return models.KeyList(keys=[answers.key_info(key) for key in service.keys.list(found)])
 
 
@@ -35,7 +37,13 @@ def offer_import(service: Service) -> models.KeyImportOffer:
 def import_key(body: models.KeyImport, service: Service, caller: Caller) -> models.KeyInfo:
     """Take a key that was wrapped to an offer."""
     key = service.keys.import_key(
-        caller, body.label, bytes.fromhex(body.offer_id), body.wrapped, body.type, activate=body.activate
+        caller,
+        body.label,
+        bytes.fromhex(body.offer_id),
+        body.wrapped,
+        body.type,
+        activate=body.activate,
+        tags=body.tags,
     )
     return answers.key_info(key)
 
@@ -56,6 +64,18 @@ def public_key(label: str, service: Service, version: Version = None) -> PlainTe
 def rotate_key(label: str, service: Service, caller: Caller) -> models.KeyChanged:
     """Make a new version current; the one before only processes from now on."""
     return answers.key_changed(*service.keys.rotate(caller, label))
+
+
+@router.post("/keys/{label}/tag")
+def tag_key(label: str, body: models.KeyTag, service: Service, caller: Caller) -> models.KeyInfo:
+    """Give a key tags, or other values of those that it has."""
+    return answers.key_info(service.names.tag(caller, label, body.tags))
+
+
+@router.post("/keys/{label}/untag")
+def untag_key(label: str, body: models.KeyUntag, service: Service, caller: Caller) -> models.KeyInfo:
+    """Take tags from a key, all or none."""
+    return answers.key_info(service.names.untag(caller, label, body.tags))
 
 
 @router.post("/keys/{label}/activate")

@@ -31,6 +31,7 @@ from vmm_keystore.store.backup import HINT, BackupHead, copy_content, read_head
 from vmm_keystore.store.guests import list_guests
 from vmm_keystore.store.inspection import inspect, printable
 from vmm_keystore.store.key_list import list_keys
+from vmm_keystore.store.key_uses import forget_standing
 from vmm_keystore.store.keys import set_state
 from vmm_keystore.store.lost_leases import note_lost_leases
 from vmm_keystore.store.pending import insert_pending
@@ -224,6 +225,7 @@ def _settle(store: Store, head: BackupHead, *, has_root_key: bool) -> Restored:
         to_rotate, suspended = _end_encrypting(connection)
         # The log begins anew; under the old key it would look like one that was cut.
         retire_audit_key(connection)
+        forget_standing(connection)
         line = {
             "time": time_text(time.time_ns()),
             "action": "restore",

@@ -101,6 +101,37 @@ def test_from_nothing_and_on(vault: Keystored) -> None:
     assert lines[-1]["applied"].keys() == {"a", "b"}
 
 
+def test_tags_and_aliases(vault: Keystored) -> None:
+    """A key has just the tags that the file gives it, or keeps those it has; a grant may name a key by its alias."""
+    vault.api.generate("old", "ed25519")
+    vault.cli("key", "tag", "old", "by=hand")
+    vault.cli("key", "alias", "set", "now", "old")
+    text = '[keys.new]\ntype = "ed25519"\ntags = { env = "prod", n = "1" }\n[keys.old]\ntype = "ed25519"\n'
+    text += '[guests.g]\nsocket = "{folder}/g.sock"\ngrants = [{ key = "now", ops = ["sign"] }]\n'
+    path = write(vault, text)
+    planned = vault.cli("apply", "-f", path, "--dry-run").stdout
+    assert planned == (
+        "+ key new ed25519\n"
+        "~ key new env=prod n=1\n"
+        f"+ guest g {vault.folder}/g.sock\n"
+        "+ grant g old sign ed25519\n"
+        "4 changes; nothing was changed\n"
+    )
+    assert vault.cli("apply", "-f", path).stdout == planned.replace("; nothing was changed", " are in force")
+    assert [key["tags"] for key in vault.facts("key", "list")] == [{"env": "prod", "n": "1"}, {"by": "hand"}]
+    assert vault.cli("apply", "-f", path).stdout == "nothing to change\n"
+    less = text.replace('"prod", n = "1"', '"test"').replace('[keys.old]\ntype = "ed25519"', "")
+    assert vault.cli("apply", "-f", write(vault, less)).stdout == "~ key new env=test -n\n1 changes are in force\n"
+    assert [key["tags"] for key in vault.facts("key", "list")] == [{"env": "test"}, {"by": "hand"}]
+    lines = vault.facts("audit", "tail", "--op", "key-tag")
+    assert [line.get("detail") for line in lines] == [None, "env=prod n=1", "env=test -n"]
+    vault.cli("apply", "-f", write(vault, less.replace('{ env = "test" }', "{}")))
+    assert vault.facts("key", "show", "new")["tags"] == {}
+    with ring_guest(vault.folder / "g.sock") as guest:
+        # Guests see labels.
+        assert [entry.label for entry in guest.list_keys()] == ["old"]
+
+
 def test_prune(vault: Keystored) -> None:
     """What the file does not name stays, or goes with --prune; keys stay."""
     vault.cli("apply", "-f", write(vault, FILE))
@@ -130,6 +161,10 @@ def test_prune(vault: Keystored) -> None:
         ('[[guests.a.grants]]\nkey = "no"\nops = ["sign"]\n[guests.a]\nsocket = "{folder}/a.sock"', "a key 'no'"),
         ('[roles.r]\ngrants = [{ key = "tls", ops = ["encrypt"] }]', "a key of type ed25519 cannot encrypt"),
         ('[guests.a]\nsocket = "{folder}/z.sock"', "guest 'a' has another socket or owner"),
+        ('[keys.k]\ntype = "ed25519"\ntags = { "a/b" = "c" }', "keys.k.tags.a/b"),
+        ('[keys.k]\ntype = "ed25519"\ntags = { a = " b" }', "keys.k.tags.a: string should match pattern"),
+        ('[keys.now]\ntype = "ed25519"', "'now' is an alias of key 'tls'"),
+        ('[roles.r]\ngrants = [{ key = "tls", ops = ["sign"] }, { key = "now", ops = ["sign"] }]', "'tls' twice"),
         ('[keys.tls]\ntype = "rsa-2048"', "key 'tls' is of type ed25519, not rsa-2048"),
         # Refused by the last step, after sockets were made and keys generated.
         (
@@ -143,6 +178,7 @@ def test_prune(vault: Keystored) -> None:
 def test_refused_as_a_whole(vault: Keystored, text: str, message: str) -> None:
     """One clear line, and nothing of it: no socket, no key, no grant; a dry run says the same where it can know."""
     vault.cli("apply", "-f", write(vault, FILE))
+    vault.cli("key", "alias", "set", "now", "tls")
     before = everything(vault)
     path = write(vault, text)
     for arguments in ([], ["--dry-run"]):

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from vmm_keystore.audit.line import Link, add_lines, encode_body, time_text
-from vmm_keystore.audit.record import use_bodies
+from vmm_keystore.audit.record import RECORD_BYTES, use_bodies
 from vmm_keystore.audit.resume import Standing, find_last_change, find_standing
 from vmm_keystore.audit.segments import Segment, remove_unfinished, segment_path, sync_directory
 from vmm_keystore.errors import AuditError, AuditWriteError
@@ -43,6 +43,7 @@ class AuditLog:
         """Why the last append failed, in one line; empty when it did not."""
         self.on_rotated: Callable[[], None] = lambda: None
         """Called with the log's lock held: must not wait."""
+        self._on_records: Callable[[str, bytes, int], None] = lambda _guest, _records, _seq: None
         self._label_of = label_of
         self._segment_bytes_max = segment_bytes_max
         self._lock = threading.Lock()
@@ -65,6 +66,18 @@ class AuditLog:
         """Number and hash of the last durable line."""
         return self._standing.link
 
+    def follow_records(self, take: Callable[[str, bytes, int], None]) -> int:
+        """Have *take* called with each guest's records once they are stored, and the number of the last line.
+
+        The log's lock is held then: *take* must not wait.
+
+        Returns:
+            The last line before the first call.
+        """
+        with self._lock:
+            self._on_records = take
+            return self._standing.link.seq
+
     def append_records(self, guest: str, records: bytes) -> None:
         """Append a worker's records, see ``service.ports.AuditSink``."""
         with self._lock:
@@ -73,10 +86,12 @@ class AuditLog:
             for i, use in enumerate(uses):
                 if (use.number, use.time) == known:
                     del uses[: i + 1]
+                    records = records[(i + 1) * RECORD_BYTES :]
                     break
             if uses:
                 self._append([use.body for use in uses])
                 self._standing.last_records[guest] = (uses[-1].number, uses[-1].time)
+                self._on_records(guest, records, self._standing.link.seq)
 
     def append_change(self, number: int, fields: Mapping[str, Any]) -> None:
         """Append the line of admin change *number*; numbers grow."""

@@ -35,7 +35,7 @@ def apply(
     """Make guests, roles, keys and grants what a file says, all of it or nothing.
 
     What the file names is made so exactly: a guest's roles and grants, a role's grants. What it does not name is left
-    alone unless --prune is given. Keys are made where there are none, and never changed.
+    alone unless --prune is given. Keys are made where there are none, and nothing of them but their tags is changed.
     """
     body = {"declaration": read_file(file), "prune": prune, "dry_run": dry_run}
     answer = session.keystored.post("apply", body=body)

@@ -16,7 +16,7 @@ from vmm_keystore.cli.failure import CommandError, UsageError
 from vmm_keystore.cli.output import moment, show_facts, show_json, show_table
 from vmm_keystore.cli.passphrase_option import PassphraseFile
 from vmm_keystore.cli.session import Session, command
-from vmm_keystore.cli.time_option import as_seconds
+from vmm_keystore.cli.time_option import as_seconds, as_time
 from vmm_keystore.policy.tags import check_filter, parse_tags, tag_words
 
 app = typer.Typer(help="Keys and their life cycle.", no_args_is_help=True, rich_markup_mode=None)
@@ -118,15 +118,24 @@ def key_list(
             "--tag", metavar="NAME[=VALUE]", help="Only those with this tag; given several times, with all of them."
         ),
     ] = None,
+    unused_since: Annotated[
+        str | None,
+        typer.Option(
+            "--unused-since",
+            metavar="TIME",
+            help="Only those that were there then and were not used from then on: ISO 8601, or an age as 90d.",
+        ),
+    ] = None,
     limit: Annotated[int | None, typer.Option("--limit", metavar="N", min=1, help="At most so many.")] = None,
 ) -> None:
     """List the keys, by label."""
-    tags = [check_filter(word) for word in tag or ()]
+    tags, since = [check_filter(word) for word in tag or ()], as_time(unused_since)
     keys: list[dict[str, Any]] = []
     while limit is None or len(keys) < limit:
         page = PAGE if limit is None else min(PAGE, limit - len(keys))
         after = keys[-1]["label"] if keys else None
         query = {"label": pattern, "type": key_type, "state": state, "tag": tags or None}
+        query["unused_since"] = since
         found = session.keystored.get("keys", **query, after=after, limit=page)["keys"]
         keys += found
         if len(found) < page:
@@ -135,13 +144,16 @@ def key_list(
         show_json(keys)
         return
     rows = [
-        [key["label"], key["type"], key["state"], key["current_version"], key["guests"], tag_words(key["tags"])]
+        [
+            *(key["label"], key["type"], key["state"], key["current_version"], key["guests"]),
+            *(moment(key["last_used"]), tag_words(key["tags"])),
+        ]
         for key in keys
     ]
     show_table(
-        ["label", "type", "state", "version", "guests", "tags"],
+        ["label", "type", "state", "version", "guests", "last used", "tags"],
         rows,
-        empty="no such key" if pattern or key_type or state or tags else NO_KEY,
+        empty="no such key" if pattern or key_type or state or tags or since else NO_KEY,
     )
 
 
@@ -161,6 +173,7 @@ def key_show(session: Session, label: Label) -> None:
             "current version": key["current_version"],
             "created": moment(key["created"]),
             "rotated": f"every {key['rotate_every_s']} s" if key["rotate_every_s"] else "by hand",
+            "last used": moment(key["last_used"]),
             "oldest version in use": key["min_version"],
             "aliases": key["aliases"],
             "tags": tag_words(key["tags"]),
@@ -174,11 +187,12 @@ def key_show(session: Session, label: Label) -> None:
             version["current"],
             moment(version["created"]),
             moment(version["destroy_at"]) if version["destroy_at"] else "",
+            [f"{use['op']} {moment(use['last'])}" for use in version["uses"]],
         ]
         for version in key["versions"]
     ]
     print()
-    show_table(["version", "state", "current", "created", "to be destroyed"], rows, empty="no version")
+    show_table(["version", "state", "current", "created", "to be destroyed", "last used"], rows, empty="no version")
 
 
 @command(app, "rotate")

@@ -77,6 +77,10 @@ def key_info(key: KeyRow) -> models.KeyInfo:
                 created=moment(version.created_s),
                 state_changed=moment(version.state_changed_s),
                 destroy_at=_bound(version.destroy_at_s or 0),
+                uses=[
+                    models.KeyUseInfo(op=use.op, last=moment(use.last_s), count=use.count)
+                    for use in key.uses.get(version.version, ())
+                ],
             )
             for version in key.versions
         ],
@@ -85,6 +89,7 @@ def key_info(key: KeyRow) -> models.KeyInfo:
         rotate_every_s=key.rotate_every_s,
         tags=dict(key.tags),
         aliases=list(key.aliases),
+        last_used=_bound(key.last_used_s or 0),
     )
 
 

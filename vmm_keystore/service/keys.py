@@ -9,6 +9,7 @@ from textwrap import wrap
 
 import sqlalchemy as sa
 
+from vmm_keystore.audit.line import time_text
 from vmm_keystore.errors import InvalidRequestError, StateError, StoreError
 from vmm_keystore.policy.lifecycle import check_move, rotated_state
 from vmm_keystore.policy.tags import check_count
@@ -21,6 +22,7 @@ from vmm_keystore.service.ports import Applied, ImportOffer, KeyCustodian, Seale
 from vmm_keystore.service.sealing import Sealing
 from vmm_keystore.store.key_list import KeyFilter, list_keys
 from vmm_keystore.store.key_tags import set_tags
+from vmm_keystore.store.key_uses import find_standing
 from vmm_keystore.store.keys import (
     KeyRow,
     count_keys,
@@ -178,8 +180,14 @@ class Keys:
             return get_key(connection, name)
 
     def list(self, only: KeyFilter = KeyFilter()) -> tuple[KeyRow, ...]:  # noqa: B008 - frozen
-        """Every key that *only* names, by label."""
+        """Every key that *only* names, by label.
+
+        Raises:
+            InvalidRequestError: it is not known which keys were used since then.
+        """
         with self._store.read() as connection:
+            if only.unused_since_s is not None:
+                _check_counted(connection, only.unused_since_s)
             return list_keys(connection, only)
 
     def types(self) -> dict[str, KeyType]:
@@ -251,6 +259,16 @@ class Keys:
         except StoreError as error:
             # The blob is gone from the database; only the log still has it, until it is overwritten.
             _logger.warning("the write-ahead log was not scrubbed yet: %s", error.message)
+
+
+def _check_counted(connection: sa.Connection, since_s: int) -> None:
+    standing = find_standing(connection)
+    if standing is None or standing.since_s > since_s:
+        since = time_text(standing.since_s * 10**9)[:19] + "Z" if standing else "soon"
+        raise InvalidRequestError(
+            f"uses of keys are known from {since} on, not before",
+            "ask for a time after that, or look into the audit log",
+        )
 
 
 def _versions_to_move(key: KeyRow, state: KeyState, version: int | None) -> list[int]:

@@ -32,6 +32,7 @@ from vmm_keystore.service.guest_keys import KeyLabels
 from vmm_keystore.service.guests import Guests
 from vmm_keystore.service.key_names import KeyNames
 from vmm_keystore.service.key_plans import KeyPlans
+from vmm_keystore.service.key_uses import KeyUseStore
 from vmm_keystore.service.keys import Keys
 from vmm_keystore.service.ports import CustodianStatus, GuestWorkers, KeyCustodian
 from vmm_keystore.service.roles import Roles
@@ -88,6 +89,7 @@ class Keystore:
         self.names = KeyNames(store, self._changes)
         self.plans = KeyPlans(store, self._changes, self.keys)
         self.schedule = Schedule(self.plans)
+        self.key_uses = KeyUseStore(store, audit.log, lambda _key_rows: None)
         self.grants = Grants(store, workers, self._changes)
         self.roles = Roles(store, self._changes)
         self.backups = Backups(store, self._changes, self._state_dir)
@@ -99,6 +101,7 @@ class Keystore:
         self.root.recover()
         self._changes.recover()
         self.schedule.start()
+        self.key_uses.start()
 
     def record_refusal(self, actor: Actor, path: str, error: KeystoreError) -> None:
         """Put on record that somebody asked for a change that is not his to make."""
@@ -107,6 +110,7 @@ class Keystore:
 
     def close(self) -> None:
         """End what the service started; the parts it was given stay open."""
+        self.key_uses.stop()
         self.schedule.stop()
         self._changes.close()
 

@@ -52,7 +52,7 @@ def delete_alias(connection: sa.Connection, name: str) -> None:
     connection.execute(key_aliases.delete().where(key_aliases.c.name == name))
 
 
-def aliased(condition: sa.ColumnElement[bool]) -> sa.Select[tuple[int, str]]:
+def aliased(condition: sa.ColumnElement[bool]) -> sa.Select[int, str]:
     """Row and alias, for each alias of the keys that *condition* names."""
     return (
         sa.select(keys.c.id, key_aliases.c.name)
@@ -62,5 +62,5 @@ def aliased(condition: sa.ColumnElement[bool]) -> sa.Select[tuple[int, str]]:
     )
 
 
-def _select() -> sa.Select[tuple[str, str, int]]:
+def _select() -> sa.Select[str, str, int]:
     return sa.select(key_aliases.c.name, keys.c.label, key_aliases.c.set_s).join(keys, keys.c.id == key_aliases.c.key)

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from vmm_keystore.policy.vocabulary import KeyState, KeyType
 from vmm_keystore.store.holdings import parts
 from vmm_keystore.store.key_tags import has_tag, tag_condition
+from vmm_keystore.store.key_uses import unused_since
 from vmm_keystore.store.keys import KeyRow, load_keys
 from vmm_keystore.store.tables import key_tags, key_versions, keys
 
@@ -21,7 +22,8 @@ class KeyFilter:
     """Which keys: those that fulfil all of it.
 
     *pattern* is a label in which ``*`` stands for any letters and ``?`` for one; *state* that of the current version;
-    *tags* are ``name`` or ``name=value``; *after* a label; *limit* how many at most, by label.
+    *tags* are ``name`` or ``name=value``; *unused_since_s* leaves those that are as old and were not used from then on;
+    *after* a label; *limit* how many at most, by label.
     """
 
     pattern: str = ""
@@ -30,6 +32,7 @@ class KeyFilter:
     after: str = ""
     limit: int | None = None
     tags: tuple[str, ...] = ()
+    unused_since_s: int | None = None
 
 
 def list_keys(connection: sa.Connection, only: KeyFilter = KeyFilter()) -> tuple[KeyRow, ...]:
@@ -66,6 +69,8 @@ def _filtered(only: KeyFilter) -> sa.Select[tuple[int]]:
     if only.state is not None:
         current = sa.and_(key_versions.c.key == keys.c.id, key_versions.c.version == keys.c.current_version)
         query = query.join(key_versions, current).where(key_versions.c.state == only.state)
+    if only.unused_since_s is not None:
+        query = query.where(unused_since(only.unused_since_s))
     if only.after:
         query = query.where(label > only.after)
     return query

@@ -32,7 +32,7 @@ def tags_of(connection: sa.Connection, labels: Iterable[str]) -> dict[str, dict[
     return found
 
 
-def tagged(condition: sa.ColumnElement[bool]) -> sa.Select[tuple[int, str, str]]:
+def tagged(condition: sa.ColumnElement[bool]) -> sa.Select[int, str, str]:
     """Row, name and value of each tag of the keys that *condition* names."""
     return (
         sa.select(keys.c.id, key_tags.c.name, key_tags.c.value)

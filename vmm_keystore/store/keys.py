@@ -11,6 +11,7 @@ from vmm_keystore.policy.vocabulary import KeyState, KeyType
 from vmm_keystore.store.holdings import holdings
 from vmm_keystore.store.key_aliases import aliased, find_alias
 from vmm_keystore.store.key_tags import tagged
+from vmm_keystore.store.key_uses import UseRow, used
 from vmm_keystore.store.tables import grants, guests, key_versions, keys
 
 FIRST_LEASE = 1
@@ -46,6 +47,8 @@ class KeyRow:
     rotate_every_s: int | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
     aliases: tuple[str, ...] = ()
+    uses: Mapping[int, tuple[UseRow, ...]] = field(default_factory=dict)
+    """By version, of those that were used."""
 
     def version(self, number: int) -> VersionRow:
         """Return version *number*.
@@ -62,6 +65,11 @@ class KeyRow:
     def state(self) -> KeyState:
         """State of the current version."""
         return self.version(self.current_version).state
+
+    @property
+    def last_used_s(self) -> int | None:
+        """When any version was last used; None: it is not known of any."""
+        return max((use.last_s for uses in self.uses.values() for use in uses), default=None)
 
     @property
     def is_destroyed(self) -> bool:
@@ -264,6 +272,10 @@ def load_keys(connection: sa.Connection, condition: sa.ColumnElement[bool]) -> t
     aliases: dict[int, list[str]] = {}
     for key, name in connection.execute(aliased(condition)):
         aliases.setdefault(key, []).append(name)
+    uses: dict[int, dict[int, tuple[UseRow, ...]]] = {}
+    for key, version, op, last_s, count in connection.execute(used(condition)):
+        of_key = uses.setdefault(key, {})
+        of_key[version] = (*of_key.get(version, ()), UseRow(op, last_s, count))
     return tuple(
         KeyRow(
             row_id=head.id,
@@ -278,6 +290,7 @@ def load_keys(connection: sa.Connection, condition: sa.ColumnElement[bool]) -> t
             rotate_every_s=head.rotate_every_s,
             tags=tags.get(head.id, {}),
             aliases=tuple(aliases.get(head.id, ())),
+            uses=uses.get(head.id, {}),
         )
         for head in heads
     )

@@ -14,6 +14,7 @@ from vmm_keystore.policy.vocabulary import KeyType, Mechanism, Op, mask
 
 GUESTS, ROLES = ("a", "b", "c"), ("x", "y")
 KEYS = {"k": KeyType.ED25519, "m": KeyType.HMAC_SHA256}
+TAGS = st.dictionaries(st.sampled_from("ab"), st.sampled_from("xy"))
 permissions = st.builds(Permission, st.integers(1, 3), st.just(1), ops_max=st.integers(0, 2))
 
 
@@ -29,13 +30,14 @@ def states(draw: st.DrawFn) -> State:
     holders = [*guests, *("@" + name for name in sorted(roles))]
     pairs = [(holder, label) for holder in holders for label in keys]
     grants = {pair: draw(permissions) for pair in (draw(st.frozensets(st.sampled_from(pairs))) if pairs else ())}
-    return State(guests, roles, keys, grants)
+    tags = {label: draw(TAGS) for label in draw(st.frozensets(st.sampled_from(sorted(keys))))} if keys else {}
+    return State(guests, roles, keys, grants, tags)
 
 
-def take(state: State, step: Step, wanted: State) -> State:
+def take(state: State, step: Step, wanted: State) -> State:  # noqa: PLR0912 - one for each action
     """Take a step, which must be possible in just this state."""
     guests, roles = dict(state.guests), set(state.roles)
-    keys, grants = dict(state.keys), dict(state.grants)
+    keys, grants, tags = dict(state.keys), dict(state.grants), dict(state.tags)
     pair = (step.subject, step.key)
 
     def holders() -> set[str]:
@@ -56,6 +58,9 @@ def take(state: State, step: Step, wanted: State) -> State:
         case "key-generate":
             assert step.subject not in keys
             keys[step.subject] = wanted.keys[step.subject]
+        case "key-tag":
+            assert step.subject in keys
+            tags[step.subject] = wanted.tags[step.subject]
         case "guest-add":
             assert step.subject not in guests
             guests[step.subject] = dataclasses.replace(wanted.guests[step.subject], roles=frozenset())
@@ -75,7 +80,7 @@ def take(state: State, step: Step, wanted: State) -> State:
         case _:
             raise AssertionError(step)
     assert {holder for holder, _label in grants} <= holders()
-    return State(guests, frozenset(roles), keys, grants)
+    return State(guests, frozenset(roles), keys, grants, tags)
 
 
 @settings(max_examples=500, deadline=None)
@@ -89,6 +94,8 @@ def test_steps_lead_there(present: State, wanted: State, prune: bool) -> None:
     assert wanted.guests.items() <= reached.guests.items()
     assert wanted.grants.items() <= reached.grants.items()
     assert present.keys.items() <= reached.keys.items()
+    for label in reached.keys:
+        assert reached.tags.get(label, {}) == wanted.tags.get(label, present.tags.get(label, {}))
     if prune:
         assert (reached.guests, reached.roles, reached.grants) == (wanted.guests, wanted.roles, wanted.grants)
         return
@@ -105,6 +112,7 @@ def test_steps_lead_there(present: State, wanted: State, prune: bool) -> None:
     [
         (State(guests={"a": Guest("/other")}), StateError, "guest 'a' has another socket or owner: /run/a"),
         (State(guests={"a": Guest("/run/a", 5)}), StateError, "guest 'a' has another socket or owner"),
+        (State(keys={"now": KeyType.ED25519}), StateError, "'now' is an alias of key 'k'"),
         (State(keys={"k": KeyType.AES_128}), StateError, "key 'k' is of type ed25519, not aes-128"),
         (State(guests={"b": Guest("/run/b", None, frozenset({"no"}))}), InvalidRequestError, "a role 'no'"),
         (State(grants={("a", "no"): Permission(1, 1)}), InvalidRequestError, "a is granted a key 'no'"),
@@ -112,7 +120,7 @@ def test_steps_lead_there(present: State, wanted: State, prune: bool) -> None:
 )
 def test_file_that_cannot_be(wanted: State, error: type[Exception], message: str) -> None:
     """Said before anything is done."""
-    present = State({"a": Guest("/run/a")}, frozenset({"x"}), {"k": KeyType.ED25519})
+    present = State({"a": Guest("/run/a")}, frozenset({"x"}), {"k": KeyType.ED25519}, aliases={"now": "k"})
     with pytest.raises(error, match=message):
         plan(present, wanted)
 

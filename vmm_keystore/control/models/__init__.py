@@ -31,6 +31,7 @@ from vmm_keystore.control.models.keys import (
     KeyRotation,
     KeyTag,
     KeyUntag,
+    KeyUseInfo,
     KeyVersionInfo,
 )
 from vmm_keystore.control.models.roles import RoleChanged, RoleCreate, RoleGuests, RoleInfo, RoleList
@@ -96,6 +97,7 @@ __all__ = [
     "KeyTag",
     "KeyTypeWord",
     "KeyUntag",
+    "KeyUseInfo",
     "KeyVersionInfo",
     "MechanismWord",
     "Model",

@@ -13,6 +13,7 @@ from vmm_keystore.control.models.words import (
     Model,
     Moment,
     Name,
+    OpWord,
     TagFilter,
     Tags,
 )
@@ -82,6 +83,14 @@ class KeyUntag(Model):
     tags: list[Name] = Field(min_length=1, max_length=TAGS_MAX)
 
 
+class KeyUseInfo(Model):
+    """How a version was used by one kind of operation, as far as it is known."""
+
+    op: OpWord
+    last: AwareDatetime
+    count: int
+
+
 class KeyVersionInfo(Model):
     """One version of a key; *destroy_at* where its destruction is planned."""
 
@@ -91,10 +100,11 @@ class KeyVersionInfo(Model):
     created: AwareDatetime
     state_changed: AwareDatetime
     destroy_at: AwareDatetime | None
+    uses: list[KeyUseInfo]
 
 
 class KeyInfo(Model):
-    """A key; *state* is that of the current version."""
+    """A key; *state* is that of the current version, *last_used* that of any; null: not as far as it is known."""
 
     label: str
     id: str
@@ -108,6 +118,7 @@ class KeyInfo(Model):
     rotate_every_s: int | None
     tags: dict[str, str]
     aliases: list[str]
+    last_used: AwareDatetime | None
 
 
 class KeyChanged(KeyInfo):
@@ -117,12 +128,16 @@ class KeyChanged(KeyInfo):
 
 
 class KeyQuery(Model):
-    """Which keys to list: *label* may have ``*`` for any letters and ``?`` for one, each *tag* is a name or name=value."""
+    """Which keys to list: *label* may have ``*`` for any letters and ``?`` for one, each *tag* is a name or name=value.
+
+    *unused_since* leaves the keys that were there then and not used from then on.
+    """
 
     label: Annotated[str, Field(pattern=r"^[a-zA-Z0-9._*?-]{1,63}$")] | None = None
     type: KeyTypeWord | None = None
     state: KeyStateWord | None = None
     tag: list[TagFilter] | None = Field(default=None, max_length=TAGS_MAX)
+    unused_since: Moment | None = None
     after: Name | None = None
     limit: Annotated[int, Field(ge=1, le=10000)] | None = None
 

@@ -22,8 +22,15 @@ def generate_key(body: models.KeyGenerate, service: Service, caller: Caller) -> 
 @router.get("/keys")
 def list_keys(service: Service, only: Annotated[models.KeyQuery, Query()]) -> models.KeyList:
     """Every key that the query names, by label; with *limit* go on *after* the last one of the answer."""
-    tags = tuple(only.tag or ())
-    found = KeyFilter(only.label or "", only.type, only.state, only.after or "", only.limit, tags)
+    found = KeyFilter(
+        pattern=only.label or "",
+        key_type=only.type,
+        state=only.state,
+        after=only.after or "",
+        limit=only.limit,
+        tags=tuple(only.tag or ()),
+        unused_since_s=int(only.unused_since.timestamp()) if only.unused_since else None,
+    )
     return models.KeyList(keys=[answers.key_info(key) for key in service.keys.list(found)])
 
 

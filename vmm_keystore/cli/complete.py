@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import Annotated, Any
 
-from typer import Context
+import typer
 
 from vmm_keystore.cli.session import Place
 from vmm_keystore.errors import KeystoreError
@@ -49,10 +49,13 @@ def complete_alias(incomplete: str) -> list[str]:
     return _proposals("aliases", "alias", incomplete)
 
 
-def complete_tag_of(ctx: Context, incomplete: str) -> list[str]:
+def complete_tag_of(ctx: typer.Context, incomplete: str) -> list[str]:
     """Propose names of the tags that the key on the command line has."""
     tags = _answer("keys", str(ctx.params.get("key")))
     return [name for name in tags.get("tags", ()) if name.startswith(incomplete)]
+
+
+Key = Annotated[str, typer.Argument(metavar="KEY", help="Label or alias of the key.", autocompletion=complete_key)]
 
 
 def _proposals(collection: str, field: str, incomplete: str, **query: object) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from vmm_keystore.cli.complete import complete_guest, complete_holder, complete_key
+from vmm_keystore.cli.complete import Key, complete_guest, complete_holder, complete_key
 from vmm_keystore.cli.failure import UsageError
 from vmm_keystore.cli.output import moment, show_json, show_table
 from vmm_keystore.cli.session import Session, command
@@ -24,7 +24,6 @@ HolderArgument = Annotated[
         metavar="GUEST|@ROLE", help="A guest, or with an @ before it a role.", autocompletion=complete_holder
     ),
 ]
-KeyArgument = Annotated[str, typer.Argument(metavar="KEY", help="Label of the key.", autocompletion=complete_key)]
 When = Annotated[str | None, typer.Option(metavar="TIME", help="ISO 8601, UTC unless it says otherwise.")]
 
 
@@ -32,7 +31,7 @@ When = Annotated[str | None, typer.Option(metavar="TIME", help="ISO 8601, UTC un
 def grant_add(
     session: Session,
     guest: HolderArgument,
-    key: KeyArgument,
+    key: Key,
     *,
     ops: Annotated[
         str,
@@ -119,7 +118,7 @@ def grant_list(
 def grant_explain(
     session: Session,
     guest: GuestArgument,
-    key: KeyArgument,
+    key: Key,
     op: Annotated[
         str, typer.Argument(metavar="OP", help="Of public, sign, verify, encrypt, decrypt, mac, mac-verify.")
     ],
@@ -154,7 +153,7 @@ def grant_explain(
 
 
 @command(app, "remove")
-def grant_remove(session: Session, guest: HolderArgument, key: KeyArgument) -> None:
+def grant_remove(session: Session, guest: HolderArgument, key: Key) -> None:
     """Take a key from a guest or role; the running guest is refused when this returns."""
     grant = session.keystored.delete("grants", guest, key)
     session.done(grant, f"{_named(guest)} may no longer use key {key}")

@@ -10,8 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
-from vmm_keystore.cli import key_names
-from vmm_keystore.cli.complete import KEY_TYPES, complete_key, complete_key_type
+from vmm_keystore.cli import key_names, key_plans
+from vmm_keystore.cli.complete import KEY_TYPES, Key, complete_key, complete_key_type
 from vmm_keystore.cli.failure import CommandError, UsageError
 from vmm_keystore.cli.output import moment, show_facts, show_json, show_table
 from vmm_keystore.cli.passphrase_option import PassphraseFile
@@ -21,11 +21,11 @@ from vmm_keystore.policy.tags import check_filter, parse_tags, tag_words
 
 app = typer.Typer(help="Keys and their life cycle.", no_args_is_help=True, rich_markup_mode=None)
 key_names.register(app)
+key_plans.register(app)
 
 PAGE = 1000
 NO_KEY = "no key yet: vmm-keystore key generate"
 NewLabel = Annotated[str, typer.Argument(metavar="LABEL", help="Letters, digits, '.', '_' and '-', at most 63.")]
-Label = Annotated[str, typer.Argument(metavar="KEY", help="Label or alias of the key.", autocompletion=complete_key)]
 Version = Annotated[
     int | None, typer.Option("--version", metavar="N", min=1, help="This version of the key, not the current one.")
 ]
@@ -158,7 +158,7 @@ def key_list(
 
 
 @command(app, "show")
-def key_show(session: Session, label: Label) -> None:
+def key_show(session: Session, label: Key) -> None:
     """Show one key with its versions."""
     key = session.keystored.get("keys", label)
     if session.as_json:
@@ -172,7 +172,7 @@ def key_show(session: Session, label: Label) -> None:
             "state": key["state"],
             "current version": key["current_version"],
             "created": moment(key["created"]),
-            "rotated": f"every {key['rotate_every_s']} s" if key["rotate_every_s"] else "by hand",
+            "rotated": key_plans.rotated_words(key),
             "last used": moment(key["last_used"]),
             "oldest version in use": key["min_version"],
             "aliases": key["aliases"],
@@ -196,32 +196,32 @@ def key_show(session: Session, label: Label) -> None:
 
 
 @command(app, "rotate")
-def key_rotate(session: Session, label: Label) -> None:
+def key_rotate(session: Session, label: Key) -> None:
     """Make a new version; older ones still verify and decrypt."""
     key = session.keystored.post("keys", label, "rotate")
     session.done(key, f"key {label} rotated: version {key['current_version']} is current")
 
 
 @command(app, "activate")
-def key_activate(session: Session, label: Label, version: Version = None) -> None:
+def key_activate(session: Session, label: Key, version: Version = None) -> None:
     """Let a key in pre-activation, or a suspended one, be used."""
     _change(session, label, "activate", version, "active")
 
 
 @command(app, "suspend")
-def key_suspend(session: Session, label: Label, version: Version = None) -> None:
+def key_suspend(session: Session, label: Key, version: Version = None) -> None:
     """Stop every use of a key until it is activated again."""
     _change(session, label, "suspend", version, "suspended")
 
 
 @command(app, "deactivate")
-def key_deactivate(session: Session, label: Label, version: Version = None) -> None:
+def key_deactivate(session: Session, label: Key, version: Version = None) -> None:
     """End protecting with a key (sign, encrypt, mac) for good; verify and decrypt go on."""
     _change(session, label, "deactivate", version, "deactivated")
 
 
 @command(app, "compromise")
-def key_compromise(session: Session, label: Label, version: Version = None) -> None:
+def key_compromise(session: Session, label: Key, version: Version = None) -> None:
     """Mark a key as compromised for good; verify and decrypt go on."""
     _change(session, label, "compromise", version, "compromised")
 
@@ -229,7 +229,7 @@ def key_compromise(session: Session, label: Label, version: Version = None) -> N
 @command(app, "destroy")
 def key_destroy(
     session: Session,
-    label: Label,
+    label: Key,
     *,
     version: Version = None,
     after: Annotated[
@@ -262,34 +262,8 @@ def key_destroy(
     _change(session, label, "destroy", version, "destroyed")
 
 
-@command(app, "min-version")
-def key_min_version(
-    session: Session, label: Label, version: Annotated[int, typer.Argument(metavar="VERSION", min=1)]
-) -> None:
-    """Cut off the versions before this one: they do nothing any more; a smaller one gives them back."""
-    key = session.keystored.post("keys", label, "min-version", body={"version": version})
-    session.done(key, f"key {label}: versions before {version} do nothing")
-
-
-@command(app, "rotation")
-def key_rotation(
-    session: Session,
-    label: Label,
-    *,
-    every: Annotated[
-        str | None, typer.Option("--every", metavar="TIME", help="Age of a version at which it is replaced, as 90d.")
-    ] = None,
-    off: Annotated[bool, typer.Option("--off", help="By hand only.")] = False,
-) -> None:
-    """Have a key rotated whenever its current version has an age, or by hand only."""
-    if (every is None) == (not off):
-        raise UsageError("one of --every and --off is needed", f"key rotation {label} --every 90d")
-    key = session.keystored.post("keys", label, "rotation", body={"every_s": as_seconds(every) if every else None})
-    session.done(key, f"key {label} is rotated " + (f"every {every}" if every else "by hand only"))
-
-
 @command(app, "public")
-def key_public(session: Session, label: Label, version: Version = None) -> None:
+def key_public(session: Session, label: Key, version: Version = None) -> None:
     """Print the public key as PEM."""
     pem = session.keystored.get_text("keys", label, "public", version=version)
     if session.as_json:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from vmm_keystore.cli.complete import complete_alias, complete_key, complete_tag_of
+from vmm_keystore.cli.complete import Key, complete_alias, complete_tag_of
 from vmm_keystore.cli.output import moment, show_json, show_table
 from vmm_keystore.cli.session import Session, command
 from vmm_keystore.policy.tags import check_name, parse_tags, tag_words
@@ -18,7 +18,6 @@ aliases = typer.Typer(
     rich_markup_mode=None,
 )
 
-Key = Annotated[str, typer.Argument(metavar="KEY", help="Label or alias of the key.", autocompletion=complete_key)]
 Alias = Annotated[str, typer.Argument(metavar="ALIAS", help="The alias.", autocompletion=complete_alias)]
 
 

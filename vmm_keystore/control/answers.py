@@ -87,6 +87,7 @@ def key_info(key: KeyRow) -> models.KeyInfo:
         guests=list(key.guests),
         min_version=key.min_process_version,
         rotate_every_s=key.rotate_every_s,
+        rotate_after_uses=key.rotate_after_uses,
         tags=dict(key.tags),
         aliases=list(key.aliases),
         last_used=_bound(key.last_used_s or 0),

@@ -15,6 +15,7 @@ from vmm_keystore.service.keys import Keys, remaining_versions
 from vmm_keystore.service.ports import Applied
 from vmm_keystore.store.keys import (
     KeyRow,
+    are_rotated_by_use,
     list_planned_keys,
     plan_destruction,
     set_min_process_version,
@@ -29,11 +30,12 @@ Changed = tuple[KeyRow, tuple[Applied, ...]]
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """Something that is to be done at *at_s*: destroy *version*, or rotate where there is none."""
+    """Something that is to be done at *at_s*, 0 for at once: destroy *version*, or rotate where there is none."""
 
     at_s: int
     label: str
     version: int | None = None
+    why: str = ""
 
 
 class KeyPlans:
@@ -100,21 +102,28 @@ class KeyPlans:
             change.affects(*key.guests)
         return self._keys.show(key.label), change.applied
 
-    def set_rotation(self, actor: Actor, name: str, every_s: int | None) -> Changed:
-        """Rotate the key whenever its current version is *every_s* old; None: by hand only.
+    def set_rotation(self, actor: Actor, name: str, every_s: int | None, after_uses: int | None = None) -> Changed:
+        """Rotate the key whenever its current version is *every_s* old, or has signed, encrypted or made a MAC so often.
+
+        None is not by that; both: by hand only.
 
         Raises:
             StateError: it is destroyed.
         """
-        with self._changes.begin(actor, "key-rotation", key=name, every_s=every_s) as change:
+        with self._changes.begin(actor, "key-rotation", key=name, every_s=every_s, after_uses=after_uses) as change:
             key = named_key(change, name)
             remaining_versions(key)
-            set_rotation(change.connection, key, every_s)
+            set_rotation(change.connection, key, every_s, after_uses)
         return self._keys.show(key.label), change.applied
 
-    def next_due(self) -> Due | None:
-        """What is to be done next, if anything is planned."""
-        return min(self._planned(), key=lambda due: due.at_s, default=None)
+    def next_due(self, behind_s: int = -1) -> Due | None:
+        """What is to be done next, behind that time, if anything is planned."""
+        return min((due for due in self._planned() if due.at_s > behind_s), key=lambda due: due.at_s, default=None)
+
+    def concern(self, key_rows: Sequence[int]) -> bool:
+        """Whether any of these keys may have to be rotated since it was used."""
+        with self._store.read() as connection:
+            return are_rotated_by_use(connection, key_rows)
 
     def do_due(self) -> None:
         """Do all that is due by now; what fails is left for the next time, and holds nothing else up."""
@@ -130,7 +139,7 @@ class KeyPlans:
         daemon = Actor(os.geteuid(), os.getpid())
         if due.version is None:
             self._keys.rotate(daemon, due.label)
-            _logger.info("key %s rotated: it is due by its age", due.label)
+            _logger.info("key %s rotated: it is due by %s", due.label, due.why)
         else:
             self._keys.move(daemon, due.label, KeyState.DESTROYED, due.version)
             _logger.info("key %s version %d destroyed as planned", due.label, due.version)
@@ -146,6 +155,10 @@ class KeyPlans:
                 if version.destroy_at_s is not None
             ]
             current = key.version(key.current_version)
-            if key.rotate_every_s and current.state == KeyState.ACTIVE and current.destroy_at_s is None:
-                planned.append(Due(current.created_s + key.rotate_every_s, key.label))
+            if current.state != KeyState.ACTIVE or current.destroy_at_s is not None:
+                continue
+            if key.rotate_after_uses and key.protected_count >= key.rotate_after_uses:
+                planned.append(Due(0, key.label, why="its uses"))
+            elif key.rotate_every_s:
+                planned.append(Due(current.created_s + key.rotate_every_s, key.label, why="its age"))
         return planned

@@ -89,7 +89,7 @@ class Keystore:
         self.names = KeyNames(store, self._changes)
         self.plans = KeyPlans(store, self._changes, self.keys)
         self.schedule = Schedule(self.plans)
-        self.key_uses = KeyUseStore(store, audit.log, lambda _key_rows: None)
+        self.key_uses = KeyUseStore(store, audit.log, self._after_uses)
         self.grants = Grants(store, workers, self._changes)
         self.roles = Roles(store, self._changes)
         self.backups = Backups(store, self._changes, self._state_dir)
@@ -107,6 +107,10 @@ class Keystore:
         """Put on record that somebody asked for a change that is not his to make."""
         with suppress(type(error)), self._changes.attempt(actor, "not-allowed", path=path):
             raise error
+
+    def _after_uses(self, key_rows: tuple[int, ...]) -> None:
+        if self.plans.concern(key_rows):
+            self.schedule.wake()
 
     def close(self) -> None:
         """End what the service started; the parts it was given stay open."""

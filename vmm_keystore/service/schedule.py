@@ -42,9 +42,11 @@ class Schedule:
     def _run(self) -> None:
         while not self._stopping:
             self._woken.clear()
+            begun_s = now_s()
             try:
                 self._plans.do_due()
-                due = self._plans.next_due()
+                # What was due already and is still there has failed: it is tried again in its time.
+                due = self._plans.next_due(begun_s)
             except KeystoreError as error:
                 _logger.error("planned changes of keys wait: %s", error)
                 due = None

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 import sqlalchemy as sa
 
 from vmm_keystore.errors import NonceLeasesUsedUpError, NotFoundError
+from vmm_keystore.policy.lifecycle import PROTECT_OPS
 from vmm_keystore.policy.vocabulary import KeyState, KeyType
-from vmm_keystore.store.holdings import holdings
+from vmm_keystore.store.holdings import holdings, parts
 from vmm_keystore.store.key_aliases import aliased, find_alias
 from vmm_keystore.store.key_tags import tagged
 from vmm_keystore.store.key_uses import UseRow, used
@@ -45,6 +46,7 @@ class KeyRow:
     min_process_version: int = 1
     """Versions before it do nothing."""
     rotate_every_s: int | None = None
+    rotate_after_uses: int | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
     aliases: tuple[str, ...] = ()
     uses: Mapping[int, tuple[UseRow, ...]] = field(default_factory=dict)
@@ -70,6 +72,11 @@ class KeyRow:
     def last_used_s(self) -> int | None:
         """When any version was last used; None: it is not known of any."""
         return max((use.last_s for uses in self.uses.values() for use in uses), default=None)
+
+    @property
+    def protected_count(self) -> int:
+        """How often the current version signed, encrypted or made a MAC, as far as it is known."""
+        return sum(use.count for use in self.uses.get(self.current_version, ()) if use.op in PROTECT_OPS)
 
     @property
     def is_destroyed(self) -> bool:
@@ -204,16 +211,29 @@ def set_min_process_version(connection: sa.Connection, key: KeyRow, version: int
     connection.execute(keys.update().where(keys.c.id == key.row_id).values(min_process_version=version))
 
 
-def set_rotation(connection: sa.Connection, key: KeyRow, every_s: int | None) -> None:
-    """Set at what age of its current version the key is rotated; None: by hand only."""
-    connection.execute(keys.update().where(keys.c.id == key.row_id).values(rotate_every_s=every_s))
+def set_rotation(connection: sa.Connection, key: KeyRow, every_s: int | None, after_uses: int | None) -> None:
+    """Set at what age of its current version, and after how many uses of it, the key is rotated; None: not by that."""
+    values = {"rotate_every_s": every_s, "rotate_after_uses": after_uses}
+    connection.execute(keys.update().where(keys.c.id == key.row_id).values(**values))
+
+
+def are_rotated_by_use(connection: sa.Connection, key_rows: Sequence[int]) -> bool:
+    """Whether any of these keys is rotated after so many uses."""
+    return any(
+        connection.execute(
+            sa.select(keys.c.id).where(keys.c.id.in_(part), keys.c.rotate_after_uses >= 0).limit(1)
+        ).first()
+        for part in parts(key_rows)
+    )
 
 
 def list_planned_keys(connection: sa.Connection) -> tuple[KeyRow, ...]:
     """Keys for which anything is planned, by label."""
     # A range is what an index is used for; NULL is in none.
     planned = sa.select(key_versions.c.key).where(key_versions.c.destroy_at_s >= 0)
-    return load_keys(connection, sa.or_(keys.c.rotate_every_s >= 0, keys.c.id.in_(planned)))
+    return load_keys(
+        connection, sa.or_(keys.c.rotate_every_s >= 0, keys.c.rotate_after_uses >= 0, keys.c.id.in_(planned))
+    )
 
 
 def take_nonce_lease(connection: sa.Connection, version_row: int) -> int:
@@ -288,6 +308,7 @@ def load_keys(connection: sa.Connection, condition: sa.ColumnElement[bool]) -> t
             guests=tuple(names[head.id]),
             min_process_version=head.min_process_version,
             rotate_every_s=head.rotate_every_s,
+            rotate_after_uses=head.rotate_after_uses,
             tags=tags.get(head.id, {}),
             aliases=tuple(aliases.get(head.id, ())),
             uses=uses.get(head.id, {}),

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is planned for keys: of no use meanwhile, taken back or done, also by a daemon that starts later."""
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from vmm_keystore.service.changes import Actor
 from vmm_keystore.service.grants import GrantRequest
 from vmm_keystore.service.keystore import Keystore
 from vmm_keystore.service.ports import Guest
+from vmm_keystore.service.schedule import Schedule
 
 ROOT = Actor(uid=0, pid=99)
 DAY_S = 86400
@@ -157,6 +159,32 @@ def test_what_fails_is_tried_again_and_holds_nothing_up(daemon: FakeDaemon, cloc
     daemon.custodian.broken = False
     plans.do_due()
     assert daemon.keystore.keys.show("k").current_version == 3
+
+
+def test_what_failed_waits_for_its_next_try(daemon: FakeDaemon, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A minute, or until something else is due; it is not tried again and again meanwhile."""
+    plans, waits = daemon.keystore.plans, list[float | None]()
+    daemon.custodian.broken = True
+    monkeypatch.setattr("vmm_keystore.service.schedule.now_s", clock)
+    schedule = Schedule(plans)
+
+    class Woken(threading.Event):
+        """Nobody wakes it; after the wait it is to stop."""
+
+        def wait(self, timeout: float | None = None) -> bool:
+            waits.append(timeout)
+            schedule._stopping = True
+            return False
+
+    for other_after_s in (None, 20):
+        plans.set_rotation(ROOT, "k", 1)
+        clock.now_s += 100
+        if other_after_s:
+            plans.destroy_later(ROOT, "k", 1, clock.now_s + other_after_s)
+        schedule._stopping, schedule._woken = False, Woken()
+        schedule._run()
+    assert waits == [60.0, 20]
+    assert daemon.keystore.keys.show("k").current_version == 2
 
 
 def test_min_version(daemon: FakeDaemon) -> None:

@@ -11,19 +11,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from framework.patience import wait_for
 from unit.audit.test_audit import pack
 from unit.fakes import FakeDaemon
 
 from vmm_keystore._vks import lib
 from vmm_keystore.audit import key_uses
 from vmm_keystore.errors import InvalidRequestError, StoreFullError
-from vmm_keystore.policy.vocabulary import KeyType, Op, Status
+from vmm_keystore.policy.vocabulary import KeyState, KeyType, Op, Status
 from vmm_keystore.service import key_uses as service_key_uses
 from vmm_keystore.service.changes import Actor
 from vmm_keystore.service.grants import GrantRequest
+from vmm_keystore.service.key_plans import Due
 from vmm_keystore.service.ports import Guest
 from vmm_keystore.store.key_list import KeyFilter
 from vmm_keystore.store.key_uses import find_standing, forget_standing
+from vmm_keystore.store.keys import are_rotated_by_use
+from vmm_keystore.store.tables import keys
 
 ROOT = Actor(uid=0, pid=99)
 THEN_S = 1_700_000_000
@@ -112,7 +116,7 @@ def test_uses_are_counted(daemon: FakeDaemon) -> None:
         guests.record(status=Status.LIMIT),
         guests.record(status=Status.INPUT_SIZE),
         guests.record(op=Op.PUBLIC),
-        guests.record(op=77),
+        guests.record() | {"op": 77},
     )
     assert daemon.keystore.keys.show("k1").last_used_s is None
     daemon.keystore.key_uses.store_now()
@@ -180,7 +184,7 @@ def test_exact_in_any_order(daemon: FakeDaemon, tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(key_uses, "KINDS_MAX", 3)
     monkeypatch.setattr(service_key_uses, "KINDS_MAX", 3)
     chance, guests, expected, present = random.Random(seed), Guests(daemon), Counter[tuple[int, Op]](), daemon  # noqa: S311
-    add_uses, opened = service_key_uses.add_uses, list[FakeDaemon]()
+    opened = list[FakeDaemon]()
 
     def fail(*_arguments: object) -> tuple[int, ...]:
         raise StoreFullError("no space left")
@@ -189,17 +193,17 @@ def test_exact_in_any_order(daemon: FakeDaemon, tmp_path: Path, monkeypatch: pyt
         match chance.choice(["record"] * 4 + ["store", "fail", "crash"]):
             case "record":
                 kinds = [
-                    (chance.choice([1, 2]), chance.choice([Op.ENCRYPT, Op.DECRYPT])) for _ in range(chance.randint(1, 6))
+                    (chance.choice([1, 2]), chance.choice([Op.ENCRYPT, Op.DECRYPT]))
+                    for _ in range(chance.randint(1, 6))
                 ]
                 append(present, *(guests.record(op=op, key_version=version) for version, op in kinds))
                 expected.update(kinds)
             case "store":
                 present.keystore.key_uses.store_now()
             case "fail":
-                monkeypatch.setattr(service_key_uses, "add_uses", fail)
-                with suppress(StoreFullError):
+                with monkeypatch.context() as broken, suppress(StoreFullError):
+                    broken.setattr(service_key_uses, "add_uses", fail)
                     present.keystore.key_uses.store_now()
-                monkeypatch.setattr(service_key_uses, "add_uses", add_uses)
             case _:
                 present = crash(present, tmp_path / str(number))
                 opened.append(present)
@@ -234,7 +238,7 @@ def test_a_log_that_cannot_be_read(daemon: FakeDaemon, tmp_path: Path, caplog: p
     segment.write_bytes(b"".join(content))
     after = open_daemon(tmp_path / "after")
     assert "how keys were used before now is not known: line " in caplog.text
-    with pytest.raises(InvalidRequestError, match="uses of keys are known from 20..-.*Z on, not before"):
+    with pytest.raises(InvalidRequestError, match=r"uses of keys are known from 20..-.*Z on, not before"):
         after.keystore.keys.list(KeyFilter(unused_since_s=THEN_S))
     append(after, guests.record())
     after.keystore.key_uses.store_now()
@@ -246,7 +250,7 @@ def test_unused_since(daemon: FakeDaemon) -> None:
     """Keys that were there and not used from then on; a younger key is no unused one."""
     guests = Guests(daemon)
     with daemon.store.write() as connection:
-        connection.exec_driver_sql(f"UPDATE keys SET created_s = {THEN_S - YEAR_S}")
+        connection.execute(keys.update().values(created_s=THEN_S - YEAR_S))
     daemon.keystore.keys.generate(ROOT, "young", KeyType.AES_128, activate=True)
     append(daemon, guests.record(time_ns=THEN_S * 10**9))
     daemon.keystore.key_uses.store_now()
@@ -291,3 +295,45 @@ def test_nothing_is_written_while_nothing_is_used(daemon: FakeDaemon) -> None:
     daemon.keystore.key_uses.store_now()
     with daemon.store.read() as connection:
         assert find_standing(connection) == before
+
+
+def test_rotation_by_use(daemon: FakeDaemon) -> None:
+    """When the current version has protected so often, and not before; what processes does not count."""
+    keystore, guests = daemon.keystore, Guests(daemon)
+    keystore.schedule.stop()
+    keystore.plans.set_rotation(ROOT, "k1", None, 5)
+    assert keystore.keys.show("k1").rotate_after_uses == 5
+    append(daemon, *(guests.record(key_version=2) for _ in range(4)))
+    append(daemon, *(guests.record(key_version=2, op=Op.DECRYPT) for _ in range(4)))
+    append(daemon, *(guests.record(key_version=1) for _ in range(4)))
+    keystore.key_uses.store_now()
+    assert keystore.plans.next_due() is None
+    append(daemon, guests.record(key_version=2))
+    keystore.key_uses.store_now()
+    keystore.plans.do_due()
+    assert keystore.keys.show("k1").current_version == 3
+    assert (daemon.admin_lines()[-1]["action"], daemon.admin_lines()[-2]["after_uses"]) == ("key-rotate", 5)
+    # The new version begins at none.
+    assert keystore.plans.next_due() is None
+    append(daemon, *(guests.record(key_version=3) for _ in range(5)))
+    keystore.key_uses.store_now()
+    keystore.keys.move(ROOT, "k1", KeyState.SUSPENDED, None)
+    assert keystore.plans.next_due() is None
+    keystore.keys.move(ROOT, "k1", KeyState.ACTIVE, None)
+    assert keystore.plans.next_due() is not None
+    keystore.plans.set_rotation(ROOT, "k1", 10, None)
+    assert keystore.plans.next_due() != Due(0, "k1", why="its uses")
+
+
+def test_uses_wake_the_rotation(daemon: FakeDaemon) -> None:
+    """Of a key that is rotated by them, and of no other one."""
+    keystore, guests = daemon.keystore, Guests(daemon)
+    keystore.plans.set_rotation(ROOT, "k1", None, 2)
+    append(daemon, guests.record(key_version=2), guests.record(key_version=2))
+    append(daemon, guests.record("k2"), guest="vm2")
+    keystore.key_uses.store_now()
+    wait_for(lambda: keystore.keys.show("k1").current_version == 3)
+    assert keystore.keys.show("k2").current_version == 1
+    with daemon.store.read() as connection:
+        rows = {key.label: key.row_id for key in keystore.keys.list()}
+        assert [are_rotated_by_use(connection, [rows[label]]) for label in ("k1", "k2")] == [True, False]

@@ -31,7 +31,8 @@ from vmm_keystore.store.store import Store
 
 LABELS = ("a", "A", "a.b", "ab", "abc", "b", "web-1", "web-10", "web-2", "web_1", "WEB-1", "z9")
 PLANNED = (
-    "SELECT id FROM keys WHERE rotate_every_s >= 0 OR id IN (SELECT key FROM key_versions WHERE destroy_at_s >= 0)"
+    "SELECT id FROM keys WHERE rotate_every_s >= 0 OR rotate_after_uses >= 0"
+    " OR id IN (SELECT key FROM key_versions WHERE destroy_at_s >= 0)"
 )
 TAGS = ("env", "env=prod", "env=test", "team=a", "team", "no", "env=")
 BY_TAG = "SELECT keys.id FROM key_tags JOIN keys ON keys.label = key_tags.key WHERE key_tags.name = 'env'"
@@ -126,6 +127,7 @@ def test_what_is_counted(store: Store) -> None:
     [
         ("SELECT id FROM keys WHERE label >= 'web' AND label < 'web~' AND label GLOB 'web*1'", "label>? AND label<?"),
         (PLANNED, "ix_keys_rotate_every_s"),
+        (PLANNED, "ix_keys_rotate_after_uses"),
         (PLANNED, "ix_key_versions_destroy_at_s"),
         (f"{BY_TAG} AND key_tags.value = 'prod' AND key_tags.key > 'b'", "ix_key_tags_name_value_key"),
         (f"{BY_TAG} AND key_tags.key > 'b'", "ix_key_tags_name_key"),

@@ -66,9 +66,13 @@ class KeyMinVersion(Model):
 
 
 class KeyRotation(Model):
-    """At what age in seconds the current version is replaced; null: by hand only."""
+    """At what age in seconds, and after how many uses, the current version is replaced; null: not by that.
+
+    *after_uses* counts what it signed, encrypted or made a MAC of.
+    """
 
     every_s: Annotated[int, Field(ge=1, le=100 * 366 * 86400, strict=True)] | None
+    after_uses: Annotated[int, Field(ge=1, le=2**53, strict=True)] | None = None
 
 
 class KeyTag(Model):
@@ -116,6 +120,7 @@ class KeyInfo(Model):
     guests: list[str]
     min_version: int
     rotate_every_s: int | None
+    rotate_after_uses: int | None
     tags: dict[str, str]
     aliases: list[str]
     last_used: AwareDatetime | None

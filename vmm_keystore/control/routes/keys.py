@@ -139,8 +139,8 @@ def set_min_version(label: str, body: models.KeyMinVersion, service: Service, ca
 
 @router.post("/keys/{label}/rotation")
 def set_rotation(label: str, body: models.KeyRotation, service: Service, caller: Caller) -> models.KeyChanged:
-    """Have the key rotated by its age, or by hand only."""
-    changed = service.plans.set_rotation(caller, label, body.every_s)
+    """Have the key rotated by its age or its uses, or by hand only."""
+    changed = service.plans.set_rotation(caller, label, body.every_s, body.after_uses)
     service.schedule.wake()
     return answers.key_changed(*changed)
 

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from vmm_keystore.policy.vocabulary import KeyState, KeyType
 from vmm_keystore.store.holdings import parts
-from vmm_keystore.store.key_tags import has_tag, tag_condition
+from vmm_keystore.store.key_tags import by_rarity, has_tag, tag_condition
 from vmm_keystore.store.key_uses import unused_since
 from vmm_keystore.store.keys import KeyRow, load_keys
 from vmm_keystore.store.tables import key_tags, key_versions, keys
@@ -39,7 +39,7 @@ def list_keys(connection: sa.Connection, only: KeyFilter = KeyFilter()) -> tuple
     """Every key that *only* names, by label."""
     if only == KeyFilter():
         return load_keys(connection, sa.true())
-    found = _filtered(only)
+    found = _filtered(connection, only)
     if only.limit is None:
         return load_keys(connection, keys.c.id.in_(found))
     rows = connection.execute(found.order_by(_label(only)).limit(only.limit)).scalars().all()
@@ -51,12 +51,13 @@ def _label(only: KeyFilter) -> sa.ColumnElement[str]:
     return key_tags.c.key if only.tags else keys.c.label
 
 
-def _filtered(only: KeyFilter) -> sa.Select[tuple[int]]:
+def _filtered(connection: sa.Connection, only: KeyFilter) -> sa.Select[tuple[int]]:
     """Rows of the keys, in no order."""
     query, label = sa.select(keys.c.id), _label(only)
     if only.tags:
         query = query.select_from(key_tags).join(keys, keys.c.label == key_tags.c.key)
-        query = query.where(tag_condition(only.tags[0]), *(has_tag(tag) for tag in only.tags[1:]))
+        first, *others = by_rarity(connection, only.tags)
+        query = query.where(tag_condition(first), *(has_tag(label, tag) for tag in others))
     if only.pattern:
         # What is before the first wild card is found by the index.
         start = re.split(r"[*?]", only.pattern, maxsplit=1)[0]

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tags of keys in the store, by label."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import sqlalchemy as sa
 
 from vmm_keystore.store.holdings import parts
 from vmm_keystore.store.tables import key_tags, keys
+
+COMMON = 10_000
+"""A tag of so many keys is a common one, however many it is."""
 
 
 def set_tags(connection: sa.Connection, label: str, tags: Mapping[str, str]) -> None:
@@ -49,7 +52,19 @@ def tag_condition(word: str, table: sa.FromClause = key_tags) -> sa.ColumnElemen
     return sa.and_(is_named, table.c.value == value) if has_value else is_named
 
 
-def has_tag(word: str) -> sa.ColumnElement[bool]:
-    """Condition on keys: that they have the tag *word*."""
+def has_tag(label: sa.ColumnElement[str], word: str) -> sa.ColumnElement[bool]:
+    """Condition: that the key with the label *label* has the tag *word*."""
     other = key_tags.alias()
-    return sa.exists().where(other.c.key == keys.c.label, tag_condition(word, other))
+    return sa.exists().where(other.c.key == label, tag_condition(word, other))
+
+
+def by_rarity(connection: sa.Connection, words: Sequence[str]) -> list[str]:
+    """The tags, those of few keys first: a list walks along the first one."""
+    if len(words) < 2:
+        return list(words)
+
+    def count(word: str) -> int:
+        few = sa.select(key_tags.c.key).where(tag_condition(word)).limit(COMMON).subquery()
+        return int(connection.execute(sa.select(sa.func.count()).select_from(few)).scalar_one())
+
+    return sorted(dict.fromkeys(words), key=count)

@@ -84,6 +84,7 @@ def add_uses(connection: sa.Connection, uses: Iterable[NewUse]) -> tuple[int, ..
                 new[row, use.version, use.op] = (max(last_s, use.last_s), count + use.count)
     key_rows = tuple(dict.fromkeys(row for row, _version, _op in new))
     _merge(connection, new, key_rows)
+    _note_latest(connection, new)
     return key_rows
 
 
@@ -99,8 +100,8 @@ def used(condition: sa.ColumnElement[bool]) -> sa.Select[int, int, Op, int, int]
 
 def unused_since(at_s: int) -> sa.ColumnElement[bool]:
     """Condition on keys: that they were there at that time, and nothing was done with them from then on."""
-    used_later = sa.exists().where(key_uses.c.key == keys.c.id, key_uses.c.last_s >= at_s)
-    return sa.and_(keys.c.created_s < at_s, ~used_later)
+    not_later = sa.or_(keys.c.last_used_s.is_(None), keys.c.last_used_s < at_s)
+    return sa.and_(keys.c.created_s < at_s, not_later)
 
 
 def _held_versions(connection: sa.Connection, guest: str, key_ids: Sequence[bytes]) -> dict[tuple[bytes, int], int]:
@@ -148,4 +149,21 @@ def _merge(connection: sa.Connection, new: dict[tuple[int, int, Op], tuple[int, 
         names = {"its_key": "key", "its_version": "version", "its_op": "op", "its_last_s": "last_s"}
         connection.execute(
             key_uses.insert(), [{names.get(name, "use_count"): value for name, value in row.items()} for row in fresh]
+        )
+
+
+def _note_latest(connection: sa.Connection, new: dict[tuple[int, int, Op], tuple[int, int]]) -> None:
+    latest: dict[int, int] = {}
+    for (row, _version, _op), (last_s, _count) in new.items():
+        latest[row] = max(last_s, latest.get(row, 0))
+    later = sa.bindparam("its_last_s", type_=sa.BigInteger())
+    if latest:
+        connection.execute(
+            keys.update()
+            .where(
+                keys.c.id == sa.bindparam("its_key"),
+                sa.or_(keys.c.last_used_s.is_(None), keys.c.last_used_s < later),
+            )
+            .values(last_used_s=later),
+            [{"its_key": row, "its_last_s": last_s} for row, last_s in latest.items()],
         )

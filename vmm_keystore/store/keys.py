@@ -51,6 +51,8 @@ class KeyRow:
     aliases: tuple[str, ...] = ()
     uses: Mapping[int, tuple[UseRow, ...]] = field(default_factory=dict)
     """By version, of those that were used."""
+    last_used_s: int | None = None
+    """When any version was last used; None: it is not known of any."""
 
     def version(self, number: int) -> VersionRow:
         """Return version *number*.
@@ -67,11 +69,6 @@ class KeyRow:
     def state(self) -> KeyState:
         """State of the current version."""
         return self.version(self.current_version).state
-
-    @property
-    def last_used_s(self) -> int | None:
-        """When any version was last used; None: it is not known of any."""
-        return max((use.last_s for uses in self.uses.values() for use in uses), default=None)
 
     @property
     def protected_count(self) -> int:
@@ -312,6 +309,7 @@ def load_keys(connection: sa.Connection, condition: sa.ColumnElement[bool]) -> t
             tags=tags.get(head.id, {}),
             aliases=tuple(aliases.get(head.id, ())),
             uses=uses.get(head.id, {}),
+            last_used_s=head.last_used_s,
         )
         for head in heads
     )

@@ -84,6 +84,8 @@ keys = Table(
     Column("min_process_version", BigInteger, nullable=False),
     Column("rotate_every_s", BigInteger, index=True),  # NULL: not by age
     Column("rotate_after_uses", BigInteger, index=True),  # NULL: not by use
+    Column("last_used_s", BigInteger),  # the latest in key_uses
+    Index("ix_keys_label_uses", "label", "created_s", "last_used_s"),  # unused keys are found in it, by label
 )
 
 key_versions = Table(

@@ -140,6 +140,23 @@ def test_index_is_used(store: Store, statement: str, index: str) -> None:
     assert any(index in step.detail for step in plan), plan
 
 
+def plan_of(connection: sa.Connection, statement: str) -> list[str]:
+    """How a statement with a limit is done."""
+    assert "LIMIT" in statement
+    plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", ("",) * statement.count("?")).all()
+    return [step.detail for step in plan]
+
+
+def test_unused_keys_come_in_their_order(store: Store) -> None:
+    """Read off an index that has all of it."""
+    with store.read() as connection:
+        asked: list[str] = []
+        sa.event.listen(connection, "before_cursor_execute", lambda *call: asked.append(str(call[2])))
+        list_keys(connection, KeyFilter(after="a", limit=1000, unused_since_s=5))
+        (step,) = plan_of(connection, asked[0])
+    assert step.startswith("SEARCH keys USING COVERING INDEX ix_keys_label_uses"), step
+
+
 @pytest.mark.parametrize("tags", [("env=prod",), ("env",), ("env=prod", "team=a")])
 def test_tagged_keys_come_in_their_order(store: Store, tags: tuple[str, ...]) -> None:
     """Read off the index of the first tag: no sorting of a million keys for a page of a thousand."""
@@ -148,9 +165,7 @@ def test_tagged_keys_come_in_their_order(store: Store, tags: tuple[str, ...]) ->
         asked: list[str] = []
         sa.event.listen(connection, "before_cursor_execute", lambda *call: asked.append(str(call[2])))
         list_keys(connection, only)
-        assert "LIMIT" in asked[0]
-        plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {asked[0]}", ("",) * asked[0].count("?")).all()
-    steps = [step.detail for step in plan]
+        steps = plan_of(connection, next(text for text in asked if text.startswith("SELECT keys.id")))
     assert steps[0].startswith("SEARCH key_tags USING COVERING INDEX ix_key_tags_name"), steps
     assert not any("TEMP B-TREE" in step or step.startswith("SCAN") for step in steps), steps
 

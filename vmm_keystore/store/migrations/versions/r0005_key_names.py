@@ -41,3 +41,5 @@ def upgrade() -> None:
     )
     op.add_column("keys", sa.Column("rotate_after_uses", sa.BigInteger))
     op.create_index("ix_keys_rotate_after_uses", "keys", ["rotate_after_uses"])
+    op.add_column("keys", sa.Column("last_used_s", sa.BigInteger))
+    op.create_index("ix_keys_label_uses", "keys", ["label", "created_s", "last_used_s"])

@@ -60,7 +60,11 @@ class Administration:
         add_keys(self._vault.state_dir / "keystore.db", keys)
         self._keys, self._grants, self._guests = keys, 0, 0
         self._time("keystored from its start to readiness", self._vault.start)
-        for command in ("key list k12345*", "key list *99999", "key list --state active --limit 50", "status"):
+        for command in (
+            *("key list k12345*", "key list *99999", "key list --state active --limit 50", "status"),
+            *("key list --tag env=prod --limit 50", "key list --tag env=prod --tag number=7"),
+            "key list --unused-since 90d",
+        ):
             self._time(command, partial(self._vault.cli, *command.split(), "--json"))
         self._time("key generate", partial(self._vault.cli, "key", "generate", "another", "--type", "ed25519"))
 
@@ -90,7 +94,10 @@ class Administration:
 
 
 def add_keys(database: Path, count: int) -> None:
-    """Copy the key that is there so often, under names and ids of their own: nobody can open their blobs."""
+    """Copy the key that is there so often, under names and ids of their own: nobody can open their blobs.
+
+    Each has a tag that all of them have, and one that few have.
+    """
     with closing(sqlite3.connect(database)) as connection, connection:
         connection.execute(
             "INSERT INTO keys (key_id, label, key_type, current_version, created_s, min_process_version) "
@@ -102,6 +109,10 @@ def add_keys(database: Path, count: int) -> None:
             "INSERT INTO key_versions (key, version, state, sealed, public_der, next_lease, created_s, state_changed_s) "
             "SELECT keys.id, 1, state, sealed, public_der, 1, keys.created_s, state_changed_s FROM keys, key_versions "
             "WHERE label != 'one'"
+        )
+        connection.execute(
+            "INSERT INTO key_tags (key, name, value) SELECT label, 'env', 'prod' FROM keys "
+            "UNION ALL SELECT label, 'number', CAST(id / 100 AS TEXT) FROM keys"
         )
 
 

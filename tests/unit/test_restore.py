@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from vmm_keystore.errors import BackupError
-from vmm_keystore.policy.vocabulary import KeyState, KeyType
+from vmm_keystore.policy.vocabulary import KeyState, KeyType, Op
 from vmm_keystore.restore import Restored, restore
-from vmm_keystore.store import grants, guests, keys, sqlite
+from vmm_keystore.store import grants, guests, key_uses, keys, sqlite
 from vmm_keystore.store.backup import BackupHead, copied_database
 from vmm_keystore.store.schema import migrate
 from vmm_keystore.store.store import Store
@@ -132,6 +132,14 @@ VALUES: dict[str, tuple[str, str]] = {
         "INSERT INTO key_tags SELECT label, 'a', char(27) || 'c' FROM keys",
         "a key in it has tags that no key can have",
     ),
+    "too many tags": (
+        "INSERT INTO key_tags WITH n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 33) SELECT 'web', i, 1 FROM n",
+        "a key in it has tags that no key can have",
+    ),
+    "use of no operation": (
+        "INSERT INTO key_uses SELECT id, 1, 'zzz', 1, 1 FROM keys",
+        "a key or guest in it has a value that no store writes",
+    ),
     "no revision": ("DELETE FROM alembic_version", "its database is not usable"),
     "two revisions": ("INSERT INTO alembic_version VALUES ('r0001')", "its database is not usable"),
     "trigger named by an escape": (
@@ -190,6 +198,25 @@ def test_older_schema_is_migrated(tmp_path: Path) -> None:
         assert store.schema == "r0005"
         assert keys.get_key(connection, "web").state == KeyState.DEACTIVATED
         assert len(grants.list_grants(connection)) == 1
+
+
+def test_names_and_uses_come_back(good: Path, tmp_path: Path) -> None:
+    """Tags, aliases and the last uses; that there may have been later ones is not forgotten."""
+    backup = changed(
+        good,
+        [
+            "INSERT INTO key_tags VALUES ('web', 'env', 'prod')",
+            "INSERT INTO key_aliases SELECT 'now', id, 7 FROM keys",
+            "INSERT INTO key_uses SELECT id, 1, 'encrypt', 9, 3 FROM keys",
+            """INSERT INTO meta VALUES ('key-uses', '{"seq": 5, "since_s": 0}')""",
+        ],
+    )
+    try_restore(backup, tmp_path / "state")
+    with Store(tmp_path / "state" / "keystore.db") as store, store.read() as connection:
+        key = keys.get_key(connection, "now")
+        assert (key.label, key.tags, key.aliases) == ("web", {"env": "prod"}, ("now",))
+        assert key.uses == {1: (key_uses.UseRow(Op.ENCRYPT, 9, 3),)}
+        assert key_uses.find_standing(connection) is None
 
 
 def test_trigger_in_an_older_schema(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from vmm_keystore.errors import NotFoundError
 from vmm_keystore.policy.vocabulary import KeyState, KeyType
 from vmm_keystore.store.key_aliases import delete_alias, set_alias
 from vmm_keystore.store.key_list import KeyFilter, list_keys
-from vmm_keystore.store.key_tags import set_tags, tags_of
+from vmm_keystore.store.key_tags import by_rarity, set_tags, tags_of
 from vmm_keystore.store.keys import (
     KeyRow,
     count_keys,
@@ -168,6 +168,13 @@ def test_tagged_keys_come_in_their_order(store: Store, tags: tuple[str, ...]) ->
         steps = plan_of(connection, next(text for text in asked if text.startswith("SELECT keys.id")))
     assert steps[0].startswith("SEARCH key_tags USING COVERING INDEX ix_key_tags_name"), steps
     assert not any("TEMP B-TREE" in step or step.startswith("SCAN") for step in steps), steps
+
+
+def test_a_list_walks_along_the_rarest_tag(store: Store) -> None:
+    """Whichever of them is given first."""
+    with store.read() as connection:
+        for asked in (["env", "team=a", "n=3"], ["n=3", "env", "team=a", "env"]):
+            assert by_rarity(connection, asked) == ["n=3", "team=a", "env"]
 
 
 def test_tags_of_a_few(store: Store) -> None:

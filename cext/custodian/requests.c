@@ -12,6 +12,7 @@
 #include "channels.h"
 #include "confinement.h"
 #include "import_wrap.h"
+#include "kek_id.h"
 #include "key_generate.h"
 #include "key_kind.h"
 #include "key_material.h"
@@ -28,8 +29,10 @@ static int serve_status(int fd, struct vks_ipc_message *message)
                                           .root_open = vks_root_kek(VKS_ROOT_CURRENT) != NULL,
                                           .root_kind = vks_root_kind(),
                                           .sandbox = *vks_confinement_report()};
+    const uint8_t *kek = vks_root_kek(VKS_ROOT_CURRENT);
+    int error = kek ? vks_kek_id(kek, status.kek_id) : 0;
 
-    return vks_ipc_reply(fd, &message->head, 0, &status, sizeof(status));
+    return vks_ipc_reply(fd, &message->head, error, &status, sizeof(status));
 }
 
 /* Seal a key and answer with blob and public key. */
@@ -235,6 +238,7 @@ static const struct {
     {VKS_CUSTODIAN_ROOT_CHANGE, vks_root_serve_change},
     {VKS_CUSTODIAN_RESEAL, vks_root_serve_reseal},
     {VKS_CUSTODIAN_ROOT_SWITCH, vks_root_serve_switch},
+    {VKS_CUSTODIAN_ROOT_EXPORT, vks_root_serve_export},
 };
 
 int vks_request_serve(int fd, struct vks_ipc_message *message)

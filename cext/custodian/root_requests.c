@@ -6,6 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "import_wrap.h"
+#include "kek_id.h"
 #include "load_walk.h"
 #include "root.h"
 #include "root_secret.h"
@@ -126,4 +128,20 @@ int vks_root_serve_reseal(int fd, struct vks_ipc_message *message)
 int vks_root_serve_switch(int fd, struct vks_ipc_message *message)
 {
     return vks_ipc_reply(fd, &message->head, vks_root_switch(), NULL, 0);
+}
+
+_Static_assert(VKS_EXPORT_WRAPPED_BYTES == VKS_IMPORT_WRAPPED_OVERHEAD + VKS_KEK_BYTES, "room for a wrapped KEK");
+
+int vks_root_serve_export(int fd, struct vks_ipc_message *message)
+{
+    const uint8_t *kek = vks_root_kek(VKS_ROOT_CURRENT);
+    struct vks_custodian_export export;
+    struct vks_custodian_offer offer;
+    int error;
+
+    memcpy(&offer, vks_ipc_body(message), sizeof(offer));
+    error = kek ? vks_kek_id(kek, export.kek_id) : -ENOKEY;
+    if (!error)
+        error = vks_import_wrap(&offer, VKS_TYPE_KEK, kek, VKS_KEK_BYTES, export.wrapped);
+    return vks_ipc_reply(fd, &message->head, error, &export, sizeof(export));
 }

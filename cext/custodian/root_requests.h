@@ -9,5 +9,6 @@ __attribute__((warn_unused_result)) int vks_root_serve_open(int fd, struct vks_i
 __attribute__((warn_unused_result)) int vks_root_serve_change(int fd, struct vks_ipc_message *message);
 __attribute__((warn_unused_result)) int vks_root_serve_reseal(int fd, struct vks_ipc_message *message);
 __attribute__((warn_unused_result)) int vks_root_serve_switch(int fd, struct vks_ipc_message *message);
+__attribute__((warn_unused_result)) int vks_root_serve_export(int fd, struct vks_ipc_message *message);
 
 #endif

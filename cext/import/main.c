@@ -3,7 +3,6 @@
  * vks-import: reads a key file, asks for its passphrase if need be, and writes the key to standard output wrapped to an
  * offer of the custodian; or the passphrase of the root of trust. No Python process ever sees either.
  */
-#include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -16,29 +15,20 @@
 #include "secret_arena.h"
 #include "secret_input.h"
 #include "secret_stack.h"
-
-static int write_out(const uint8_t *bytes, size_t size_bytes)
-{
-    size_t done = 0;
-
-    while (done < size_bytes) {
-        ssize_t part = write(STDOUT_FILENO, bytes + done, size_bytes - done);
-
-        if (part < 0 && errno != EINTR)
-            return vks_import_fail(VKS_IMPORT_INTERNAL, NULL, "cannot write what was wrapped: %s", strerror(errno));
-        done += part > 0 ? (size_t)part : 0;
-    }
-    return 0;
-}
+#include "stream.h"
 
 static int wrap_out(const struct vks_custodian_offer *offer, uint32_t type, const uint8_t *material,
                     size_t material_bytes)
 {
     static uint8_t wrapped[VKS_IMPORT_WRAPPED_BYTES_MAX];
+    int error;
 
     if (vks_import_wrap(offer, type, material, material_bytes, wrapped))
         return vks_import_fail(VKS_IMPORT_INTERNAL, "make a new offer", "cannot wrap to this offer");
-    return write_out(wrapped, material_bytes + VKS_IMPORT_WRAPPED_OVERHEAD);
+    error = vks_stream_write(STDOUT_FILENO, wrapped, material_bytes + VKS_IMPORT_WRAPPED_OVERHEAD);
+    if (error)
+        return vks_import_fail(VKS_IMPORT_INTERNAL, NULL, "cannot write what was wrapped: %s", strerror(-error));
+    return 0;
 }
 
 static int import_key(const struct vks_import_arguments *arguments)

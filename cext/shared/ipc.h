@@ -58,6 +58,7 @@ enum vks_ipc_type {
     VKS_CUSTODIAN_RESEAL =
         0x30c, /* vks_custodian_reseal, count times: vks_custodian_load_entry, sealed bytes padded to 8; reply alike */
     VKS_CUSTODIAN_ROOT_SWITCH = 0x30d, /* empty: seal under the KEK of the last change from now on */
+    VKS_CUSTODIAN_ROOT_EXPORT = 0x30e, /* vks_custodian_offer of vks-recovery; reply vks_custodian_export */
 
     /* keystored to zygote; answered */
     VKS_ZYGOTE_SPAWN =
@@ -194,6 +195,7 @@ struct vks_key_slot {
 enum vks_own_type {
     VKS_TYPE_AUDIT_KEY = 0x61756469,   /* "audi": sealed */
     VKS_TYPE_ROOT_SECRET = 0x726f6f74, /* "root": wrapped to an offer */
+    VKS_TYPE_KEK = 0x6b656b21,         /* "kek!": wrapped to an offer of vks-recovery */
 };
 
 enum vks_root_kind {
@@ -208,6 +210,7 @@ struct vks_custodian_status {
     uint32_t root_open;     /* 1 when a KEK is loaded */
     uint32_t root_kind;     /* enum vks_root_kind, of the file that was opened or tried last; 0: none yet */
     uint32_t reserved;
+    uint8_t kek_id[8]; /* what the KEK is told by; zeros while none is loaded */
     struct vks_sandbox_report sandbox;
 };
 
@@ -250,6 +253,15 @@ struct vks_custodian_generate {
 struct vks_custodian_offer {
     uint8_t offer_id[16];
     uint8_t public_key[32]; /* X25519, one-time; the last few offers are kept, one import each */
+};
+
+enum vks_export_limit {
+    VKS_EXPORT_WRAPPED_BYTES = 85, /* VKS_IMPORT_WRAPPED_OVERHEAD and VKS_KEK_BYTES */
+};
+
+struct vks_custodian_export {
+    uint8_t kek_id[8];
+    uint8_t wrapped[VKS_EXPORT_WRAPPED_BYTES]; /* of type VKS_TYPE_KEK */
 };
 
 struct vks_custodian_import {

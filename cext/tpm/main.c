@@ -9,8 +9,6 @@
  * OFFER is id and public key, 96 hex digits; FD the TPM's descriptor. Exit codes: 1 ours, 2 usage, 3 the TPM does not
  * answer, 4 it refuses.
  */
-#include <errno.h>
-#include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,11 +19,12 @@
 
 #include "confinement.h"
 #include "crypto_process.h"
-#include "heap.h"
+#include "secret_heap.h"
 #include "import_wrap.h"
 #include "offer_text.h"
 #include "secret_arena.h"
 #include "secret_stack.h"
+#include "stream.h"
 #include "tpm_seal.h"
 
 enum {
@@ -74,34 +73,6 @@ static int refuse(uint32_t rc)
     return fail(EXIT_REFUSED, text);
 }
 
-static int read_blob(uint8_t blob[VKS_TPM_BLOB_BYTES_MAX], size_t *blob_bytes)
-{
-    ssize_t part = 1;
-
-    *blob_bytes = 0;
-    while (part != 0 && *blob_bytes < VKS_TPM_BLOB_BYTES_MAX) {
-        part = read(STDIN_FILENO, blob + *blob_bytes, VKS_TPM_BLOB_BYTES_MAX - *blob_bytes);
-        if (part < 0 && errno != EINTR)
-            return -1;
-        *blob_bytes += part > 0 ? (size_t)part : 0;
-    }
-    return 0;
-}
-
-static int write_out(const uint8_t *bytes, size_t size_bytes)
-{
-    size_t done = 0;
-
-    while (done < size_bytes) {
-        ssize_t part = write(STDOUT_FILENO, bytes + done, size_bytes - done);
-
-        if (part < 0 && errno != EINTR)
-            return -1;
-        done += part > 0 ? (size_t)part : 0;
-    }
-    return 0;
-}
-
 static int run(void *argument)
 {
     static uint8_t blob[VKS_TPM_BLOB_BYTES_MAX];
@@ -111,7 +82,7 @@ static int run(void *argument)
     size_t blob_bytes = 0;
     uint32_t rc;
 
-    if (secret == NULL || (!task->seals && read_blob(blob, &blob_bytes)))
+    if (secret == NULL || (!task->seals && vks_stream_read(STDIN_FILENO, blob, sizeof(blob), &blob_bytes)))
         return fail(EXIT_OURS, "cannot read the blob");
     rc = task->seals ? vks_tpm_seal(task->tpm, secret, blob, &blob_bytes)
                      : vks_tpm_unseal(task->tpm, blob, blob_bytes, secret);
@@ -120,19 +91,9 @@ static int run(void *argument)
     if (vks_import_wrap(&task->offer, VKS_TYPE_ROOT_SECRET, secret, VKS_TPM_SECRET_BYTES, wrapped))
         return fail(EXIT_OURS, "cannot wrap to this offer");
     vks_secret_free(secret);
-    if (write_out(wrapped, sizeof(wrapped)) || (task->seals && write_out(blob, blob_bytes)))
+    if (vks_stream_write(STDOUT_FILENO, wrapped, sizeof(wrapped)) ||
+        (task->seals && vks_stream_write(STDOUT_FILENO, blob, blob_bytes)))
         return fail(EXIT_OURS, "cannot write the result");
-    return 0;
-}
-
-static int parse_fd(const char *text, int *fd)
-{
-    char *end;
-    long number = strtol(text, &end, 10);
-
-    if (*text == '\0' || *end != '\0' || number < 0 || number > INT_MAX)
-        return -EINVAL;
-    *fd = (int)number;
     return 0;
 }
 
@@ -141,7 +102,7 @@ int main(int count, char **words)
     struct task task;
     int code;
 
-    if (count != 4 || vks_offer_parse(words[2], &task.offer) || parse_fd(words[3], &task.tpm) ||
+    if (count != 4 || vks_offer_parse(words[2], &task.offer) || vks_stream_parse_fd(words[3], &task.tpm) ||
         (strcmp(words[1], "seal") != 0 && strcmp(words[1], "unseal") != 0))
         return fail(EXIT_USAGE, "usage: vks-tpm seal|unseal OFFER FD");
     task.seals = strcmp(words[1], "seal") == 0;

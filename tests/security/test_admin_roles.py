@@ -19,7 +19,7 @@ from vmm_keystore._vks import lib
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become somebody else")
 
-AUDITOR, OPERATOR, MEMBER, STRANGER = 54001, 54002, 54003, 54004
+AUDITOR, OPERATOR, MEMBER, STRANGER, ADMIN = 54001, 54002, 54003, 54004, 54005
 GROUP = 54010
 # Another user may not be able to enter the folder of this tree: it asks with nothing but Python's own library.
 ASK = """
@@ -105,14 +105,36 @@ class Place:
 
 @pytest.fixture
 def place() -> Iterator[Place]:
-    """A keystored with an auditor, an operator, and a group of operators."""
+    """A keystored with an auditor, an operator, a group of operators, and an administrator."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o711)
         socket = Path(folder) / "control.sock"
-        roles = ["--auditor", str(AUDITOR), "--operator", str(OPERATOR), "--operator", f"@{GROUP}"]
+        roles = [
+            "--auditor",
+            str(AUDITOR),
+            "--operator",
+            str(OPERATOR),
+            "--operator",
+            f"@{GROUP}",
+            "--admin",
+            str(ADMIN),
+        ]
         with Keystored(arguments=roles, control_socket=socket) as vault:
             vault.api.generate("k", "ed25519")
             yield Place(vault, socket)
+
+
+def test_administrators_cannot_take_the_kek(place: Place) -> None:
+    """Whoever has it and the store has the keys: it is for those who have both anyway."""
+    offer = {"offer_id": "00" * 16, "public_key": "09" + "00" * 31}
+    refused = place.ask(ADMIN, "POST", "/root/export-recovery", offer)
+    assert refused.status == 403
+    assert json.loads(refused.text)["error"]["hint"] == "only root and keystored's own user may"
+    assert place.ask(0, "POST", "/root/export-recovery", offer).status == 200
+    assert place.ask(ADMIN, "POST", "/keys/k/destroy").status == 200
+    lines = place.vault.api.get("/audit?limit=100")["lines"]
+    told = [(line["uid"], line["action"]) for line in lines if line.get("action") in {"export-recovery", "not-allowed"}]
+    assert told == [(ADMIN, "not-allowed"), (0, "export-recovery")]
 
 
 def test_each_as_far_as_his_role_goes(place: Place) -> None:
@@ -133,7 +155,7 @@ def test_each_as_far_as_his_role_goes(place: Place) -> None:
     for uid, groups in ((STRANGER, []), (MEMBER, []), (MEMBER, [GROUP + 1])):
         assert place.ask(uid, "GET", "/status", groups=groups).status == 0
     assert place.vault.facts("key", "show", "k")["state"] == "active"
-    assert place.vault.facts("status")["your_role"] == "admin"
+    assert place.vault.facts("status")["your_role"] == "owner"
     lines = place.vault.api.get("/audit?limit=100")["lines"]
     assert [line["uid"] for line in lines if line.get("action") == "not-allowed"] == [
         *(AUDITOR, AUDITOR, OPERATOR, MEMBER)
@@ -157,7 +179,7 @@ def test_status_says_the_role(place: Place) -> None:
     """To each his own."""
     for uid, role in ((AUDITOR, "auditor"), (OPERATOR, "operator"), (0, "admin")):
         assert json.loads(place.ask(uid, "GET", "/status").text)["your_role"] == role
-    assert re.search(r"^your role: +admin$", place.vault.cli("status").stdout, re.MULTILINE)
+    assert re.search(r"^your role: +owner$", place.vault.cli("status").stdout, re.MULTILINE)
 
 
 def test_report_for_who_may_not_read_the_files(place: Place) -> None:

@@ -35,6 +35,7 @@ from vmm_keystore.service.ports import (
     SealedBlob,
     SealedKey,
     WorkerStatus,
+    WrappedKek,
     WrappedSecret,
 )
 from vmm_keystore.store.store import Store
@@ -53,7 +54,7 @@ class FakeCustodian:
     def status(self) -> CustodianStatus:
         """Answer unless broken."""
         self._check()
-        return CustodianStatus(4711, "memfd-secret", root_open=True, root_kind=self._kind)
+        return CustodianStatus(4711, "memfd-secret", root_open=True, root_kind=self._kind, kek_id=b"kek-id-1")
 
     def generate(self, key_id: bytes, version: int, key_type: KeyType) -> SealedKey:
         """Make a blob that names its key."""
@@ -100,6 +101,11 @@ class FakeCustodian:
         """Nothing was sealed, so nothing changes."""
         self._check()
         return [blob.sealed for blob in blobs]
+
+    def export_kek(self, offer: ImportOffer) -> WrappedKek:
+        """What names the offer that it is for."""
+        self._check()
+        return WrappedKek(b"kek-id-1", offer.offer_id)
 
     def switch_root(self) -> None:
         """The kind of the last change."""

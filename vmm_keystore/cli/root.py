@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from vmm_keystore.cli import recovery
 from vmm_keystore.cli.failure import UsageError
 from vmm_keystore.cli.output import show_facts, show_json
 from vmm_keystore.cli.passphrase_option import PassphraseFile
@@ -20,6 +21,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+
+recovery.register(app)
 
 MEANING = {
     RootKind.FILE: "the file itself: whoever has it and the store has the keys",
@@ -36,7 +39,14 @@ def root_show(session: Session) -> None:
     if session.as_json:
         show_json(root)
         return
-    show_facts({"kek file": root["file"], "opened by": _meaning(root), "state": "open" if root["open"] else "locked"})
+    show_facts(
+        {
+            "kek file": root["file"],
+            "opened by": _meaning(root),
+            "state": "open" if root["open"] else "locked",
+            "kek": root["kek"] or "unknown while it is locked",
+        }
+    )
     if not root["open"]:
         print("\nnext: vmm-keystore root unlock")
 

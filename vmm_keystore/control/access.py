@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who may ask the control API for what: three roles by user and group, and the least one that each route needs.
 
-A route that is not in the table is for administrators. Root and keystored's own user are administrators.
+A route that is not in the table is for administrators. Root and keystored's own user are owners: they can do everything
+to the vault without the API as well, and nobody is given that role.
 """
 
 import grp
@@ -25,6 +26,8 @@ class AdminRole(IntEnum):
     OPERATOR = 2
     """The changes of every day: guests, roles, grants, new keys and versions; nothing that cannot be undone."""
     ADMIN = 3
+    OWNER = 4
+    """Root and keystored's own user: what takes the KEK out of the vault."""
 
     @property
     def text(self) -> str:
@@ -80,6 +83,7 @@ ROUTES: dict[tuple[str, str], AdminRole] = {
             "/v1/audit/checkpoint",
         )
     },
+    (_POST, "/v1/root/export-recovery"): AdminRole.OWNER,
     (_DELETE, "/v1/guests/{name}"): AdminRole.OPERATOR,
     (_DELETE, "/v1/aliases/{alias}"): AdminRole.OPERATOR,
     (_DELETE, "/v1/roles/{name}"): AdminRole.OPERATOR,
@@ -100,9 +104,9 @@ class Access:
     gids: dict[int, AdminRole] = field(default_factory=dict)
 
     @classmethod
-    def for_admins(cls, uids: Collection[int]) -> "Access":
-        """Administrators and nobody else."""
-        return cls(dict.fromkeys(uids, AdminRole.ADMIN))
+    def for_owners(cls, uids: Collection[int]) -> "Access":
+        """Owners and nobody else."""
+        return cls(dict.fromkeys(uids, AdminRole.OWNER))
 
     def role_of(self, peer: Peer) -> AdminRole | None:
         """The highest role that a peer has by its user or one of its groups."""
@@ -117,12 +121,12 @@ def parse_access(who_by_role: dict[AdminRole, Sequence[str]], always: Collection
 
     Args:
         who_by_role: as given on the command line.
-        always: uids that are administrators whatever was given.
+        always: uids of owners, whatever was given.
 
     Raises:
         DaemonError: there is no such user or group.
     """
-    uids = dict.fromkeys(always, AdminRole.ADMIN)
+    uids = dict.fromkeys(always, AdminRole.OWNER)
     gids: dict[int, AdminRole] = {}
     for role in sorted(who_by_role):
         for who in who_by_role[role]:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the service returns, as the models of the API."""
 
+import base64
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -12,7 +13,7 @@ from vmm_keystore.policy.vocabulary import Mechanism, Op, Status
 from vmm_keystore.service.grants import Explanation
 from vmm_keystore.service.guests import GuestView
 from vmm_keystore.service.keystore import DaemonStatus
-from vmm_keystore.service.ports import Applied, CustodianStatus, ImportOffer
+from vmm_keystore.service.ports import Applied, CustodianStatus, ImportOffer, WrappedKek
 from vmm_keystore.service.root import RootView
 from vmm_keystore.store.grants import GrantRow
 from vmm_keystore.store.key_aliases import AliasRow
@@ -216,9 +217,14 @@ def _custodian_info(custodian: CustodianStatus | CustodianError) -> models.Custo
     )
 
 
+def wrapped_kek_info(wrapped: WrappedKek) -> models.WrappedKekInfo:
+    """The KEK for vks-recovery."""
+    return models.WrappedKekInfo(kek=wrapped.kek_id.hex(), wrapped=base64.b64encode(wrapped.content))
+
+
 def root_info(root: RootView) -> models.RootInfo:
     """The root of trust."""
-    return models.RootInfo(kind=root.kind, open=root.is_open, file=str(root.file))
+    return models.RootInfo(kind=root.kind, open=root.is_open, file=str(root.file), kek=root.kek_id.hex())
 
 
 def offer_info(offer: ImportOffer) -> models.KeyImportOffer:

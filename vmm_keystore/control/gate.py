@@ -100,7 +100,7 @@ def _too_small(request: Request, role: AdminRole, needed: AdminRole) -> NotAllow
     what = f"{request.method} {_shown_path(request)}"
     who = f"uid {peer.uid} ({role.text})" if peer else f"an unknown peer ({role.text})"
     _logger.warning("refused %s (pid %s): %s", who, peer.pid if peer else "unknown", what)
-    return NotAllowedError(
-        f"{who} may not {what}",
-        f"this takes the role '{needed.text}', which keystored's administrator gives: serve --{needed.text}",
-    )
+    hint = f"this takes the role '{needed.text}', which keystored's administrator gives: serve --{needed.text}"
+    if needed is AdminRole.OWNER:
+        hint = "only root and keystored's own user may"
+    return NotAllowedError(f"{who} may not {what}", hint)

@@ -59,6 +59,14 @@ class WrappedSecret:
 
 
 @dataclass(frozen=True, slots=True)
+class WrappedKek:
+    """The KEK for vks-recovery: *content* is a ``struct vks_custodian_export``, *kek_id* what the KEK is told by."""
+
+    kek_id: bytes
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class SealedBlob:
     """What is sealed under the KEK, and under which name; *type_number* of ``vks_key_type`` or ``vks_own_type``."""
 
@@ -72,13 +80,14 @@ class SealedBlob:
 class CustodianStatus:
     """What the custodian says of itself; *secret_memory* is ``memfd-secret`` or ``mlock``.
 
-    *root_kind* is None while the KEK file could not be read.
+    *root_kind* is None while the KEK file could not be read, *kek_id* is empty while none is open.
     """
 
     pid: int
     secret_memory: str
     root_open: bool
     root_kind: RootKind | None = None
+    kek_id: bytes = b""
     sandbox: str = ""
 
     @property
@@ -122,6 +131,14 @@ class KeyCustodian(Protocol):
 
     def reseal(self, blobs: Sequence[SealedBlob]) -> list[bytes]:
         """Seal *blobs* under the KEK of the change that has begun, in their order."""
+
+    def export_kek(self, offer: ImportOffer) -> WrappedKek:
+        """Wrap the KEK to a one-time key of vks-recovery.
+
+        Raises:
+            RootLockedError: none is open.
+            SecretRefusedError: *offer* is no public key.
+        """
 
     def switch_root(self) -> None:
         """Have the KEK of that change in force; never fails, since that change is stored."""

@@ -16,7 +16,7 @@ from vmm_keystore._vks import lib
 from vmm_keystore.errors import InvalidRequestError, RootOfTrustError, StoreError
 from vmm_keystore.policy.root_kind import RootKind
 from vmm_keystore.service.changes import Actor, Change, Changes
-from vmm_keystore.service.ports import ImportOffer, KeyCustodian, SealedBlob, WrappedSecret
+from vmm_keystore.service.ports import ImportOffer, KeyCustodian, SealedBlob, WrappedKek, WrappedSecret
 from vmm_keystore.service.sealing import Sealing
 from vmm_keystore.store.audit_key import SealedAuditKey
 from vmm_keystore.store.sealed import (
@@ -48,11 +48,12 @@ class KekFile(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RootView:
-    """What opens the KEK; *kind* is None while the file could not be read."""
+    """What opens the KEK; *kind* is None while the file could not be read, *kek_id* is empty while it is not open."""
 
     kind: RootKind | None
     is_open: bool
     file: Path
+    kek_id: bytes = b""
 
 
 class Root:
@@ -75,7 +76,7 @@ class Root:
     def show(self) -> RootView:
         """Say what opens the KEK, and whether it is open."""
         status = self._custodian.status()
-        return RootView(status.root_kind, status.root_open, self._file.path)
+        return RootView(status.root_kind, status.root_open, self._file.path, status.kek_id)
 
     def offer(self) -> ImportOffer:
         """Make a one-time key to wrap a passphrase to."""
@@ -122,6 +123,18 @@ class Root:
             finally:
                 self.recover()
         return self.show(), count
+
+    def export_recovery(self, actor: Actor, offer: ImportOffer) -> WrappedKek:
+        """Give the KEK to vks-recovery, which makes shares of it; nobody else can read it.
+
+        Raises:
+            RootLockedError: the vault is locked.
+            SecretRefusedError: *offer* is no public key.
+        """
+        with self._changes.begin(actor, "export-recovery") as change:
+            wrapped = self._custodian.export_kek(offer)
+            change.note(kek=wrapped.kek_id.hex())
+        return wrapped
 
     def _reseal(self, change: Change, name: str) -> int:
         count = reseal_versions(change.connection, self._reseal_versions)

@@ -29,6 +29,7 @@ from vmm_keystore.service.ports import (
     KeyLoad,
     SealedBlob,
     SealedKey,
+    WrappedKek,
     WrappedSecret,
 )
 from vmm_keystore.workers.connection import Connection
@@ -50,6 +51,7 @@ from vmm_keystore.workers.custodian_messages import (
     root_refusal,
     sealed_key,
     wrapped,
+    wrapped_kek,
 )
 from vmm_keystore.workers.errors import ProgramError, ProgramLostError, ProgramRefusedError
 from vmm_keystore.workers.ipc import Message, pack
@@ -182,6 +184,7 @@ class Custodian:
             secret_memory=SECRET_MEMORY.get(body.secret_memory, "unknown"),
             root_open=body.root_open == 1,
             root_kind=ROOT_KINDS.get(body.root_kind),
+            kek_id=bytes(body.kek_id) if body.root_open == 1 else b"",
             sandbox=describe(body.sandbox),
         )
 
@@ -285,6 +288,15 @@ class Custodian:
                 resealed.append(answer.tail[offset : offset + len(blob.sealed)])
                 offset += len(blob.sealed) + -len(blob.sealed) % 8
         return resealed
+
+    def export_kek(self, offer: ImportOffer) -> WrappedKek:
+        """Wrap the KEK to a one-time key of vks-recovery."""
+        try:
+            return wrapped_kek(self._ask(lib.VKS_CUSTODIAN_ROOT_EXPORT, offer.offer_id + offer.public_key).body)
+        except ProgramRefusedError as error:
+            if error.errno == errno.EBADMSG:
+                raise SecretRefusedError("the offer to wrap the kek to is no public key") from error
+            raise CustodianError(f"the custodian gave no kek: {os.strerror(error.errno)}") from error
 
     def switch_root(self) -> None:
         """Seal under the next KEK from now on, the one that lies in the KEK file; never fails."""

@@ -11,7 +11,7 @@ from vmm_keystore._vks import ffi, lib
 from vmm_keystore.errors import RootLockedError, RootOfTrustError, SecretRefusedError
 from vmm_keystore.policy.root_kind import RootKind
 from vmm_keystore.policy.vocabulary import KeyType
-from vmm_keystore.service.ports import ImportOffer, KeyLoad, SealedBlob, SealedKey, WrappedSecret
+from vmm_keystore.service.ports import ImportOffer, KeyLoad, SealedBlob, SealedKey, WrappedKek, WrappedSecret
 from vmm_keystore.workers.ipc import HEAD_BYTES, REPLY, Form, Message, pack
 from vmm_keystore.workers.root_file import RESTORE_HINT
 
@@ -93,6 +93,7 @@ FORMS = {
     lib.VKS_CUSTODIAN_ROOT_CHANGE | REPLY: Form(),
     lib.VKS_CUSTODIAN_RESEAL | REPLY: Form("vks_custodian_reseal", entries_tail_bytes),
     lib.VKS_CUSTODIAN_ROOT_SWITCH | REPLY: Form(),
+    lib.VKS_CUSTODIAN_ROOT_EXPORT | REPLY: Form("vks_custodian_export"),
 }
 
 
@@ -110,6 +111,11 @@ def root_refusal(error: int) -> RootOfTrustError | SecretRefusedError:
 def import_offer(body: Any) -> ImportOffer:
     """Read ``struct vks_custodian_offer``."""
     return ImportOffer(bytes(body.offer_id), bytes(body.public_key))
+
+
+def wrapped_kek(body: Any) -> WrappedKek:
+    """Read ``struct vks_custodian_export``."""
+    return WrappedKek(bytes(body.kek_id), bytes(ffi.buffer(body)))
 
 
 def channel_body(channel_id: int) -> bytes:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs a C program that has a secret and encrypts it to the custodian's one-time key: vks-import and vks-tpm.
+"""Runs a C program that has a secret: vks-import and vks-tpm encrypt it to the custodian, vks-recovery has the KEK.
 
 The secret exists in that program only; what comes back through the pipe is ciphertext.
 """
@@ -54,7 +54,12 @@ def run_program(
     done = subprocess.run(command, input=stdin, capture_output=True, check=False, pass_fds=pass_fds, timeout=timeout_s)
     if done.returncode == 0:
         return done.stdout
-    lines = [line for line in done.stderr.decode(errors="replace").splitlines() if line]
-    message = next((line for line in lines if not line.startswith("hint: ")), f"it ended with {done.returncode}")
+    raise failure_of(name, done.returncode, done.stderr)
+
+
+def failure_of(name: str, status: int, stderr: bytes) -> SecretProgramError:
+    """Read what a program said before it ended with *status*."""
+    lines = [line for line in stderr.decode(errors="replace").splitlines() if line]
+    message = next((line for line in lines if not line.startswith("hint: ")), f"it ended with {status}")
     hint = next((line.removeprefix("hint: ") for line in lines if line.startswith("hint: ")), "")
-    raise SecretProgramError(done.returncode, message.removeprefix(f"{name}: "), hint)
+    return SecretProgramError(status, message.removeprefix(f"{name}: "), hint)

@@ -25,7 +25,7 @@ from vmm_keystore.control.server import ControlServer, listen
 from vmm_keystore.control.size_limit import BODY_BYTES_MAX
 from vmm_keystore.daemon import admit_others
 
-OWN_UID = Access.for_admins([os.geteuid()])
+OWN_UID = Access.for_owners([os.geteuid()])
 
 
 @pytest.fixture
@@ -269,7 +269,7 @@ def test_openapi_is_served_without_pages_from_elsewhere(client: httpx.Client) ->
 
 def test_other_uids_are_refused(daemon: FakeDaemon, tmp_path: Path) -> None:
     """The kernel's word decides, for every path, and the refusal names the uid."""
-    server = ControlServer(make_app(daemon.keystore, Access.for_admins([12345])), tmp_path / "control.sock")
+    server = ControlServer(make_app(daemon.keystore, Access.for_owners([12345])), tmp_path / "control.sock")
     server.start()
     try:
         with connect(server.path) as client:

@@ -23,7 +23,7 @@ from vmm_keystore.control.app import make_app
 from vmm_keystore.control.server import ControlServer
 state_dir = Path(sys.argv[1])
 daemon = FakeDaemon(state_dir)
-ControlServer(make_app(daemon.keystore, Access.for_admins([os.geteuid()])), state_dir / "control.sock").start()
+ControlServer(make_app(daemon.keystore, Access.for_owners([os.geteuid()])), state_dir / "control.sock").start()
 print("ready", flush=True)
 threading.Event().wait()
 """

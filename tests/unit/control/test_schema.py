@@ -30,7 +30,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     """A server over a real store that nobody else uses; guests have no real sockets: they may have any path."""
     folder = tmp_path_factory.mktemp("schema")
     daemon = FakeDaemon(folder)
-    server = ControlServer(make_app(daemon.keystore, Access.for_admins([os.geteuid()])), folder / "control.sock")
+    server = ControlServer(make_app(daemon.keystore, Access.for_owners([os.geteuid()])), folder / "control.sock")
     server.start()
     transport = httpx.HTTPTransport(uds=str(server.path))
     with httpx.Client(transport=transport, base_url="http://keystored", timeout=30) as opened:

@@ -35,7 +35,14 @@ from vmm_keystore.control.models.keys import (
     KeyVersionInfo,
 )
 from vmm_keystore.control.models.roles import RoleChanged, RoleCreate, RoleGuests, RoleInfo, RoleList
-from vmm_keystore.control.models.root import RootChange, RootChanged, RootInfo, RootPassphrase
+from vmm_keystore.control.models.root import (
+    RecoveryOffer,
+    RootChange,
+    RootChanged,
+    RootInfo,
+    RootPassphrase,
+    WrappedKekInfo,
+)
 from vmm_keystore.control.models.status import AuditInfo, CustodianInfo, StatusInfo
 from vmm_keystore.control.models.words import (
     AppliedTo,
@@ -104,6 +111,7 @@ __all__ = [
     "Moment",
     "Name",
     "OpWord",
+    "RecoveryOffer",
     "RoleChanged",
     "RoleCreate",
     "RoleGuests",
@@ -118,4 +126,5 @@ __all__ = [
     "Tags",
     "Uid",
     "WorkerInfo",
+    "WrappedKekInfo",
 ]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The root of trust: GET /v1/root, POST /v1/root/offer, /v1/root/unlock and /v1/root/change."""
+"""The root of trust: GET /v1/root, POST /v1/root/offer, /unlock, /change and /export-recovery."""
 
 from pydantic import Base64Bytes, Field
 
@@ -8,11 +8,15 @@ from vmm_keystore.policy.root_kind import RootKind
 
 
 class RootInfo(Model):
-    """What opens the key encryption key; *kind* is null while its file could not be read."""
+    """What opens the key encryption key (KEK).
+
+    *kind* is null while its file could not be read; *kek* is what this KEK is told by, empty while it is not open.
+    """
 
     kind: RootKind | None
     open: bool
     file: str
+    kek: str
 
 
 class RootPassphrase(Model):
@@ -34,3 +38,17 @@ class RootChanged(Model):
 
     root: RootInfo
     resealed: int
+
+
+class RecoveryOffer(Model):
+    """The one-time public key that vks-recovery printed."""
+
+    offer_id: str = Field(pattern=r"^[0-9a-f]{32}$")
+    public_key: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+class WrappedKekInfo(Model):
+    """The KEK, wrapped to the offer, for vks-recovery; *kek* is what it is told by."""
+
+    kek: str
+    wrapped: Base64Bytes

@@ -3,7 +3,7 @@
 
 from vmm_keystore.control import answers, models
 from vmm_keystore.control.routes.common import Caller, Service, router
-from vmm_keystore.service.ports import WrappedSecret
+from vmm_keystore.service.ports import ImportOffer, WrappedSecret
 
 
 @router.get("/root")
@@ -30,6 +30,13 @@ def change_root(body: models.RootChange, service: Service, caller: Caller) -> mo
     secret = _secret(body.passphrase) if body.passphrase else None
     root, resealed = service.root.change(caller, body.kind, secret)
     return models.RootChanged(root=answers.root_info(root), resealed=resealed)
+
+
+@router.post("/root/export-recovery")
+def export_recovery(body: models.RecoveryOffer, service: Service, caller: Caller) -> models.WrappedKekInfo:
+    """Get the key encryption key for vks-recovery, encrypted to the one-time key that it made."""
+    offer = ImportOffer(bytes.fromhex(body.offer_id), bytes.fromhex(body.public_key))
+    return answers.wrapped_kek_info(service.root.export_recovery(caller, offer))
 
 
 def _secret(passphrase: models.RootPassphrase) -> WrappedSecret:

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* malloc and its family. Knows two sources; must not know what is allocated. */
-#include "heap.h"
+#include "secret_heap.h"
 
 #include <errno.h>
 #include <stdalign.h>

@@ -7,6 +7,7 @@ import os
 
 from vmm_keystore.cli.session import Place
 from vmm_keystore.errors import KeystoreError
+from vmm_keystore.policy.event import KINDS
 from vmm_keystore.policy.vocabulary import KeyType
 
 PROPOSALS_MAX = 200
@@ -40,11 +41,26 @@ def complete_key(incomplete: str) -> list[str]:
     return _proposals("keys", "label", incomplete, label=f"{incomplete}*", limit=PROPOSALS_MAX)
 
 
-def _proposals(collection: str, field: str, incomplete: str, **query: object) -> list[str]:
+def complete_event(incomplete: str) -> list[str]:
+    """Propose ids of events."""
+    return _proposals("events", "id", incomplete, limit=PROPOSALS_MAX)
+
+
+def complete_event_kind(incomplete: str) -> list[str]:
+    """Propose kinds of events."""
+    return [kind.value for kind in KINDS if kind.value.startswith(incomplete)]
+
+
+def complete_handler(incomplete: str) -> list[str]:
+    """Propose names of event handlers."""
+    return _proposals("event-handlers", "name", incomplete, member="handlers")
+
+
+def _proposals(collection: str, field: str, incomplete: str, *, member: str = "", **query: object) -> list[str]:
     from vmm_keystore.cli.client import ControlClient  # noqa: PLC0415  # only when the shell asks
 
     try:
-        found = ControlClient(Place().resolve_control_socket(os.environ)).get(collection, **query)[collection]
+        found = ControlClient(Place().resolve_control_socket(os.environ)).get(collection, **query)[member or collection]
         return [entry[field] for entry in found if entry[field].startswith(incomplete)]
     except (KeystoreError, KeyError, TypeError):
         return []

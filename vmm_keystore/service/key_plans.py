@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vmm_keystore.errors import InvalidRequestError, KeystoreError, StateError
+from vmm_keystore.policy.event import is_destruction_near, key_destruction_near
 from vmm_keystore.policy.vocabulary import KeyState
 from vmm_keystore.service.changes import Actor, Changes
 from vmm_keystore.service.clock import now_s
@@ -67,6 +68,8 @@ class KeyPlans:
                     )
             change.note(versions=numbers)
             plan_destruction(change.connection, key, numbers, at_s)
+            if is_destruction_near(at_s, now_s()):
+                change.tell(key_destruction_near(label, numbers, at_s))
             change.affects(*key.guests)
         return self._keys.show(label), change.applied
 
@@ -115,6 +118,14 @@ class KeyPlans:
     def next_due(self) -> Due | None:
         """What is to be done next, if anything is planned."""
         return min(self._planned(), key=lambda due: due.at_s, default=None)
+
+    def destructions(self) -> dict[tuple[str, int], list[int]]:
+        """Versions that are to be destroyed, by key and time."""
+        found: dict[tuple[str, int], list[int]] = {}
+        for due in self._planned():
+            if due.version is not None:
+                found.setdefault((due.label, due.at_s), []).append(due.version)
+        return found
 
     def do_due(self) -> None:
         """Do all that is due by now; what fails is left for the next time, and holds nothing else up."""

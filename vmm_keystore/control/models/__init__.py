@@ -6,6 +6,16 @@ Knows no route and no service.
 """
 
 from vmm_keystore.control.models.audit import AuditCheckpoint, AuditKeyInfo, AuditPage, AuditVerified
+from vmm_keystore.control.models.events import (
+    DeliveryInfo,
+    EventHandlerInfo,
+    EventHandlerList,
+    EventHandlerTested,
+    EventInfo,
+    EventList,
+    EventQuery,
+    EventsChanged,
+)
 from vmm_keystore.control.models.grants import (
     CheckInfo,
     GrantChanged,
@@ -58,8 +68,16 @@ __all__ = [
     "AuditVerified",
     "CheckInfo",
     "CustodianInfo",
+    "DeliveryInfo",
     "ErrorAnswer",
     "ErrorBody",
+    "EventHandlerInfo",
+    "EventHandlerList",
+    "EventHandlerTested",
+    "EventInfo",
+    "EventList",
+    "EventQuery",
+    "EventsChanged",
     "Flag",
     "GrantChanged",
     "GrantCreate",

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * vks-handler: runs an operator's program on an event. The program has keystored's user, and would see what that user
- * may see; so keystored's files and sockets are hidden from it first. It ends with keystored, and has no descriptor but
- * its standard ones.
+ * vks-handler: runs an operator's program on an event. Where keystored is root the program becomes a user of its own.
+ * Else it has keystored's user, and would see what that may see: so keystored's files and sockets are hidden from it.
+ * It ends with keystored, and has no descriptor but its standard ones.
  *
  *   vks-handler STARTER_PID PROGRAM [HIDDEN...]
  *
@@ -63,29 +63,48 @@ static int lose_signals(void)
     return sigprocmask(SIG_SETMASK, &none, NULL) == 0 ? 0 : -errno;
 }
 
+/* Out of reach of what is keystored's alone; *what* is what could not be done. */
+static int part_from_keystored(char *const *hidden, const char **what)
+{
+    int64_t user;
+    int error;
+
+    *what = "cannot become a user of its own";
+    user = vks_user_leave(0);
+    if (user > 0)
+        return 0;
+    if (user < 0)
+        return (int)user;
+    error = vks_blind_view_enter(hidden, what);
+    if (!*what)
+        *what = "cannot hide keystored's files from the handler";
+    return error;
+}
+
 int main(int argc, char **argv)
 {
-    const char *failed = NULL;
+    const char *what = "cannot prepare the handler";
     char *program;
     int error;
 
     if (argc < 3)
         return fail(EXIT_PREPARE, "vks-handler takes a pid and a program", -EINVAL);
     program = argv[2];
-    error = end_with((pid_t)strtol(argv[1], NULL, 10));
+    error = lose_inheritance();
     if (!error)
-        error = lose_inheritance();
-    if (error)
-        return fail(EXIT_PREPARE, "cannot prepare the handler", error);
-    error = vks_blind_view_enter(&argv[3], &failed);
-    if (error)
-        return fail(EXIT_PREPARE, failed ? failed : "cannot hide keystored's files from the handler", error);
-    /* All rights were in the new namespace; without them, and without a way to get them back, the mounts stay. */
-    error = vks_capabilities_keep(0);
+        error = vks_bounding_set_keep(0);
+    if (!error)
+        error = part_from_keystored(&argv[3], &what);
+    /* The mounts stay: whatever right there was to take them away is gone, and no program gets it back. */
+    if (!error)
+        error = vks_capabilities_keep(0);
     if (!error)
         error = lose_signals();
+    /* Last: the kernel forgets it with a change of user. */
+    if (!error)
+        error = end_with((pid_t)strtol(argv[1], NULL, 10));
     if (error)
-        return fail(EXIT_PREPARE, "cannot prepare the handler", error);
+        return fail(EXIT_PREPARE, what, error);
     execve(program, (char *[]){program, NULL}, environ);
     return fail(EXIT_RUN, program, -errno);
 }

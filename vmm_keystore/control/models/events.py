@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Events: GET /v1/events, GET and DELETE /v1/events/{id}, POST retry; POST /v1/dead-events/retry, DELETE
-/v1/dead-events; GET /v1/event-handlers, POST test below it."""
+"""Events: GET /v1/events and below it, POST and DELETE below /v1/dead-events, GET and POST /v1/event-handlers."""
 
 from typing import Annotated
 

@@ -97,10 +97,11 @@ class EventWatch:
                 time.sleep(0.2)
 
     def _look(self) -> None:
-        found = [self._look_at_deaths(), self._look_at_refusals(), self._look_at_budgets(), self._look_at_vault()]
+        found = [self._look_at_refusals(), self._look_at_budgets(), self._look_at_vault()]
         if time.monotonic() - self._ends_looked_s >= ENDS_PERIOD_S:
             found += [self._look_at_expiries(), self._look_at_destructions()]
             self._ends_looked_s = time.monotonic()
+        found.append(self._look_at_deaths())
         if any(found):
             self._deliveries.wake()
 

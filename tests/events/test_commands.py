@@ -127,8 +127,10 @@ def test_refusals(program: EventProgram, vault: Keystored) -> None:
     outcome = vault.cli("events", "handler", "test", "nobody", ok=False)
     assert (outcome.status, outcome.stderr) == (
         1,
-        "vmm-keystore: no event handler 'nobody'\n"
-        "hint: the file that serve --event-handlers names says which there are\n",
+        (
+            "vmm-keystore: no event handler 'nobody'\n"
+            "hint: the file that serve --event-handlers names says which there are\n"
+        ),
     )
     program.obey(status=9)
     outcome = vault.cli("events", "handler", "test", "pager", "--json", ok=False)

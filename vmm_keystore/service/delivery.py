@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 
-from vmm_keystore.errors import KeystoreError
+from vmm_keystore.errors import InvalidRequestError, KeystoreError
 from vmm_keystore.policy.event import Event
 from vmm_keystore.service.ports import DeliveryError, DeliveryStoppedError, EventHandler
 from vmm_keystore.store.events import DeliveryRow, DeliveryState, Due, find_due, next_due_ms, settle_delivery
@@ -37,6 +37,7 @@ class Deliveries:
     def __init__(self, store: Store, handlers: Sequence[EventHandler]) -> None:
         # Readable from the moment of the stop on: whoever waits for a handler waits for this as well.
         self._stop_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._once = threading.Lock()
         self._queues = [HandlerQueue(store, handler, self._stop_fd) for handler in handlers]
 
     def start(self) -> None:
@@ -54,16 +55,26 @@ class Deliveries:
         os.eventfd_write(self._stop_fd, 1)
         for queue in self._queues:
             queue.stop()
+        # Never given back: the descriptor is looked at by whoever tries a handler, until there is no keystored any more.
+        self._once.acquire()
         os.close(self._stop_fd)
 
     def try_once(self, handler: EventHandler, event: Event) -> str:
-        """Deliver an event that is not stored; why that failed, empty if it did not."""
+        """Deliver an event that is not stored; why that failed, empty if it did not.
+
+        Raises:
+            InvalidRequestError: another one is under way.
+        """
+        if not self._once.acquire(blocking=False):
+            raise InvalidRequestError("another test of an event handler is under way", "try again when it has ended")
         try:
             handler.deliver(event, self._stop_fd)
         except DeliveryError as error:
             return shorten(str(error))
         except DeliveryStoppedError:
             return "keystored is stopping"
+        finally:
+            self._once.release()
         return ""
 
     def attempts(self) -> Mapping[str, tuple[int, int]]:

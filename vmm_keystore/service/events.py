@@ -13,7 +13,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 import sqlalchemy as sa
 
-from vmm_keystore.errors import InvalidRequestError, NotFoundError, RequestError
+from vmm_keystore.errors import NotFoundError, RequestError
 from vmm_keystore.policy.event import Event, EventKind, Finding, handler_test
 from vmm_keystore.service.changes import Actor, Changes
 from vmm_keystore.service.clock import now_s
@@ -129,7 +129,6 @@ class Events:
         self._outbox = outbox
         self._deliveries = deliveries
         self._handlers = {handler.name: handler for handler in handlers}
-        self._testing = threading.Lock()
 
     def recover(self) -> None:
         """Give up what is to go to handlers that there are no more."""
@@ -201,14 +200,9 @@ class Events:
             raise NotFoundError(
                 f"no event handler '{name}'", "the file that serve --event-handlers names says which there are"
             )
-        if not self._testing.acquire(blocking=False):
-            raise InvalidRequestError("another test of an event handler is under way", "try again when it has ended")
-        try:
-            with self._changes.begin(actor, "event-handler-test", handler=name):
-                pass
-            return self._deliveries.try_once(handler, make_event(handler_test(name), now_s()))
-        finally:
-            self._testing.release()
+        with self._changes.begin(actor, "event-handler-test", handler=name):
+            pass
+        return self._deliveries.try_once(handler, make_event(handler_test(name), now_s()))
 
     def counts(self) -> Mapping[tuple[str, DeliveryState], int]:
         """Deliveries by handler and state; handlers that are no more only where something is left of them."""

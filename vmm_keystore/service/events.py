@@ -38,6 +38,8 @@ from vmm_keystore.store.store import Store
 
 UNFINISHED_MAX = 10000
 """Events that are not delivered everywhere; further findings wait."""
+BATCH = 100
+"""So many are stored in one transaction: others write as well."""
 HISTORY_MAX = 1000
 """Of those that are, so many are kept to look at."""
 
@@ -59,7 +61,7 @@ class Outbox:
         """Store a finding that nobody was told of, as part of the caller's transaction; whether it is an event now."""
         if has_mark(connection, finding.kind, finding.edge):
             return False
-        return self._add(connection, finding)
+        return bool(self._add(connection, [finding]))
 
     def observe(
         self, kind: EventKind, findings: Sequence[Finding], held: Collection[str] = (), *, quiet_s: int = 0
@@ -87,30 +89,34 @@ class Outbox:
         with self._store.read() as connection:
             if not any(sort(connection)):
                 return frozenset()
-        with self._store.write() as connection:
-            # Once more: a change may have told of one of them meanwhile.
-            new, gone = sort(connection)
-            drop_marks(connection, kind, gone)
-            return frozenset(finding.edge for finding in new if self._add(connection, finding))
+        told: set[str] = set()
+        while True:
+            with self._store.write() as connection:
+                # Once more: a change may have told of one of them meanwhile.
+                new, gone = sort(connection)
+                drop_marks(connection, kind, gone)
+                added = self._add(connection, new[:BATCH])
+            told |= added
+            if len(new) <= BATCH or not added:
+                return frozenset(told)
 
-    def _add(self, connection: sa.Connection, finding: Finding) -> bool:
-        name = (finding.kind, finding.edge)
-        if count_unfinished(connection) >= UNFINISHED_MAX:
-            with self._lock:
-                if name not in self._waiting:
-                    self._waiting.add(name)
-                    self.refused_count += 1
-                    _logger.error("the outbox for events is full, one waits: %s", finding.text)
-            return False
+    def _add(self, connection: sa.Connection, findings: Sequence[Finding]) -> frozenset[str]:
+        """Store as many as there is room for; their edges."""
+        room = max(0, UNFINISHED_MAX - count_unfinished(connection))
         now = now_s()
-        event = make_event(finding, now)
-        wanting = [handler.name for handler in self._handlers if finding.kind in handler.kinds]
-        insert_event(connection, event, wanting, time.time_ns() // 1_000_000)
-        set_mark(connection, finding.kind, finding.edge, now)
+        for finding in findings[:room]:
+            wanting = [handler.name for handler in self._handlers if finding.kind in handler.kinds]
+            insert_event(connection, make_event(finding, now), wanting, time.time_ns() // 1_000_000)
+            set_mark(connection, finding.kind, finding.edge, now)
         forget_oldest(connection, HISTORY_MAX)
         with self._lock:
-            self._waiting.discard(name)
-        return True
+            self._waiting -= {(finding.kind, finding.edge) for finding in findings[:room]}
+            for finding in findings[room:]:
+                if (finding.kind, finding.edge) not in self._waiting:
+                    self._waiting.add((finding.kind, finding.edge))
+                    self.refused_count += 1
+                    _logger.error("the outbox for events is full, one waits: %s", finding.text)
+        return frozenset(finding.edge for finding in findings[:room])
 
 
 class Events:

@@ -133,6 +133,18 @@ def test_full_outbox(store: Store, outbox: Outbox, monkeypatch: pytest.MonkeyPat
     assert outbox.refused_count == 2
 
 
+def test_many_at_once(store: Store, outbox: Outbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are stored a part at a time, all of them, in their order; a full outbox ends that."""
+    monkeypatch.setattr(events, "BATCH", 3)
+    names = [f"{number:02}" for number in range(20)]
+    found = [finding(name) for name in names]
+    monkeypatch.setattr(events, "UNFINISHED_MAX", 10)
+    assert outbox.observe(KIND, found, names) == set(names[:10])
+    monkeypatch.setattr(events, "UNFINISHED_MAX", 100)
+    assert outbox.observe(KIND, found, names) == set(names[10:])
+    assert [row.event.text for row in rows(store)] == [f"about {name}" for name in names]
+
+
 def test_history_is_bounded(store: Store, outbox: Outbox, monkeypatch: pytest.MonkeyPatch) -> None:
     """The newest of what is delivered stay; what is not delivered stays in any case."""
     monkeypatch.setattr(events, "HISTORY_MAX", 3)

@@ -3,12 +3,13 @@
 
 import json
 import os
+import subprocess
 import threading
 
 import pytest
 from events.conftest import make_event
 from framework.event_program import EventProgram
-from framework.keystored import Keystored
+from framework.keystored import PROGRAM, Keystored, environment
 from framework.patience import wait_for
 
 NOBODY = "0123456789abcdef"
@@ -159,13 +160,20 @@ def test_api_takes_no_other_words(vault: Keystored, state: str) -> None:
         vault.api.get(f"/events?state={state}")
 
 
-def test_names_for_the_shell(vault: Keystored, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_names_for_the_shell(vault: Keystored) -> None:
     """Ids, kinds and handlers are proposed."""
-    from vmm_keystore.cli.complete import complete_event, complete_event_kind, complete_handler
-
-    monkeypatch.setenv("VMM_KEYSTORE_CONTROL_SOCKET", str(vault.control_socket))
     make_event(vault)
     (event,) = vault.facts("events", "list")
-    assert complete_event(event["id"][:3]) == [event["id"]]
-    assert complete_handler("pa") == ["pager"]
-    assert complete_event_kind("b") == ["budget-low"]
+
+    def proposed(*words: str) -> list[str]:
+        env = environment() | {
+            "VMM_KEYSTORE_CONTROL_SOCKET": str(vault.control_socket),
+            "_VMM_KEYSTORE_COMPLETE": "complete_bash",
+            "COMP_WORDS": " ".join(["vmm-keystore", *words]),
+            "COMP_CWORD": str(len(words)),
+        }
+        return subprocess.run([PROGRAM], env=env, capture_output=True, text=True, check=True).stdout.split()
+
+    assert proposed("events", "show", event["id"][:3]) == [event["id"]]
+    assert proposed("events", "handler", "test", "pa") == ["pager"]
+    assert proposed("events", "list", "--kind", "b") == ["budget-low"]

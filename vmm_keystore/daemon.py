@@ -3,7 +3,7 @@
 
 Threads: this one waits for the signal to end; ``control`` runs the control API; ``vhost-user`` talks to front-ends;
 ``workers`` reads control sockets and watches processes; ``audit-drain`` stores audit records; ``replace-worker`` starts
-workers.
+workers; ``event-watch`` finds out what operators should know, ``event-NAME`` tells one handler.
 """
 
 import logging
@@ -25,12 +25,16 @@ from vmm_keystore.control.access import Access, AdminRole, parse_access
 from vmm_keystore.control.app import make_app
 from vmm_keystore.control.server import ControlServer
 from vmm_keystore.errors import DaemonError
+from vmm_keystore.events.handler_file import read_handlers
+from vmm_keystore.events.own_sights import OwnSights
 from vmm_keystore.identity import become, choose_identity, give_folder, log_process
 from vmm_keystore.process import harden, log_to_stderr, notify
 from vmm_keystore.service.audit import Audit
 from vmm_keystore.service.audit_key import AuditKey
+from vmm_keystore.service.death_tally import DeathTally
 from vmm_keystore.service.guest_keys import KeyLabels, StoreGuestKeys
 from vmm_keystore.service.keystore import Keystore
+from vmm_keystore.service.ports import EventHandler
 from vmm_keystore.store.audit_key import find_audit_key, find_retired_audit_key
 from vmm_keystore.store.keys import has_keys
 from vmm_keystore.store.sealed import root_file_name
@@ -57,6 +61,7 @@ from vmm_keystore.workers.zygote import Zygote
 
 log = logging.getLogger("keystored")
 
+HANDLER = "vks-handler"
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2)
 SWITCH_INTERVAL_S = 0.001
 """QEMU waits for some answers with its main loop: no other thread may keep the interpreter for the usual 5 ms."""
@@ -89,6 +94,7 @@ def serve(
     roles: dict[str, Sequence[str]] | None = None,
     root_secret: Path | None = None,
     tpm: Path | None = None,
+    event_handlers: Path | None = None,
 ) -> None:
     """Run the daemon until SIGTERM, SIGINT or SIGUSR2; it then ends cleanly and returns.
 
@@ -106,6 +112,7 @@ def serve(
         roles: who has which role, by its name, as ``parse_access`` reads it.
         root_secret: file with the root of trust's passphrase or credential; systemd's credential when None.
         tpm: device of a TPM, or socket of a software one; this host's when None.
+        event_handlers: file that says whom to tell of events; nobody when None.
 
     Raises:
         KeystoreError: it cannot start; nothing of it is left running.
@@ -126,6 +133,9 @@ def serve(
             runtime_dir = runtime_dir or default_runtime_dir(state_dir)
             secret_fd = open_secret(root_secret) if root_secret else open_credential(os.environ)
             openers = Openers(secret_fd, open_tpm(tpm))
+            # As root, where that starts us: the file may be nobody else's to read.
+            sights = OwnSights((state_dir, runtime_dir, *([control_socket] if control_socket else [])))
+            handlers = read_handlers(event_handlers, LIBEXEC / HANDLER, sights.paths) if event_handlers else ()
             first = give_up_rights(stack, user, state_dir, runtime_dir)
             who_by_role = {AdminRole[name.upper()]: who for name, who in (roles or {}).items()}
             access = parse_access(who_by_role, {0, os.geteuid()})
@@ -142,6 +152,8 @@ def serve(
                 poll_us=poll_us,
                 access=access,
                 openers=openers,
+                handlers=handlers,
+                sights=sights,
             )
             period_s = watchdog_period_s(os.environ)
             wait_for_signal(Watchdog(loops, period_s) if period_s else None)
@@ -205,6 +217,8 @@ def start(
     poll_us: int,
     access: Access,
     openers: Openers,
+    handlers: Sequence[EventHandler],
+    sights: OwnSights,
 ) -> dict[str, CallSoon]:
     """Start every part; *stack* takes apart what was started, as *ending* says.
 
@@ -218,9 +232,7 @@ def start(
     audit = AuditLog(folder.audit, labels.find)
     stack.callback(audit.close)
     if journal is not None:
-        sink = JournalSink(audit, journal)
-        sink.start()
-        stack.callback(sink.stop)
+        copy_to_journal(stack, audit, journal)
     prepare_runtime_dir(runtime_dir)
     stack.callback(os.close, lock_runtime_dir(runtime_dir))
 
@@ -249,6 +261,8 @@ def start(
     zygote.start()
     stack.callback(zygote.stop)
     uses = UseCounts(audit, labels.find)
+    deaths = DeathTally()
+    sights.guests = StoreGuestKeys(store).guests
     pool = GuestPool(
         loop=loop,
         custodian=custodian,
@@ -259,12 +273,23 @@ def start(
         runtime_dir=runtime_dir,
         poll_us=poll_us,
         server=server,
+        on_death=deaths.note,
     )
     stack.callback(lambda: pool.stop(leave=ending.leave))
     pool.start()
     # Before the pool's end: what a front-end says from then on is for the next keystored.
     stack.callback(lambda: server.stop(leave=True) if ending.leave else None)
-    keystore = Keystore(store, custodian, pool, Audit(keeper, audit_key.public, pool), labels, uses=uses, kek=kek)
+    keystore = Keystore(
+        store,
+        custodian,
+        pool,
+        Audit(keeper, audit_key.public, pool),
+        labels,
+        uses=uses,
+        kek=kek,
+        handlers=handlers,
+        deaths=deaths,
+    )
     stack.callback(keystore.close)
     keystore.recover()
     control = ControlServer(make_app(keystore, access), control_socket, admit_others(access))
@@ -275,6 +300,13 @@ def start(
     log.info("keystored ready: control %s, guests %d", control_socket, pool.guest_count)
     notify("READY=1")
     return {"control": control.call_soon, "vhost-user": server.reactor.call_soon, "workers": loop.call_soon}
+
+
+def copy_to_journal(stack: ExitStack, audit: AuditLog, journal: Path) -> None:
+    """Have systemd's journal get a copy of the audit log; *stack* ends that."""
+    sink = JournalSink(audit, journal)
+    sink.start()
+    stack.callback(sink.stop)
 
 
 def open_root(store: Store, kek: RootFile) -> tuple[int, bool]:

@@ -28,6 +28,7 @@ from vmm_keystore.policy.vocabulary import KeyState
 from vmm_keystore.service.audit_key import check_kek
 from vmm_keystore.store.audit_key import retire_audit_key
 from vmm_keystore.store.backup import HINT, BackupHead, copy_content, read_head
+from vmm_keystore.store.events import forget_events
 from vmm_keystore.store.guests import list_guests
 from vmm_keystore.store.inspection import inspect, printable
 from vmm_keystore.store.key_list import list_keys
@@ -226,6 +227,7 @@ def _settle(store: Store, head: BackupHead, *, has_root_key: bool) -> Restored:
         # The log begins anew; under the old key it would look like one that was cut.
         retire_audit_key(connection)
         forget_standing(connection)
+        forget_events(connection)
         line = {
             "time": time_text(time.time_ns()),
             "action": "restore",

@@ -166,6 +166,14 @@ CASES = [
         "the grant of tls to @web ends in 1h 0m 0s",
         {"holder": "@web", "key": "tls"},
     ),
+    Case(
+        "KeystoreEventsDead",
+        {'vmm_keystore_events_dead{handler="pager"}': "0x9 3x10"},
+        {'vmm_keystore_events_dead{handler="pager"}': "3x5 0x20"},
+        "warning",
+        "event handler pager did not take 3 events",
+        {"handler": "pager"},
+    ),
 ]
 
 
@@ -229,7 +237,7 @@ def test_every_rule_is_tried_and_tells_what_to_do(rules: Path) -> None:
     for rule in rules_of(rules):
         assert rule["annotations"]["description"].endswith(".")
         holes = set(re.findall(r"\$labels\.(\w+)", json.dumps(rule["annotations"])))
-        assert holes <= {"guest", "key", "holder"}
+        assert holes <= {"guest", "key", "holder", "handler"}
 
 
 def test_promtool_finds_nothing_wrong(rules: Path) -> None:

@@ -237,3 +237,19 @@ def test_a_full_disk(small_disk: Path) -> None:
         expected = sorted([*labels, "later"])
     with Keystored(state_dir.parent) as restarted:
         assert [key["label"] for key in restarted.facts("key", "list")] == expected
+
+
+def test_event_handlers_that_somebody_else_could_change(state_dir: Path, tmp_path: Path) -> None:
+    """Before anything is opened: what is in that file is run."""
+    handlers = tmp_path / "handlers.toml"
+    handlers.write_text('[handlers.a]\nexec = "/bin/true"\n')
+    handlers.chmod(0o666)
+    before = _kept(state_dir)
+    outcome = run_program("serve", "--state-dir", state_dir, "--event-handlers", handlers)
+    assert_one_clear_line(outcome, f"{handlers} decides what keystored runs, and somebody else could change it")
+    assert _kept(state_dir) == before
+
+
+def test_event_handlers_that_are_not_there(state_dir: Path) -> None:
+    outcome = run_program("serve", "--state-dir", state_dir, "--event-handlers", "/nowhere/handlers.toml")
+    assert_one_clear_line(outcome, "cannot open the event handlers' file /nowhere/handlers.toml")

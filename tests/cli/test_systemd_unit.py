@@ -32,3 +32,10 @@ def test_words_are_quoted_as_systemd_reads_them(cli: Cli) -> None:
     said = cli("systemd-unit", "--state-dir", "/srv/a b%c$d").stdout
     (start,) = [line for line in said.splitlines() if line.startswith("ExecStart=")]
     assert start.endswith('--state-dir "/srv/a b%%c$$d"')
+
+
+def test_event_handlers(cli: Cli) -> None:
+    """Their file is named to keystored, from wherever it was said."""
+    said = cli("systemd-unit", "--event-handlers", "/etc/vmm-keystore/../handlers.toml").stdout
+    (start,) = [line for line in said.splitlines() if line.startswith("ExecStart=")]
+    assert start.endswith(" --event-handlers /etc/vmm-keystore/../handlers.toml")

@@ -9,6 +9,7 @@ import threading
 from typing import Any
 
 import pytest
+from framework.event_program import EventProgram
 from framework.keystored import Keystored
 from framework.patience import wait_for
 from framework.ring_guest import ring_guest
@@ -145,8 +146,13 @@ def test_grants_with_bounds(vault: Keystored) -> None:
     }
 
 
-def test_alert_rules_and_promtool(vault: Keystored) -> None:
+def test_alert_rules_and_promtool() -> None:
     """Rules name nothing that there is not, and Prometheus' own check has nothing to say about the figures."""
+    with EventProgram() as program, Keystored(arguments=program.arguments) as vault:
+        check_rules_and_figures(vault)
+
+
+def check_rules_and_figures(vault: Keystored) -> None:
     socket = vault.add_guest("web1")
     vault.api.generate("tls", "ed25519")
     until = "2100-01-01T00:00:00Z"

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from framework.checked_load import KEYS
+from framework.event_server import EventServer
 from framework.keystored import PROGRAM
 from framework.patience import wait_for
 from framework.processes import kill, status_of
@@ -324,3 +325,42 @@ def test_keystored_that_hangs_is_replaced(machine: SystemdMachine) -> None:
         guest.wait_for_more()
         assert guest.finish() > 0
     assert machine.facts(UNIT, "NRestarts")["NRestarts"] == "1"
+
+
+BLIND = f"""#!/bin/sh
+cat >/dev/null
+test -e /etc/passwd && test ! -e '{STATE_DIR}/kek'
+"""
+
+
+@pytest.mark.parametrize("user", ["root", "vmm-keystore"])
+def test_event_handlers(machine: SystemdMachine, user: str) -> None:
+    """Programs can be run, and see nothing of keystored's; webhooks take a network, which the unit has to be given."""
+    if user != "root":
+        machine.run("useradd", "--system", "--shell", "/usr/sbin/nologin", user)
+    machine.write(Path("/usr/local/bin/handler"), BLIND)
+    machine.run("chmod", "755", "/usr/local/bin/handler")
+    with EventServer() as server:
+        handlers = f"""[handlers.pager]
+exec = "/usr/local/bin/handler"
+[handlers.chat]
+webhook = "http://127.0.0.1:{server.port}/"
+"""
+        machine.write(Path("/etc/handlers.toml"), handlers)
+        said = machine.run(
+            PROGRAM, "systemd-unit", "--state-dir", STATE_DIR, "--event-handlers", "/etc/handlers.toml"
+        ).stdout
+        machine.write(Path("/etc/systemd/system") / UNIT, said)
+        machine.run("systemctl", "daemon-reload")
+        service = Service(machine)
+        service.systemctl("start")
+        assert service.ask("events", "handler", "test", "pager")["delivered"]
+        command = (PROGRAM, "events", "handler", "test", "chat", "--state-dir", STATE_DIR)
+        assert "cannot be reached" in machine.run(*command, ok=False).stderr
+        machine.run("mkdir", "-p", f"/etc/systemd/system/{UNIT}.d")
+        drop_in = "[Service]\nPrivateNetwork=no\nIPAddressDeny=\nRestrictAddressFamilies=AF_INET AF_INET6\n"
+        machine.write(Path(f"/etc/systemd/system/{UNIT}.d/network.conf"), drop_in)
+        machine.run("systemctl", "daemon-reload")
+        restart(service)
+        machine.run(*command)
+        assert [request["event"]["kind"] for request in server.requests] == ["test"]

@@ -8,6 +8,9 @@ from typing import NamedTuple, Protocol
 
 from vmm_keystore._vks import ffi, lib
 from vmm_keystore.audit.record import OPS, STATUSES
+from vmm_keystore.policy.vocabulary import Status
+
+REFUSED = frozenset({Status.DENIED.text, Status.NO_KEY.text, Status.KEY_STATE.text})
 
 
 class Use(NamedTuple):
@@ -52,6 +55,15 @@ class UseCounts:
                 use = Use(guest, self._label_of(key_id) or "", OPS.get(op, "other"), STATUSES.get(status, "other"))
                 self._requests[use] += count
                 self._input_bytes[use] += input_bytes[kind]
+
+    def refusals(self) -> dict[str, int]:
+        """Operations so far that a guest had no right to, by guest; one beyond a budget is none of these."""
+        refusals: Counter[str] = Counter()
+        with self._lock:
+            for use, count in self._requests.items():
+                if use.status in REFUSED:
+                    refusals[use.guest] += count
+        return refusals
 
     def totals(self) -> list[tuple[Use, int, int]]:
         """Requests and input bytes so far."""

@@ -130,6 +130,14 @@ groups:
         annotations:
           summary: the grant of {{ $labels.key }} to {{ $labels.holder }} ends in {{ $value | humanizeDuration }}
           description: Operations are refused from then on. Grant the key anew to go on.
+
+      - alert: KeystoreEventsDead
+        expr: vmm_keystore_events_dead > 0
+        labels: {severity: warning}
+        annotations:
+          summary: event handler {{ $labels.handler }} did not take {{ $value }} events
+          description: >-
+            "vmm-keystore events list --state dead" says why; "vmm-keystore events retry --all" has them tried anew.
 """
 
 

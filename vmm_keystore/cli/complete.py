@@ -10,6 +10,7 @@ import typer
 
 from vmm_keystore.cli.session import Place
 from vmm_keystore.errors import KeystoreError
+from vmm_keystore.policy.event import KINDS
 from vmm_keystore.policy.vocabulary import KeyType
 
 PROPOSALS_MAX = 200
@@ -58,9 +59,24 @@ def complete_tag_of(ctx: typer.Context, incomplete: str) -> list[str]:
 Key = Annotated[str, typer.Argument(metavar="KEY", help="Label or alias of the key.", autocompletion=complete_key)]
 
 
-def _proposals(collection: str, field: str, incomplete: str, **query: object) -> list[str]:
+def complete_event(incomplete: str) -> list[str]:
+    """Propose ids of events."""
+    return _proposals("events", "id", incomplete, limit=PROPOSALS_MAX)
+
+
+def complete_event_kind(incomplete: str) -> list[str]:
+    """Propose kinds of events."""
+    return [kind.value for kind in KINDS if kind.value.startswith(incomplete)]
+
+
+def complete_handler(incomplete: str) -> list[str]:
+    """Propose names of event handlers."""
+    return _proposals("event-handlers", "name", incomplete, member="handlers")
+
+
+def _proposals(collection: str, field: str, incomplete: str, *, member: str = "", **query: object) -> list[str]:
     try:
-        found = _answer(collection, **query).get(collection, ())
+        found = _answer(collection, **query).get(member or collection, ())
         return [entry[field] for entry in found if entry[field].startswith(incomplete)]
     except (KeyError, TypeError):
         return []

@@ -16,6 +16,7 @@ from vmm_keystore.cli import (
     backup,
     completion,
     doctor,
+    event,
     grant,
     guest,
     key,
@@ -57,6 +58,7 @@ app.add_typer(grant.app, name="grant")
 app.add_typer(role.app, name="role")
 app.add_typer(root.app, name="root")
 app.add_typer(audit.app, name="audit")
+app.add_typer(event.app, name="events")
 apply.register(app)
 backup.register(app)
 qemu_args.register(app)

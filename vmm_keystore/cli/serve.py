@@ -91,6 +91,16 @@ def serve(
             help="Device of the TPM 2.0, or socket of a software one; else /dev/tpmrm0, if there is one.",
         ),
     ] = None,
+    event_handlers: Annotated[
+        Path | None,
+        typer.Option(
+            "--event-handlers",
+            metavar="FILE",
+            readable=False,
+            help="File that says which programs and servers are told of events; only root and keystored's own user may "
+            "be able to change it. It is read at the start.",
+        ),
+    ] = None,
     admin: Who = None,
     operator: Who = None,
     auditor: Who = None,
@@ -121,5 +131,6 @@ def serve(
         systemd_store=descriptor_store is DescriptorStoreName.SYSTEMD,
         root_secret=root_secret,
         tpm=tpm,
+        event_handlers=event_handlers.absolute() if event_handlers else None,
         roles={"admin": admin or [], "operator": operator or [], "auditor": auditor or []},
     )

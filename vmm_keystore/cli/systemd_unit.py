@@ -84,6 +84,12 @@ def systemd_unit(
     user: Annotated[
         str | None, typer.Option("--user", metavar="NAME", help="User that keystored becomes; see serve --help.")
     ] = None,
+    event_handlers: Annotated[
+        Path | None,
+        typer.Option(
+            "--event-handlers", metavar="FILE", readable=False, help="Who is told of events; see serve --help."
+        ),
+    ] = None,
 ) -> None:
     """Print a systemd unit that runs keystored from where this program is installed.
 
@@ -91,7 +97,8 @@ def systemd_unit(
     systemctl enable --now vmm-keystore.
 
     keystored cannot write to the system's folders and home folders then, unless its own files are there. For guests'
-    sockets in home folders: ProtectHome=no, by systemctl edit vmm-keystore.
+    sockets in home folders: ProtectHome=no, by systemctl edit vmm-keystore. Nor has it a network, which event handlers may
+    need: PrivateNetwork=no, IPAddressDeny= and RestrictAddressFamilies=AF_INET AF_INET6.
     """
     outer: Place = ctx.obj or Place()
     folder = (state_dir or outer.state_dir or Place().resolve_state_dir(os.environ)).absolute()
@@ -99,6 +106,7 @@ def systemd_unit(
     words = [str(Path(sys.argv[0]).absolute()), "serve", "--descriptor-store", "systemd", "--state-dir", str(folder)]
     words += ["--control-socket", str(socket.absolute())] if socket else []
     words += ["--user", user] if user else []
+    words += ["--event-handlers", str(event_handlers.absolute())] if event_handlers else []
     written = [folder.resolve(), *([socket.absolute().parent.resolve()] if socket else [])]
     out_of_reach = "".join(f"{line}\n" for line, tops in OUT_OF_REACH.items() if not _reaches(written, tops))
     print(UNIT.format(command=" ".join(map(quote, words)), out_of_reach=out_of_reach), end="")

@@ -51,6 +51,9 @@ ROUTES: dict[tuple[str, str], AdminRole] = {
             "/v1/roles",
             "/v1/roles/{name}",
             "/v1/root",
+            "/v1/events",
+            "/v1/events/{event_id}",
+            "/v1/event-handlers",
             "/v1/grants",
             "/v1/grants/{guest}/{key}/explain",
             "/v1/audit",
@@ -77,6 +80,9 @@ ROUTES: dict[tuple[str, str], AdminRole] = {
             "/v1/roles",
             "/v1/roles/{name}/assign",
             "/v1/roles/{name}/unassign",
+            "/v1/dead-events/retry",
+            "/v1/events/{event_id}/retry",
+            "/v1/event-handlers/{name}/test",
             "/v1/root/offer",
             "/v1/root/unlock",
             "/v1/grants",
@@ -88,6 +94,8 @@ ROUTES: dict[tuple[str, str], AdminRole] = {
     (_DELETE, "/v1/aliases/{alias}"): AdminRole.OPERATOR,
     (_DELETE, "/v1/roles/{name}"): AdminRole.OPERATOR,
     (_DELETE, "/v1/grants/{guest}/{key}"): AdminRole.OPERATOR,
+    (_DELETE, "/v1/dead-events"): AdminRole.OPERATOR,
+    (_DELETE, "/v1/events/{event_id}"): AdminRole.OPERATOR,
 }
 
 

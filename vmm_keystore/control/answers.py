@@ -10,11 +10,13 @@ from vmm_keystore.audit.verify import ChainReport
 from vmm_keystore.control import models
 from vmm_keystore.errors import CustodianError
 from vmm_keystore.policy.vocabulary import Mechanism, Op, Status
+from vmm_keystore.service.events import Events
 from vmm_keystore.service.grants import Explanation
 from vmm_keystore.service.guests import GuestView
 from vmm_keystore.service.keystore import DaemonStatus
 from vmm_keystore.service.ports import Applied, CustodianStatus, ImportOffer, WrappedKek
 from vmm_keystore.service.root import RootView
+from vmm_keystore.store.events import DeliveryRow, DeliveryState, EventRow
 from vmm_keystore.store.grants import GrantRow
 from vmm_keystore.store.key_aliases import AliasRow
 from vmm_keystore.store.keys import KeyRow
@@ -230,3 +232,49 @@ def root_info(root: RootView) -> models.RootInfo:
 def offer_info(offer: ImportOffer) -> models.KeyImportOffer:
     """A one-time key to wrap something to."""
     return models.KeyImportOffer(offer_id=offer.offer_id.hex(), public_key=offer.public_key.hex())
+
+
+def event_info(row: EventRow) -> models.EventInfo:
+    """An event."""
+    event = row.event
+    return models.EventInfo(
+        id=event.event_id,
+        time=moment(event.at_s),
+        kind=event.kind,
+        state=row.state,
+        subject=dict(event.subject),
+        facts=dict(event.facts),
+        text=event.text,
+        deliveries=[_delivery_info(delivery) for delivery in row.deliveries],
+    )
+
+
+def _delivery_info(delivery: DeliveryRow) -> models.DeliveryInfo:
+    pending = delivery.state is DeliveryState.PENDING
+    return models.DeliveryInfo(
+        handler=delivery.handler,
+        state=delivery.state,
+        attempts=delivery.attempts,
+        changed=moment(delivery.changed_s),
+        due=moment(delivery.due_ms // 1000) if pending else None,
+        reason=delivery.reason,
+    )
+
+
+def event_handlers(events: Events) -> list[models.EventHandlerInfo]:
+    """Every handler, and how it does."""
+    counts, attempts = events.counts(), events.attempts()
+    return [
+        models.EventHandlerInfo(
+            name=handler.name,
+            way=handler.way,
+            target=handler.target,
+            kinds=sorted(handler.kinds),
+            attempts_max=handler.attempts_max,
+            pending=counts.get((handler.name, DeliveryState.PENDING), 0),
+            dead=counts.get((handler.name, DeliveryState.DEAD), 0),
+            delivered=attempts[handler.name][0],
+            failed=attempts[handler.name][1],
+        )
+        for handler in events.handlers
+    ]

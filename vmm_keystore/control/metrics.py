@@ -10,6 +10,7 @@ from prometheus_client.registry import Collector
 from vmm_keystore.errors import CustodianError
 from vmm_keystore.service.keystore import Keystore
 from vmm_keystore.service.ports import WorkerStatus
+from vmm_keystore.store.events import DeliveryState
 
 PREFIX = "vmm_keystore_"
 HIDDEN = "memfd-secret"
@@ -26,6 +27,7 @@ class KeystoreCollector(Collector):
         yield from self._uses()
         yield from self._grants()
         yield from self._guests()
+        yield from self._events()
         yield from self._daemon()
 
     def _uses(self) -> Iterator[Metric]:
@@ -97,6 +99,32 @@ class KeystoreCollector(Collector):
             aside.add_metric([name], worker.set_aside_count)
         yield replaced
         yield aside
+
+    def _events(self) -> Iterator[Metric]:
+        labels = ["handler"]
+        pending = GaugeMetricFamily(PREFIX + "events_pending", "Events that wait to be delivered.", labels=labels)
+        dead = GaugeMetricFamily(
+            PREFIX + "events_dead", "Events that a handler did not take; see: events list --state dead.", labels=labels
+        )
+        delivered = CounterMetricFamily(
+            PREFIX + "events_delivered", "Events that a handler took, since the daemon started.", labels=labels
+        )
+        failed = CounterMetricFamily(
+            PREFIX + "event_attempts_failed", "Attempts to deliver that failed, since then.", labels=labels
+        )
+        refused = CounterMetricFamily(
+            PREFIX + "events_refused", "Findings that met a full outbox, and wait, since then.", labels=[]
+        )
+        events = self._keystore.events
+        counts, attempts = events.counts(), events.attempts()
+        for name in sorted({handler for handler, _state in counts} | attempts.keys()):
+            pending.add_metric([name], counts.get((name, DeliveryState.PENDING), 0))
+            dead.add_metric([name], counts.get((name, DeliveryState.DEAD), 0))
+        for name, (taken, failures) in sorted(attempts.items()):
+            delivered.add_metric([name], taken)
+            failed.add_metric([name], failures)
+        refused.add_metric([], events.refused_count)
+        yield from (pending, dead, delivered, failed, refused)
 
     def _daemon(self) -> Iterator[Metric]:
         status = self._keystore.status()

@@ -20,6 +20,7 @@ import sqlalchemy as sa
 from vmm_keystore.audit.line import time_text
 from vmm_keystore.audit.log import AuditLog
 from vmm_keystore.errors import AuditError, KeystoreError, StoreError, WorkerError
+from vmm_keystore.policy.event import Finding
 from vmm_keystore.service.ports import Applied, GuestWorkers
 from vmm_keystore.store.pending import delete_pending, insert_pending, list_pending
 from vmm_keystore.store.store import Store
@@ -48,6 +49,7 @@ class Change:
         self._guests: list[str] = []
         self._also: list[tuple[str, dict[str, Any]]] = []
         self._after: list[Callable[[], None]] = []
+        self._findings: list[Finding] = []
 
     def note(self, **detail: Any) -> None:
         """Add to the audit line what was found out under way."""
@@ -64,6 +66,15 @@ class Change:
     def afterwards(self, step: Callable[[], None]) -> None:
         """Name a step that follows the commit and comes before the answer."""
         self._after.append(step)
+
+    def tell(self, finding: Finding) -> None:
+        """Name something that operators' handlers are told of; it is stored with the change itself."""
+        self._findings.append(finding)
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """Findings named so far."""
+        return tuple(self._findings)
 
     @property
     def guests(self) -> tuple[str, ...]:
@@ -84,8 +95,18 @@ class Change:
 class Changes:
     """Makes changes; ``lock`` serialises them."""
 
-    def __init__(self, store: Store, workers: GuestWorkers, audit: AuditLog) -> None:
+    def __init__(
+        self,
+        store: Store,
+        workers: GuestWorkers,
+        audit: AuditLog,
+        tell: Callable[[sa.Connection, Finding], object],
+        wake: Callable[[], None],
+    ) -> None:
+        """Set up; *tell* stores a finding in a change's transaction, *wake* follows its commit."""
         self.lock = threading.RLock()
+        self._tell = tell
+        self._wake = wake
         self._store = store
         self._workers = workers
         self._audit = audit
@@ -115,8 +136,12 @@ class Changes:
                     refused.update(change.detail)
                 for part, its_detail in change.parts:
                     insert_pending(connection, json.dumps(_fields(actor, part, its_detail)))
+                for finding in change.findings:
+                    self._tell(connection, finding)
                 number = insert_pending(connection, json.dumps(fields | change.detail))
             change.committed = True
+            if change.findings:
+                self._wake()
             self._finish(change, number)
 
     @contextmanager

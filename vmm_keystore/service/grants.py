@@ -10,6 +10,7 @@ from vmm_keystore.errors import AlreadyExistsError, StateError
 from vmm_keystore.policy.budget import Usage
 from vmm_keystore.policy.decision import Check, PolicyRequest, checks, verdict
 from vmm_keystore.policy.desired import ROLE_MARK
+from vmm_keystore.policy.event import grant_expiry_near, is_expiry_near
 from vmm_keystore.policy.grant import Permission
 from vmm_keystore.policy.mechanisms import DEFAULT_MECHANISM, permission_for
 from vmm_keystore.policy.vocabulary import Mechanism, Op, Status
@@ -135,6 +136,8 @@ class Grants:
             make_grant(change.connection, holder, key, permission)
             change.affects(*holder.guests)
             added = find_grant(change.connection, request.guest, key.label)
+            if added and is_expiry_near(permission.not_after_s, now_s()):
+                change.tell(grant_expiry_near(added.holder, added.key, added.row_id, permission.not_after_s))
         assert added is not None  # noqa: S101 -- inserted above, in the same transaction
         return added, change.applied
 

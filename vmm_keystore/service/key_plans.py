@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vmm_keystore.errors import InvalidRequestError, KeystoreError, StateError
+from vmm_keystore.policy.event import is_destruction_near, key_destruction_near
 from vmm_keystore.policy.vocabulary import KeyState
 from vmm_keystore.service.changes import Actor, Changes
 from vmm_keystore.service.clock import now_s
@@ -69,6 +70,8 @@ class KeyPlans:
                     )
             change.note(versions=numbers)
             plan_destruction(change.connection, key, numbers, at_s)
+            if is_destruction_near(at_s, now_s()):
+                change.tell(key_destruction_near(label, numbers, at_s))
             change.affects(*key.guests)
         return self._keys.show(key.label), change.applied
 
@@ -124,6 +127,14 @@ class KeyPlans:
         """Whether any of these keys may have to be rotated since it was used."""
         with self._store.read() as connection:
             return are_rotated_by_use(connection, key_rows)
+
+    def destructions(self) -> dict[tuple[str, int], list[int]]:
+        """Versions that are to be destroyed, by key and time."""
+        found: dict[tuple[str, int], list[int]] = {}
+        for due in self._planned():
+            if due.version is not None:
+                found.setdefault((due.label, due.at_s), []).append(due.version)
+        return found
 
     def do_due(self) -> None:
         """Do all that is due by now; what fails is left for the next time, and holds nothing else up."""

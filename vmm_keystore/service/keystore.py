@@ -16,6 +16,7 @@ Put together from below, because the workers need what is under the service::
 
 import os
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +27,11 @@ from vmm_keystore.identity import describe_process
 from vmm_keystore.service.audit import Audit, AuditStatus
 from vmm_keystore.service.backups import Backups
 from vmm_keystore.service.changes import Actor, Changes
+from vmm_keystore.service.death_tally import DeathTally
 from vmm_keystore.service.declaration import Declarations
+from vmm_keystore.service.delivery import Deliveries
+from vmm_keystore.service.event_watch import EventWatch
+from vmm_keystore.service.events import Events, Outbox
 from vmm_keystore.service.grants import Grants
 from vmm_keystore.service.guest_keys import KeyLabels
 from vmm_keystore.service.guests import Guests
@@ -34,7 +39,7 @@ from vmm_keystore.service.key_names import KeyNames
 from vmm_keystore.service.key_plans import KeyPlans
 from vmm_keystore.service.key_uses import KeyUseStore
 from vmm_keystore.service.keys import Keys
-from vmm_keystore.service.ports import CustodianStatus, GuestWorkers, KeyCustodian
+from vmm_keystore.service.ports import CustodianStatus, EventHandler, GuestWorkers, KeyCustodian
 from vmm_keystore.service.roles import Roles
 from vmm_keystore.service.root import KekFile, Root
 from vmm_keystore.service.schedule import Schedule
@@ -73,13 +78,17 @@ class Keystore:
         *,
         uses: UseCounts,
         kek: KekFile,
+        handlers: Sequence[EventHandler] = (),
+        deaths: DeathTally | None = None,
     ) -> None:
         self._store = store
         self._custodian = custodian
         self._workers = workers
         self._state_dir = audit.log.directory.parent
         self._started = time.monotonic()
-        self._changes = Changes(store, workers, audit.log)
+        outbox = Outbox(store, handlers)
+        self._deliveries = Deliveries(store, handlers)
+        self._changes = Changes(store, workers, audit.log, outbox.add, self._deliveries.wake)
         self.audit = audit
         self.uses = uses
         self.guests = Guests(store, workers, self._changes)
@@ -92,6 +101,16 @@ class Keystore:
         self.key_uses = KeyUseStore(store, audit.log, self._after_uses)
         self.grants = Grants(store, workers, self._changes)
         self.roles = Roles(store, self._changes)
+        self.events = Events(store, self._changes, outbox, self._deliveries, handlers)
+        self._watch = EventWatch(
+            outbox,
+            self._deliveries,
+            grants=self.grants,
+            plans=self.plans,
+            uses=uses,
+            deaths=deaths or DeathTally(),
+            custodian=custodian,
+        )
         self.backups = Backups(store, self._changes, self._state_dir)
         self.declarations = Declarations(store, custodian, workers, self._changes, guests=self.guests, labels=labels)
 
@@ -102,6 +121,9 @@ class Keystore:
         self._changes.recover()
         self.schedule.start()
         self.key_uses.start()
+        self.events.recover()
+        self._deliveries.start()
+        self._watch.start()
 
     def record_refusal(self, actor: Actor, path: str, error: KeystoreError) -> None:
         """Put on record that somebody asked for a change that is not his to make."""
@@ -115,6 +137,8 @@ class Keystore:
     def close(self) -> None:
         """End what the service started; the parts it was given stay open."""
         self.key_uses.stop()
+        self._watch.stop()
+        self._deliveries.stop()
         self.schedule.stop()
         self._changes.close()
 

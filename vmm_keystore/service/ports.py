@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the service meets the processes that hold keys: the two ports it calls, and the two it offers to them.
+"""Where the service meets the processes that hold keys: the two ports it calls, and what it offers to them.
 
 This file knows values and call signatures only; no process, no socket.
 
@@ -9,6 +9,7 @@ How the parts meet::
     service ── GuestWorkers ──► one vks-worker a guest  add, remove, apply, drain
     workers ── GuestKeys ─────► store                   what a guest may use now, sealed blobs with fresh nonce leases
     workers ── AuditSink ─────► audit files             records, durable on return
+    service ── EventHandler ──► operators' handlers     one event at a time
 
 Rules:
 
@@ -24,6 +25,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
+from vmm_keystore.policy.event import Event, EventKind
 from vmm_keystore.policy.grant import PermittedKey
 from vmm_keystore.policy.root_kind import RootKind
 from vmm_keystore.policy.vocabulary import KeyType
@@ -281,4 +283,48 @@ class AuditSink(Protocol):
 
         Raises:
             AuditWriteError: nothing of *records* counts as stored; leave them in the ring and try again.
+        """
+
+
+class DeliveryError(Exception):
+    """A handler did not take an event; the text says why, and may come from anywhere."""
+
+
+class DeliveryStoppedError(Exception):
+    """keystored is stopping: whether the handler took it nobody knows."""
+
+
+class EventHandler(Protocol):
+    """What an operator has for events: a program, or a server."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+
+    @property
+    def way(self) -> str:
+        """``exec`` or ``webhook``."""
+
+    @property
+    def target(self) -> str:
+        """What may be shown of where it is: nothing that lets anybody in there."""
+
+    @property
+    def kinds(self) -> frozenset[EventKind]:
+        """What it is to get."""
+
+    @property
+    def attempts_max(self) -> int:
+        """After how many attempts an event is given up."""
+
+    @property
+    def first_wait_s(self) -> float:
+        """How long to wait after the first attempt."""
+
+    def deliver(self, event: Event, stop_fd: int) -> None:
+        """Hand the event over, within a time of its own; breaks off when *stop_fd* is readable.
+
+        Raises:
+            DeliveryError: it was not taken.
+            DeliveryStoppedError: it was broken off.
         """

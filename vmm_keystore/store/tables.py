@@ -198,3 +198,38 @@ pending_audit = Table(
     Column("line", Text, nullable=False),
     sqlite_autoincrement=True,
 )
+
+# What operators' handlers are told of. Numbers are never reused: a delivery under way belongs to one event only.
+events = Table(
+    "events",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("event_id", String(16), nullable=False, unique=True),
+    Column("at_s", BigInteger, nullable=False),
+    Column("kind", String(32), nullable=False),
+    Column("text", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("facts", Text, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+event_deliveries = Table(
+    "event_deliveries",
+    metadata,
+    Column("event", ForeignKey("events.id", ondelete="CASCADE"), primary_key=True),
+    Column("handler", String(63), primary_key=True),
+    Column("state", String(16), nullable=False, index=True),
+    Column("attempts", BigInteger, nullable=False),
+    Column("due_ms", BigInteger, nullable=False),
+    Column("changed_s", BigInteger, nullable=False),
+    Column("reason", Text, nullable=False),
+)
+
+# What has been told of and is not over: it is not told of again.
+event_marks = Table(
+    "event_marks",
+    metadata,
+    Column("kind", String(32), primary_key=True),
+    Column("edge", String(160), primary_key=True),
+    Column("since_s", BigInteger, nullable=False),
+)

@@ -50,6 +50,8 @@ class Surroundings:
     runtime_dir: Path
     poll_us: int
     """How long a worker looks at its ring before it sleeps."""
+    on_death: Callable[[str], None]
+    """Told of the guest whose worker died; must not wait."""
     run_later: Callable[[Callable[[], None]], None]
     """Run what may block on another thread, soon."""
 
@@ -332,6 +334,7 @@ class GuestWorker:
         if delay_s == 0:
             self._promote()
         self._tell_session()
+        self._around.on_death(self._name)
         log.error("guest %s: worker pid %d ended after %.1f s", self._name, worker.pid, lived_s)
         if delay_s:
             log.error("guest %s: %s", self._name, self._crash_problem())

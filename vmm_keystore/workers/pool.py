@@ -45,17 +45,18 @@ class GuestPool:
         runtime_dir: Path,
         poll_us: int,
         server: Server,
+        on_death: Callable[[str], None],
     ) -> None:
         """Set up without starting anything.
 
         *store* outlives keystored; *runtime_dir* holds the state memory files; *poll_us* is how long a worker looks at
-        its ring before it sleeps.
+        its ring before it sleeps; *on_death* is told of the guest whose worker died, and must not wait.
         """
         self._replacing = ThreadPoolExecutor(REPLACING_THREADS, thread_name_prefix="replace-worker")
         self._keys = keys
         self._server = server
         self._surroundings = Surroundings(
-            loop, zygote, custodian, keys, sink, store, runtime_dir, poll_us, self._run_later
+            loop, zygote, custodian, keys, sink, store, runtime_dir, poll_us, on_death, self._run_later
         )
         self._guests: dict[str, GuestDevice] = {}
         self._not_listening: dict[str, str] = {}

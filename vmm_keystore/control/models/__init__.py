@@ -7,6 +7,16 @@ Knows no route and no service.
 
 from vmm_keystore.control.models.aliases import AliasChanged, AliasInfo, AliasList, AliasSet
 from vmm_keystore.control.models.audit import AuditCheckpoint, AuditKeyInfo, AuditPage, AuditVerified
+from vmm_keystore.control.models.events import (
+    DeliveryInfo,
+    EventHandlerInfo,
+    EventHandlerList,
+    EventHandlerTested,
+    EventInfo,
+    EventList,
+    EventQuery,
+    EventsChanged,
+)
 from vmm_keystore.control.models.grants import (
     CheckInfo,
     GrantChanged,
@@ -75,8 +85,16 @@ __all__ = [
     "AuditVerified",
     "CheckInfo",
     "CustodianInfo",
+    "DeliveryInfo",
     "ErrorAnswer",
     "ErrorBody",
+    "EventHandlerInfo",
+    "EventHandlerList",
+    "EventHandlerTested",
+    "EventInfo",
+    "EventList",
+    "EventQuery",
+    "EventsChanged",
     "Flag",
     "GrantChanged",
     "GrantCreate",

@@ -12,6 +12,7 @@ import time
 from vmm_keystore.audit.use_counts import UseCounts
 from vmm_keystore.errors import CustodianError, KeystoreError
 from vmm_keystore.policy.event import (
+    BUDGET_HELD_SHARE,
     DEATH_QUIET_S,
     EventKind,
     Finding,
@@ -119,7 +120,7 @@ class EventWatch:
         return self._outbox.observe(EventKind.REFUSAL_BURST, findings, held, quiet_s=BURST_QUIET_S)
 
     def _look_at_budgets(self) -> frozenset[str]:
-        uses = self._grants.bounded()
+        uses = self._grants.bounded(BUDGET_HELD_SHARE)
         findings = [
             budget_low(use.guest, use.key, use.budget_id, use.ops_used, use.ops_max)
             for use in uses

@@ -217,10 +217,14 @@ class Grants:
         with self._store.read() as connection:
             return list_grants(connection, only_ending=True)
 
-    def bounded(self) -> tuple[BoundedUse, ...]:
-        """What every guest has used of the operations that its grants allow in all."""
+    def bounded(self, share: float = 0.0) -> tuple[BoundedUse, ...]:
+        """What every guest has used of the operations that its grants allow in all.
+
+        Args:
+            share: leave out budgets of which less than this was even leased to a worker: cheap where most are unused.
+        """
         with self._store.read() as connection:
-            rows = list_bounded(connection)
+            rows = list_bounded(connection, share)
         used = self._used({row.guest for row in rows})
         return tuple(replace(row, ops_used=used[row.guest].get(row.budget_id, row.ops_used)) for row in rows)
 

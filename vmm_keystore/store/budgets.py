@@ -51,15 +51,15 @@ def count_budgets(connection: sa.Connection, guest_rows: Sequence[int]) -> dict[
     return {row.guest: row.budget_count for row in connection.execute(statement) if row.guest in wanted}
 
 
-def list_bounded(connection: sa.Connection) -> tuple[BoundedUse, ...]:
-    """Every guest's use of every grant that bounds operations in all."""
+def list_bounded(connection: sa.Connection, share: float = 0.0) -> tuple[BoundedUse, ...]:
+    """Every guest's use of every grant that bounds operations in all, where it may have used at least *share* of them."""
     statement = (
         sa.select(guests.c.name, keys.c.label, budgets.c.budget_id, grants.c.ops_max, budgets.c.ops_used)
         .select_from(budgets)
         .join(grants, grants.c.id == budgets.c.grant)
         .join(guests, guests.c.id == budgets.c.guest)
         .join(keys, keys.c.id == grants.c.key)
-        .where(grants.c.ops_max > 0)
+        .where(grants.c.ops_max > 0, budgets.c.ops_used >= share * grants.c.ops_max)
         .order_by(guests.c.name, keys.c.label)
     )
     return tuple(BoundedUse(*row) for row in connection.execute(statement))

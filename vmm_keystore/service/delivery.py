@@ -37,6 +37,7 @@ class Deliveries:
     def __init__(self, store: Store, handlers: Sequence[EventHandler]) -> None:
         # Readable from the moment of the stop on: whoever waits for a handler waits for this as well.
         self._stop_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._stopped = False
         self._once = threading.Lock()
         self._queues = [HandlerQueue(store, handler, self._stop_fd) for handler in handlers]
 
@@ -51,7 +52,10 @@ class Deliveries:
             queue.wake()
 
     def stop(self) -> None:
-        """End the threads; a delivery under way is broken off and stays pending."""
+        """End the threads; a delivery under way is broken off and stays pending. Once more does nothing."""
+        if self._stopped:
+            return
+        self._stopped = True
         os.eventfd_write(self._stop_fd, 1)
         for queue in self._queues:
             queue.stop()

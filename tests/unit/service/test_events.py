@@ -172,13 +172,13 @@ def test_clock_that_is_set_back(store: Store, outbox: Outbox) -> None:
 
 
 def test_dropped_while_it_was_delivered(store: Store, outbox: Outbox) -> None:
-    """What became of it is nobody's any more."""
-    outbox.observe(KIND, [finding("a")], ["a"])
-    (row,) = rows(store)
+    """What became of it is nobody's any more, and no other event's."""
+    outbox.observe(KIND, [finding("a"), finding("b")], ["a", "b"])
+    dropped, other = rows(store)
     with store.write() as connection:
-        delete_events(connection, [row.row_id])
-        settle_delivery(connection, row.row_id, DeliveryRow("pager", DeliveryState.DEAD, 1, 0, 0, "why"))
-    assert rows(store) == ()
+        delete_events(connection, [dropped.row_id])
+        settle_delivery(connection, dropped.row_id, DeliveryRow("pager", DeliveryState.DEAD, 1, 0, 0, "why"))
+    assert rows(store) == (other,)
 
 
 def test_restored_stores_have_none(store: Store, outbox: Outbox) -> None:

@@ -3,6 +3,7 @@
 
 import json
 import os
+import pty
 import subprocess
 from collections.abc import Iterator
 
@@ -111,6 +112,33 @@ def test_refused(vault: Keystored, arguments: tuple[str, ...], message: str, hin
     assert said[0] == f"vmm-keystore: {message}"
     assert said[1].startswith(f"hint: {hint}")
     assert (vault.facts("key", "list"), vault.facts("key", "alias", "list")) == before
+
+
+def test_destruction_names_the_key(vault: Keystored) -> None:
+    """A person is asked about the key that the alias stands for, and just that one is destroyed."""
+    vault.api.generate("old", "ed25519")
+    vault.api.generate("young", "ed25519")
+    vault.cli("key", "alias", "set", "current", "old")
+    asked = environment() | {"VMM_KEYSTORE_CONTROL_SOCKET": str(vault.control_socket)}
+    ours, theirs = pty.openpty()
+    command = [str(PROGRAM), "key", "destroy", "current"]
+    with subprocess.Popen(
+        command, env=asked, stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as program:
+        assert program.stdout
+        assert program.stderr
+        question = "destroy key old with all its versions? this cannot be undone; type yes: "
+        assert program.stderr.read(len(question)) == question
+        # While the person thinks about it.
+        vault.cli("key", "alias", "set", "current", "young")
+        os.write(ours, b"yes\n")
+        assert program.stdout.read() == "key old is destroyed\n"
+    os.close(ours)
+    os.close(theirs)
+    assert [vault.api.get(f"/keys/{label}")["state"] for label in ("old", "young")] == ["destroyed", "active"]
+    vault.cli("key", "alias", "remove", "current")
+    assert vault.cli("key", "suspend", "tls").stdout == "key web-1 is suspended\n"
+    assert vault.cli("key", "activate", "tls").stdout == "key web-1 is active\n"
 
 
 def test_api_holds_the_bounds_itself(vault: Keystored) -> None:

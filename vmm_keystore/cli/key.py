@@ -199,7 +199,7 @@ def key_show(session: Session, label: Key) -> None:
 def key_rotate(session: Session, label: Key) -> None:
     """Make a new version; older ones still verify and decrypt."""
     key = session.keystored.post("keys", label, "rotate")
-    session.done(key, f"key {label} rotated: version {key['current_version']} is current")
+    session.done(key, f"key {key['label']} rotated: version {key['current_version']} is current")
 
 
 @command(app, "activate")
@@ -243,22 +243,22 @@ def key_destroy(
 
     With --after it is of no use to guests from now on, and destroyed when the time has come.
     """
-    which = f"key {label}" + (f" version {version}" if version else "")
     body = {"version": version} if version else {}
     if cancel and after:
         raise UsageError("--cancel and --after exclude each other", f"key show {label} tells what is planned")
     if cancel:
         key = session.keystored.post("keys", label, "destroy", "cancel", body=body)
-        session.done(key, f"{which} stays, and is what it was before")
+        session.done(key, f"{_named(key, version)} stays, and is what it was before")
         return
     if after:
         # A second is begun already.
         at = (datetime.now(UTC) + timedelta(seconds=as_seconds(after) + 1)).isoformat(timespec="seconds")
         key = session.keystored.post("keys", label, "destroy", body={**body, "at": at})
-        session.done(key, f"{which} will be destroyed at {moment(at)}; key destroy {label} --cancel takes that back")
+        back = f"key destroy {label} --cancel takes that back"
+        session.done(key, f"{_named(key, version)} will be destroyed at {moment(at)}; {back}")
         return
     if not yes:
-        _confirm(f"destroy key {label}" + (f" version {version}" if version else " with all its versions"))
+        label = _confirm(session, label, version)
     _change(session, label, "destroy", version, "destroyed")
 
 
@@ -274,12 +274,21 @@ def key_public(session: Session, label: Key, version: Version = None) -> None:
 
 def _change(session: Session, label: str, verb: str, version: int | None, state: str) -> None:
     key = session.keystored.post("keys", label, verb, body={"version": version} if version else {})
-    session.done(key, f"key {label}{f' version {version}' if version else ''} is {state}")
+    session.done(key, f"{_named(key, version)} is {state}")
 
 
-def _confirm(question: str) -> None:
+def _named(key: dict[str, Any], version: int | None) -> str:
+    """Which key it was, by its label, whatever alias was given."""
+    return f"key {key['label']}" + (f" version {version}" if version else "")
+
+
+def _confirm(session: Session, name: str, version: int | None) -> str:
+    """Ask whether a key is to be destroyed; its label, since an alias may be moved while somebody thinks."""
+    which = f" version {version}" if version else " with all its versions"
     if not sys.stdin.isatty():
-        raise UsageError(f"will not {question} without being asked to twice", "add --yes")
-    print(f"{question}? this cannot be undone; type yes: ", end="", file=sys.stderr, flush=True)
+        raise UsageError(f"will not destroy key {name}{which} without being asked to twice", "add --yes")
+    label: str = session.keystored.get("keys", name)["label"]
+    print(f"destroy key {label}{which}? this cannot be undone; type yes: ", end="", file=sys.stderr, flush=True)
     if sys.stdin.readline().strip() != "yes":
         raise CommandError("nothing was changed")
+    return label

@@ -24,7 +24,7 @@ def key_min_version(
 ) -> None:
     """Cut off the versions before this one: they do nothing any more; a smaller one gives them back."""
     key = session.keystored.post("keys", label, "min-version", body={"version": version})
-    session.done(key, f"key {label}: versions before {version} do nothing")
+    session.done(key, f"key {key['label']}: versions before {version} do nothing")
 
 
 def key_rotation(
@@ -55,7 +55,7 @@ def key_rotation(
     body = {"every_s": as_seconds(every) if every else None, "after_uses": uses}
     key = session.keystored.post("keys", label, "rotation", body=body)
     when = [f"every {every}"] * (every is not None) + [f"after {uses} uses"] * (uses is not None)
-    session.done(key, f"key {label} is rotated " + (" or ".join(when) or "by hand only"))
+    session.done(key, f"key {key['label']} is rotated " + (" or ".join(when) or "by hand only"))
 
 
 def rotated_words(key: dict[str, Any]) -> str:

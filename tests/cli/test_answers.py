@@ -76,14 +76,16 @@ def test_labels_are_quoted_into_the_path(cli: Cli, fake: ControlFake) -> None:
 
 def test_a_list_is_aligned_text_on_a_pipe_and_whole_in_json(cli: Cli, fake: ControlFake) -> None:
     keys = [
-        {"label": "tls", "type": "ec-p256", "state": "active", "current_version": 2, "guests": ["web", "db"]},
-        {"label": "backup-2026", "type": "aes-256", "state": "suspended", "current_version": 1, "guests": []},
+        {"label": "tls", "type": "ec-p256", "state": "active", "current_version": 2, "guests": ["web", "db"]}
+        | {"last_used": "2026-11-28T10:00:00Z", "tags": {"env": "prod", "a": "b"}},
+        {"label": "backup-2026", "type": "aes-256", "state": "suspended", "current_version": 1, "guests": []}
+        | {"last_used": None, "tags": {}},
     ]
     fake.answer("GET /v1/keys?limit=1000", {"keys": keys})
     assert cli("key", "list").stdout.splitlines() == [
-        "LABEL        TYPE     STATE      VERSION  GUESTS",
-        "tls          ec-p256  active     2        web,db",
-        "backup-2026  aes-256  suspended  1        -",
+        "LABEL        TYPE     STATE      VERSION  GUESTS  LAST USED             TAGS",
+        "tls          ec-p256  active     2        web,db  2026-11-28T10:00:00Z  a=b,env=prod",
+        "backup-2026  aes-256  suspended  1        -       -                     -",
     ]
     assert cli("key", "list", "--json").facts == keys
 

@@ -86,11 +86,12 @@ def test_completion_scripts_name_the_program(cli: Cli, shell: str) -> None:
     [
         (["key", "s"], {"show", "suspend"}),
         (["key", "generate", "k", "--type", "rsa"], {"rsa-2048", "rsa-3072", "rsa-4096"}),
-        (["key", "show", "si"], {"signing"}),
+        (["key", "show", "si"], {"signing", "silver"}),
     ],
 )
 def test_bash_gets_commands_types_and_labels(fake: ControlFake, words: list[str], proposed: set[str]) -> None:
-    fake.answer("GET /v1/keys?label=si%2A&limit=200", {"keys": [{"label": "signing"}, {"label": "backup"}]})
+    fake.answer("GET /v1/keys?label=si%2A&limit=200", {"keys": [{"label": "signing"}]})
+    fake.answer("GET /v1/aliases", {"aliases": [{"alias": "silver"}, {"alias": "backup"}]})
     environment = os.environ | {
         "_VMM_KEYSTORE_COMPLETE": "complete_bash",
         "COMP_WORDS": " ".join(["vmm-keystore", *words]),

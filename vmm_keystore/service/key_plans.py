@@ -71,7 +71,7 @@ class KeyPlans:
             change.note(versions=numbers)
             plan_destruction(change.connection, key, numbers, at_s)
             if is_destruction_near(at_s, now_s()):
-                change.tell(key_destruction_near(label, numbers, at_s))
+                change.tell(key_destruction_near(key.label, numbers, at_s))
             change.affects(*key.guests)
         return self._keys.show(key.label), change.applied
 

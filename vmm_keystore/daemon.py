@@ -26,7 +26,7 @@ from vmm_keystore.control.app import make_app
 from vmm_keystore.control.server import ControlServer
 from vmm_keystore.errors import DaemonError
 from vmm_keystore.identity import become, choose_identity, give_folder, log_process
-from vmm_keystore.process import harden, log_to_stderr, notify
+from vmm_keystore.process import CONTROL_FD_NAME, harden, log_to_stderr, notify
 from vmm_keystore.service.audit import Audit
 from vmm_keystore.service.audit_key import AuditKey
 from vmm_keystore.service.guest_keys import KeyLabels, StoreGuestKeys
@@ -112,6 +112,7 @@ def serve(
     """
     log_to_stderr()
     listen_fds = take_listen_fds()
+    control_fd = listen_fds.pop(CONTROL_FD_NAME, None)
     harden()
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     for number in STOP_SIGNALS:
@@ -142,6 +143,7 @@ def serve(
                 poll_us=poll_us,
                 access=access,
                 openers=openers,
+                control_fd=control_fd,
             )
             period_s = watchdog_period_s(os.environ)
             wait_for_signal(Watchdog(loops, period_s) if period_s else None)
@@ -205,8 +207,11 @@ def start(
     poll_us: int,
     access: Access,
     openers: Openers,
+    control_fd: int | None,
 ) -> dict[str, CallSoon]:
     """Start every part; *stack* takes apart what was started, as *ending* says.
+
+    *control_fd* is the control socket, where systemd listens on it.
 
     Returns:
         The loops that must answer as long as keystored is well, by their threads' names.
@@ -267,7 +272,7 @@ def start(
     keystore = Keystore(store, custodian, pool, Audit(keeper, audit_key.public, pool), labels, uses=uses, kek=kek)
     stack.callback(keystore.close)
     keystore.recover()
-    control = ControlServer(make_app(keystore, access), control_socket, admit_others(access))
+    control = ControlServer(make_app(keystore, access), control_socket, admit_others(access), control_fd)
     control.start()
     stack.callback(control.stop)
     log_process()

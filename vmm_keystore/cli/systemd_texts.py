@@ -65,6 +65,7 @@ ListenStream={socket}
 FileDescriptorName={name}
 SocketUser={user}
 SocketMode=0600
+DirectoryMode={folder_mode}
 RemoveOnStop=yes
 
 [Install]

@@ -86,8 +86,7 @@ def systemd_unit(
         case Kind.SERVICE:
             print(_service(program or Path(sys.argv[0]), folder, socket, user), end="")
         case Kind.SOCKET:
-            listen = percent(str(socket or folder / CONTROL_SOCKET_NAME))
-            print(SOCKET.format(socket=listen, name=CONTROL_FD_NAME, user=user or _user_here()), end="")
+            print(_socket(socket or folder / CONTROL_SOCKET_NAME, folder, user or _user_here()), end="")
         case Kind.SYSUSERS:
             print(SYSUSERS.format(user=user or DEFAULT_USER, home=quote(str(folder))), end="")
         case Kind.TMPFILES:
@@ -103,6 +102,12 @@ def _service(program: Path, folder: Path, socket: Path | None, user: str | None)
     out_of_reach = "".join(f"{line}\n" for line, tops in OUT_OF_REACH.items() if not _reaches(written, tops))
     command = " ".join(quote(word).replace("$", "$$") for word in words)
     return SERVICE.format(command=command, out_of_reach=out_of_reach, socket_unit=SOCKET_UNIT)
+
+
+def _socket(path: Path, folder: Path, user: str) -> str:
+    # The state folder is nobody else's.
+    mode = "0700" if path.parent == folder else "0755"
+    return SOCKET.format(socket=percent(str(path)), name=CONTROL_FD_NAME, user=user, folder_mode=mode)
 
 
 def _user_here() -> str:

@@ -73,7 +73,8 @@ class Place:
         if named and not self.state_dir:
             return Path(named)
         folder = self.resolve_state_dir(environment)
-        if folder == DEFAULT_STATE_DIR and os.path.exists(DEFAULT_CONTROL_SOCKET):  # noqa: PTH110 - no error where one may not look
+        unsaid = not self.state_dir and folder == DEFAULT_STATE_DIR
+        if unsaid and os.path.exists(DEFAULT_CONTROL_SOCKET):  # noqa: PTH110 - no error where one may not look
             return DEFAULT_CONTROL_SOCKET
         return folder / CONTROL_SOCKET_NAME
 

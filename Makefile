@@ -50,9 +50,10 @@ test-sanitized: build test-c
 images: deps
 	@qemu-images/build all
 
-# Debian packages for this Debian release, of host and guest; into build/deb.
+# Debian packages for this Debian release, of host and guest; into build/deb. Looked at by lintian where it is installed.
 deb: deps
 	@tools/build-deb
+	@if command -v lintian >/dev/null; then lintian --allow-root --fail-on error build/deb/*.changes; fi
 
 # Each fuzz target for SECONDS, then every regression input.
 fuzz: deps venv

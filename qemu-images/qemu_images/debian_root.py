@@ -26,6 +26,7 @@ def debian_root(include: Sequence[str], at_hand: Sequence[str] = ()) -> Path:
         words = [
             *("mmdebstrap", "--quiet", "--mode=root", "--variant=apt", f"--keyring={KEYRING}", "--skip=cleanup/apt"),
             *('--aptopt=APT::Install-Recommends "false"', f"--include={','.join(include)}"),
+            "--dpkgopt=force-unsafe-io",  # what is made here can be made again
             *(f"--dpkgopt=path-exclude={pattern}" for pattern in DROP),
             *(fetch if at_hand else ()),
             *(release, str(folder / "root"), *lines),

@@ -23,7 +23,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     reason = "only root can start a systemd" if os.geteuid() else "no control groups of version 2 are mounted"
     for item in items:
         if item.path.parent == Path(__file__).parent:
-            item.add_marker(pytest.mark.timeout(600))
+            item.add_marker(pytest.mark.timeout(900))
             if os.geteuid() or not has_control_groups():
                 item.add_marker(pytest.mark.skip(reason=reason))
 

@@ -7,7 +7,7 @@ PY := $(VENV)/bin/python
 SECONDS ?= 60
 MINUTES ?= 10
 
-.PHONY: all deps venv build lint format test test-c test-sanitized test-py demo fuzz soak bench images clean
+.PHONY: all deps venv build lint format test test-c test-sanitized test-py demo fuzz soak bench images deb clean
 
 all: build
 
@@ -49,6 +49,11 @@ test-sanitized: build test-c
 # Guest kernels and emulators, into the user's cache: minutes the first time, nothing after that.
 images: deps
 	@qemu-images/build all
+
+# Debian packages for this Debian release, of host and guest; into build/deb. Looked at by lintian where it is installed.
+deb: deps
+	@tools/build-deb
+	@if command -v lintian >/dev/null; then lintian --allow-root --fail-on error build/deb/*.changes; fi
 
 # Each fuzz target for SECONDS, then every regression input.
 fuzz: deps venv

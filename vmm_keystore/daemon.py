@@ -28,7 +28,7 @@ from vmm_keystore.errors import DaemonError
 from vmm_keystore.events.handler_file import read_handlers
 from vmm_keystore.events.own_sights import OwnSights
 from vmm_keystore.identity import become, choose_identity, give_folder, log_process
-from vmm_keystore.process import harden, log_to_stderr, notify
+from vmm_keystore.process import CONTROL_FD_NAME, harden, log_to_stderr, notify
 from vmm_keystore.service.audit import Audit
 from vmm_keystore.service.audit_key import AuditKey
 from vmm_keystore.service.death_tally import DeathTally
@@ -119,6 +119,7 @@ def serve(
     """
     log_to_stderr()
     listen_fds = take_listen_fds()
+    control_fd = listen_fds.pop(CONTROL_FD_NAME, None)
     harden()
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     for number in STOP_SIGNALS:
@@ -154,6 +155,7 @@ def serve(
                 openers=openers,
                 handlers=handlers,
                 sights=sights,
+                control_fd=control_fd,
             )
             period_s = watchdog_period_s(os.environ)
             wait_for_signal(Watchdog(loops, period_s) if period_s else None)
@@ -219,8 +221,11 @@ def start(
     openers: Openers,
     handlers: Sequence[EventHandler],
     sights: OwnSights,
+    control_fd: int | None,
 ) -> dict[str, CallSoon]:
     """Start every part; *stack* takes apart what was started, as *ending* says.
+
+    *control_fd* is the control socket, where systemd listens on it.
 
     Returns:
         The loops that must answer as long as keystored is well, by their threads' names.
@@ -292,7 +297,7 @@ def start(
     )
     stack.callback(keystore.close)
     keystore.recover()
-    control = ControlServer(make_app(keystore, access), control_socket, admit_others(access))
+    control = ControlServer(make_app(keystore, access), control_socket, admit_others(access), control_fd)
     control.start()
     stack.callback(control.stop)
     log_process()

@@ -9,16 +9,17 @@ import logging
 import os
 import pwd
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from vmm_keystore._vks import lib
 from vmm_keystore.errors import DaemonError
+from vmm_keystore.process import DEFAULT_USER
 
 log = logging.getLogger(__name__)
 
-DEFAULT_USER = "vmm-keystore"
 PR_SET_NO_NEW_PRIVS = 38
 CAPABILITIES = {"chown": 0, "kill": 5, "setgid": 6, "setuid": 7, "setpcap": 8}
 ROOT_KEEPS = sum(1 << number for number in CAPABILITIES.values())
@@ -72,7 +73,8 @@ def give_folder(path: Path, identity: Identity) -> None:
     try:
         _make_folders_above(path)
         try:
-            path.mkdir(mode=0o700)
+            with _rights_of(path.parent, identity):
+                path.mkdir(mode=0o700)
         except FileExistsError:
             owner = path.stat().st_uid
         else:
@@ -85,6 +87,22 @@ def give_folder(path: Path, identity: Identity) -> None:
             f"{path} belongs to uid {owner}, not to user '{identity.name}'",
             f"chown -R {identity.name} {path}, or choose another --user",
         )
+
+
+@contextmanager
+def _rights_of(folder: Path, identity: Identity) -> Iterator[None]:
+    """In a folder of *identity*'s own work as *identity*: there root may have no rights, and needs none."""
+    if folder.stat().st_uid != identity.uid:
+        yield
+        return
+    gid = os.getegid()
+    os.setegid(identity.gid)
+    os.seteuid(identity.uid)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(gid)
 
 
 def _make_folders_above(path: Path) -> None:

@@ -11,6 +11,10 @@ import time
 from vmm_keystore.log_limit import LogLimit
 
 PR_SET_DUMPABLE = 4
+DEFAULT_USER = "vmm-keystore"
+"""Whom root becomes when nobody is named."""
+CONTROL_FD_NAME = "control"
+"""FileDescriptorName= of the control socket's unit."""
 
 
 def harden() -> None:

@@ -39,3 +39,30 @@ def test_event_handlers(cli: Cli) -> None:
     said = cli("systemd-unit", "--event-handlers", "/etc/vmm-keystore/../handlers.toml").stdout
     (start,) = [line for line in said.splitlines() if line.startswith("ExecStart=")]
     assert start.endswith(" --event-handlers /etc/vmm-keystore/../handlers.toml")
+
+
+def test_socket_user_and_folders_go_with_the_service(cli: Cli) -> None:
+    """The same options for all of them name the same paths and the same user."""
+    where = ("--state-dir", "/srv/a vault%", "--user", "keeper")
+    assert "ListenStream=/srv/a vault%%/control.sock\n" in cli("systemd-unit", "socket", *where).stdout
+    assert "SocketUser=keeper\n" in cli("systemd-unit", "socket", *where).stdout
+    user = cli("systemd-unit", "sysusers", *where).stdout.splitlines()[1]
+    assert user == 'u keeper - "Key vault for virtual machines" "/srv/a vault%%" /usr/sbin/nologin'
+    folders = cli("systemd-unit", "tmpfiles", *where).stdout.splitlines()[1:]
+    assert folders == ['d "/srv/a vault%%" 0700 keeper - -', "d /run/vmm-keystore 0755 keeper - -"]
+    assert "Sockets=vmm-keystore.socket\n" in cli("systemd-unit", *where).stdout
+
+
+def test_another_program_may_be_named(cli: Cli) -> None:
+    """As whoever builds a package needs it."""
+    said = cli("systemd-unit", "--program", "/usr/bin/vmm-keystore").stdout
+    assert "ExecStart=/usr/bin/vmm-keystore serve " in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "mode"),
+    [((), "0700"), (("--control-socket", "/run/vault/control.sock"), "0755")],
+)
+def test_who_may_enter_the_sockets_folder(cli: Cli, arguments: tuple[str, ...], mode: str) -> None:
+    """The state folder is keystored's alone, also where systemd makes it; any other one is for those with a role."""
+    assert f"DirectoryMode={mode}\n" in cli("systemd-unit", "socket", *arguments).stdout

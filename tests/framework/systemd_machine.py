@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A systemd of its own as PID 1, on this host's files: namespaces, an overlay that is thrown away, a control group.
+"""A systemd of its own as PID 1: namespaces, an overlay that is thrown away, a control group.
 
-What is installed here is installed there, at the same paths; what is written there stays in memory. ``/run``, ``/tmp``
+By default on this host's files: what is installed here is installed there, at the same paths. Or on the files of another
+root, such as a fresh Debian. What is written there stays in memory. ``/run``, ``/tmp``
 and ``/dev/shm`` are fresh. Needs root and the control groups of version 2.
 """
 
@@ -18,15 +19,16 @@ CGROUP_FOLDERS = (Path("/sys/fs/cgroup/unified"), Path("/sys/fs/cgroup"))
 BOOT_WAIT_S = 30.0
 SET_UP = r"""
 set -e
-place=$1 group=$2
+place=$1 group=$2 below=$3
 echo 0 >"$group/cgroup.procs"
 exec unshare --mount --pid --uts --ipc --cgroup --fork --kill-child bash -c '
 set -e
-place=$0 root=$place/root
+place=$0 root=$place/root below=$1
+shift
 mount --make-rprivate /
 mount -t tmpfs none "$place"
 mkdir "$place/upper" "$place/work" "$root"
-mount -t overlay overlay -o "lowerdir=/,upperdir=$place/upper,workdir=$place/work" "$root"
+mount -t overlay overlay -o "lowerdir=$below,upperdir=$place/upper,workdir=$place/work" "$root"
 mount -t proc proc "$root/proc"
 mount -t sysfs sysfs "$root/sys"
 mount -t cgroup2 cgroup2 "$root/sys/fs/cgroup"
@@ -53,7 +55,7 @@ umount -l /mnt
 mount --make-rshared /
 exec env -i container=test PATH=/usr/sbin:/usr/bin:/sbin:/bin /lib/systemd/systemd --system --unit=test.target \
     --log-target=null --show-status=no --default-standard-output=null
-' "$place" "${@:3}"
+' "$place" "$below" "${@:4}"
 """
 
 
@@ -65,8 +67,9 @@ def has_control_groups() -> bool:
 class SystemdMachine:
     """Boots when entered; ``run`` runs a command in it. *folders* are bound into it as they are."""
 
-    def __init__(self, folders: Sequence[Path] = ()) -> None:
+    def __init__(self, folders: Sequence[Path] = (), root: Path = Path("/")) -> None:
         self._folders = folders
+        self._root = root
         self._process: subprocess.Popen[bytes] | None = None
         self._place = Path(tempfile.mkdtemp(prefix="systemd-"))
         self._group = next(folder for folder in CGROUP_FOLDERS if (folder / "cgroup.procs").exists()) / self._place.name
@@ -74,7 +77,8 @@ class SystemdMachine:
 
     def __enter__(self) -> Self:
         self._group.mkdir()
-        command = ["bash", "-c", SET_UP, "set-up", str(self._place), str(self._group), *map(str, self._folders)]
+        command = ["bash", "-c", SET_UP, "set-up", str(self._place), str(self._group), str(self._root)]
+        command += map(str, self._folders)
         self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
         try:
             self._wait_booted()
@@ -96,14 +100,16 @@ class SystemdMachine:
             time.sleep(0.02)
         self._place.rmdir()
 
-    def run(self, *command: str | Path, ok: bool = True, stdin: bytes = b"") -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *command: str | Path, ok: bool = True, stdin: bytes = b"", wait_s: float = 60
+    ) -> subprocess.CompletedProcess[str]:
         """Run a command to its end.
 
         Raises:
             AssertionError: it failed although *ok*.
         """
         done = subprocess.run(
-            self.command(*command), input=stdin.decode(), capture_output=True, text=True, check=False, timeout=60
+            self.command(*command), input=stdin.decode(), capture_output=True, text=True, check=False, timeout=wait_s
         )
         if ok and done.returncode:
             raise AssertionError(f"{command}: {done.returncode}\n{done.stdout}{done.stderr}")

@@ -1,25 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """The unit that we print, under a real systemd: guests go on over a crash and a restart, and not over a stop."""
 
-import contextlib
-import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
-from framework.checked_load import KEYS
 from framework.event_server import EventServer
 from framework.keystored import PROGRAM
 from framework.patience import wait_for
 from framework.processes import kill, status_of
 from framework.systemd_machine import SystemdMachine, has_control_groups
+from framework.systemd_service import FOLDERS, STATE_DIR, UNIT, Service, loaded, start_service
 
 from vmm_keystore.identity import ROOT_KEEPS
 
@@ -29,68 +23,13 @@ pytestmark = [
     pytest.mark.timeout(240),
 ]
 
-UNIT = "vmm-keystore.service"
-STATE_DIR = Path("/var/lib/vmm-keystore of a test")
-SOCKET = Path("/run/g.sock")
 SOCKET_FOLDER = Path("/run/guests")
-PROJECT = Path(__file__).resolve().parents[2]
-
-
-class Service:
-    """keystored as a service of a machine."""
-
-    def __init__(self, machine: SystemdMachine) -> None:
-        self.machine = machine
-
-    def ask(self, *arguments: str | Path) -> Any:
-        """One command of ours, inside."""
-        said = self.machine.run(PROGRAM, *arguments, "--state-dir", STATE_DIR, "--json").stdout
-        return json.loads(said) if said else None
-
-    def systemctl(self, *arguments: str) -> None:
-        """One command of systemd's."""
-        self.machine.run("systemctl", *arguments, UNIT)
-
-    @property
-    def main_pid(self) -> int:
-        """Keystored as this host numbers it; 0 when it is not ready."""
-        facts = self.machine.facts(UNIT, "ActiveState", "MainPID")
-        if facts["ActiveState"] != "active":
-            return 0
-        return self._here(int(facts["MainPID"]))
-
-    def wait_for_another(self, main_pid: int) -> None:
-        """Wait until another process than this is the service, and ready."""
-        wait_for(lambda: self.main_pid not in {0, main_pid})
-
-    def inside(self, *command: str) -> subprocess.CompletedProcess[str]:
-        """Run a command as root with keystored's view of files and networks."""
-        enter = ["nsenter", "-t", str(self.main_pid), "-m", "-n", "-p", "--", *command]
-        return subprocess.run(enter, capture_output=True, text=True, check=False)
-
-    @property
-    def worker_pid(self) -> int:
-        """The guest's worker as this host numbers it."""
-        return self._here(int(self.ask("guest", "show", "g")["worker"]["pid"] or 0))
-
-    @property
-    def processes(self) -> set[int]:
-        """All of the service."""
-        return self.machine.processes(UNIT)
-
-    def _here(self, pid: int) -> int:
-        for found in self.processes:
-            with contextlib.suppress(OSError):  # it ends
-                if int(status_of(found)["NSpid"].split()[-1]) == pid:
-                    return found
-        return 0
 
 
 @pytest.fixture
 def machine() -> Iterator[SystemdMachine]:
     """A systemd with our programs."""
-    folders = [folder for folder in (PROJECT, Path(sys.prefix)) if folder.is_dir()]
-    with SystemdMachine(folders) as machine:
+    with SystemdMachine(FOLDERS) as machine:
         yield machine
 
 
@@ -98,60 +37,6 @@ def machine() -> Iterator[SystemdMachine]:
 def service(machine: SystemdMachine) -> Service:
     """The unit as our command prints it, started, with a guest that may sign."""
     return start_service(machine)
-
-
-def start_service(machine: SystemdMachine, socket: Path = SOCKET) -> Service:
-    """Start what our command prints, and let a guest sign."""
-    said = machine.run(PROGRAM, "systemd-unit", "--state-dir", STATE_DIR).stdout
-    machine.write(Path("/etc/systemd/system") / UNIT, said)
-    machine.run("systemctl", "daemon-reload")
-    service = Service(machine)
-    service.systemctl("start")
-    service.ask("guest", "add", "g", "--socket", socket)
-    for label, key_type in KEYS.items():
-        service.ask("key", "generate", label, "--type", key_type)
-        service.ask("grant", "add", "g", label, "--ops", "sign")
-    return service
-
-
-class Loaded:
-    """A guest at work inside, in a process of its own."""
-
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self._process = process
-        assert self._line() == "ready", "it did not start"
-
-    def wait_for_more(self) -> None:
-        """Wait until it got more answers."""
-        assert self._process.stdin is not None
-        self._process.stdin.write("more\n")
-        self._process.stdin.flush()
-        assert self._line().isdigit(), "a request was lost, or answered wrong"
-
-    def finish(self) -> int:
-        """Stop; how many requests were answered, every one right."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        done, count = self._line().split()
-        assert done == "done"
-        return int(count)
-
-    def _line(self) -> str:
-        assert self._process.stdout is not None
-        return self._process.stdout.readline().strip()
-
-
-@contextmanager
-def loaded(service: Service, socket: Path = SOCKET) -> Iterator[Loaded]:
-    """Run a guest until the end of the block."""
-    command = service.machine.command(
-        "env", f"PYTHONPATH={PROJECT / 'tests'}", sys.executable, "-P", "-m", "framework.checked_load", socket
-    )
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            yield Loaded(process)
-        finally:
-            process.kill()
 
 
 def crash(service: Service) -> None:

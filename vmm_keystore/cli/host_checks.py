@@ -18,7 +18,7 @@ from pathlib import Path
 
 from vmm_keystore.cli.finding import Finding, Level
 from vmm_keystore.cli.qemu_args import OLDEST_QEMU
-from vmm_keystore.identity import DEFAULT_USER
+from vmm_keystore.process import DEFAULT_USER
 from vmm_keystore.workers.programs import LIBEXEC
 from vmm_keystore.workers.state_memory import is_tmpfs
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from vmm_keystore.cli.client import ControlClient
 
 DEFAULT_STATE_DIR = Path("/var/lib/vmm-keystore")
+DEFAULT_CONTROL_SOCKET = Path("/run/vmm-keystore/control.sock")
+"""Where the Debian package has it: in a folder that every administrator may enter."""
 CONTROL_SOCKET_NAME = "control.sock"
 
 P = ParamSpec("P")
@@ -32,7 +34,8 @@ ControlSocketOption = Annotated[
         "--control-socket",
         metavar="PATH",
         readable=False,  # whoever connects finds out, and says more than that
-        help="Control socket of keystored; else $VMM_KEYSTORE_CONTROL_SOCKET, else control.sock in the state folder.",
+        help="Control socket of keystored; else $VMM_KEYSTORE_CONTROL_SOCKET, else control.sock in the state folder; "
+        f"where nothing names one, {DEFAULT_CONTROL_SOCKET} comes before the default folder's.",
     ),
 ]
 StateDirOption = Annotated[
@@ -69,7 +72,11 @@ class Place:
         named = environment.get("VMM_KEYSTORE_CONTROL_SOCKET")
         if named and not self.state_dir:
             return Path(named)
-        return self.resolve_state_dir(environment) / CONTROL_SOCKET_NAME
+        folder = self.resolve_state_dir(environment)
+        unsaid = not self.state_dir and folder == DEFAULT_STATE_DIR
+        if unsaid and os.path.exists(DEFAULT_CONTROL_SOCKET):  # noqa: PTH110 - no error where one may not look
+            return DEFAULT_CONTROL_SOCKET
+        return folder / CONTROL_SOCKET_NAME
 
 
 @dataclass(frozen=True)

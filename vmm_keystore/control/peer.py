@@ -24,6 +24,7 @@ _GID = struct.Struct("=I")
 _SO_PEERGROUPS = 59
 _GROUPS_MAX = 65536  # NGROUPS_MAX
 _STATE = "peer"
+_FIRST_REQUEST_S = 0.5
 
 _logger = logging.getLogger(__name__)
 
@@ -42,10 +43,30 @@ class Peer:
 class PeerProtocol(H11Protocol):
     """HTTP/1.1 on a UNIX socket, with the peer in each request's state."""
 
+    _is_last = False
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Ask the kernel before the first byte is read."""
         super().connection_made(transport)
         self.app_state = {**self.app_state, _STATE: read_peer(transport.get_extra_info("socket"))}
+
+    def shutdown(self) -> None:
+        """End when nothing is left to answer; whoever just connected and is about to ask is answered first."""
+        if self.cycle is not None:
+            super().shutdown()
+            return
+        self._is_last = True
+        self.loop.call_later(_FIRST_REQUEST_S, self._shut_down_unasked)
+
+    def handle_events(self) -> None:
+        """Take what was received; a first request that came after the end began is the last."""
+        super().handle_events()
+        if self._is_last and self.cycle is not None:
+            self.cycle.keep_alive = False
+
+    def _shut_down_unasked(self) -> None:
+        if self.cycle is None and not self.transport.is_closing():
+            super().shutdown()
 
 
 def read_peer(sock: Any) -> Peer:

@@ -19,6 +19,7 @@ from vmm_keystore.errors import DaemonError
 
 _START_S = 10.0
 _STOP_S = 5
+_PASSED_HINT = "the socket's unit and serve --control-socket must name the same path"
 
 _logger = logging.getLogger(__name__)
 
@@ -57,12 +58,46 @@ def listen(path: Path, admit: Callable[[Path], None] | None = None) -> socket.so
     return control
 
 
+def adopt(fd: int, path: Path, admit: Callable[[Path], None] | None = None) -> socket.socket:
+    """Take over the control socket that somebody else made, and listens on after us.
+
+    Args:
+        fd: as it was passed; the caller's no more.
+        path: where it is to be.
+        admit: opens it to others beside its owner.
+
+    Raises:
+        DaemonError: it is no listening socket, lies elsewhere, or *admit* refuses.
+    """
+    try:
+        control = socket.socket(fileno=fd)
+    except OSError as error:
+        os.close(fd)
+        raise DaemonError("what was passed as the control socket is none", _PASSED_HINT) from error
+    try:
+        _check_passed(control, path)
+        if admit is not None:
+            admit(path)
+    except DaemonError:
+        control.close()
+        raise
+    return control
+
+
 class ControlServer:
     """Serves *app* on the socket at *path* from ``start`` to ``stop``, in a thread of its own."""
 
-    def __init__(self, app: ASGIApp, path: Path, admit: Callable[[Path], None] | None = None) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        path: Path,
+        admit: Callable[[Path], None] | None = None,
+        passed_fd: int | None = None,
+    ) -> None:
+        """Set up; with *passed_fd* the socket is somebody else's, who listens on after us."""
         self.path = path
         self._admit = admit
+        self._passed_fd = passed_fd
         self._socket: socket.socket | None = None
         config = uvicorn.Config(
             app,
@@ -86,7 +121,10 @@ class ControlServer:
         Raises:
             DaemonError: the socket cannot be made.
         """
-        self._socket = listen(self.path, self._admit)
+        if self._passed_fd is None:
+            self._socket = listen(self.path, self._admit)
+        else:
+            self._socket = adopt(self._passed_fd, self.path, self._admit)
         self._thread.start()
         if not self._server.ready.wait(_START_S):
             self.stop()
@@ -98,10 +136,11 @@ class ControlServer:
             self._server.loop.call_soon_threadsafe(callback)
 
     def stop(self) -> None:
-        """Answer what is under way, then end; the socket is gone when this returns."""
+        """Answer what is under way, then end; a socket of ours is gone when this returns."""
         if self._socket is None:
             return
-        self.path.unlink(missing_ok=True)
+        if self._passed_fd is None:
+            self.path.unlink(missing_ok=True)
         self._server.should_exit = True
         self._thread.join(_STOP_S + 1)
         self._socket.close()
@@ -124,6 +163,14 @@ class _ThreadServer(uvicorn.Server):
         await super().startup(sockets)
         self.loop = asyncio.get_running_loop()
         self.ready.set()
+
+
+def _check_passed(control: socket.socket, path: Path) -> None:
+    listens = control.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+    if not listens or (control.family, control.type) != (socket.AF_UNIX, socket.SOCK_STREAM):
+        raise DaemonError("what was passed as the control socket does not listen", _PASSED_HINT)
+    if control.getsockname() != str(path):
+        raise DaemonError(f"the control socket that was passed is not {path}", _PASSED_HINT)
 
 
 def _check_free(path: Path) -> None:

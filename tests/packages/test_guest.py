@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The guest's packages on a fresh Debian with a kernel's headers: the module is built, programs find the library."""
+
+from pathlib import Path
+
+from framework.systemd_machine import SystemdMachine
+from packages.conftest import apt, install
+
+PROGRAM = """\
+#include <errno.h>
+#include <stdio.h>
+#include <vks.h>
+int main(void) { puts(vks_error_text(-ENOENT)); return 0; }
+"""
+
+
+def kernel(machine: SystemdMachine) -> str:
+    """The kernel whose headers are there."""
+    (release,) = machine.run("ls", "/lib/modules").stdout.split()
+    return release
+
+
+def test_module_is_built_for_the_kernel_that_is_there(guest: SystemdMachine, debs: Path) -> None:
+    """By installing the package; it is gone with it."""
+    install(guest, debs, "virtio-keystore-dkms")
+    release = kernel(guest)
+    said = guest.run("modinfo", "-k", release, "-F", "vermagic", "virtio_keystore").stdout
+    assert said.split()[0] == release
+    assert "virtio:d00000014v*" in guest.run("modinfo", "-k", release, "-F", "alias", "virtio_keystore").stdout
+    assert guest.run("getent", "group", "keystore").stdout.startswith("keystore:")
+    for name in ("modprobe.d/virtio-keystore.conf", "modules-load.d/virtio-keystore.conf"):
+        guest.run("test", "-s", f"/usr/lib/{name}")
+    apt(guest, "purge", "virtio-keystore-dkms")
+    assert guest.run("modinfo", "-k", release, "virtio_keystore", ok=False).returncode
+
+
+def test_command_and_library(guest: SystemdMachine, debs: Path) -> None:
+    """``vks`` says that there is no device; a program is built by what pkg-config says, and runs."""
+    install(guest, debs, "vks", "libvks0", "libvks-dev")
+    said = guest.run("vks", "list", ok=False)
+    assert said.returncode
+    assert "no device" in said.stderr
+    guest.write(Path("/tmp/program.c"), PROGRAM)
+    guest.run("sh", "-c", "cc -o /tmp/program /tmp/program.c $(pkg-config --cflags --libs libvks)")
+    assert guest.run("/tmp/program").stdout == "no device\n"
+    assert "libvks.so.0" in guest.run("ldd", "/tmp/program").stdout

@@ -6,8 +6,8 @@
  *   share 2 of 5; any 3 of set 9c1d22aa give the kek 3f2a9c0d11e7b856
  *   0103 0502 9c1d ...
  *
- * The second line is for people. What follows is struct vks_share and the first 4 bytes of its SHA-256, in hex; case and
- * blanks do not matter.
+ * The second line is for people. What follows is struct vks_share and the first 4 bytes of its SHA-256, in hex; case
+ * and blanks do not matter.
  */
 #ifndef VKS_SHARE_TEXT_H
 #define VKS_SHARE_TEXT_H

@@ -101,9 +101,7 @@ def systemd_unit(
             print(TMPFILES.format(user=user or DEFAULT_USER, **folders), end="")
 
 
-def _service(
-    program: Path, folder: Path, socket: Path | None, user: str | None, event_handlers: Path | None
-) -> str:
+def _service(program: Path, folder: Path, socket: Path | None, user: str | None, event_handlers: Path | None) -> str:
     words = [str(program.absolute()), "serve", "--descriptor-store", "systemd", "--state-dir", str(folder)]
     words += ["--control-socket", str(socket)] if socket else []
     words += ["--user", user] if user else []

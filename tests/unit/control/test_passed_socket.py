@@ -39,7 +39,7 @@ def listening(tmp_path: Path) -> Iterator[socket.socket]:
 
 def serve(daemon: FakeDaemon, listening: socket.socket) -> ControlServer:
     """One keystored after the other."""
-    app = make_app(daemon.keystore, Access.for_admins([os.geteuid()]))
+    app = make_app(daemon.keystore, Access.for_owners([os.geteuid()]))
     server = ControlServer(app, Path(listening.getsockname()), passed_fd=os.dup(listening.fileno()))
     server.start()
     return server

@@ -19,7 +19,7 @@ struct vks_op_family {
 extern const struct vks_op_family vks_op_ecdsa;
 extern const struct vks_op_family vks_op_ed25519;
 extern const struct vks_op_family vks_op_rsa;
-extern const struct vks_op_family vks_op_aes;
+extern const struct vks_op_family vks_op_cipher;
 extern const struct vks_op_family vks_op_hmac;
 
 /* The digest to sign or verify: the input itself, or its hash in *buffer*. NULL where hashing failed. */

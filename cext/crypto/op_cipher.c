@@ -188,4 +188,4 @@ static uint32_t run(struct vks_key *key, struct vks_operation *operation, enum v
     return operation->op == VKS_OP_ENCRYPT ? encrypt_run(key, operation, lane) : decrypt_run(key, operation, lane);
 }
 
-const struct vks_op_family vks_op_aes = {sizes, output_bytes, run};
+const struct vks_op_family vks_op_cipher = {sizes, output_bytes, run};

@@ -85,7 +85,7 @@ static int warm_mechanism(struct vks_key *key, uint32_t mechanism, uint32_t prot
         .output_bytes_max = sizeof(made),
     };
 
-    if (mechanism == VKS_MECHANISM_AES_GCM_OWN_NONCE) {
+    if (mechanism == VKS_MECHANISM_AES_GCM_OWN_NONCE || mechanism == VKS_MECHANISM_CHACHA20_POLY1305_OWN_NONCE) {
         operation.parameter = nonce;
         operation.parameter_bytes = sizeof(nonce);
     }

@@ -15,11 +15,11 @@
 
 int vks_key_material_check_raw(const struct vks_key_kind *kind, size_t material_bytes)
 {
-    if (kind->family == VKS_KEY_FAMILY_AES)
-        return material_bytes == kind->size_bytes ? 0 : -EINVAL;
+    if (!vks_key_kind_is_symmetric(kind))
+        return -EINVAL;
     if (kind->family == VKS_KEY_FAMILY_HMAC)
         return material_bytes >= 1 && material_bytes <= VKS_HMAC_KEY_BYTES_MAX ? 0 : -EINVAL;
-    return -EINVAL;
+    return material_bytes == kind->size_bytes ? 0 : -EINVAL;
 }
 
 static int check_ec(const struct vks_key_kind *kind, EVP_PKEY *pkey)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Key material, the form in which keys are sealed and handed to workers: PKCS#8 PrivateKeyInfo (RFC 5208) in DER for
- * asymmetric keys, raw bytes for AES and HMAC.
+ * asymmetric keys, raw bytes for symmetric ones.
  */
 #ifndef VKS_KEY_MATERIAL_H
 #define VKS_KEY_MATERIAL_H

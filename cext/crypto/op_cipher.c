@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * AES: GCM (SP 800-38D) with nonces made here or by the caller, CBC and CTR (SP 800-38A).
+ * Ciphers: AES-GCM (SP 800-38D) and ChaCha20-Poly1305 (RFC 8439) with nonces made here or by the caller, AES-CBC and
+ * AES-CTR (SP 800-38A).
  *
- * GCM and CTR share one counter per load, and it starts at 1: no nonce, no counter block and not the block of GCM's
- * hash key (all zero) is ever used twice under the key, whichever mode comes next.
+ * Whatever takes a nonce shares one counter per load, and it starts at 1: no nonce, no counter block and not the block
+ * of GCM's hash key (all zero) is ever used twice under the key, whichever mode comes next.
  */
 #include <openssl/rand.h>
 #include <string.h>
@@ -17,49 +18,52 @@ enum {
     BLOCK_BYTES = 16,
 };
 
-static enum vks_cipher_mode mode_of(uint32_t mechanism)
-{
-    if (mechanism == VKS_MECHANISM_AES_CBC)
-        return VKS_CIPHER_CBC;
-    if (mechanism == VKS_MECHANISM_AES_CTR)
-        return VKS_CIPHER_CTR;
-    return VKS_CIPHER_GCM;
-}
+/* What a mechanism puts around the ciphertext, and who makes it. */
+struct form {
+    enum vks_cipher_mode mode;
+    uint32_t front_bytes; /* nonce, IV or initial counter block */
+    uint32_t tag_bytes;   /* behind; 0: there is none, and no associated data */
+    uint32_t unit_bytes;  /* the text is whole units */
+    bool own_nonce;       /* encrypt: the caller's, as the parameter */
+};
 
-/* Bytes that stand in front of and behind the ciphertext. */
-static uint32_t front_bytes(enum vks_cipher_mode mode)
-{
-    return mode == VKS_CIPHER_GCM ? NONCE_BYTES : BLOCK_BYTES;
-}
+static const struct form forms[VKS_MECHANISM_COUNT] = {
+    [VKS_MECHANISM_AES_GCM] = {VKS_CIPHER_GCM, NONCE_BYTES, TAG_BYTES, 1, false},
+    [VKS_MECHANISM_AES_GCM_OWN_NONCE] = {VKS_CIPHER_GCM, NONCE_BYTES, TAG_BYTES, 1, true},
+    [VKS_MECHANISM_AES_CBC] = {VKS_CIPHER_CBC, BLOCK_BYTES, 0, BLOCK_BYTES, false},
+    [VKS_MECHANISM_AES_CTR] = {VKS_CIPHER_CTR, BLOCK_BYTES, 0, 1, false},
+    [VKS_MECHANISM_CHACHA20_POLY1305] = {VKS_CIPHER_CHACHA20_POLY1305, NONCE_BYTES, TAG_BYTES, 1, false},
+    [VKS_MECHANISM_CHACHA20_POLY1305_OWN_NONCE] = {VKS_CIPHER_CHACHA20_POLY1305, NONCE_BYTES, TAG_BYTES, 1, true},
+};
 
-static uint32_t overhead_bytes(enum vks_cipher_mode mode)
+static uint32_t overhead_bytes(const struct form *form)
 {
-    return mode == VKS_CIPHER_GCM ? NONCE_BYTES + TAG_BYTES : BLOCK_BYTES;
+    return form->front_bytes + form->tag_bytes;
 }
 
 static uint32_t sizes(const struct vks_key_kind *kind, const struct vks_operation *operation)
 {
-    enum vks_cipher_mode mode = mode_of(operation->mechanism);
-    bool own_nonce = operation->mechanism == VKS_MECHANISM_AES_GCM_OWN_NONCE && operation->op == VKS_OP_ENCRYPT;
+    const struct form *form = &forms[operation->mechanism];
+    bool own_nonce = form->own_nonce && operation->op == VKS_OP_ENCRYPT;
     uint32_t text_bytes = operation->input_bytes;
 
     if (operation->parameter_bytes != (own_nonce ? NONCE_BYTES : 0))
         return VKS_STATUS_INPUT_SIZE;
-    if (operation->aad_bytes && mode != VKS_CIPHER_GCM)
+    if (operation->aad_bytes && form->tag_bytes == 0)
         return VKS_STATUS_INPUT_SIZE;
     if (operation->op == VKS_OP_DECRYPT) {
-        if (text_bytes < overhead_bytes(mode))
+        if (text_bytes < overhead_bytes(form))
             return VKS_STATUS_INPUT_SIZE;
-        text_bytes -= overhead_bytes(mode);
+        text_bytes -= overhead_bytes(form);
     }
-    if (text_bytes > VKS_OUTPUT_BYTES_MAX || (mode == VKS_CIPHER_CBC && text_bytes % BLOCK_BYTES != 0))
+    if (text_bytes > VKS_OUTPUT_BYTES_MAX || text_bytes % form->unit_bytes != 0)
         return VKS_STATUS_INPUT_SIZE;
     return VKS_STATUS_OK;
 }
 
 static uint32_t output_bytes(const struct vks_key_kind *kind, uint32_t op, uint32_t mechanism, uint32_t input_bytes)
 {
-    uint32_t overhead = overhead_bytes(mode_of(mechanism));
+    uint32_t overhead = overhead_bytes(&forms[mechanism]);
 
     if (op == VKS_OP_DECRYPT)
         return input_bytes > overhead ? input_bytes - overhead : 0;
@@ -111,7 +115,7 @@ static uint32_t make_front(struct vks_key *key, const struct vks_operation *oper
 {
     uint8_t *front = operation->output;
 
-    if (operation->mechanism == VKS_MECHANISM_AES_GCM_OWN_NONCE) {
+    if (forms[operation->mechanism].own_nonce) {
         memcpy(front, operation->parameter, NONCE_BYTES);
         return VKS_STATUS_OK;
     }
@@ -136,8 +140,8 @@ static bool cipher_text(EVP_CIPHER_CTX *context, const uint8_t *aad, uint32_t aa
 
 static uint32_t encrypt_run(struct vks_key *key, struct vks_operation *operation, enum vks_lane lane)
 {
-    enum vks_cipher_mode mode = mode_of(operation->mechanism);
-    uint8_t *text = operation->output + front_bytes(mode);
+    const struct form *form = &forms[operation->mechanism];
+    uint8_t *text = operation->output + form->front_bytes;
     uint32_t status = make_front(key, operation);
     EVP_CIPHER_CTX *context;
     uint8_t nothing[BLOCK_BYTES];
@@ -145,32 +149,32 @@ static uint32_t encrypt_run(struct vks_key *key, struct vks_operation *operation
 
     if (status != VKS_STATUS_OK)
         return status;
-    context = cipher_context(key, mode, 1, operation->output, lane);
+    context = cipher_context(key, form->mode, 1, operation->output, lane);
     if (context == NULL ||
         !cipher_text(context, operation->aad, operation->aad_bytes, operation->input, operation->input_bytes, text))
         return VKS_STATUS_INTERNAL;
     if (EVP_CipherFinal_ex(context, nothing, &done) != 1 || done != 0)
         return VKS_STATUS_INTERNAL;
-    if (mode == VKS_CIPHER_GCM &&
+    if (form->tag_bytes &&
         EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_GET_TAG, TAG_BYTES, text + operation->input_bytes) != 1)
         return VKS_STATUS_INTERNAL;
-    operation->output_bytes = operation->input_bytes + overhead_bytes(mode);
+    operation->output_bytes = operation->input_bytes + overhead_bytes(form);
     return VKS_STATUS_OK;
 }
 
 static uint32_t decrypt_run(struct vks_key *key, struct vks_operation *operation, enum vks_lane lane)
 {
-    enum vks_cipher_mode mode = mode_of(operation->mechanism);
-    EVP_CIPHER_CTX *context = cipher_context(key, mode, 0, operation->input, lane);
-    const uint8_t *text = operation->input + front_bytes(mode);
-    uint32_t text_bytes = operation->input_bytes - overhead_bytes(mode);
+    const struct form *form = &forms[operation->mechanism];
+    EVP_CIPHER_CTX *context = cipher_context(key, form->mode, 0, operation->input, lane);
+    const uint8_t *text = operation->input + form->front_bytes;
+    uint32_t text_bytes = operation->input_bytes - overhead_bytes(form);
     uint8_t nothing[BLOCK_BYTES];
     uint8_t tag[TAG_BYTES];
     int done = 0;
 
     if (context == NULL)
         return VKS_STATUS_INTERNAL;
-    if (mode == VKS_CIPHER_GCM) {
+    if (form->tag_bytes) {
         memcpy(tag, text + text_bytes, TAG_BYTES);
         if (EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_SET_TAG, TAG_BYTES, tag) != 1)
             return VKS_STATUS_INTERNAL;
@@ -178,7 +182,7 @@ static uint32_t decrypt_run(struct vks_key *key, struct vks_operation *operation
     if (!cipher_text(context, operation->aad, operation->aad_bytes, text, text_bytes, operation->output))
         return VKS_STATUS_INTERNAL;
     if (EVP_CipherFinal_ex(context, nothing, &done) != 1)
-        return mode == VKS_CIPHER_GCM ? VKS_STATUS_AUTH_FAILED : VKS_STATUS_INTERNAL;
+        return form->tag_bytes ? VKS_STATUS_AUTH_FAILED : VKS_STATUS_INTERNAL;
     operation->output_bytes = text_bytes;
     return VKS_STATUS_OK;
 }

@@ -12,7 +12,8 @@
  *                SPECIFICATION.md, 5), more than VKS_RANDOM_BYTES_MAX random bytes
  *   INPUT_SIZE   one of a length that the mechanism does not take: a digest that is not the hash's length, CBC input
  *                that is not whole blocks, a ciphertext shorter than nonce and tag, an own nonce that is not 12 bytes,
- *                a nonce where the device makes it, OAEP plaintext that is too long, associated data without AEAD
+ *                a nonce where the device makes it, OAEP plaintext that is too long, associated data without AEAD (GCM,
+ *                ChaCha20-Poly1305)
  *   OUTPUT_SIZE  output_bytes_max is below vks_operation_output_bytes; output_bytes says what is needed
  *   AUTH_FAILED  the signature, tag or padding did not verify, whatever the reason: a signature or MAC tag of the wrong
  *                length, an OAEP ciphertext of the wrong length or value

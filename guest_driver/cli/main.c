@@ -31,7 +31,7 @@ static const struct command commands[] = {
      {"KEY"},
      KEY_OPTIONS | OPTION_AAD | OPTION_NONCE | OPTION_OAEP_LABEL,
      "encrypt stdin to stdout",
-     "AES-GCM gives nonce (12 bytes), ciphertext, tag (16 bytes). Up to 1 MiB.",
+     "AES-GCM and ChaCha20-Poly1305 give nonce (12 bytes), ciphertext, tag (16 bytes). Up to 1 MiB.",
      command_encrypt},
     {"decrypt",
      {"KEY"},

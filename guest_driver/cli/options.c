@@ -25,8 +25,8 @@ static const struct option_spec option_specs[] = {
     {"--digest", OPTION_DIGEST, false, "--digest           the data is a digest made with the mechanism's hash"},
     {"--raw", OPTION_RAW, false, "--raw              ECDSA signatures as r || s, not as DER"},
     {"--der", OPTION_DER, false, "--der              DER, not PEM"},
-    {"--aad", OPTION_AAD, true, "--aad TEXT         associated data (aes-gcm)"},
-    {"--nonce", OPTION_NONCE, true, "--nonce HEX        the nonce, 12 bytes (aes-gcm-own-nonce)"},
+    {"--aad", OPTION_AAD, true, "--aad TEXT         associated data (aes-gcm, chacha20-poly1305)"},
+    {"--nonce", OPTION_NONCE, true, "--nonce HEX        the nonce, 12 bytes (mechanisms ...-own-nonce)"},
     {"--oaep-label", OPTION_OAEP_LABEL, true, "--oaep-label TEXT  the label (rsa-oaep-*)"},
 };
 

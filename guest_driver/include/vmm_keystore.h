@@ -85,7 +85,9 @@ enum vks_mechanism {
     VKS_MECHANISM_HMAC_SHA256 = 19,
     VKS_MECHANISM_HMAC_SHA384 = 20,
     VKS_MECHANISM_HMAC_SHA512 = 21,
-    VKS_MECHANISM_COUNT = 22,
+    VKS_MECHANISM_CHACHA20_POLY1305 = 22,           /* RFC 8439; nonce in front, tag behind as AES_GCM has them */
+    VKS_MECHANISM_CHACHA20_POLY1305_OWN_NONCE = 23, /* as AES_GCM_OWN_NONCE */
+    VKS_MECHANISM_COUNT = 24,
 };
 
 enum vks_key_type {
@@ -100,7 +102,8 @@ enum vks_key_type {
     VKS_KEY_TYPE_HMAC_SHA256 = 9,
     VKS_KEY_TYPE_HMAC_SHA384 = 10,
     VKS_KEY_TYPE_HMAC_SHA512 = 11,
-    VKS_KEY_TYPE_COUNT = 12,
+    VKS_KEY_TYPE_CHACHA20_POLY1305 = 12,
+    VKS_KEY_TYPE_COUNT = 13,
 };
 
 /* NIST SP 800-57 part 1, 7: states of a key version. */

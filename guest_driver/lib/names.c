@@ -30,6 +30,8 @@ static const char *const mechanism_names[VKS_MECHANISM_COUNT] = {
     [VKS_MECHANISM_HMAC_SHA256] = "hmac-sha256",
     [VKS_MECHANISM_HMAC_SHA384] = "hmac-sha384",
     [VKS_MECHANISM_HMAC_SHA512] = "hmac-sha512",
+    [VKS_MECHANISM_CHACHA20_POLY1305] = "chacha20-poly1305",
+    [VKS_MECHANISM_CHACHA20_POLY1305_OWN_NONCE] = "chacha20-poly1305-own-nonce",
 };
 
 static const char *const op_names[VKS_OP_COUNT] = {
@@ -45,7 +47,7 @@ static const char *const key_type_names[VKS_KEY_TYPE_COUNT] = {
     [VKS_KEY_TYPE_RSA_3072] = "rsa-3072",       [VKS_KEY_TYPE_RSA_4096] = "rsa-4096",
     [VKS_KEY_TYPE_AES_128] = "aes-128",         [VKS_KEY_TYPE_AES_256] = "aes-256",
     [VKS_KEY_TYPE_HMAC_SHA256] = "hmac-sha256", [VKS_KEY_TYPE_HMAC_SHA384] = "hmac-sha384",
-    [VKS_KEY_TYPE_HMAC_SHA512] = "hmac-sha512",
+    [VKS_KEY_TYPE_HMAC_SHA512] = "hmac-sha512", [VKS_KEY_TYPE_CHACHA20_POLY1305] = "chacha20-poly1305",
 };
 
 static const char *const key_state_names[VKS_KEY_STATE_COUNT] = {

@@ -72,7 +72,8 @@ static void test_types(void)
                 CHECK_EQUAL("its own type", error, 0);
             else if (claimed >= VKS_KEY_TYPE_EC_P256 && claimed <= VKS_KEY_TYPE_RSA_4096)
                 CHECK_EQUAL("another asymmetric type", error, -EBADMSG);
-            else if (claimed < VKS_KEY_TYPE_HMAC_SHA256 || claimed == VKS_KEY_TYPE_COUNT || made[types[i]].bytes > 1024)
+            else if (claimed < VKS_KEY_TYPE_HMAC_SHA256 || claimed > VKS_KEY_TYPE_HMAC_SHA512 ||
+                     made[types[i]].bytes > 1024)
                 CHECK_EQUAL("no type, or a raw one of another length", error, -EINVAL);
         }
     CHECK_EQUAL("type wraps", load(UINT32_MAX, made[VKS_KEY_TYPE_EC_P256].material, 16), -EINVAL);
@@ -85,6 +86,7 @@ static void test_raw_lengths(void)
     for (uint32_t bytes = 0; bytes <= sizeof(raw); bytes++) {
         CHECK_EQUAL("aes-128", load(VKS_KEY_TYPE_AES_128, raw, bytes), bytes == 16 ? 0 : -EINVAL);
         CHECK_EQUAL("aes-256", load(VKS_KEY_TYPE_AES_256, raw, bytes), bytes == 32 ? 0 : -EINVAL);
+        CHECK_EQUAL("chacha20", load(VKS_KEY_TYPE_CHACHA20_POLY1305, raw, bytes), bytes == 32 ? 0 : -EINVAL);
         CHECK_EQUAL("hmac", load(VKS_KEY_TYPE_HMAC_SHA256, raw, bytes), bytes >= 1 && bytes <= 1024 ? 0 : -EINVAL);
     }
 }

@@ -168,6 +168,8 @@ static void test_round_trips(void)
         {VKS_KEY_TYPE_AES_256, VKS_OP_ENCRYPT, VKS_MECHANISM_AES_CBC, 0, 4000},
         {VKS_KEY_TYPE_AES_256, VKS_OP_ENCRYPT, VKS_MECHANISM_AES_CBC, 0, 0},
         {VKS_KEY_TYPE_AES_256, VKS_OP_ENCRYPT, VKS_MECHANISM_AES_CTR, 0, 4001},
+        {VKS_KEY_TYPE_CHACHA20_POLY1305, VKS_OP_ENCRYPT, VKS_MECHANISM_DEFAULT, 0, 0},
+        {VKS_KEY_TYPE_CHACHA20_POLY1305, VKS_OP_ENCRYPT, VKS_MECHANISM_CHACHA20_POLY1305, 0, 4001},
         {VKS_KEY_TYPE_HMAC_SHA384, VKS_OP_MAC, VKS_MECHANISM_DEFAULT, 0, 0},
     };
     static uint8_t message[BYTES_MAX], made[BYTES_MAX], back[BYTES_MAX];
@@ -257,9 +259,10 @@ static void test_refused(void)
         const char *name;
         uint32_t type, op, mechanism, flags, parameter_bytes, aad_bytes, input_bytes, want;
     } cases[] = {
-#define P256 VKS_KEY_TYPE_EC_P256
-#define AES  VKS_KEY_TYPE_AES_256
-#define RSA  VKS_KEY_TYPE_RSA_2048
+#define P256   VKS_KEY_TYPE_EC_P256
+#define AES    VKS_KEY_TYPE_AES_256
+#define RSA    VKS_KEY_TYPE_RSA_2048
+#define CHACHA VKS_KEY_TYPE_CHACHA20_POLY1305
         {"unknown op", P256, VKS_OP_COUNT, 0, 0, 0, 0, 0, VKS_STATUS_UNSUPPORTED},
         {"op 0", P256, 0, 0, 0, 0, 0, 0, VKS_STATUS_UNSUPPORTED},
         {"op 64, a shift too far", P256, 64, 0, 0, 0, 0, 0, VKS_STATUS_UNSUPPORTED},
@@ -296,6 +299,17 @@ static void test_refused(void)
         {"GCM shorter than nonce and tag", AES, VKS_OP_DECRYPT, 0, 0, 0, 0, 27, VKS_STATUS_INPUT_SIZE},
         {"GCM of nothing", AES, VKS_OP_DECRYPT, 0, 0, 0, 0, 0, VKS_STATUS_INPUT_SIZE},
         {"GCM of zeros", AES, VKS_OP_DECRYPT, 0, 0, 0, 0, 28, VKS_STATUS_AUTH_FAILED},
+        {"ChaCha20 shorter than nonce and tag", CHACHA, VKS_OP_DECRYPT, 0, 0, 0, 0, 27, VKS_STATUS_INPUT_SIZE},
+        {"ChaCha20 of zeros", CHACHA, VKS_OP_DECRYPT, 0, 0, 0, 0, 28, VKS_STATUS_AUTH_FAILED},
+        {"ChaCha20, a nonce for the device's", CHACHA, VKS_OP_ENCRYPT, 0, 0, 12, 0, 0, VKS_STATUS_INPUT_SIZE},
+        {"ChaCha20, own nonce missing", CHACHA, VKS_OP_ENCRYPT, VKS_MECHANISM_CHACHA20_POLY1305_OWN_NONCE, 0, 0, 0, 0,
+         VKS_STATUS_INPUT_SIZE},
+        {"ChaCha20, own nonce of XChaCha20", CHACHA, VKS_OP_ENCRYPT, VKS_MECHANISM_CHACHA20_POLY1305_OWN_NONCE, 0, 24,
+         0, 0, VKS_STATUS_INPUT_SIZE},
+        {"ChaCha20 key for GCM", CHACHA, VKS_OP_ENCRYPT, VKS_MECHANISM_AES_GCM, 0, 0, 0, 0, VKS_STATUS_UNSUPPORTED},
+        {"AES key for ChaCha20", AES, VKS_OP_ENCRYPT, VKS_MECHANISM_CHACHA20_POLY1305, 0, 0, 0, 0,
+         VKS_STATUS_UNSUPPORTED},
+        {"ChaCha20 key for a MAC", CHACHA, VKS_OP_MAC, 0, 0, 0, 0, 0, VKS_STATUS_UNSUPPORTED},
         {"CBC half a block", AES, VKS_OP_ENCRYPT, VKS_MECHANISM_AES_CBC, 0, 0, 0, 8, VKS_STATUS_INPUT_SIZE},
         {"CBC decrypt half a block", AES, VKS_OP_DECRYPT, VKS_MECHANISM_AES_CBC, 0, 0, 0, 24, VKS_STATUS_INPUT_SIZE},
         {"CBC decrypt no IV", AES, VKS_OP_DECRYPT, VKS_MECHANISM_AES_CBC, 0, 0, 0, 15, VKS_STATUS_INPUT_SIZE},
@@ -320,6 +334,7 @@ static void test_refused(void)
         [P256] = generate(P256),
         [AES] = generate(AES),
         [RSA] = generate(RSA),
+        [CHACHA] = generate(CHACHA),
         [VKS_KEY_TYPE_ED25519] = generate(VKS_KEY_TYPE_ED25519),
         [VKS_KEY_TYPE_HMAC_SHA256] = generate(VKS_KEY_TYPE_HMAC_SHA256),
     };
@@ -360,6 +375,16 @@ static void test_nonces(void)
         CHECK_EQUAL("encrypt", vks_operation_run(key, &operation, i % 2 ? VKS_LANE_FAST : VKS_LANE_SLOW),
                     VKS_STATUS_OK);
         CHECK_EQUAL("nonce", memcmp(output, want, i % 3 ? 12 : 16), 0);
+    }
+    vks_key_unref(key);
+    key = generate(VKS_KEY_TYPE_CHACHA20_POLY1305);
+    for (uint32_t i = 1; i <= 300; i++) {
+        uint8_t want[12] = {1, 2, 3, 4, 0, 0, 0, 0, 0, 0, (uint8_t)(i >> 8), (uint8_t)i};
+        struct vks_operation operation = {.op = VKS_OP_ENCRYPT, .output = output, .output_bytes_max = sizeof(output)};
+
+        CHECK_EQUAL("encrypt", vks_operation_run(key, &operation, i % 2 ? VKS_LANE_FAST : VKS_LANE_SLOW),
+                    VKS_STATUS_OK);
+        CHECK_EQUAL("nonce", memcmp(output, want, sizeof(want)), 0);
     }
     vks_key_unref(key);
 }

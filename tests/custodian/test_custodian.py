@@ -18,6 +18,14 @@ from framework.secret_forms import PrivateKey
 from vmm_keystore._vks import ffi, lib
 
 LEASE = 0x01020304
+RAW_BYTES = {
+    "aes-128": 16,
+    "aes-256": 32,
+    "hmac-sha256": 32,
+    "hmac-sha384": 48,
+    "hmac-sha512": 64,
+    "chacha20-poly1305": 32,
+}
 FAST_TYPES = [name for name in TYPES if name not in {"rsa-3072", "rsa-4096"}]
 
 
@@ -41,7 +49,7 @@ def test_generated_key_loads(custodian: Custodian, name: str) -> None:
     material = load_one(custodian, key)
     assert material not in key.sealed
     if not key.public:
-        assert len(material) == {"aes-128": 16, "aes-256": 32}.get(name) or len(material) == int(name[-3:]) // 8
+        assert len(material) == RAW_BYTES[name]
         return
     private = load_der_private_key(material, None)
     assert private.public_key() == load_der_public_key(key.public)
@@ -108,7 +116,8 @@ def test_import_of_a_private_key(custodian: Custodian, private_keys: dict[str, P
 
 
 @pytest.mark.parametrize(
-    ("name", "size"), [("aes-128", 16), ("aes-256", 32), ("hmac-sha256", 14), ("hmac-sha512", 1024)]
+    ("name", "size"),
+    [("aes-128", 16), ("aes-256", 32), ("hmac-sha256", 14), ("hmac-sha512", 1024), ("chacha20-poly1305", 32)],
 )
 def test_import_of_a_raw_key(custodian: Custodian, name: str, size: int) -> None:
     """Raw keys arrive byte for byte."""
@@ -122,7 +131,16 @@ def test_import_of_a_raw_key(custodian: Custodian, name: str, size: int) -> None
 
 @pytest.mark.parametrize(
     ("name", "size"),
-    [("aes-128", 32), ("aes-256", 16), ("aes-256", 33), ("aes-256", 1), ("hmac-sha256", 13), ("hmac-sha256", 1025)],
+    [
+        ("aes-128", 32),
+        ("aes-256", 16),
+        ("aes-256", 33),
+        ("aes-256", 1),
+        ("hmac-sha256", 13),
+        ("hmac-sha256", 1025),
+        ("chacha20-poly1305", 31),
+        ("chacha20-poly1305", 64),
+    ],
 )
 def test_import_of_a_raw_key_of_wrong_length(custodian: Custodian, name: str, size: int) -> None:
     """Lengths that the type does not take are refused as such."""
@@ -135,7 +153,7 @@ def test_import_of_a_key_under_a_wrong_type(custodian: Custodian, private_keys: 
     for private, claimed in (("ec-p256", 2), ("rsa-2048", 5), ("ed25519", 1), ("ec-p384", 3)):
         offer = custodian.offer()
         assert custodian.import_key(offer[:16], wrap(offer, claimed, pkcs8(private_keys[private])))[0] == -errno.EBADMSG
-    for unknown in (0, 12, 0xFFFFFFFF):
+    for unknown in (0, lib.VKS_KEY_TYPE_COUNT, 0xFFFFFFFF):
         offer = custodian.offer()
         assert custodian.import_key(offer[:16], wrap(offer, unknown, bytes(32)))[0] == -errno.EINVAL
 

@@ -28,6 +28,7 @@ GRANT_OPS = {
     "rsa-2048": ["sign", "verify", "encrypt", "decrypt"],
     "aes-256": ["encrypt", "decrypt"],
     "hmac-sha256": ["mac", "mac-verify"],
+    "chacha20-poly1305": ["encrypt", "decrypt"],
 }
 MOVES = {
     "pre-activation": [],

@@ -2,7 +2,7 @@
 """Known answers of the PyPI package ``cryptography-vectors`` as requests to the device.
 
 Source: pyca/cryptography, BSD-3-Clause or Apache-2.0; the files name their own origins (NIST CAVS, RFC 3686, 4231, 6979,
-8032). What counts as applicable: a key type and mechanism the device has, with the private key in the file (the vault
+8032, 8439, BoringSSL, OpenSSL). What counts as applicable: a key type and mechanism the device has, with the private key in the file (the vault
 holds private keys; vectors with only a public key cannot be asked of it). A device that makes its own IVs cannot
 be given one: CBC and CTR are proven by decryption, and GCM encryption by the mechanism with the caller's nonce.
 """
@@ -264,6 +264,37 @@ def aes_gcm(path: Path, op: int) -> Iterator[Case | None]:
         )
 
 
+def chacha20_poly1305(path: Path) -> Iterator[Case | None]:
+    """Sealed under the caller's nonce, opened again, and refused with a changed tag; OpenSSL's wrong tag as well."""
+    key_type = lib.VKS_KEY_TYPE_CHACHA20_POLY1305
+    for _, fields in blocks(path):
+        key, nonce, plaintext, aad, ciphertext, tag = (
+            value[1:-1].encode() if value.startswith('"') else bytes.fromhex(value)
+            for value in (
+                fields[name] if name in fields else fields[other]
+                for name, other in (
+                    ("key", ""),
+                    ("nonce", "iv"),
+                    ("in", "plaintext"),
+                    ("ad", "aad"),
+                    ("ct", "ciphertext"),
+                    ("tag", ""),
+                )
+            )
+        )
+        common = (path.name, key_type, key)
+        wire = nonce + ciphertext + tag
+        opened = (lib.VKS_OP_DECRYPT, lib.VKS_MECHANISM_CHACHA20_POLY1305)
+        if "result" in fields:
+            yield Case(*common, *opened, wire, aad=aad, status=lib.VKS_STATUS_AUTH_FAILED)
+            continue
+        sealed = (lib.VKS_OP_ENCRYPT, lib.VKS_MECHANISM_CHACHA20_POLY1305_OWN_NONCE)
+        yield Case(*common, *sealed, plaintext, nonce, aad, output=wire)
+        yield Case(*common, *opened, wire, aad=aad, output=plaintext)
+        wrong = wire[:-1] + bytes([wire[-1] ^ 1])
+        yield Case(*common, *opened, wrong, aad=aad, status=lib.VKS_STATUS_AUTH_FAILED)
+
+
 def aes_iv_in_front(path: Path, number: int) -> Iterator[Case | None]:
     """CBC and CTR as decryption of IV || ciphertext."""
     for _, fields in blocks(path):
@@ -325,5 +356,8 @@ def all_cases() -> Iterator[tuple[str, list[Case | None]]]:
             add(path, aes_iv_in_front(path, lib.VKS_MECHANISM_AES_CBC))
         path = aes_folder / "CTR" / f"aes-{bits}-ctr.txt"
         add(path, aes_iv_in_front(path, lib.VKS_MECHANISM_AES_CTR))
+    for name in ("boringssl", "openssl"):
+        path = ROOT / "ciphers" / "ChaCha20Poly1305" / f"{name}.txt"
+        add(path, chacha20_poly1305(path))
     for path, cases in sources:
         yield str(path.relative_to(ROOT)), list(cases)

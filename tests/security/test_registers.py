@@ -73,6 +73,7 @@ USES = {
     "ed25519": Use(lib.VKS_KEY_TYPE_ED25519, lib.VKS_OP_SIGN, edwards),
     "aes-128": Use(lib.VKS_KEY_TYPE_AES_128, lib.VKS_OP_ENCRYPT, lambda: raw(16), grows=True),
     "aes-256": Use(lib.VKS_KEY_TYPE_AES_256, lib.VKS_OP_ENCRYPT, lambda: raw(32), grows=True),
+    "chacha20-poly1305": Use(lib.VKS_KEY_TYPE_CHACHA20_POLY1305, lib.VKS_OP_ENCRYPT, lambda: raw(32), grows=True),
     "hmac": Use(lib.VKS_KEY_TYPE_HMAC_SHA256, lib.VKS_OP_MAC, lambda: raw(64)),
 }
 

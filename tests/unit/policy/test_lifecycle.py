@@ -60,6 +60,8 @@ def test_default_mechanisms_leave_out_those_with_a_trap() -> None:
     """The caller's own nonce, CBC, CTR and OAEP with SHA-1 are granted only by name."""
     aes = permission_for(KeyType.AES_256, [Op.ENCRYPT, Op.DECRYPT], None)
     assert aes.mechanism_mask == mask([Mechanism.AES_GCM])
+    chacha20 = permission_for(KeyType.CHACHA20_POLY1305, [Op.ENCRYPT, Op.DECRYPT], None)
+    assert chacha20.mechanism_mask == mask([Mechanism.CHACHA20_POLY1305])
     rsa = permission_for(KeyType.RSA_2048, [Op.SIGN, Op.DECRYPT], None)
     assert not rsa.mechanism_mask >> Mechanism.RSA_OAEP_SHA1 & 1
     assert rsa.mechanism_mask >> Mechanism.RSA_OAEP_SHA256 & 1

@@ -20,7 +20,7 @@ extern const struct vks_op_family vks_op_ecdsa;
 extern const struct vks_op_family vks_op_ed25519;
 extern const struct vks_op_family vks_op_rsa;
 extern const struct vks_op_family vks_op_cipher;
-extern const struct vks_op_family vks_op_hmac;
+extern const struct vks_op_family vks_op_mac;
 
 /* The digest to sign or verify: the input itself, or its hash in *buffer*. NULL where hashing failed. */
 const uint8_t *vks_op_digest(const struct vks_operation *operation, enum vks_lane lane,

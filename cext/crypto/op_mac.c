@@ -57,4 +57,4 @@ static uint32_t run(struct vks_key *key, struct vks_operation *operation, enum v
     return status;
 }
 
-const struct vks_op_family vks_op_hmac = {sizes, output_bytes, run};
+const struct vks_op_family vks_op_mac = {sizes, output_bytes, run};

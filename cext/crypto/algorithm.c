@@ -10,6 +10,7 @@ static struct {
     EVP_MD *md[VKS_HASH_COUNT];
     EVP_CIPHER *cipher[VKS_CIPHER_MODE_COUNT][2];
     EVP_MAC *hmac;
+    EVP_MAC *cmac;
 } fetched;
 
 /* Messages are no secrets of ours: these contexts are shared by all keys of a lane. */
@@ -56,7 +57,9 @@ int vks_algorithm_fetch(void)
             if (ciphers[mode][size] &&
                 (fetched.cipher[mode][size] = EVP_CIPHER_fetch(NULL, ciphers[mode][size], NULL)) == NULL)
                 return -ENOTSUP;
-    fetched.hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
+    fetched.cmac = EVP_MAC_fetch(NULL, "CMAC", NULL);
+    if (fetched.cmac)
+        fetched.hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
     return fetched.hmac ? 0 : -ENOTSUP;
 }
 
@@ -83,6 +86,11 @@ const EVP_MD *vks_hash_md(enum vks_hash hash)
 EVP_MAC *vks_hmac(void)
 {
     return fetched.hmac;
+}
+
+EVP_MAC *vks_cmac(void)
+{
+    return fetched.cmac;
 }
 
 const EVP_CIPHER *vks_cipher(enum vks_cipher_mode mode, uint32_t key_bytes)

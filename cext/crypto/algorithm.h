@@ -42,6 +42,7 @@ uint32_t vks_hash_bytes(enum vks_hash hash);
 const char *vks_hash_name(enum vks_hash hash);
 const EVP_MD *vks_hash_md(enum vks_hash hash);
 EVP_MAC *vks_hmac(void);
+EVP_MAC *vks_cmac(void);
 /* NULL for a key length that the mode does not take. */
 const EVP_CIPHER *vks_cipher(enum vks_cipher_mode mode, uint32_t key_bytes);
 

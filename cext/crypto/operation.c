@@ -20,6 +20,12 @@ static const struct vks_op_family *const families[] = {
     [VKS_KEY_FAMILY_HMAC] = &vks_op_mac, [VKS_KEY_FAMILY_CHACHA20] = &vks_op_cipher,
 };
 
+/* A type's own family, but for what AES keys do beside encryption. */
+static const struct vks_op_family *family_of(const struct vks_key_kind *kind, uint32_t mechanism)
+{
+    return mechanism == VKS_MECHANISM_AES_CMAC ? &vks_op_mac : families[kind->family];
+}
+
 /* The mechanism meant, or VKS_MECHANISM_DEFAULT where type and operation have no such one. */
 static uint32_t resolve(uint32_t key_type, uint32_t op, uint32_t mechanism)
 {
@@ -79,8 +85,8 @@ static uint32_t run_public(struct vks_key *key, struct vks_operation *operation)
 
 static uint32_t run_family(struct vks_key *key, struct vks_operation *operation, enum vks_lane lane)
 {
-    const struct vks_op_family *family = families[key->kind->family];
     struct vks_operation resolved = *operation;
+    const struct vks_op_family *family;
     uint32_t needed_bytes;
     uint32_t status;
 
@@ -91,6 +97,7 @@ static uint32_t run_family(struct vks_key *key, struct vks_operation *operation,
         ((operation->op != VKS_OP_SIGN && operation->op != VKS_OP_VERIFY) ||
          vks_mechanism_hash(resolved.mechanism) == VKS_HASH_NONE))
         return VKS_STATUS_UNSUPPORTED;
+    family = family_of(key->kind, resolved.mechanism);
     status = family->sizes(key->kind, &resolved);
     if (status != VKS_STATUS_OK)
         return status;
@@ -134,7 +141,7 @@ uint32_t vks_operation_output_bytes(uint32_t key_type, uint32_t op, uint32_t mec
     mechanism = resolve(key_type, op, mechanism);
     if (mechanism == VKS_MECHANISM_DEFAULT)
         return 0;
-    return families[kind->family]->output_bytes(kind, op, mechanism, input_bytes);
+    return family_of(kind, mechanism)->output_bytes(kind, op, mechanism, input_bytes);
 }
 
 bool vks_operation_is_slow(uint32_t key_type, uint32_t op, uint32_t input_bytes)

@@ -22,7 +22,7 @@
     (BIT(VKS_MECHANISM_ECDSA_SHA256) | BIT(VKS_MECHANISM_ECDSA_SHA384) | BIT(VKS_MECHANISM_ECDSA_SHA512))
 #define AES_MECHANISMS                                                                                                 \
     (BIT(VKS_MECHANISM_AES_GCM) | BIT(VKS_MECHANISM_AES_GCM_OWN_NONCE) | BIT(VKS_MECHANISM_AES_CBC) |                  \
-     BIT(VKS_MECHANISM_AES_CTR))
+     BIT(VKS_MECHANISM_AES_CTR) | BIT(VKS_MECHANISM_AES_CMAC))
 #define CHACHA20_MECHANISMS (BIT(VKS_MECHANISM_CHACHA20_POLY1305) | BIT(VKS_MECHANISM_CHACHA20_POLY1305_OWN_NONCE))
 
 static const struct {
@@ -61,7 +61,7 @@ uint64_t vks_policy_mechanism_ops(uint32_t mechanism)
         return SIGN_OPS;
     if (mechanism <= VKS_MECHANISM_AES_CTR)
         return CIPHER_OPS;
-    if (mechanism <= VKS_MECHANISM_HMAC_SHA512)
+    if (mechanism <= VKS_MECHANISM_HMAC_SHA512 || mechanism == VKS_MECHANISM_AES_CMAC)
         return MAC_OPS;
     return CIPHER_OPS;
 }

@@ -87,7 +87,8 @@ enum vks_mechanism {
     VKS_MECHANISM_HMAC_SHA512 = 21,
     VKS_MECHANISM_CHACHA20_POLY1305 = 22,           /* RFC 8439; nonce in front, tag behind as AES_GCM has them */
     VKS_MECHANISM_CHACHA20_POLY1305_OWN_NONCE = 23, /* as AES_GCM_OWN_NONCE */
-    VKS_MECHANISM_COUNT = 24,
+    VKS_MECHANISM_AES_CMAC = 24,                    /* SP 800-38B; tag 16 bytes */
+    VKS_MECHANISM_COUNT = 25,
 };
 
 enum vks_key_type {

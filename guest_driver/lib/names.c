@@ -32,6 +32,7 @@ static const char *const mechanism_names[VKS_MECHANISM_COUNT] = {
     [VKS_MECHANISM_HMAC_SHA512] = "hmac-sha512",
     [VKS_MECHANISM_CHACHA20_POLY1305] = "chacha20-poly1305",
     [VKS_MECHANISM_CHACHA20_POLY1305_OWN_NONCE] = "chacha20-poly1305-own-nonce",
+    [VKS_MECHANISM_AES_CMAC] = "aes-cmac",
 };
 
 static const char *const op_names[VKS_OP_COUNT] = {

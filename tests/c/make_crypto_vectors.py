@@ -4,7 +4,7 @@
 Run by hand (``python tests/c/make_crypto_vectors.py``) from an environment with ``cryptography`` and
 ``cryptography_vectors``. The sources are named per vector:
 
-- NIST CAVP files (ECDSA, GCM, CBC) are works of the US government, in the public domain.
+- NIST CAVP files (ECDSA, GCM, CBC) and the examples of SP 800-38B are works of the US government, in the public domain.
 - RFC 3686, 4231, 8032 and 8439 test vectors are code components of RFCs (BSD licence).
 - OAEP with a label, ChaCha20-Poly1305 and the RSA key of all but OAEP with SHA-1 come from BoringSSL's tests (Apache-2.0 OR ISC),
   as packaged in cryptography_vectors; OAEP with SHA-1 from RSA Laboratories' pkcs-1v2-1d2-vec.
@@ -284,6 +284,15 @@ def aes() -> None:
                 )  # fmt: skip
 
 
+def cmac() -> None:
+    for bits in (128, 256):
+        for record in records(f"CMAC/nist-800-38b-aes{bits}.txt"):
+            key, message, tag = (bytes.fromhex(record[k]) for k in ("KEY", "MESSAGE", "OUTPUT"))
+            name = f"SP 800-38B CMAC {bits} {record['COUNT']}"
+            add(name, "MAC", f"AES_{bits}", "AES_CMAC", key, data=message, output=tag)
+            add(name, "MAC_VERIFY", f"AES_{bits}", "AES_CMAC", key, parameter=tag, data=message)
+
+
 def chacha20_poly1305() -> None:
     """The first case is RFC 8439's (2.8.2, then still RFC 7539), the others BoringSSL's."""
     mechanism, key_type = "CHACHA20_POLY1305", "CHACHA20_POLY1305"
@@ -309,7 +318,7 @@ def hmac() -> None:
 
 
 def main() -> None:
-    for family in (ecdsa, ed25519_vectors, rsa_vectors, oaep_sha1, aes, hmac, chacha20_poly1305):
+    for family in (ecdsa, ed25519_vectors, rsa_vectors, oaep_sha1, aes, hmac, chacha20_poly1305, cmac):
         family()
     head = (
         "/* SPDX-License-Identifier: Apache-2.0 */\n"

@@ -340,7 +340,7 @@ def load_body(count: int, sealed_bytes: int, tail: bytes, key_type: int = 8) -> 
         ("bytes behind", load_body(1, 84, bytes(96)), errno.EPROTO),
         ("second entry missing", load_body(2, 84, bytes(88)), errno.EPROTO),
         ("longer than any key", load_body(1, 5000, bytes(5000)), errno.EPROTO),
-        ("unknown type", load_body(1, 84, bytes(88), 12), errno.EINVAL),
+        ("unknown type", load_body(1, 84, bytes(88), lib.VKS_KEY_TYPE_COUNT), errno.EINVAL),
         ("type 0", load_body(1, 84, bytes(88), 0), errno.EINVAL),
         ("no blob", load_body(1, 84, bytes(88)), errno.EBADMSG),
     ],
@@ -354,7 +354,7 @@ def test_hostile_loads(custodian: Custodian, name: str, body: bytes, want: int) 
 
 def test_unknown_key_type(custodian: Custodian) -> None:
     """Generation of a type there is not."""
-    for key_type in (0, 12, 0xFFFFFFFF):
+    for key_type in (0, lib.VKS_KEY_TYPE_COUNT, 0xFFFFFFFF):
         assert custodian.generate(key_type)[0] == -errno.EINVAL
 
 

@@ -4,6 +4,8 @@
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives import cmac
+from cryptography.hazmat.primitives.ciphers import algorithms
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from framework.vault import Answer
 from protocol.worker_rig import Bench, RigKey, key_id
@@ -12,8 +14,12 @@ from vmm_keystore._vks import lib
 
 OK, DENIED, AUTH_FAILED = lib.VKS_STATUS_OK, lib.VKS_STATUS_DENIED, lib.VKS_STATUS_AUTH_FAILED
 INPUT_SIZE, MALFORMED = lib.VKS_STATUS_INPUT_SIZE, lib.VKS_STATUS_MALFORMED
+MAC, MAC_VERIFY = lib.VKS_OP_MAC, lib.VKS_OP_MAC_VERIFY
 ENCRYPT, DECRYPT = lib.VKS_OP_ENCRYPT, lib.VKS_OP_DECRYPT
+CMAC = lib.VKS_MECHANISM_AES_CMAC
 CHACHA = RigKey(key_id(1), lib.VKS_KEY_TYPE_CHACHA20_POLY1305, bytes(range(32)), nonce_lease=0x0A0B0C0D)
+AES = RigKey(key_id(2), lib.VKS_KEY_TYPE_AES_256, bytes(range(50, 82)))
+AES_128 = RigKey(key_id(3), lib.VKS_KEY_TYPE_AES_128, bytes(range(90, 106)))
 OWN_NONCE = lib.VKS_MECHANISM_CHACHA20_POLY1305_OWN_NONCE
 
 
@@ -79,5 +85,45 @@ def test_chacha20_poly1305_own_nonce(bench: Bench) -> None:
 def test_chacha20_poly1305_key_does_nothing_else(bench: Bench, mechanism: int) -> None:
     """A key of one algorithm is never used with another."""
     bench.rig.give(CHACHA)
-    for op in (ENCRYPT, DECRYPT, lib.VKS_OP_MAC, lib.VKS_OP_SIGN):
+    for op in (ENCRYPT, DECRYPT, MAC, lib.VKS_OP_SIGN):
         assert ask(bench, CHACHA, op, bytes(64), mechanism=mechanism).status == lib.VKS_STATUS_UNSUPPORTED
+
+
+def cmac_of(key: RigKey, data: bytes) -> bytes:
+    """The tag by another implementation."""
+    made = cmac.CMAC(algorithms.AES(key.material))
+    made.update(data)
+    return made.finalize()
+
+
+@pytest.mark.parametrize("key", [AES, AES_128], ids=["aes-256", "aes-128"])
+def test_aes_cmac(bench: Bench, key: RigKey) -> None:
+    """Tags are those of another implementation, on both lanes; only the whole right one verifies (MUST-35)."""
+    bench.rig.give(key)
+    for size in (0, 1, 15, 16, 17, 64, 20000):
+        data = bytes(number % 251 for number in range(size))
+        tag = ask(bench, key, MAC, data, mechanism=CMAC).data
+        assert tag == cmac_of(key, data)
+        assert ask(bench, key, MAC_VERIFY, data, mechanism=CMAC, parameter=tag).status == OK
+        other = ask(bench, key, MAC_VERIFY, data + b"\0", mechanism=CMAC, parameter=tag)
+        assert other.status == AUTH_FAILED
+    for wrong in [*flips(tag), b"", tag[:4], tag[:15], tag + b"\0", tag * 2]:
+        assert ask(bench, key, MAC_VERIFY, data, mechanism=CMAC, parameter=wrong).status == AUTH_FAILED
+    small = bench.vault.request(MAC, key_id=key.key_id, data=b"m", mechanism=CMAC, output_bytes=15)
+    assert (small.status, small.output_bytes) == (lib.VKS_STATUS_OUTPUT_SIZE, 16)
+
+
+def test_aes_cmac_is_named(bench: Bench) -> None:
+    """A grant of the operation alone is not enough, and the other way round (MUST-35)."""
+    bench.rig.give(AES)
+    tag = cmac_of(AES, b"m")
+    for refused in (
+        AES.with_(mechanism_mask=1 << lib.VKS_MECHANISM_AES_GCM),
+        AES.with_(op_mask=1 << ENCRYPT | 1 << DECRYPT),
+    ):
+        bench.rig.publish(refused)
+        assert ask(bench, AES, MAC, b"m", mechanism=CMAC).status == DENIED
+        assert ask(bench, AES, MAC_VERIFY, b"m", mechanism=CMAC, parameter=tag).status == DENIED
+    bench.rig.publish(AES.with_(mechanism_mask=1 << CMAC))
+    assert ask(bench, AES, MAC, b"m", mechanism=CMAC).data == tag
+    assert ask(bench, AES, ENCRYPT, b"m").status == DENIED

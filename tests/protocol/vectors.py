@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Known answers of the PyPI package ``cryptography-vectors`` as requests to the device.
 
-Source: pyca/cryptography, BSD-3-Clause or Apache-2.0; the files name their own origins (NIST CAVS, RFC 3686, 4231, 6979,
+Source: pyca/cryptography, BSD-3-Clause or Apache-2.0; the files name their own origins (NIST CAVS and SP 800-38B, RFC 3686, 4231, 6979,
 8032, 8439, BoringSSL, OpenSSL). What counts as applicable: a key type and mechanism the device has, with the private key in the file (the vault
 holds private keys; vectors with only a public key cannot be asked of it). A device that makes its own IVs cannot
 be given one: CBC and CTR are proven by decryption, and GCM encryption by the mechanism with the caller's nonce.
@@ -321,6 +321,18 @@ def hmac_rfc4231(path: Path, digest: str) -> Iterator[Case | None]:
         yield Case(*common, lib.VKS_OP_MAC_VERIFY, number, message, wrong, status=lib.VKS_STATUS_AUTH_FAILED)
 
 
+def aes_cmac(path: Path) -> Iterator[Case | None]:
+    """Tags of SP 800-38B, made and verified; a flipped bit and a tag that is cut are refused."""
+    for _, fields in blocks(path):
+        key, message, tag = (bytes.fromhex(fields[name]) for name in ("key", "message", "output"))
+        common = (path.name, AES_TYPES[len(key)], key)
+        number = lib.VKS_MECHANISM_AES_CMAC
+        yield Case(*common, lib.VKS_OP_MAC, number, message, output=tag)
+        yield Case(*common, lib.VKS_OP_MAC_VERIFY, number, message, tag)
+        for wrong in (tag[:-1] + bytes([tag[-1] ^ 0x80]), tag[:-1]):
+            yield Case(*common, lib.VKS_OP_MAC_VERIFY, number, message, wrong, status=lib.VKS_STATUS_AUTH_FAILED)
+
+
 def all_cases() -> Iterator[tuple[str, list[Case | None]]]:
     """Yield (file, cases); None stands for a case that applies and cannot be run."""
     rsa_folder = ROOT / "asymmetric" / "RSA"
@@ -354,6 +366,8 @@ def all_cases() -> Iterator[tuple[str, list[Case | None]]]:
         add(path, aes_gcm(path, lib.VKS_OP_DECRYPT))
         for path in sorted((aes_folder / "CBC").glob(f"*{bits}.rsp")):
             add(path, aes_iv_in_front(path, lib.VKS_MECHANISM_AES_CBC))
+        path = ROOT / "CMAC" / f"nist-800-38b-aes{bits}.txt"
+        add(path, aes_cmac(path))
         path = aes_folder / "CTR" / f"aes-{bits}-ctr.txt"
         add(path, aes_iv_in_front(path, lib.VKS_MECHANISM_AES_CTR))
     for name in ("boringssl", "openssl"):

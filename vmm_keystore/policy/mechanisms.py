@@ -12,7 +12,13 @@ from vmm_keystore.policy.vocabulary import GRANTABLE_OPS, KeyType, Mechanism, Op
 
 _ECDSA = (Mechanism.ECDSA_SHA256, Mechanism.ECDSA_SHA384, Mechanism.ECDSA_SHA512)
 _RSA = tuple(m for m in Mechanism if Mechanism.RSA_PKCS1_SHA256 <= m <= Mechanism.RSA_OAEP_SHA512)
-_AES = tuple(m for m in Mechanism if Mechanism.AES_GCM <= m <= Mechanism.AES_CTR)
+_AES = (
+    Mechanism.AES_GCM,
+    Mechanism.AES_GCM_OWN_NONCE,
+    Mechanism.AES_CBC,
+    Mechanism.AES_CTR,
+    Mechanism.AES_CMAC,
+)
 _CHACHA20 = (Mechanism.CHACHA20_POLY1305, Mechanism.CHACHA20_POLY1305_OWN_NONCE)
 
 TYPE_MECHANISMS: dict[KeyType, tuple[Mechanism, ...]] = {
@@ -53,9 +59,10 @@ NAMED_ONLY = frozenset(
         Mechanism.AES_CTR,
         Mechanism.RSA_OAEP_SHA1,
         Mechanism.CHACHA20_POLY1305_OWN_NONCE,
+        Mechanism.AES_CMAC,
     },
 )
-"""Mechanisms with a trap of their own: a grant has them only where it names them."""
+"""Mechanisms with a trap of their own, or a second use of a key: a grant has them only where it names them."""
 
 _SIGN_OPS = (Op.SIGN, Op.VERIFY)
 _CIPHER_OPS = (Op.ENCRYPT, Op.DECRYPT)
@@ -68,7 +75,7 @@ def mechanism_ops(mechanism: Mechanism) -> tuple[Op, ...]:
         return _SIGN_OPS
     if mechanism <= Mechanism.AES_CTR:
         return _CIPHER_OPS
-    if mechanism <= Mechanism.HMAC_SHA512:
+    if mechanism <= Mechanism.HMAC_SHA512 or mechanism == Mechanism.AES_CMAC:
         return _MAC_OPS
     return _CIPHER_OPS
 

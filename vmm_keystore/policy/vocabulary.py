@@ -142,6 +142,7 @@ class Mechanism(Word):
     HMAC_SHA512 = 21
     CHACHA20_POLY1305 = 22
     CHACHA20_POLY1305_OWN_NONCE = 23
+    AES_CMAC = 24
 
 
 class Status(Word):

@@ -30,7 +30,9 @@ enum vks_cipher_mode {
     VKS_CIPHER_CBC = 1,
     VKS_CIPHER_CTR = 2,
     VKS_CIPHER_CHACHA20_POLY1305 = 3,
-    VKS_CIPHER_MODE_COUNT = 4,
+    VKS_CIPHER_KW = 4,
+    VKS_CIPHER_KWP = 5,
+    VKS_CIPHER_MODE_COUNT = 6,
 };
 
 /* Fetch everything; -ENOTSUP when this libcrypto lacks something. Again is harmless. */

@@ -70,8 +70,7 @@ static uint32_t output_bytes(const struct vks_key_kind *kind, uint32_t op, uint3
     return input_bytes > UINT32_MAX - overhead ? UINT32_MAX : input_bytes + overhead;
 }
 
-/* The lane's context for mode and direction, keyed once, then started with an IV only. */
-static EVP_CIPHER_CTX *cipher_context(struct vks_key *key, enum vks_cipher_mode mode, int encrypt, const uint8_t *iv,
+EVP_CIPHER_CTX *vks_op_cipher_context(struct vks_key *key, enum vks_cipher_mode mode, int encrypt, const uint8_t *iv,
                                       enum vks_lane lane)
 {
     EVP_CIPHER_CTX **context = &key->lanes[lane].cipher[mode][encrypt];
@@ -81,6 +80,8 @@ static EVP_CIPHER_CTX *cipher_context(struct vks_key *key, enum vks_cipher_mode 
     *context = EVP_CIPHER_CTX_new();
     if (*context == NULL)
         return NULL;
+    /* Else libcrypto refuses key wrap: it was kept from old programs whose buffers are too small. */
+    EVP_CIPHER_CTX_set_flags(*context, EVP_CIPHER_CTX_FLAG_WRAP_ALLOW);
     if (EVP_CipherInit_ex2(*context, vks_cipher(mode, key->material_bytes), key->material, iv, encrypt, NULL) == 1 &&
         EVP_CIPHER_CTX_set_padding(*context, 0) == 1)
         return *context;
@@ -149,7 +150,7 @@ static uint32_t encrypt_run(struct vks_key *key, struct vks_operation *operation
 
     if (status != VKS_STATUS_OK)
         return status;
-    context = cipher_context(key, form->mode, 1, operation->output, lane);
+    context = vks_op_cipher_context(key, form->mode, 1, operation->output, lane);
     if (context == NULL ||
         !cipher_text(context, operation->aad, operation->aad_bytes, operation->input, operation->input_bytes, text))
         return VKS_STATUS_INTERNAL;
@@ -165,7 +166,7 @@ static uint32_t encrypt_run(struct vks_key *key, struct vks_operation *operation
 static uint32_t decrypt_run(struct vks_key *key, struct vks_operation *operation, enum vks_lane lane)
 {
     const struct form *form = &forms[operation->mechanism];
-    EVP_CIPHER_CTX *context = cipher_context(key, form->mode, 0, operation->input, lane);
+    EVP_CIPHER_CTX *context = vks_op_cipher_context(key, form->mode, 0, operation->input, lane);
     const uint8_t *text = operation->input + form->front_bytes;
     uint32_t text_bytes = operation->input_bytes - overhead_bytes(form);
     uint8_t nothing[BLOCK_BYTES];

@@ -23,7 +23,11 @@ static const struct vks_op_family *const families[] = {
 /* A type's own family, but for what AES keys do beside encryption. */
 static const struct vks_op_family *family_of(const struct vks_key_kind *kind, uint32_t mechanism)
 {
-    return mechanism == VKS_MECHANISM_AES_CMAC ? &vks_op_mac : families[kind->family];
+    if (mechanism == VKS_MECHANISM_AES_CMAC)
+        return &vks_op_mac;
+    if (mechanism == VKS_MECHANISM_AES_KW || mechanism == VKS_MECHANISM_AES_KWP)
+        return &vks_op_key_wrap;
+    return families[kind->family];
 }
 
 /* The mechanism meant, or VKS_MECHANISM_DEFAULT where type and operation have no such one. */

@@ -31,7 +31,8 @@ static const struct command commands[] = {
      {"KEY"},
      KEY_OPTIONS | OPTION_AAD | OPTION_NONCE | OPTION_OAEP_LABEL,
      "encrypt stdin to stdout",
-     "AES-GCM and ChaCha20-Poly1305 give nonce (12 bytes), ciphertext, tag (16 bytes). Up to 1 MiB.",
+     "AES-GCM and ChaCha20-Poly1305 give nonce (12 bytes), ciphertext, tag (16 bytes). Up to 1 MiB.\n"
+     "Key wrap, of up to 4 KiB: --mechanism aes-kw (whole units of 8 bytes), aes-kwp (any length).",
      command_encrypt},
     {"decrypt",
      {"KEY"},

@@ -43,8 +43,9 @@ enum vks_limit {
     VKS_AAD_BYTES_MAX = 65536,
     VKS_PARAMETER_BYTES_MAX = 4096,
     VKS_RANDOM_BYTES_MAX = 65536,
-    VKS_DESCRIPTORS_MAX = 1024, /* descriptors of one chain, indirect ones included */
-    VKS_LIST_ENTRIES_MAX = 256, /* entries of one answer to list */
+    VKS_KEY_WRAP_BYTES_MAX = 4096, /* text under AES_KW and AES_KWP, which work it six times over */
+    VKS_DESCRIPTORS_MAX = 1024,    /* descriptors of one chain, indirect ones included */
+    VKS_LIST_ENTRIES_MAX = 256,    /* entries of one answer to list */
 };
 
 enum vks_op {
@@ -88,7 +89,9 @@ enum vks_mechanism {
     VKS_MECHANISM_CHACHA20_POLY1305 = 22,           /* RFC 8439; nonce in front, tag behind as AES_GCM has them */
     VKS_MECHANISM_CHACHA20_POLY1305_OWN_NONCE = 23, /* as AES_GCM_OWN_NONCE */
     VKS_MECHANISM_AES_CMAC = 24,                    /* SP 800-38B; tag 16 bytes */
-    VKS_MECHANISM_COUNT = 25,
+    VKS_MECHANISM_AES_KW = 25,  /* RFC 3394; whole 8-byte units, at least two; output 8 bytes longer */
+    VKS_MECHANISM_AES_KWP = 26, /* RFC 5649; at least 1 byte, padded to 8-byte units; output 8 bytes longer */
+    VKS_MECHANISM_COUNT = 27,
 };
 
 enum vks_key_type {

@@ -33,6 +33,8 @@ static const char *const mechanism_names[VKS_MECHANISM_COUNT] = {
     [VKS_MECHANISM_CHACHA20_POLY1305] = "chacha20-poly1305",
     [VKS_MECHANISM_CHACHA20_POLY1305_OWN_NONCE] = "chacha20-poly1305-own-nonce",
     [VKS_MECHANISM_AES_CMAC] = "aes-cmac",
+    [VKS_MECHANISM_AES_KW] = "aes-kw",
+    [VKS_MECHANISM_AES_KWP] = "aes-kwp",
 };
 
 static const char *const op_names[VKS_OP_COUNT] = {

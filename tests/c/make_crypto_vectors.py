@@ -4,7 +4,7 @@
 Run by hand (``python tests/c/make_crypto_vectors.py``) from an environment with ``cryptography`` and
 ``cryptography_vectors``. The sources are named per vector:
 
-- NIST CAVP files (ECDSA, GCM, CBC) and the examples of SP 800-38B are works of the US government, in the public domain.
+- NIST CAVP files (ECDSA, GCM, CBC, KW, KWP) and the examples of SP 800-38B are works of the US government, in the public domain.
 - RFC 3686, 4231, 8032 and 8439 test vectors are code components of RFCs (BSD licence).
 - OAEP with a label, ChaCha20-Poly1305 and the RSA key of all but OAEP with SHA-1 come from BoringSSL's tests (Apache-2.0 OR ISC),
   as packaged in cryptography_vectors; OAEP with SHA-1 from RSA Laboratories' pkcs-1v2-1d2-vec.
@@ -293,6 +293,27 @@ def cmac() -> None:
             add(name, "MAC_VERIFY", f"AES_{bits}", "AES_CMAC", key, parameter=tag, data=message)
 
 
+def key_wrap() -> None:
+    for mechanism, bits in ((name, size) for name in ("KW", "KWP") for size in (128, 256)):
+        path = f"keywrap/kwtestvectors/{mechanism}_AD_{bits}.txt"
+        seen: set[str] = set()
+        failed: set[str] = set()
+        for record in records(path):
+            length, key_type = record["section"], f"AES_{bits}"
+            if length in (failed if "FAIL" in record else seen):
+                continue
+            key, cipher = bytes.fromhex(record["K"]), bytes.fromhex(record["C"])
+            name = f"CAVP {mechanism} {bits} {length}"
+            if "FAIL" in record:
+                failed.add(length)
+                add(name, "DECRYPT", key_type, f"AES_{mechanism}", key, data=cipher, status="AUTH_FAILED")
+                continue
+            seen.add(length)
+            plain = bytes.fromhex(record["P"])
+            add(name, "ENCRYPT", key_type, f"AES_{mechanism}", key, data=plain, output=cipher)
+            add(name, "DECRYPT", key_type, f"AES_{mechanism}", key, data=cipher, output=plain)
+
+
 def chacha20_poly1305() -> None:
     """The first case is RFC 8439's (2.8.2, then still RFC 7539), the others BoringSSL's."""
     mechanism, key_type = "CHACHA20_POLY1305", "CHACHA20_POLY1305"
@@ -318,7 +339,7 @@ def hmac() -> None:
 
 
 def main() -> None:
-    for family in (ecdsa, ed25519_vectors, rsa_vectors, oaep_sha1, aes, hmac, chacha20_poly1305, cmac):
+    for family in (ecdsa, ed25519_vectors, rsa_vectors, oaep_sha1, aes, hmac, chacha20_poly1305, cmac, key_wrap):
         family()
     head = (
         "/* SPDX-License-Identifier: Apache-2.0 */\n"

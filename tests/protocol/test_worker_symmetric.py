@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Symmetric mechanisms beyond AES-GCM and HMAC in the real worker, checked against an independent implementation."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives import cmac
+from cryptography.hazmat.primitives import cmac, keywrap
 from cryptography.hazmat.primitives.ciphers import algorithms
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from framework.vault import Answer
@@ -16,6 +17,7 @@ OK, DENIED, AUTH_FAILED = lib.VKS_STATUS_OK, lib.VKS_STATUS_DENIED, lib.VKS_STAT
 INPUT_SIZE, MALFORMED = lib.VKS_STATUS_INPUT_SIZE, lib.VKS_STATUS_MALFORMED
 MAC, MAC_VERIFY = lib.VKS_OP_MAC, lib.VKS_OP_MAC_VERIFY
 ENCRYPT, DECRYPT = lib.VKS_OP_ENCRYPT, lib.VKS_OP_DECRYPT
+KW, KWP = lib.VKS_MECHANISM_AES_KW, lib.VKS_MECHANISM_AES_KWP
 CMAC = lib.VKS_MECHANISM_AES_CMAC
 CHACHA = RigKey(key_id(1), lib.VKS_KEY_TYPE_CHACHA20_POLY1305, bytes(range(32)), nonce_lease=0x0A0B0C0D)
 AES = RigKey(key_id(2), lib.VKS_KEY_TYPE_AES_256, bytes(range(50, 82)))
@@ -127,3 +129,63 @@ def test_aes_cmac_is_named(bench: Bench) -> None:
     bench.rig.publish(AES.with_(mechanism_mask=1 << CMAC))
     assert ask(bench, AES, MAC, b"m", mechanism=CMAC).data == tag
     assert ask(bench, AES, ENCRYPT, b"m").status == DENIED
+
+
+@pytest.mark.parametrize("key", [AES, AES_128], ids=["aes-256", "aes-128"])
+@pytest.mark.parametrize(
+    ("mechanism", "wrap", "sizes"),
+    [
+        (KW, keywrap.aes_key_wrap, (16, 24, 32, 1000, 4096)),
+        (KWP, keywrap.aes_key_wrap_with_padding, (1, 7, 8, 9, 31, 32, 2375, 4096)),
+    ],
+    ids=["kw", "kwp"],
+)
+def test_aes_key_wrap(
+    bench: Bench, key: RigKey, mechanism: int, wrap: Callable[[bytes, bytes], bytes], sizes: tuple[int, ...]
+) -> None:
+    """Wrapped as another implementation wraps; any changed bit is refused with no byte of the text (MUST-36)."""
+    bench.rig.give(key)
+    for size in sizes:
+        text = bytes(number % 251 + 1 for number in range(size))
+        wrapped = ask(bench, key, ENCRYPT, text, mechanism=mechanism).data
+        assert wrapped == wrap(key.material, text)
+        exact = len(wrapped) - 8
+        assert ask(bench, key, DECRYPT, wrapped, mechanism=mechanism, output_bytes=exact).data == text
+        small = bench.vault.request(
+            DECRYPT, key_id=key.key_id, data=wrapped, mechanism=mechanism, output_bytes=exact - 1
+        )
+        assert (small.status, small.output_bytes) == (lib.VKS_STATUS_OUTPUT_SIZE, exact)
+    wrapped = wrap(key.material, b"a text that is to be kept secret")
+    for wrong in flips(wrapped):
+        assert ask(bench, key, DECRYPT, wrong, mechanism=mechanism).status == AUTH_FAILED
+
+
+@pytest.mark.parametrize(
+    ("mechanism", "op", "sizes"),
+    [
+        (KW, ENCRYPT, (0, 1, 8, 15, 17, 20, 4097, 4104, 8192)),
+        (KW, DECRYPT, (0, 8, 16, 23, 25, 4105, 4112)),
+        (KWP, ENCRYPT, (0, 4097, 8192)),
+        (KWP, DECRYPT, (0, 1, 8, 15, 17, 4105, 4112)),
+    ],
+)
+def test_aes_key_wrap_sizes(bench: Bench, mechanism: int, op: int, sizes: tuple[int, ...]) -> None:
+    """What is no whole unit, too little or too much is a matter of size, not of verification (MUST-36)."""
+    bench.rig.give(AES)
+    for size in sizes:
+        assert ask(bench, AES, op, bytes(size), mechanism=mechanism).status == INPUT_SIZE
+    for extra in ({"parameter": bytes(8)}, {"aad": b"a"}):
+        assert ask(bench, AES, op, bytes(24), mechanism=mechanism, **extra).status == INPUT_SIZE
+
+
+def test_aes_key_wrap_is_named(bench: Bench) -> None:
+    """Neither comes with the other, nor with AES-GCM; and one does not open what the other made (MUST-36)."""
+    wrapped = keywrap.aes_key_wrap(AES.material, bytes(32))
+    padded = keywrap.aes_key_wrap_with_padding(AES.material, bytes(32))
+    bench.rig.give(AES)
+    assert ask(bench, AES, DECRYPT, wrapped, mechanism=KWP).status == AUTH_FAILED
+    assert ask(bench, AES, DECRYPT, padded, mechanism=KW).status == AUTH_FAILED
+    for granted, refused in ((lib.VKS_MECHANISM_AES_GCM, KW), (KW, KWP), (KWP, KW)):
+        bench.rig.publish(AES.with_(mechanism_mask=1 << granted))
+        for op, data in ((ENCRYPT, bytes(32)), (DECRYPT, wrapped)):
+            assert ask(bench, AES, op, data, mechanism=refused).status == DENIED

@@ -333,6 +333,19 @@ def aes_cmac(path: Path) -> Iterator[Case | None]:
             yield Case(*common, lib.VKS_OP_MAC_VERIFY, number, message, wrong, status=lib.VKS_STATUS_AUTH_FAILED)
 
 
+def aes_key_wrap(path: Path, number: int) -> Iterator[Case | None]:
+    """NIST CAVS key wrap: unwrapped, refused where the file says FAIL, and wrapped again to the same bytes."""
+    for _, fields in blocks(path):
+        key, ciphertext = bytes.fromhex(fields["k"]), bytes.fromhex(fields["c"])
+        common = (path.name, AES_TYPES[len(key)], key)
+        if "fail" in fields:
+            yield Case(*common, lib.VKS_OP_DECRYPT, number, ciphertext, status=lib.VKS_STATUS_AUTH_FAILED)
+            continue
+        plaintext = bytes.fromhex(fields["p"])
+        yield Case(*common, lib.VKS_OP_DECRYPT, number, ciphertext, output=plaintext)
+        yield Case(*common, lib.VKS_OP_ENCRYPT, number, plaintext, output=ciphertext)
+
+
 def all_cases() -> Iterator[tuple[str, list[Case | None]]]:
     """Yield (file, cases); None stands for a case that applies and cannot be run."""
     rsa_folder = ROOT / "asymmetric" / "RSA"
@@ -366,6 +379,10 @@ def all_cases() -> Iterator[tuple[str, list[Case | None]]]:
         add(path, aes_gcm(path, lib.VKS_OP_DECRYPT))
         for path in sorted((aes_folder / "CBC").glob(f"*{bits}.rsp")):
             add(path, aes_iv_in_front(path, lib.VKS_MECHANISM_AES_CBC))
+        for name, number in (("KW", lib.VKS_MECHANISM_AES_KW), ("KWP", lib.VKS_MECHANISM_AES_KWP)):
+            for direction in ("AD", "AE"):
+                path = ROOT / "keywrap" / "kwtestvectors" / f"{name}_{direction}_{bits}.txt"
+                add(path, aes_key_wrap(path, number))
         path = ROOT / "CMAC" / f"nist-800-38b-aes{bits}.txt"
         add(path, aes_cmac(path))
         path = aes_folder / "CTR" / f"aes-{bits}-ctr.txt"

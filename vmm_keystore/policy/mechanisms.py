@@ -18,6 +18,8 @@ _AES = (
     Mechanism.AES_CBC,
     Mechanism.AES_CTR,
     Mechanism.AES_CMAC,
+    Mechanism.AES_KW,
+    Mechanism.AES_KWP,
 )
 _CHACHA20 = (Mechanism.CHACHA20_POLY1305, Mechanism.CHACHA20_POLY1305_OWN_NONCE)
 
@@ -60,6 +62,8 @@ NAMED_ONLY = frozenset(
         Mechanism.RSA_OAEP_SHA1,
         Mechanism.CHACHA20_POLY1305_OWN_NONCE,
         Mechanism.AES_CMAC,
+        Mechanism.AES_KW,
+        Mechanism.AES_KWP,
     },
 )
 """Mechanisms with a trap of their own, or a second use of a key: a grant has them only where it names them."""

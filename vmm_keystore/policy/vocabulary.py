@@ -143,6 +143,8 @@ class Mechanism(Word):
     CHACHA20_POLY1305 = 22
     CHACHA20_POLY1305_OWN_NONCE = 23
     AES_CMAC = 24
+    AES_KW = 25
+    AES_KWP = 26
 
 
 class Status(Word):

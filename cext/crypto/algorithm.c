@@ -31,6 +31,7 @@ static const char *const ciphers[VKS_CIPHER_MODE_COUNT][2] = {
     [VKS_CIPHER_GCM] = {"AES-128-GCM", "AES-256-GCM"},  [VKS_CIPHER_CBC] = {"AES-128-CBC", "AES-256-CBC"},
     [VKS_CIPHER_CTR] = {"AES-128-CTR", "AES-256-CTR"},  [VKS_CIPHER_CHACHA20_POLY1305] = {"ChaCha20-Poly1305"},
     [VKS_CIPHER_KW] = {"AES-128-WRAP", "AES-256-WRAP"}, [VKS_CIPHER_KWP] = {"AES-128-WRAP-PAD", "AES-256-WRAP-PAD"},
+    [VKS_CIPHER_XTS] = {"AES-128-XTS", "AES-256-XTS"},
 };
 
 static const enum vks_hash mechanism_hash[VKS_MECHANISM_COUNT] = {

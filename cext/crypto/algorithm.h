@@ -32,7 +32,8 @@ enum vks_cipher_mode {
     VKS_CIPHER_CHACHA20_POLY1305 = 3,
     VKS_CIPHER_KW = 4,
     VKS_CIPHER_KWP = 5,
-    VKS_CIPHER_MODE_COUNT = 6,
+    VKS_CIPHER_XTS = 6,
+    VKS_CIPHER_MODE_COUNT = 7,
 };
 
 /* Fetch everything; -ENOTSUP when this libcrypto lacks something. Again is harmless. */

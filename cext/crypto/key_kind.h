@@ -13,6 +13,7 @@ enum vks_key_family {
     VKS_KEY_FAMILY_AES = 4,
     VKS_KEY_FAMILY_HMAC = 5,
     VKS_KEY_FAMILY_CHACHA20 = 6,
+    VKS_KEY_FAMILY_XTS = 7,
 };
 
 struct vks_key_kind {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Ciphers: AES-GCM (SP 800-38D) and ChaCha20-Poly1305 (RFC 8439) with nonces made here or by the caller, AES-CBC and
- * AES-CTR (SP 800-38A).
+ * AES-CTR (SP 800-38A), AES-XTS (SP 800-38E) with the caller's tweak.
  *
  * Whatever takes a nonce shares one counter per load, and it starts at 1: no nonce, no counter block and not the block
  * of GCM's hash key (all zero) is ever used twice under the key, whichever mode comes next.
@@ -18,23 +18,42 @@ enum {
     BLOCK_BYTES = 16,
 };
 
-/* What a mechanism puts around the ciphertext, and who makes it. */
+/* Who says what the cipher starts with: nonce, IV, initial counter block or tweak. */
+enum start {
+    START_DEVICE,    /* it is made here, and stands in front of the ciphertext */
+    START_OWN_NONCE, /* encrypt: the caller's, as the parameter, and then it stands there too */
+    START_TWEAK,     /* the caller's, as the parameter, both ways: it stands nowhere else */
+};
+
+/* What a mechanism takes, and what it puts around the ciphertext. */
 struct form {
     enum vks_cipher_mode mode;
-    uint32_t front_bytes; /* nonce, IV or initial counter block */
-    uint32_t tag_bytes;   /* behind; 0: there is none, and no associated data */
-    uint32_t unit_bytes;  /* the text is whole units */
-    bool own_nonce;       /* encrypt: the caller's, as the parameter */
+    enum start start;
+    uint32_t front_bytes;
+    uint32_t tag_bytes; /* behind; 0: there is none, and no associated data */
+    uint32_t text_bytes_min;
+    uint32_t unit_bytes; /* the text is whole units */
 };
 
 static const struct form forms[VKS_MECHANISM_COUNT] = {
-    [VKS_MECHANISM_AES_GCM] = {VKS_CIPHER_GCM, NONCE_BYTES, TAG_BYTES, 1, false},
-    [VKS_MECHANISM_AES_GCM_OWN_NONCE] = {VKS_CIPHER_GCM, NONCE_BYTES, TAG_BYTES, 1, true},
-    [VKS_MECHANISM_AES_CBC] = {VKS_CIPHER_CBC, BLOCK_BYTES, 0, BLOCK_BYTES, false},
-    [VKS_MECHANISM_AES_CTR] = {VKS_CIPHER_CTR, BLOCK_BYTES, 0, 1, false},
-    [VKS_MECHANISM_CHACHA20_POLY1305] = {VKS_CIPHER_CHACHA20_POLY1305, NONCE_BYTES, TAG_BYTES, 1, false},
-    [VKS_MECHANISM_CHACHA20_POLY1305_OWN_NONCE] = {VKS_CIPHER_CHACHA20_POLY1305, NONCE_BYTES, TAG_BYTES, 1, true},
+    [VKS_MECHANISM_AES_GCM] = {VKS_CIPHER_GCM, START_DEVICE, NONCE_BYTES, TAG_BYTES, 0, 1},
+    [VKS_MECHANISM_AES_GCM_OWN_NONCE] = {VKS_CIPHER_GCM, START_OWN_NONCE, NONCE_BYTES, TAG_BYTES, 0, 1},
+    [VKS_MECHANISM_AES_CBC] = {VKS_CIPHER_CBC, START_DEVICE, BLOCK_BYTES, 0, 0, BLOCK_BYTES},
+    [VKS_MECHANISM_AES_CTR] = {VKS_CIPHER_CTR, START_DEVICE, BLOCK_BYTES, 0, 0, 1},
+    [VKS_MECHANISM_CHACHA20_POLY1305] = {VKS_CIPHER_CHACHA20_POLY1305, START_DEVICE, NONCE_BYTES, TAG_BYTES, 0, 1},
+    [VKS_MECHANISM_CHACHA20_POLY1305_OWN_NONCE] = {VKS_CIPHER_CHACHA20_POLY1305, START_OWN_NONCE, NONCE_BYTES,
+                                                   TAG_BYTES, 0, 1},
+    [VKS_MECHANISM_AES_XTS] = {VKS_CIPHER_XTS, START_TWEAK, 0, 0, BLOCK_BYTES, 1},
 };
+
+_Static_assert(VKS_INPUT_BYTES_MAX <= BLOCK_BYTES << 20, "a data unit of XTS has at most 2^20 blocks");
+
+static uint32_t parameter_bytes(const struct form *form, uint32_t op)
+{
+    if (form->start == START_TWEAK)
+        return BLOCK_BYTES;
+    return form->start == START_OWN_NONCE && op == VKS_OP_ENCRYPT ? NONCE_BYTES : 0;
+}
 
 static uint32_t overhead_bytes(const struct form *form)
 {
@@ -44,10 +63,9 @@ static uint32_t overhead_bytes(const struct form *form)
 static uint32_t sizes(const struct vks_key_kind *kind, const struct vks_operation *operation)
 {
     const struct form *form = &forms[operation->mechanism];
-    bool own_nonce = form->own_nonce && operation->op == VKS_OP_ENCRYPT;
     uint32_t text_bytes = operation->input_bytes;
 
-    if (operation->parameter_bytes != (own_nonce ? NONCE_BYTES : 0))
+    if (operation->parameter_bytes != parameter_bytes(form, operation->op))
         return VKS_STATUS_INPUT_SIZE;
     if (operation->aad_bytes && form->tag_bytes == 0)
         return VKS_STATUS_INPUT_SIZE;
@@ -56,7 +74,7 @@ static uint32_t sizes(const struct vks_key_kind *kind, const struct vks_operatio
             return VKS_STATUS_INPUT_SIZE;
         text_bytes -= overhead_bytes(form);
     }
-    if (text_bytes > VKS_OUTPUT_BYTES_MAX || text_bytes % form->unit_bytes != 0)
+    if (text_bytes < form->text_bytes_min || text_bytes > VKS_OUTPUT_BYTES_MAX || text_bytes % form->unit_bytes != 0)
         return VKS_STATUS_INPUT_SIZE;
     return VKS_STATUS_OK;
 }
@@ -111,12 +129,14 @@ static bool next_nonce(struct vks_key *key, uint8_t nonce[NONCE_BYTES])
     return true;
 }
 
-/* Nonce, IV or initial counter block in front of the output. */
+/* Nonce, IV or initial counter block in front of the output, where one stands there. */
 static uint32_t make_front(struct vks_key *key, const struct vks_operation *operation)
 {
     uint8_t *front = operation->output;
 
-    if (forms[operation->mechanism].own_nonce) {
+    if (forms[operation->mechanism].start == START_TWEAK)
+        return VKS_STATUS_OK;
+    if (forms[operation->mechanism].start == START_OWN_NONCE) {
         memcpy(front, operation->parameter, NONCE_BYTES);
         return VKS_STATUS_OK;
     }
@@ -150,7 +170,8 @@ static uint32_t encrypt_run(struct vks_key *key, struct vks_operation *operation
 
     if (status != VKS_STATUS_OK)
         return status;
-    context = vks_op_cipher_context(key, form->mode, 1, operation->output, lane);
+    context = vks_op_cipher_context(key, form->mode, 1,
+                                    form->start == START_TWEAK ? operation->parameter : operation->output, lane);
     if (context == NULL ||
         !cipher_text(context, operation->aad, operation->aad_bytes, operation->input, operation->input_bytes, text))
         return VKS_STATUS_INTERNAL;
@@ -166,7 +187,8 @@ static uint32_t encrypt_run(struct vks_key *key, struct vks_operation *operation
 static uint32_t decrypt_run(struct vks_key *key, struct vks_operation *operation, enum vks_lane lane)
 {
     const struct form *form = &forms[operation->mechanism];
-    EVP_CIPHER_CTX *context = vks_op_cipher_context(key, form->mode, 0, operation->input, lane);
+    const uint8_t *start = form->start == START_TWEAK ? operation->parameter : operation->input;
+    EVP_CIPHER_CTX *context = vks_op_cipher_context(key, form->mode, 0, start, lane);
     const uint8_t *text = operation->input + form->front_bytes;
     uint32_t text_bytes = operation->input_bytes - overhead_bytes(form);
     uint8_t nothing[BLOCK_BYTES];

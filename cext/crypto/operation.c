@@ -15,9 +15,10 @@ enum {
 };
 
 static const struct vks_op_family *const families[] = {
-    [VKS_KEY_FAMILY_EC] = &vks_op_ecdsa, [VKS_KEY_FAMILY_ED25519] = &vks_op_ed25519,
-    [VKS_KEY_FAMILY_RSA] = &vks_op_rsa,  [VKS_KEY_FAMILY_AES] = &vks_op_cipher,
-    [VKS_KEY_FAMILY_HMAC] = &vks_op_mac, [VKS_KEY_FAMILY_CHACHA20] = &vks_op_cipher,
+    [VKS_KEY_FAMILY_EC] = &vks_op_ecdsa,   [VKS_KEY_FAMILY_ED25519] = &vks_op_ed25519,
+    [VKS_KEY_FAMILY_RSA] = &vks_op_rsa,    [VKS_KEY_FAMILY_AES] = &vks_op_cipher,
+    [VKS_KEY_FAMILY_HMAC] = &vks_op_mac,   [VKS_KEY_FAMILY_CHACHA20] = &vks_op_cipher,
+    [VKS_KEY_FAMILY_XTS] = &vks_op_cipher,
 };
 
 /* A type's own family, but for what AES keys do beside encryption. */

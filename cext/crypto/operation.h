@@ -11,12 +11,13 @@
  *   MALFORMED    a parameter, associated data or input that the operation as such does not take (the table of
  *                SPECIFICATION.md, 5), more than VKS_RANDOM_BYTES_MAX random bytes
  *   INPUT_SIZE   one of a length that the mechanism does not take: a digest that is not the hash's length, CBC input
- *                that is not whole blocks, a text that key wrap does not take, a ciphertext shorter than nonce and tag,
- * an own nonce that is not 12 bytes, a nonce where the device makes it, OAEP plaintext that is too long, associated
- * data without AEAD (GCM, ChaCha20-Poly1305) OUTPUT_SIZE  output_bytes_max is below vks_operation_output_bytes;
- * output_bytes says what is needed AUTH_FAILED  the signature, tag or padding did not verify, whatever the reason: a
- * signature or MAC tag of the wrong length, an OAEP ciphertext of the wrong length or value LIMIT        the nonce
- * counter of this load is used up INTERNAL     libcrypto failed, usually for want of secret memory
+ *                that is not whole blocks, a text that key wrap or XTS does not take, a tweak that is not 16 bytes, a
+ * ciphertext shorter than nonce and tag, an own nonce that is not 12 bytes, a nonce where the device makes it, OAEP
+ * plaintext that is too long, associated data without AEAD (GCM, ChaCha20-Poly1305) OUTPUT_SIZE  output_bytes_max is
+ * below vks_operation_output_bytes; output_bytes says what is needed AUTH_FAILED  the signature, tag or padding did not
+ * verify, whatever the reason: a signature or MAC tag of the wrong length, an OAEP ciphertext of the wrong length or
+ * value LIMIT        the nonce counter of this load is used up INTERNAL     libcrypto failed, usually for want of
+ * secret memory
  *
  * On every status but OK the output area has no byte of the result (decrypted text is wiped) and output_bytes is 0,
  * except with OUTPUT_SIZE.

@@ -129,6 +129,9 @@ static int parse_raw(const struct vks_import_arguments *arguments, const struct 
     if (kind->family == VKS_KEY_FAMILY_HMAC && (bytes < VKS_HMAC_KEY_BYTES_MIN || bytes > VKS_HMAC_KEY_BYTES_MAX))
         return vks_import_fail(VKS_IMPORT_NO_KEY, NULL, "%s has %zu bytes, %s takes %d to %d", arguments->path, bytes,
                                kind->name, (int)VKS_HMAC_KEY_BYTES_MIN, (int)VKS_HMAC_KEY_BYTES_MAX);
+    if (vks_key_material_check_raw(kind, file->bytes, bytes))
+        return vks_import_fail(VKS_IMPORT_NO_KEY, "xts takes two keys that differ", "%s holds one key twice",
+                               arguments->path);
     key->kind = kind;
     key->material_bytes = bytes;
     key->material = vks_secret_alloc(bytes);

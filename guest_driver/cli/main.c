@@ -29,14 +29,15 @@ static const struct command commands[] = {
      command_verify},
     {"encrypt",
      {"KEY"},
-     KEY_OPTIONS | OPTION_AAD | OPTION_NONCE | OPTION_OAEP_LABEL,
+     KEY_OPTIONS | OPTION_AAD | OPTION_NONCE | OPTION_TWEAK | OPTION_OAEP_LABEL,
      "encrypt stdin to stdout",
      "AES-GCM and ChaCha20-Poly1305 give nonce (12 bytes), ciphertext, tag (16 bytes). Up to 1 MiB.\n"
-     "Key wrap, of up to 4 KiB: --mechanism aes-kw (whole units of 8 bytes), aes-kwp (any length).",
+     "Key wrap, of up to 4 KiB: --mechanism aes-kw (whole units of 8 bytes), aes-kwp (any length).\n"
+     "AES-XTS, of at least 16 bytes: --tweak, which decrypt needs again.",
      command_encrypt},
     {"decrypt",
      {"KEY"},
-     KEY_OPTIONS | OPTION_AAD | OPTION_OAEP_LABEL,
+     KEY_OPTIONS | OPTION_AAD | OPTION_TWEAK | OPTION_OAEP_LABEL,
      "decrypt stdin, what encrypt gave, to stdout",
      "A version other than the current one is named by --version.",
      command_decrypt},

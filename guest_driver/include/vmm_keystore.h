@@ -91,7 +91,8 @@ enum vks_mechanism {
     VKS_MECHANISM_AES_CMAC = 24,                    /* SP 800-38B; tag 16 bytes */
     VKS_MECHANISM_AES_KW = 25,  /* RFC 3394; whole 8-byte units, at least two; output 8 bytes longer */
     VKS_MECHANISM_AES_KWP = 26, /* RFC 5649; at least 1 byte, padded to 8-byte units; output 8 bytes longer */
-    VKS_MECHANISM_COUNT = 27,
+    VKS_MECHANISM_AES_XTS = 27, /* SP 800-38E; parameter: tweak 16 bytes; at least 16 bytes; output as long */
+    VKS_MECHANISM_COUNT = 28,
 };
 
 enum vks_key_type {
@@ -107,7 +108,9 @@ enum vks_key_type {
     VKS_KEY_TYPE_HMAC_SHA384 = 10,
     VKS_KEY_TYPE_HMAC_SHA512 = 11,
     VKS_KEY_TYPE_CHACHA20_POLY1305 = 12,
-    VKS_KEY_TYPE_COUNT = 13,
+    VKS_KEY_TYPE_AES_128_XTS = 13, /* two AES keys that differ */
+    VKS_KEY_TYPE_AES_256_XTS = 14,
+    VKS_KEY_TYPE_COUNT = 15,
 };
 
 /* NIST SP 800-57 part 1, 7: states of a key version. */
@@ -154,7 +157,7 @@ struct vks_request_head {
     __le32 uid;             /* with VKS_REQUEST_F_UID; else 0 */
     __u8 key_id[16];        /* zero for info, list, random */
     __le32 key_version;     /* 0: the current one */
-    __le32 parameter_bytes; /* signature, tag, label or nonce; follows the head */
+    __le32 parameter_bytes; /* signature, tag, label, nonce or tweak; follows the head */
     __le32 aad_bytes;       /* follows the parameter */
     __le32 input_bytes;     /* follows the associated data */
     __le32 output_bytes;    /* size of the output area */

@@ -4,7 +4,7 @@
 Run by hand (``python tests/c/make_crypto_vectors.py``) from an environment with ``cryptography`` and
 ``cryptography_vectors``. The sources are named per vector:
 
-- NIST CAVP files (ECDSA, GCM, CBC, KW, KWP) and the examples of SP 800-38B are works of the US government, in the public domain.
+- NIST CAVP files (ECDSA, GCM, CBC, XTS, KW, KWP) and the examples of SP 800-38B are works of the US government, in the public domain.
 - RFC 3686, 4231, 8032 and 8439 test vectors are code components of RFCs (BSD licence).
 - OAEP with a label, ChaCha20-Poly1305 and the RSA key of all but OAEP with SHA-1 come from BoringSSL's tests (Apache-2.0 OR ISC),
   as packaged in cryptography_vectors; OAEP with SHA-1 from RSA Laboratories' pkcs-1v2-1d2-vec.
@@ -314,6 +314,21 @@ def key_wrap() -> None:
             add(name, "DECRYPT", key_type, f"AES_{mechanism}", key, data=cipher, output=plain)
 
 
+def xts() -> None:
+    for bits in (128, 256):
+        lengths: set[str] = set()
+        for record in records(f"ciphers/AES/XTS/tweak-128hexstr/XTSGenAES{bits}.rsp"):
+            length = record["DATAUNITLEN"]
+            if int(length) % 8 or length in lengths:
+                continue
+            lengths.add(length)
+            key, tweak, plain, cipher = (bytes.fromhex(record[k]) for k in ("KEY", "I", "PT", "CT"))
+            common = (f"AES_{bits}_XTS", "AES_XTS", key)
+            name = f"CAVP XTS {bits} {length} bits"
+            add(name, "ENCRYPT", *common, parameter=tweak, data=plain, output=cipher)
+            add(name, "DECRYPT", *common, parameter=tweak, data=cipher, output=plain)
+
+
 def chacha20_poly1305() -> None:
     """The first case is RFC 8439's (2.8.2, then still RFC 7539), the others BoringSSL's."""
     mechanism, key_type = "CHACHA20_POLY1305", "CHACHA20_POLY1305"
@@ -339,7 +354,7 @@ def hmac() -> None:
 
 
 def main() -> None:
-    for family in (ecdsa, ed25519_vectors, rsa_vectors, oaep_sha1, aes, hmac, chacha20_poly1305, cmac, key_wrap):
+    for family in (ecdsa, ed25519_vectors, rsa_vectors, oaep_sha1, aes, hmac, chacha20_poly1305, cmac, key_wrap, xts):
         family()
     head = (
         "/* SPDX-License-Identifier: Apache-2.0 */\n"

@@ -25,6 +25,8 @@ RAW_BYTES = {
     "hmac-sha384": 48,
     "hmac-sha512": 64,
     "chacha20-poly1305": 32,
+    "aes-128-xts": 32,
+    "aes-256-xts": 64,
 }
 FAST_TYPES = [name for name in TYPES if name not in {"rsa-3072", "rsa-4096"}]
 
@@ -117,7 +119,15 @@ def test_import_of_a_private_key(custodian: Custodian, private_keys: dict[str, P
 
 @pytest.mark.parametrize(
     ("name", "size"),
-    [("aes-128", 16), ("aes-256", 32), ("hmac-sha256", 14), ("hmac-sha512", 1024), ("chacha20-poly1305", 32)],
+    [
+        ("aes-128", 16),
+        ("aes-256", 32),
+        ("hmac-sha256", 14),
+        ("hmac-sha512", 1024),
+        ("chacha20-poly1305", 32),
+        ("aes-128-xts", 32),
+        ("aes-256-xts", 64),
+    ],
 )
 def test_import_of_a_raw_key(custodian: Custodian, name: str, size: int) -> None:
     """Raw keys arrive byte for byte."""
@@ -140,12 +150,22 @@ def test_import_of_a_raw_key(custodian: Custodian, name: str, size: int) -> None
         ("hmac-sha256", 1025),
         ("chacha20-poly1305", 31),
         ("chacha20-poly1305", 64),
+        ("aes-128-xts", 64),
+        ("aes-256-xts", 32),
     ],
 )
 def test_import_of_a_raw_key_of_wrong_length(custodian: Custodian, name: str, size: int) -> None:
     """Lengths that the type does not take are refused as such."""
     offer = custodian.offer()
     assert custodian.import_key(offer[:16], wrap(offer, TYPES[name], bytes(size)))[0] == -errno.EINVAL
+
+
+@pytest.mark.parametrize("name", ["aes-128-xts", "aes-256-xts"])
+def test_import_of_one_key_twice_for_xts(custodian: Custodian, name: str) -> None:
+    """Equal halves are refused, whatever program wrapped them (MUST-37)."""
+    half = os.urandom(RAW_BYTES[name] // 2)
+    offer = custodian.offer()
+    assert custodian.import_key(offer[:16], wrap(offer, TYPES[name], half * 2))[0] == -errno.EBADMSG
 
 
 def test_import_of_a_key_under_a_wrong_type(custodian: Custodian, private_keys: dict[str, PrivateKey]) -> None:

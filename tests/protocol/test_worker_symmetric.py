@@ -1,18 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """Symmetric mechanisms beyond AES-GCM and HMAC in the real worker, checked against an independent implementation."""
 
+import errno
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives import cmac, keywrap
-from cryptography.hazmat.primitives.ciphers import algorithms
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
-from framework.vault import Answer
+from framework.vault import TAIL_BYTES, Answer
 from protocol.worker_rig import Bench, RigKey, key_id
 
 from vmm_keystore._vks import lib
 
+SPARE = 511  # a descriptor that no slot uses
 OK, DENIED, AUTH_FAILED = lib.VKS_STATUS_OK, lib.VKS_STATUS_DENIED, lib.VKS_STATUS_AUTH_FAILED
 INPUT_SIZE, MALFORMED = lib.VKS_STATUS_INPUT_SIZE, lib.VKS_STATUS_MALFORMED
 MAC, MAC_VERIFY = lib.VKS_OP_MAC, lib.VKS_OP_MAC_VERIFY
@@ -22,6 +24,8 @@ CMAC = lib.VKS_MECHANISM_AES_CMAC
 CHACHA = RigKey(key_id(1), lib.VKS_KEY_TYPE_CHACHA20_POLY1305, bytes(range(32)), nonce_lease=0x0A0B0C0D)
 AES = RigKey(key_id(2), lib.VKS_KEY_TYPE_AES_256, bytes(range(50, 82)))
 AES_128 = RigKey(key_id(3), lib.VKS_KEY_TYPE_AES_128, bytes(range(90, 106)))
+XTS = RigKey(key_id(4), lib.VKS_KEY_TYPE_AES_256_XTS, bytes(range(100, 164)))
+XTS_128 = RigKey(key_id(5), lib.VKS_KEY_TYPE_AES_128_XTS, bytes(range(32)))
 OWN_NONCE = lib.VKS_MECHANISM_CHACHA20_POLY1305_OWN_NONCE
 
 
@@ -189,3 +193,79 @@ def test_aes_key_wrap_is_named(bench: Bench) -> None:
         bench.rig.publish(AES.with_(mechanism_mask=1 << granted))
         for op, data in ((ENCRYPT, bytes(32)), (DECRYPT, wrapped)):
             assert ask(bench, AES, op, data, mechanism=refused).status == DENIED
+
+
+@pytest.mark.parametrize("key", [XTS, XTS_128], ids=["aes-256-xts", "aes-128-xts"])
+def test_aes_xts(bench: Bench, key: RigKey) -> None:
+    """Any length from a block on, both ways as another implementation does it, and each tweak gives another (MUST-37)."""
+    bench.rig.give(key)
+    for size in (16, 17, 31, 32, 4096, 20001):
+        text = bytes(number % 251 for number in range(size))
+        made = set()
+        for tweak in (bytes(16), bytes(range(16)), b"\xff" * 16):
+            cipher = Cipher(algorithms.AES(key.material), modes.XTS(tweak))
+            encryptor = cipher.encryptor()
+            sealed = ask(bench, key, ENCRYPT, text, parameter=tweak, output_bytes=size).data
+            assert sealed == encryptor.update(text) + encryptor.finalize()
+            assert ask(bench, key, DECRYPT, sealed, parameter=tweak, output_bytes=size).data == text
+            made.add(sealed)
+        assert len(made) == 3
+        small = bench.vault.request(ENCRYPT, key_id=key.key_id, data=text, parameter=tweak, output_bytes=size - 1)
+        assert (small.status, small.output_bytes) == (lib.VKS_STATUS_OUTPUT_SIZE, size)
+
+
+def test_aes_xts_sizes(bench: Bench) -> None:
+    """No tweak but one of 16 bytes, no text below a block, no associated data (MUST-37)."""
+    bench.rig.give(XTS)
+    for op in (ENCRYPT, DECRYPT):
+        for tweak in (b"", bytes(8), bytes(15), bytes(17), bytes(32)):
+            assert ask(bench, XTS, op, bytes(32), parameter=tweak).status == INPUT_SIZE
+        for size in (0, 1, 15):
+            assert ask(bench, XTS, op, bytes(size), parameter=bytes(16)).status == INPUT_SIZE
+        assert ask(bench, XTS, op, bytes(32), parameter=bytes(16), aad=b"a").status == INPUT_SIZE
+
+
+def test_aes_xts_is_named(bench: Bench) -> None:
+    """A grant of the operations alone is not enough; and the key does nothing else (MUST-29, MUST-37)."""
+    bench.rig.give(XTS)
+    bench.rig.publish(XTS.with_(mechanism_mask=0))
+    assert ask(bench, XTS, ENCRYPT, bytes(32), parameter=bytes(16)).status == DENIED
+    bench.rig.publish(XTS)
+    for mechanism in (lib.VKS_MECHANISM_AES_GCM, lib.VKS_MECHANISM_AES_CBC, KW):
+        assert ask(bench, XTS, ENCRYPT, bytes(32), mechanism=mechanism).status == lib.VKS_STATUS_UNSUPPORTED
+    assert ask(bench, XTS, MAC, bytes(32), mechanism=CMAC).status == lib.VKS_STATUS_UNSUPPORTED
+
+
+def test_xts_key_that_is_one_key_twice(bench: Bench) -> None:
+    """Even sealed and handed over, such a key is never used (MUST-37)."""
+    bench.rig.load(XTS.with_(material=bytes(range(32)) * 2), error=-errno.EBADMSG)
+
+
+OVERLAPS = [
+    (CHACHA, ENCRYPT, lib.VKS_MECHANISM_CHACHA20_POLY1305, b""),
+    (AES, MAC, CMAC, b""),
+    (AES, ENCRYPT, KW, b""),
+    (AES, ENCRYPT, KWP, b""),
+    (XTS, ENCRYPT, lib.VKS_MECHANISM_AES_XTS, bytes(16)),
+]
+
+
+@pytest.mark.parametrize(("key", "op", "mechanism", "parameter"), OVERLAPS)
+def test_readable_and_writable_bytes_overlap(
+    bench: Bench, key: RigKey, op: int, mechanism: int, parameter: bytes
+) -> None:
+    """In-place work is refused before anything is read (MUST-8)."""
+    bench.rig.give(key)
+    head, slot = bench.vault.take()
+    text = bytes(range(32))
+    slot.fill(op, key_id=key.key_id, mechanism=mechanism, parameter=parameter, data=text, output_bytes=64)
+    readable_bytes = 72 + len(parameter) + len(text)
+    writable_bytes = 64 + TAIL_BYTES
+    before = bytes(slot.readable[:readable_bytes])
+    bench.ring.set_desc(SPARE, slot.readable_gpa + readable_bytes - 1, writable_bytes, 2)
+    bench.ring.set_desc(head, slot.readable_gpa, readable_bytes, 1, SPARE)
+    bench.ring.publish(head)
+    bench.ring.kick()
+    assert bench.ring.wait(keep=True) == [(head, writable_bytes)]
+    assert bench.ram.at(slot.readable_gpa + readable_bytes - 1 + writable_bytes - 1, 1)[0] == MALFORMED
+    assert bytes(slot.readable[: readable_bytes - 1]) == before[:-1]

@@ -25,6 +25,7 @@ HMAC_KEY_BYTES_MIN = 14  # as the custodian imports them: 112 bits of strength (
 
 RSA_TYPES = {2048: lib.VKS_KEY_TYPE_RSA_2048, 3072: lib.VKS_KEY_TYPE_RSA_3072, 4096: lib.VKS_KEY_TYPE_RSA_4096}
 AES_TYPES = {16: lib.VKS_KEY_TYPE_AES_128, 32: lib.VKS_KEY_TYPE_AES_256}
+XTS_TYPES = {32: lib.VKS_KEY_TYPE_AES_128_XTS, 64: lib.VKS_KEY_TYPE_AES_256_XTS}
 CURVES: dict[str, tuple[int, ec.EllipticCurve, int]] = {
     "P-256": (lib.VKS_KEY_TYPE_EC_P256, ec.SECP256R1(), 32),
     "P-384": (lib.VKS_KEY_TYPE_EC_P384, ec.SECP384R1(), 48),
@@ -346,6 +347,20 @@ def aes_key_wrap(path: Path, number: int) -> Iterator[Case | None]:
         yield Case(*common, lib.VKS_OP_ENCRYPT, number, plaintext, output=ciphertext)
 
 
+def aes_xts(path: Path) -> Iterator[Case | None]:
+    """NIST CAVS data units of whole bytes, both ways; the tweak is the device's parameter as it stands."""
+    for _, fields in blocks(path):
+        if int(fields["dataunitlen"]) % 8:
+            continue
+        key, plaintext, ciphertext = (bytes.fromhex(fields[name]) for name in ("key", "pt", "ct"))
+        number = fields.get("i", fields.get("dataunitseqnumber", ""))
+        tweak = bytes.fromhex(number) if "i" in fields else int(number).to_bytes(16, "little")
+        common = (path.name, XTS_TYPES[len(key)], key)
+        mechanism_number = lib.VKS_MECHANISM_AES_XTS
+        yield Case(*common, lib.VKS_OP_ENCRYPT, mechanism_number, plaintext, tweak, output=ciphertext)
+        yield Case(*common, lib.VKS_OP_DECRYPT, mechanism_number, ciphertext, tweak, output=plaintext)
+
+
 def all_cases() -> Iterator[tuple[str, list[Case | None]]]:
     """Yield (file, cases); None stands for a case that applies and cannot be run."""
     rsa_folder = ROOT / "asymmetric" / "RSA"
@@ -383,6 +398,8 @@ def all_cases() -> Iterator[tuple[str, list[Case | None]]]:
             for direction in ("AD", "AE"):
                 path = ROOT / "keywrap" / "kwtestvectors" / f"{name}_{direction}_{bits}.txt"
                 add(path, aes_key_wrap(path, number))
+        for path in sorted((aes_folder / "XTS").glob(f"*/*{bits}.rsp")):
+            add(path, aes_xts(path))
         path = ROOT / "CMAC" / f"nist-800-38b-aes{bits}.txt"
         add(path, aes_cmac(path))
         path = aes_folder / "CTR" / f"aes-{bits}-ctr.txt"

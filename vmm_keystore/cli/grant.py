@@ -44,7 +44,7 @@ def grant_add(
             "--mechanisms",
             metavar="NAME,…",
             help="Only these; else all of the key's type but the ones that need care: aes-gcm-own-nonce, aes-cbc, "
-            "aes-ctr, rsa-oaep-sha1, chacha20-poly1305-own-nonce, aes-cmac, aes-kw, aes-kwp.",
+            "aes-ctr, rsa-oaep-sha1, chacha20-poly1305-own-nonce, aes-cmac, aes-kw, aes-kwp, aes-xts.",
         ),
     ] = None,
     max_bytes: Annotated[

@@ -36,6 +36,8 @@ TYPE_MECHANISMS: dict[KeyType, tuple[Mechanism, ...]] = {
     KeyType.HMAC_SHA384: (Mechanism.HMAC_SHA384,),
     KeyType.HMAC_SHA512: (Mechanism.HMAC_SHA512,),
     KeyType.CHACHA20_POLY1305: _CHACHA20,
+    KeyType.AES_128_XTS: (Mechanism.AES_XTS,),
+    KeyType.AES_256_XTS: (Mechanism.AES_XTS,),
 }
 
 DEFAULT_MECHANISM: dict[KeyType, Mechanism] = {
@@ -51,6 +53,8 @@ DEFAULT_MECHANISM: dict[KeyType, Mechanism] = {
     KeyType.HMAC_SHA384: Mechanism.HMAC_SHA384,
     KeyType.HMAC_SHA512: Mechanism.HMAC_SHA512,
     KeyType.CHACHA20_POLY1305: Mechanism.CHACHA20_POLY1305,
+    KeyType.AES_128_XTS: Mechanism.AES_XTS,
+    KeyType.AES_256_XTS: Mechanism.AES_XTS,
 }
 """What a request that names none means."""
 
@@ -64,6 +68,7 @@ NAMED_ONLY = frozenset(
         Mechanism.AES_CMAC,
         Mechanism.AES_KW,
         Mechanism.AES_KWP,
+        Mechanism.AES_XTS,
     },
 )
 """Mechanisms with a trap of their own, or a second use of a key: a grant has them only where it names them."""

@@ -63,6 +63,8 @@ class KeyType(Word):
     HMAC_SHA384 = 10
     HMAC_SHA512 = 11
     CHACHA20_POLY1305 = 12
+    AES_128_XTS = 13
+    AES_256_XTS = 14
 
     @classmethod
     def noun(cls) -> str:
@@ -145,6 +147,7 @@ class Mechanism(Word):
     AES_CMAC = 24
     AES_KW = 25
     AES_KWP = 26
+    AES_XTS = 27
 
 
 class Status(Word):

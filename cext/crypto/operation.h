@@ -49,7 +49,10 @@ struct vks_operation {
 uint32_t vks_operation_run(struct vks_key *key, struct vks_operation *operation, enum vks_lane lane);
 /* Output bytes needed at most, to be checked before anything runs; 0 for verify and for what is unsupported. */
 uint32_t vks_operation_output_bytes(uint32_t key_type, uint32_t op, uint32_t mechanism, uint32_t input_bytes);
-/* True for what may hold up others: RSA private operations, P-384, more than 16 KiB of input or random bytes. */
-bool vks_operation_is_slow(uint32_t key_type, uint32_t op, uint32_t input_bytes);
+/*
+ * True for what may hold up others: RSA private operations, P-384, key wrap of more than 256 bytes, more than 16 KiB of
+ * input or random bytes. *mechanism* is never VKS_MECHANISM_DEFAULT where the operation has one.
+ */
+bool vks_operation_is_slow(uint32_t key_type, uint32_t op, uint32_t mechanism, uint32_t input_bytes);
 
 #endif

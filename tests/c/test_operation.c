@@ -470,13 +470,16 @@ static void test_public_and_random(void)
 
 static void test_slow(void)
 {
-    CHECK("RSA sign", vks_operation_is_slow(VKS_KEY_TYPE_RSA_2048, VKS_OP_SIGN, 0));
-    CHECK("RSA decrypt", vks_operation_is_slow(VKS_KEY_TYPE_RSA_4096, VKS_OP_DECRYPT, 256));
-    CHECK("RSA verify", !vks_operation_is_slow(VKS_KEY_TYPE_RSA_4096, VKS_OP_VERIFY, 16384));
-    CHECK("P-384 verify", vks_operation_is_slow(VKS_KEY_TYPE_EC_P384, VKS_OP_VERIFY, 0));
-    CHECK("P-256 sign", !vks_operation_is_slow(VKS_KEY_TYPE_EC_P256, VKS_OP_SIGN, 0));
-    CHECK("16 KiB", !vks_operation_is_slow(VKS_KEY_TYPE_AES_128, VKS_OP_ENCRYPT, 16384));
-    CHECK("above 16 KiB", vks_operation_is_slow(VKS_KEY_TYPE_AES_128, VKS_OP_ENCRYPT, 16385));
+    CHECK("RSA sign", vks_operation_is_slow(VKS_KEY_TYPE_RSA_2048, VKS_OP_SIGN, 0, 0));
+    CHECK("RSA decrypt", vks_operation_is_slow(VKS_KEY_TYPE_RSA_4096, VKS_OP_DECRYPT, 0, 256));
+    CHECK("RSA verify", !vks_operation_is_slow(VKS_KEY_TYPE_RSA_4096, VKS_OP_VERIFY, 0, 16384));
+    CHECK("P-384 verify", vks_operation_is_slow(VKS_KEY_TYPE_EC_P384, VKS_OP_VERIFY, 0, 0));
+    CHECK("P-256 sign", !vks_operation_is_slow(VKS_KEY_TYPE_EC_P256, VKS_OP_SIGN, 0, 0));
+    CHECK("16 KiB", !vks_operation_is_slow(VKS_KEY_TYPE_AES_128, VKS_OP_ENCRYPT, 0, 16384));
+    CHECK("above 16 KiB", vks_operation_is_slow(VKS_KEY_TYPE_AES_128, VKS_OP_ENCRYPT, 0, 16385));
+    CHECK("key wrap of a key", !vks_operation_is_slow(VKS_KEY_TYPE_AES_128, VKS_OP_ENCRYPT, VKS_MECHANISM_AES_KW, 256));
+    CHECK("KW of more", vks_operation_is_slow(VKS_KEY_TYPE_AES_128, VKS_OP_ENCRYPT, VKS_MECHANISM_AES_KW, 257));
+    CHECK("KWP of more", vks_operation_is_slow(VKS_KEY_TYPE_AES_256, VKS_OP_DECRYPT, VKS_MECHANISM_AES_KWP, 264));
 }
 
 static int all(void *argument)

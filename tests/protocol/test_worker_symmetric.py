@@ -269,3 +269,17 @@ def test_readable_and_writable_bytes_overlap(
     assert bench.ring.wait(keep=True) == [(head, writable_bytes)]
     assert bench.ram.at(slot.readable_gpa + readable_bytes - 1 + writable_bytes - 1, 1)[0] == MALFORMED
     assert bytes(slot.readable[: readable_bytes - 1]) == before[:-1]
+
+
+def test_long_key_wrap_holds_up_nobody(bench: Bench) -> None:
+    """A MAC queued behind many of them completes after at most one: key wrap is slow from 257 bytes on (MUST-13)."""
+    bench.rig.give(AES, CHACHA)
+    wrap: dict[str, Any] = {"mechanism": KW, "data": bytes(4096), "output_bytes": 4104}
+    slow = [bench.vault.submit(ENCRYPT, key_id=AES.key_id, **wrap) for _ in range(40)]
+    fast = bench.vault.submit(ENCRYPT, key_id=CHACHA.key_id, data=b"fast", output_bytes=64)
+    bench.ring.kick()
+    answers = bench.vault.collect(41, timeout_s=30)
+    order = [head for head, _ in answers]
+    assert order.index(fast) <= 1
+    assert sorted(order) == sorted([*slow, fast])
+    assert {answer.status for _, answer in answers} == {OK}

@@ -54,7 +54,7 @@ enum vks_op {
     VKS_OP_PUBLIC = 3,     /* output: SubjectPublicKeyInfo, DER */
     VKS_OP_SIGN = 4,       /* input: message, or digest with VKS_REQUEST_F_DIGEST; output: signature */
     VKS_OP_VERIFY = 5,     /* parameter: signature; input: message or digest */
-    VKS_OP_ENCRYPT = 6,    /* input: plaintext; output: nonce or IV (none for OAEP), ciphertext, tag (AEAD only) */
+    VKS_OP_ENCRYPT = 6,    /* input: plaintext; output: nonce or IV (not OAEP, KW, XTS), ciphertext, tag (AEAD only) */
     VKS_OP_DECRYPT = 7,    /* input: what encrypt gave; output: plaintext */
     VKS_OP_MAC = 8,        /* input: message; output: tag */
     VKS_OP_MAC_VERIFY = 9, /* parameter: tag, full length; input: message */

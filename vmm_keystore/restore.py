@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """A backup becomes a state folder again: checked before anything of it is believed, whole or not at all.
 
-What came after the backup is not known any more. A nonce may have been used with any version of an AES key that could
-encrypt, so none of these encrypts again. An active one becomes deactivated: it decrypts, and a rotation makes one that
-encrypts. One that was suspended or not active yet did nothing, and does nothing: it is suspended, as if it had been
-activated meanwhile, and can be deactivated but not activated.
+What came after the backup is not known any more. A nonce may have been used with any version of an AES or
+ChaCha20-Poly1305 key that could encrypt, so none of these encrypts again. An active one becomes deactivated: it
+decrypts, and a rotation makes one that encrypts. One that was suspended or not active yet did nothing, and does
+nothing: it is suspended, as if it had been activated meanwhile, and can be deactivated but not activated.
 """
 
 import json

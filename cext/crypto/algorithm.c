@@ -10,6 +10,7 @@ static struct {
     EVP_MD *md[VKS_HASH_COUNT];
     EVP_CIPHER *cipher[VKS_CIPHER_MODE_COUNT][2];
     EVP_MAC *hmac;
+    EVP_MAC *cmac;
 } fetched;
 
 /* Messages are no secrets of ours: these contexts are shared by all keys of a lane. */
@@ -25,10 +26,12 @@ static const struct {
     [VKS_HASH_SHA512] = {"SHA512", 64},
 };
 
+/* One for each key length; the second may be missing. */
 static const char *const ciphers[VKS_CIPHER_MODE_COUNT][2] = {
-    [VKS_CIPHER_GCM] = {"AES-128-GCM", "AES-256-GCM"},
-    [VKS_CIPHER_CBC] = {"AES-128-CBC", "AES-256-CBC"},
-    [VKS_CIPHER_CTR] = {"AES-128-CTR", "AES-256-CTR"},
+    [VKS_CIPHER_GCM] = {"AES-128-GCM", "AES-256-GCM"},  [VKS_CIPHER_CBC] = {"AES-128-CBC", "AES-256-CBC"},
+    [VKS_CIPHER_CTR] = {"AES-128-CTR", "AES-256-CTR"},  [VKS_CIPHER_CHACHA20_POLY1305] = {"ChaCha20-Poly1305"},
+    [VKS_CIPHER_KW] = {"AES-128-WRAP", "AES-256-WRAP"}, [VKS_CIPHER_KWP] = {"AES-128-WRAP-PAD", "AES-256-WRAP-PAD"},
+    [VKS_CIPHER_XTS] = {"AES-128-XTS", "AES-256-XTS"},
 };
 
 static const enum vks_hash mechanism_hash[VKS_MECHANISM_COUNT] = {
@@ -51,9 +54,12 @@ int vks_algorithm_fetch(void)
             return -ENOTSUP;
     for (int mode = 0; mode < VKS_CIPHER_MODE_COUNT; mode++)
         for (int size = 0; size < 2; size++)
-            if ((fetched.cipher[mode][size] = EVP_CIPHER_fetch(NULL, ciphers[mode][size], NULL)) == NULL)
+            if (ciphers[mode][size] &&
+                (fetched.cipher[mode][size] = EVP_CIPHER_fetch(NULL, ciphers[mode][size], NULL)) == NULL)
                 return -ENOTSUP;
-    fetched.hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
+    fetched.cmac = EVP_MAC_fetch(NULL, "CMAC", NULL);
+    if (fetched.cmac)
+        fetched.hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
     return fetched.hmac ? 0 : -ENOTSUP;
 }
 
@@ -82,11 +88,20 @@ EVP_MAC *vks_hmac(void)
     return fetched.hmac;
 }
 
+EVP_MAC *vks_cmac(void)
+{
+    return fetched.cmac;
+}
+
 const EVP_CIPHER *vks_cipher(enum vks_cipher_mode mode, uint32_t key_bytes)
 {
-    if (key_bytes != 16 && key_bytes != 32)
-        return NULL;
-    return fetched.cipher[mode][key_bytes == 32];
+    for (int size = 0; size < 2; size++) {
+        const EVP_CIPHER *cipher = fetched.cipher[mode][size];
+
+        if (cipher && (uint32_t)EVP_CIPHER_get_key_length(cipher) == key_bytes)
+            return cipher;
+    }
+    return NULL;
 }
 
 int vks_hash_message(enum vks_lane lane, enum vks_hash hash, const uint8_t *message, size_t message_bytes,

@@ -29,19 +29,24 @@ enum vks_cipher_mode {
     VKS_CIPHER_GCM = 0,
     VKS_CIPHER_CBC = 1,
     VKS_CIPHER_CTR = 2,
-    VKS_CIPHER_MODE_COUNT = 3,
+    VKS_CIPHER_CHACHA20_POLY1305 = 3,
+    VKS_CIPHER_KW = 4,
+    VKS_CIPHER_KWP = 5,
+    VKS_CIPHER_XTS = 6,
+    VKS_CIPHER_MODE_COUNT = 7,
 };
 
 /* Fetch everything; -ENOTSUP when this libcrypto lacks something. Again is harmless. */
 __attribute__((warn_unused_result)) int vks_algorithm_fetch(void);
 
-/* The hash of a mechanism; VKS_HASH_NONE for Ed25519 and AES. */
+/* The hash of a mechanism; VKS_HASH_NONE for those that have none. */
 enum vks_hash vks_mechanism_hash(uint32_t mechanism);
 uint32_t vks_hash_bytes(enum vks_hash hash);
 const char *vks_hash_name(enum vks_hash hash);
 const EVP_MD *vks_hash_md(enum vks_hash hash);
 EVP_MAC *vks_hmac(void);
-/* NULL for a key length that is neither 16 nor 32. */
+EVP_MAC *vks_cmac(void);
+/* NULL for a key length that the mode does not take. */
 const EVP_CIPHER *vks_cipher(enum vks_cipher_mode mode, uint32_t key_bytes);
 
 /* Digest of a message with the lane's own context. 0 or -ENOMEM. */

@@ -74,6 +74,7 @@ static int warm_mechanism(struct vks_key *key, uint32_t mechanism, uint32_t prot
 {
     static const uint8_t message[WARM_MESSAGE_BYTES];
     static const uint8_t nonce[12];
+    static const uint8_t tweak[16];
     uint8_t made[WARM_OUTPUT_BYTES];
     uint8_t back[WARM_OUTPUT_BYTES];
     struct vks_operation operation = {
@@ -85,19 +86,24 @@ static int warm_mechanism(struct vks_key *key, uint32_t mechanism, uint32_t prot
         .output_bytes_max = sizeof(made),
     };
 
-    if (mechanism == VKS_MECHANISM_AES_GCM_OWN_NONCE) {
+    if (mechanism == VKS_MECHANISM_AES_GCM_OWN_NONCE || mechanism == VKS_MECHANISM_CHACHA20_POLY1305_OWN_NONCE) {
         operation.parameter = nonce;
         operation.parameter_bytes = sizeof(nonce);
+    } else if (mechanism == VKS_MECHANISM_AES_XTS) {
+        operation.parameter = tweak;
+        operation.parameter_bytes = sizeof(tweak);
     }
     if (vks_operation_run(key, &operation, VKS_LANE_FAST) != VKS_STATUS_OK)
         return -EIO;
     operation.op = protect + 1;
-    operation.parameter = made;
-    operation.parameter_bytes = operation.output_bytes;
     if (protect == VKS_OP_ENCRYPT) {
-        operation.parameter_bytes = 0;
+        if (mechanism != VKS_MECHANISM_AES_XTS)
+            operation.parameter_bytes = 0;
         operation.input = made;
         operation.input_bytes = operation.output_bytes;
+    } else {
+        operation.parameter = made;
+        operation.parameter_bytes = operation.output_bytes;
     }
     operation.output = back;
     return vks_operation_run(key, &operation, VKS_LANE_FAST) == VKS_STATUS_OK ? 0 : -EIO;

@@ -35,8 +35,10 @@ static void key_free(struct vks_key *key)
 
 static int load_raw(struct vks_key *key, const uint8_t *material, uint32_t material_bytes)
 {
-    if (vks_key_material_check_raw(key->kind, material_bytes))
-        return -EINVAL;
+    int error = vks_key_material_check_raw(key->kind, material, material_bytes);
+
+    if (error)
+        return error;
     key->material = vks_secret_alloc(material_bytes);
     if (key->material == NULL)
         return -ENOMEM;

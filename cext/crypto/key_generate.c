@@ -17,7 +17,8 @@ static int generate_raw(const struct vks_key_kind *kind, uint8_t **material, siz
     *material = vks_secret_alloc(kind->size_bytes);
     if (*material == NULL)
         return -ENOMEM;
-    if (RAND_priv_bytes(*material, (int)kind->size_bytes) != 1) {
+    if (RAND_priv_bytes(*material, (int)kind->size_bytes) != 1 ||
+        vks_key_material_check_raw(kind, *material, kind->size_bytes)) {
         vks_secret_free(*material);
         *material = NULL;
         return -EIO;

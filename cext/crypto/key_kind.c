@@ -20,6 +20,9 @@ static const struct vks_key_kind kinds[] = {
     {VKS_KEY_TYPE_HMAC_SHA256, VKS_KEY_FAMILY_HMAC, "hmac-sha256", NULL, 32, 0},
     {VKS_KEY_TYPE_HMAC_SHA384, VKS_KEY_FAMILY_HMAC, "hmac-sha384", NULL, 48, 0},
     {VKS_KEY_TYPE_HMAC_SHA512, VKS_KEY_FAMILY_HMAC, "hmac-sha512", NULL, 64, 0},
+    {VKS_KEY_TYPE_CHACHA20_POLY1305, VKS_KEY_FAMILY_CHACHA20, "chacha20-poly1305", NULL, 32, 0},
+    {VKS_KEY_TYPE_AES_128_XTS, VKS_KEY_FAMILY_XTS, "aes-128-xts", NULL, 32, 0},
+    {VKS_KEY_TYPE_AES_256_XTS, VKS_KEY_FAMILY_XTS, "aes-256-xts", NULL, 64, 0},
 };
 
 _Static_assert(sizeof(kinds) / sizeof(kinds[0]) == VKS_KEY_TYPE_COUNT - 1, "every type of the ABI has its line");
@@ -42,5 +45,5 @@ const struct vks_key_kind *vks_key_kind_named(const char *name)
 
 bool vks_key_kind_is_symmetric(const struct vks_key_kind *kind)
 {
-    return kind->family == VKS_KEY_FAMILY_AES || kind->family == VKS_KEY_FAMILY_HMAC;
+    return kind->public_bytes == 0;
 }

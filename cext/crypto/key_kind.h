@@ -12,6 +12,8 @@ enum vks_key_family {
     VKS_KEY_FAMILY_RSA = 3,
     VKS_KEY_FAMILY_AES = 4,
     VKS_KEY_FAMILY_HMAC = 5,
+    VKS_KEY_FAMILY_CHACHA20 = 6,
+    VKS_KEY_FAMILY_XTS = 7,
 };
 
 struct vks_key_kind {
@@ -19,7 +21,7 @@ struct vks_key_kind {
     enum vks_key_family family;
     const char *name;      /* as users write it */
     const char *group;     /* EC: libcrypto's name of the curve */
-    uint32_t size_bytes;   /* EC: of the order; RSA: of the modulus; AES, HMAC: of a generated key */
+    uint32_t size_bytes;   /* EC: of the order; RSA: of the modulus; symmetric: of a key, HMAC: of a generated one */
     uint32_t public_bytes; /* SubjectPublicKeyInfo at most; 0 for symmetric types */
 };
 

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <openssl/core_names.h>
+#include <openssl/crypto.h>
 #include <openssl/decoder.h>
 #include <openssl/err.h>
 #include <openssl/x509.h>
@@ -13,13 +14,19 @@
 #include "secret_arena.h"
 #include "vmm_keystore.h"
 
-int vks_key_material_check_raw(const struct vks_key_kind *kind, size_t material_bytes)
+int vks_key_material_check_raw(const struct vks_key_kind *kind, const uint8_t *material, size_t material_bytes)
 {
-    if (kind->family == VKS_KEY_FAMILY_AES)
-        return material_bytes == kind->size_bytes ? 0 : -EINVAL;
+    if (!vks_key_kind_is_symmetric(kind))
+        return -EINVAL;
     if (kind->family == VKS_KEY_FAMILY_HMAC)
         return material_bytes >= 1 && material_bytes <= VKS_HMAC_KEY_BYTES_MAX ? 0 : -EINVAL;
-    return -EINVAL;
+    if (material_bytes != kind->size_bytes)
+        return -EINVAL;
+    /* FIPS 140-3 IG C.I: with one key twice XTS falls to chosen ciphertexts. */
+    if (kind->family == VKS_KEY_FAMILY_XTS &&
+        CRYPTO_memcmp(material, material + material_bytes / 2, material_bytes / 2) == 0)
+        return -EBADMSG;
+    return 0;
 }
 
 static int check_ec(const struct vks_key_kind *kind, EVP_PKEY *pkey)

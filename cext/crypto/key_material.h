@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Key material, the form in which keys are sealed and handed to workers: PKCS#8 PrivateKeyInfo (RFC 5208) in DER for
- * asymmetric keys, raw bytes for AES and HMAC.
+ * asymmetric keys, raw bytes for symmetric ones.
  */
 #ifndef VKS_KEY_MATERIAL_H
 #define VKS_KEY_MATERIAL_H
@@ -12,9 +12,9 @@
 
 #include "key_kind.h"
 
-/* 0 when raw material has a length that the type takes, else -EINVAL. */
+/* 0; -EINVAL: raw material of a length that the type does not take; -EBADMSG: the two keys of XTS are one. */
 __attribute__((warn_unused_result)) int vks_key_material_check_raw(const struct vks_key_kind *kind,
-                                                                   size_t material_bytes);
+                                                                   const uint8_t *material, size_t material_bytes);
 /* Parse PKCS#8 with nothing behind it and check it as below. One thread a process. 0, -EBADMSG or -ENOMEM. */
 __attribute__((warn_unused_result)) int vks_key_material_parse(const struct vks_key_kind *kind, const uint8_t *material,
                                                                size_t material_bytes, EVP_PKEY **pkey);

@@ -19,9 +19,13 @@ struct vks_op_family {
 extern const struct vks_op_family vks_op_ecdsa;
 extern const struct vks_op_family vks_op_ed25519;
 extern const struct vks_op_family vks_op_rsa;
-extern const struct vks_op_family vks_op_aes;
-extern const struct vks_op_family vks_op_hmac;
+extern const struct vks_op_family vks_op_cipher;
+extern const struct vks_op_family vks_op_key_wrap;
+extern const struct vks_op_family vks_op_mac;
 
+/* The lane's context for mode and direction, keyed once, then started with an IV only (NULL: the mode takes none). */
+EVP_CIPHER_CTX *vks_op_cipher_context(struct vks_key *key, enum vks_cipher_mode mode, int encrypt, const uint8_t *iv,
+                                      enum vks_lane lane);
 /* The digest to sign or verify: the input itself, or its hash in *buffer*. NULL where hashing failed. */
 const uint8_t *vks_op_digest(const struct vks_operation *operation, enum vks_lane lane,
                              uint8_t buffer[VKS_HASH_BYTES_MAX]);

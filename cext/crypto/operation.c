@@ -12,12 +12,25 @@
 
 enum {
     SLOW_BYTES = 16384,
+    KEY_WRAP_SLOW_BYTES = 256,
 };
 
 static const struct vks_op_family *const families[] = {
-    [VKS_KEY_FAMILY_EC] = &vks_op_ecdsa, [VKS_KEY_FAMILY_ED25519] = &vks_op_ed25519, [VKS_KEY_FAMILY_RSA] = &vks_op_rsa,
-    [VKS_KEY_FAMILY_AES] = &vks_op_aes,  [VKS_KEY_FAMILY_HMAC] = &vks_op_hmac,
+    [VKS_KEY_FAMILY_EC] = &vks_op_ecdsa,   [VKS_KEY_FAMILY_ED25519] = &vks_op_ed25519,
+    [VKS_KEY_FAMILY_RSA] = &vks_op_rsa,    [VKS_KEY_FAMILY_AES] = &vks_op_cipher,
+    [VKS_KEY_FAMILY_HMAC] = &vks_op_mac,   [VKS_KEY_FAMILY_CHACHA20] = &vks_op_cipher,
+    [VKS_KEY_FAMILY_XTS] = &vks_op_cipher,
 };
+
+/* A type's own family, but for what AES keys do beside encryption. */
+static const struct vks_op_family *family_of(const struct vks_key_kind *kind, uint32_t mechanism)
+{
+    if (mechanism == VKS_MECHANISM_AES_CMAC)
+        return &vks_op_mac;
+    if (mechanism == VKS_MECHANISM_AES_KW || mechanism == VKS_MECHANISM_AES_KWP)
+        return &vks_op_key_wrap;
+    return families[kind->family];
+}
 
 /* The mechanism meant, or VKS_MECHANISM_DEFAULT where type and operation have no such one. */
 static uint32_t resolve(uint32_t key_type, uint32_t op, uint32_t mechanism)
@@ -78,8 +91,8 @@ static uint32_t run_public(struct vks_key *key, struct vks_operation *operation)
 
 static uint32_t run_family(struct vks_key *key, struct vks_operation *operation, enum vks_lane lane)
 {
-    const struct vks_op_family *family = families[key->kind->family];
     struct vks_operation resolved = *operation;
+    const struct vks_op_family *family;
     uint32_t needed_bytes;
     uint32_t status;
 
@@ -90,6 +103,7 @@ static uint32_t run_family(struct vks_key *key, struct vks_operation *operation,
         ((operation->op != VKS_OP_SIGN && operation->op != VKS_OP_VERIFY) ||
          vks_mechanism_hash(resolved.mechanism) == VKS_HASH_NONE))
         return VKS_STATUS_UNSUPPORTED;
+    family = family_of(key->kind, resolved.mechanism);
     status = family->sizes(key->kind, &resolved);
     if (status != VKS_STATUS_OK)
         return status;
@@ -133,10 +147,10 @@ uint32_t vks_operation_output_bytes(uint32_t key_type, uint32_t op, uint32_t mec
     mechanism = resolve(key_type, op, mechanism);
     if (mechanism == VKS_MECHANISM_DEFAULT)
         return 0;
-    return families[kind->family]->output_bytes(kind, op, mechanism, input_bytes);
+    return family_of(kind, mechanism)->output_bytes(kind, op, mechanism, input_bytes);
 }
 
-bool vks_operation_is_slow(uint32_t key_type, uint32_t op, uint32_t input_bytes)
+bool vks_operation_is_slow(uint32_t key_type, uint32_t op, uint32_t mechanism, uint32_t input_bytes)
 {
     const struct vks_key_kind *kind = vks_key_kind_find(key_type);
 
@@ -144,6 +158,10 @@ bool vks_operation_is_slow(uint32_t key_type, uint32_t op, uint32_t input_bytes)
         return true;
     if (!kind)
         return false;
+    /* Six blocks for every 8 bytes, by libcrypto's AES without the processor's instructions: 4 KiB take a millisecond.
+     */
+    if (mechanism == VKS_MECHANISM_AES_KW || mechanism == VKS_MECHANISM_AES_KWP)
+        return input_bytes > KEY_WRAP_SLOW_BYTES;
     /* libcrypto has no fast code for P-384: 0.8 ms either way, four times an RSA-2048 signature. */
     if (kind->type == VKS_KEY_TYPE_EC_P384)
         return op == VKS_OP_SIGN || op == VKS_OP_VERIFY;

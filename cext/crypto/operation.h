@@ -11,13 +11,13 @@
  *   MALFORMED    a parameter, associated data or input that the operation as such does not take (the table of
  *                SPECIFICATION.md, 5), more than VKS_RANDOM_BYTES_MAX random bytes
  *   INPUT_SIZE   one of a length that the mechanism does not take: a digest that is not the hash's length, CBC input
- *                that is not whole blocks, a ciphertext shorter than nonce and tag, an own nonce that is not 12 bytes,
- *                a nonce where the device makes it, OAEP plaintext that is too long, associated data without AEAD
- *   OUTPUT_SIZE  output_bytes_max is below vks_operation_output_bytes; output_bytes says what is needed
- *   AUTH_FAILED  the signature, tag or padding did not verify, whatever the reason: a signature or MAC tag of the wrong
- *                length, an OAEP ciphertext of the wrong length or value
- *   LIMIT        the nonce counter of this load is used up
- *   INTERNAL     libcrypto failed, usually for want of secret memory
+ *                that is not whole blocks, a text that key wrap or XTS does not take, a tweak that is not 16 bytes, a
+ * ciphertext shorter than nonce and tag, an own nonce that is not 12 bytes, a nonce where the device makes it, OAEP
+ * plaintext that is too long, associated data without AEAD (GCM, ChaCha20-Poly1305) OUTPUT_SIZE  output_bytes_max is
+ * below vks_operation_output_bytes; output_bytes says what is needed AUTH_FAILED  the signature, tag or padding did not
+ * verify, whatever the reason: a signature or MAC tag of the wrong length, an OAEP ciphertext of the wrong length or
+ * value LIMIT        the nonce counter of this load is used up INTERNAL     libcrypto failed, usually for want of
+ * secret memory
  *
  * On every status but OK the output area has no byte of the result (decrypted text is wiped) and output_bytes is 0,
  * except with OUTPUT_SIZE.
@@ -49,7 +49,10 @@ struct vks_operation {
 uint32_t vks_operation_run(struct vks_key *key, struct vks_operation *operation, enum vks_lane lane);
 /* Output bytes needed at most, to be checked before anything runs; 0 for verify and for what is unsupported. */
 uint32_t vks_operation_output_bytes(uint32_t key_type, uint32_t op, uint32_t mechanism, uint32_t input_bytes);
-/* True for what may hold up others: RSA private operations, P-384, more than 16 KiB of input or random bytes. */
-bool vks_operation_is_slow(uint32_t key_type, uint32_t op, uint32_t input_bytes);
+/*
+ * True for what may hold up others: RSA private operations, P-384, key wrap of more than 256 bytes, more than 16 KiB of
+ * input or random bytes. *mechanism* is never VKS_MECHANISM_DEFAULT where the operation has one.
+ */
+bool vks_operation_is_slow(uint32_t key_type, uint32_t op, uint32_t mechanism, uint32_t input_bytes);
 
 #endif

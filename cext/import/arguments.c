@@ -23,7 +23,8 @@ static const char usage[] =
     "  --offer HEX             id and public key of the offer, 96 hex digits\n"
     "  --type TYPE             ec-p256, ec-p384, ed25519, rsa-2048, rsa-3072, rsa-4096, aes-128, aes-256, "
     "hmac-sha256,\n"
-    "                          hmac-sha384, hmac-sha512, or auto (asymmetric keys only)\n"
+    "                          hmac-sha384, hmac-sha512, chacha20-poly1305, aes-128-xts, aes-256-xts, or auto\n"
+    "                          (asymmetric keys only)\n"
     "  --format FORMAT         pem, der, pkcs8, raw or auto\n"
     "  --root-passphrase       no key: the passphrase of the root of trust\n"
     "  --new-root-passphrase   the same, a new one: the terminal asks twice\n"
@@ -79,7 +80,7 @@ static int check(const struct vks_import_arguments *arguments, int offered)
         return vks_import_fail(VKS_IMPORT_USAGE, NULL, "--passphrase-fd and --passphrase-file exclude each other");
     if (arguments->format == VKS_IMPORT_FORMAT_RAW && !(arguments->kind && vks_key_kind_is_symmetric(arguments->kind)))
         return vks_import_fail(VKS_IMPORT_USAGE, "give --type aes-256 or one like it",
-                               "raw keys are aes and hmac keys, and their type must be given");
+                               "raw keys are symmetric ones, and their type must be given");
     return 0;
 }
 

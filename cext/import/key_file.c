@@ -113,7 +113,7 @@ static int no_key_failure(const struct vks_import_arguments *arguments, const st
     if (holds(file, "-----BEGIN CERTIFICATE-----") || holds(file, "-----BEGIN PUBLIC KEY-----"))
         return vks_import_fail(VKS_IMPORT_NO_KEY, NULL, "%s holds a public key or certificate, not a private key",
                                path);
-    return vks_import_fail(VKS_IMPORT_NO_KEY, "name its format with --format, and --type for a raw aes or hmac key",
+    return vks_import_fail(VKS_IMPORT_NO_KEY, "name its format with --format, and --type for a raw key",
                            "%s is not a key file that is understood", path);
 }
 
@@ -123,12 +123,15 @@ static int parse_raw(const struct vks_import_arguments *arguments, const struct 
     const struct vks_key_kind *kind = arguments->kind;
     size_t bytes = file->size_bytes;
 
-    if (kind->family == VKS_KEY_FAMILY_AES && bytes != kind->size_bytes)
+    if (kind->family != VKS_KEY_FAMILY_HMAC && bytes != kind->size_bytes)
         return vks_import_fail(VKS_IMPORT_NO_KEY, "a raw key is binary, with no line end",
                                "%s has %zu bytes, %s takes %u", arguments->path, bytes, kind->name, kind->size_bytes);
     if (kind->family == VKS_KEY_FAMILY_HMAC && (bytes < VKS_HMAC_KEY_BYTES_MIN || bytes > VKS_HMAC_KEY_BYTES_MAX))
         return vks_import_fail(VKS_IMPORT_NO_KEY, NULL, "%s has %zu bytes, %s takes %d to %d", arguments->path, bytes,
                                kind->name, (int)VKS_HMAC_KEY_BYTES_MIN, (int)VKS_HMAC_KEY_BYTES_MAX);
+    if (vks_key_material_check_raw(kind, file->bytes, bytes))
+        return vks_import_fail(VKS_IMPORT_NO_KEY, "xts takes two keys that differ", "%s holds one key twice",
+                               arguments->path);
     key->kind = kind;
     key->material_bytes = bytes;
     key->material = vks_secret_alloc(bytes);
@@ -193,5 +196,5 @@ int vks_key_file_parse(const struct vks_import_arguments *arguments, const struc
         return parse_private_key(arguments, file, key);
     if (arguments->format == VKS_IMPORT_FORMAT_RAW || arguments->format == VKS_IMPORT_FORMAT_AUTO)
         return parse_raw(arguments, file, key);
-    return vks_import_fail(VKS_IMPORT_USAGE, "leave --format away", "aes and hmac keys are read in raw form only");
+    return vks_import_fail(VKS_IMPORT_USAGE, "leave --format away", "symmetric keys are read in raw form only");
 }

@@ -187,8 +187,8 @@ struct vks_key_slot {
     uint8_t key_id[16];
     uint32_t version;
     uint32_t type;
-    uint32_t nonce_lease;    /* first 32 bits of every device-made GCM nonce and CTR block of this load */
-    uint32_t material_bytes; /* PKCS#8 PrivateKeyInfo in DER for asymmetric keys, raw bytes for AES and HMAC */
+    uint32_t nonce_lease;    /* first 32 bits of every nonce and CTR block that the device makes of this load */
+    uint32_t material_bytes; /* PKCS#8 PrivateKeyInfo in DER for asymmetric keys, else raw bytes */
 };
 
 /* Types beside those of the device ABI, so that what is one of these is never taken for a guest's key. */

@@ -22,7 +22,9 @@
     (BIT(VKS_MECHANISM_ECDSA_SHA256) | BIT(VKS_MECHANISM_ECDSA_SHA384) | BIT(VKS_MECHANISM_ECDSA_SHA512))
 #define AES_MECHANISMS                                                                                                 \
     (BIT(VKS_MECHANISM_AES_GCM) | BIT(VKS_MECHANISM_AES_GCM_OWN_NONCE) | BIT(VKS_MECHANISM_AES_CBC) |                  \
-     BIT(VKS_MECHANISM_AES_CTR))
+     BIT(VKS_MECHANISM_AES_CTR) | BIT(VKS_MECHANISM_AES_CMAC) | BIT(VKS_MECHANISM_AES_KW) |                            \
+     BIT(VKS_MECHANISM_AES_KWP))
+#define CHACHA20_MECHANISMS (BIT(VKS_MECHANISM_CHACHA20_POLY1305) | BIT(VKS_MECHANISM_CHACHA20_POLY1305_OWN_NONCE))
 
 static const struct {
     uint64_t mechanisms;
@@ -39,6 +41,9 @@ static const struct {
     [VKS_KEY_TYPE_HMAC_SHA256] = {BIT(VKS_MECHANISM_HMAC_SHA256), VKS_MECHANISM_HMAC_SHA256},
     [VKS_KEY_TYPE_HMAC_SHA384] = {BIT(VKS_MECHANISM_HMAC_SHA384), VKS_MECHANISM_HMAC_SHA384},
     [VKS_KEY_TYPE_HMAC_SHA512] = {BIT(VKS_MECHANISM_HMAC_SHA512), VKS_MECHANISM_HMAC_SHA512},
+    [VKS_KEY_TYPE_CHACHA20_POLY1305] = {CHACHA20_MECHANISMS, VKS_MECHANISM_CHACHA20_POLY1305},
+    [VKS_KEY_TYPE_AES_128_XTS] = {BIT(VKS_MECHANISM_AES_XTS), VKS_MECHANISM_AES_XTS},
+    [VKS_KEY_TYPE_AES_256_XTS] = {BIT(VKS_MECHANISM_AES_XTS), VKS_MECHANISM_AES_XTS},
 };
 
 uint64_t vks_policy_type_mechanisms(uint32_t type)
@@ -59,7 +64,9 @@ uint64_t vks_policy_mechanism_ops(uint32_t mechanism)
         return SIGN_OPS;
     if (mechanism <= VKS_MECHANISM_AES_CTR)
         return CIPHER_OPS;
-    return MAC_OPS;
+    if (mechanism <= VKS_MECHANISM_HMAC_SHA512 || mechanism == VKS_MECHANISM_AES_CMAC)
+        return MAC_OPS;
+    return CIPHER_OPS;
 }
 
 /* NIST SP 800-57 part 1, 7: protecting needs an active key, processing also a deactivated or compromised one. */

@@ -84,6 +84,7 @@ bool decide_is_slow(const struct job *job)
         return false;
     if (request->op == VKS_OP_RANDOM)
         work_bytes = request->output_bytes;
-    return payload_bytes > JOB_FAST_INPUT_BYTES || vks_operation_is_slow(type, request->op, work_bytes) ||
+    return payload_bytes > JOB_FAST_INPUT_BYTES ||
+           vks_operation_is_slow(type, request->op, job->mechanism, work_bytes) ||
            vks_operation_output_bytes(type, request->op, job->mechanism, request->input_bytes) > JOB_FAST_OUTPUT_BYTES;
 }

@@ -97,14 +97,14 @@ static void print_keys(const struct vks_key *keys, size_t count)
 
         label_width = width > label_width ? width : label_width;
     }
-    printf("%-*s  %-11s  %7s  %-14s  %-32s  OPERATIONS  MECHANISMS\n", label_width, "LABEL", "TYPE", "VERSION", "STATE",
+    printf("%-*s  %-17s  %7s  %-14s  %-32s  OPERATIONS  MECHANISMS\n", label_width, "LABEL", "TYPE", "VERSION", "STATE",
            "ID");
     for (size_t i = 0; i < count; i++) {
         const struct vks_key *key = &keys[i];
 
         hex_text(key->id, sizeof(key->id), id);
         print_text(key->label);
-        printf("%*s  %-11s  %6" PRIu32 "%c  %-14s  %s  ", label_width - snprintf(NULL, 0, "%s", key->label), "",
+        printf("%*s  %-17s  %6" PRIu32 "%c  %-14s  %s  ", label_width - snprintf(NULL, 0, "%s", key->label), "",
                name_or_unknown(vks_key_type_name(key->type)), key->version, key->is_current ? '*' : ' ',
                name_or_unknown(vks_key_state_name(key->state)), id);
         print_mask(key->op_mask, vks_op_name, false);

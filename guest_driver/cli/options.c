@@ -25,8 +25,9 @@ static const struct option_spec option_specs[] = {
     {"--digest", OPTION_DIGEST, false, "--digest           the data is a digest made with the mechanism's hash"},
     {"--raw", OPTION_RAW, false, "--raw              ECDSA signatures as r || s, not as DER"},
     {"--der", OPTION_DER, false, "--der              DER, not PEM"},
-    {"--aad", OPTION_AAD, true, "--aad TEXT         associated data (aes-gcm)"},
-    {"--nonce", OPTION_NONCE, true, "--nonce HEX        the nonce, 12 bytes (aes-gcm-own-nonce)"},
+    {"--aad", OPTION_AAD, true, "--aad TEXT         associated data (aes-gcm, chacha20-poly1305)"},
+    {"--nonce", OPTION_NONCE, true, "--nonce HEX        the nonce, 12 bytes (mechanisms ...-own-nonce)"},
+    {"--tweak", OPTION_TWEAK, true, "--tweak HEX        the tweak, 16 bytes (aes-xts)"},
     {"--oaep-label", OPTION_OAEP_LABEL, true, "--oaep-label TEXT  the label (rsa-oaep-*)"},
 };
 
@@ -102,6 +103,11 @@ static int set_value(const struct option_spec *spec, const char *value, struct o
         options->nonce_size = sizeof(options->nonce);
         if (!parse_hex(value, options->nonce, &options->nonce_size))
             return fail(error, "12 bytes are 24 hex digits", "'%.40s' is not a nonce in hex", value);
+    }
+    if (spec->flag == OPTION_TWEAK) {
+        options->tweak_size = sizeof(options->tweak);
+        if (!parse_hex(value, options->tweak, &options->tweak_size))
+            return fail(error, "16 bytes are 32 hex digits", "'%.40s' is not a tweak in hex", value);
     }
     return 0;
 }

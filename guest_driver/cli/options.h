@@ -19,6 +19,7 @@ enum option_flag {
     OPTION_AAD = 1 << 6,
     OPTION_NONCE = 1 << 7,
     OPTION_OAEP_LABEL = 1 << 8,
+    OPTION_TWEAK = 1 << 9,
 };
 
 struct options;
@@ -40,6 +41,8 @@ struct options {
     const char *oaep_label;
     uint8_t nonce[16];
     size_t nonce_size;
+    uint8_t tweak[16];
+    size_t tweak_size;
     uint32_t given; /* enum option_flag */
     uint32_t mechanism;
     uint32_t version;

@@ -116,6 +116,8 @@ static int run_cipher(const struct options *options, cipher *run)
 
     if (options->nonce_size)
         parameter = (struct vks_bytes){options->nonce, options->nonce_size};
+    if (options->tweak_size)
+        parameter = (struct vks_bytes){options->tweak, options->tweak_size};
     if (!session_begin(options, true, &session))
         return 1;
     error = buffer_alloc(session.input.size + CIPHER_EXTRA_BYTES, &output);

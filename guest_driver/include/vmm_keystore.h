@@ -43,8 +43,9 @@ enum vks_limit {
     VKS_AAD_BYTES_MAX = 65536,
     VKS_PARAMETER_BYTES_MAX = 4096,
     VKS_RANDOM_BYTES_MAX = 65536,
-    VKS_DESCRIPTORS_MAX = 1024, /* descriptors of one chain, indirect ones included */
-    VKS_LIST_ENTRIES_MAX = 256, /* entries of one answer to list */
+    VKS_KEY_WRAP_BYTES_MAX = 4096, /* text under AES_KW and AES_KWP, which work it six times over */
+    VKS_DESCRIPTORS_MAX = 1024,    /* descriptors of one chain, indirect ones included */
+    VKS_LIST_ENTRIES_MAX = 256,    /* entries of one answer to list */
 };
 
 enum vks_op {
@@ -53,7 +54,7 @@ enum vks_op {
     VKS_OP_PUBLIC = 3,     /* output: SubjectPublicKeyInfo, DER */
     VKS_OP_SIGN = 4,       /* input: message, or digest with VKS_REQUEST_F_DIGEST; output: signature */
     VKS_OP_VERIFY = 5,     /* parameter: signature; input: message or digest */
-    VKS_OP_ENCRYPT = 6,    /* input: plaintext; output: nonce or IV (none for OAEP), ciphertext, tag (AEAD only) */
+    VKS_OP_ENCRYPT = 6,    /* input: plaintext; output: nonce or IV (not OAEP, KW, XTS), ciphertext, tag (AEAD only) */
     VKS_OP_DECRYPT = 7,    /* input: what encrypt gave; output: plaintext */
     VKS_OP_MAC = 8,        /* input: message; output: tag */
     VKS_OP_MAC_VERIFY = 9, /* parameter: tag, full length; input: message */
@@ -85,7 +86,13 @@ enum vks_mechanism {
     VKS_MECHANISM_HMAC_SHA256 = 19,
     VKS_MECHANISM_HMAC_SHA384 = 20,
     VKS_MECHANISM_HMAC_SHA512 = 21,
-    VKS_MECHANISM_COUNT = 22,
+    VKS_MECHANISM_CHACHA20_POLY1305 = 22,           /* RFC 8439; nonce in front, tag behind as AES_GCM has them */
+    VKS_MECHANISM_CHACHA20_POLY1305_OWN_NONCE = 23, /* as AES_GCM_OWN_NONCE */
+    VKS_MECHANISM_AES_CMAC = 24,                    /* SP 800-38B; tag 16 bytes */
+    VKS_MECHANISM_AES_KW = 25,  /* RFC 3394; whole 8-byte units, at least two; output 8 bytes longer */
+    VKS_MECHANISM_AES_KWP = 26, /* RFC 5649; at least 1 byte, padded to 8-byte units; output 8 bytes longer */
+    VKS_MECHANISM_AES_XTS = 27, /* SP 800-38E; parameter: tweak 16 bytes; at least 16 bytes; output as long */
+    VKS_MECHANISM_COUNT = 28,
 };
 
 enum vks_key_type {
@@ -100,7 +107,10 @@ enum vks_key_type {
     VKS_KEY_TYPE_HMAC_SHA256 = 9,
     VKS_KEY_TYPE_HMAC_SHA384 = 10,
     VKS_KEY_TYPE_HMAC_SHA512 = 11,
-    VKS_KEY_TYPE_COUNT = 12,
+    VKS_KEY_TYPE_CHACHA20_POLY1305 = 12,
+    VKS_KEY_TYPE_AES_128_XTS = 13, /* two AES keys that differ */
+    VKS_KEY_TYPE_AES_256_XTS = 14,
+    VKS_KEY_TYPE_COUNT = 15,
 };
 
 /* NIST SP 800-57 part 1, 7: states of a key version. */
@@ -147,7 +157,7 @@ struct vks_request_head {
     __le32 uid;             /* with VKS_REQUEST_F_UID; else 0 */
     __u8 key_id[16];        /* zero for info, list, random */
     __le32 key_version;     /* 0: the current one */
-    __le32 parameter_bytes; /* signature, tag, label or nonce; follows the head */
+    __le32 parameter_bytes; /* signature, tag, label, nonce or tweak; follows the head */
     __le32 aad_bytes;       /* follows the parameter */
     __le32 input_bytes;     /* follows the associated data */
     __le32 output_bytes;    /* size of the output area */

@@ -95,7 +95,9 @@ VKS_MUST_CHECK int vks_sign(struct vks_device *device, const struct vks_use *use
                             void *signature, size_t *signature_size);
 VKS_MUST_CHECK int vks_verify(struct vks_device *device, const struct vks_use *use, struct vks_bytes input,
                               struct vks_bytes signature);
-/* @parameter: the label of OAEP, or the caller's own nonce; else empty. @aad: AES-GCM; else empty. */
+/* @parameter: the label of OAEP, the caller's own nonce, or the tweak of XTS; else empty. @aad: AES-GCM,
+ * ChaCha20-Poly1305; else empty.
+ */
 VKS_MUST_CHECK int vks_encrypt(struct vks_device *device, const struct vks_use *use, struct vks_bytes parameter,
                                struct vks_bytes aad, struct vks_bytes plaintext, void *output, size_t *output_size);
 VKS_MUST_CHECK int vks_decrypt(struct vks_device *device, const struct vks_use *use, struct vks_bytes parameter,

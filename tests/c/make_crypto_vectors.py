@@ -4,9 +4,9 @@
 Run by hand (``python tests/c/make_crypto_vectors.py``) from an environment with ``cryptography`` and
 ``cryptography_vectors``. The sources are named per vector:
 
-- NIST CAVP files (ECDSA, GCM, CBC) are works of the US government, in the public domain.
-- RFC 3686, 4231 and 8032 test vectors are code components of RFCs (BSD licence).
-- OAEP with a label, and the RSA key of all but OAEP with SHA-1, come from BoringSSL's evp_tests.txt (Apache-2.0 OR ISC),
+- NIST CAVP files (ECDSA, GCM, CBC, XTS, KW, KWP) and the examples of SP 800-38B are works of the US government, in the public domain.
+- RFC 3686, 4231, 8032 and 8439 test vectors are code components of RFCs (BSD licence).
+- OAEP with a label, ChaCha20-Poly1305 and the RSA key of all but OAEP with SHA-1 come from BoringSSL's tests (Apache-2.0 OR ISC),
   as packaged in cryptography_vectors; OAEP with SHA-1 from RSA Laboratories' pkcs-1v2-1d2-vec.
 - PKCS#1 v1.5 and PSS signatures and the other OAEP ciphertexts are computed here, with Python's integers and hashlib
   only (RFC 8017, 7.1 and 8): an implementation that shares nothing with libcrypto's EVP.
@@ -284,6 +284,66 @@ def aes() -> None:
                 )  # fmt: skip
 
 
+def cmac() -> None:
+    for bits in (128, 256):
+        for record in records(f"CMAC/nist-800-38b-aes{bits}.txt"):
+            key, message, tag = (bytes.fromhex(record[k]) for k in ("KEY", "MESSAGE", "OUTPUT"))
+            name = f"SP 800-38B CMAC {bits} {record['COUNT']}"
+            add(name, "MAC", f"AES_{bits}", "AES_CMAC", key, data=message, output=tag)
+            add(name, "MAC_VERIFY", f"AES_{bits}", "AES_CMAC", key, parameter=tag, data=message)
+
+
+def key_wrap() -> None:
+    for mechanism, bits in ((name, size) for name in ("KW", "KWP") for size in (128, 256)):
+        path = f"keywrap/kwtestvectors/{mechanism}_AD_{bits}.txt"
+        seen: set[str] = set()
+        failed: set[str] = set()
+        for record in records(path):
+            length, key_type = record["section"], f"AES_{bits}"
+            if length in (failed if "FAIL" in record else seen):
+                continue
+            key, cipher = bytes.fromhex(record["K"]), bytes.fromhex(record["C"])
+            name = f"CAVP {mechanism} {bits} {length}"
+            if "FAIL" in record:
+                failed.add(length)
+                add(name, "DECRYPT", key_type, f"AES_{mechanism}", key, data=cipher, status="AUTH_FAILED")
+                continue
+            seen.add(length)
+            plain = bytes.fromhex(record["P"])
+            add(name, "ENCRYPT", key_type, f"AES_{mechanism}", key, data=plain, output=cipher)
+            add(name, "DECRYPT", key_type, f"AES_{mechanism}", key, data=cipher, output=plain)
+
+
+def xts() -> None:
+    for bits in (128, 256):
+        lengths: set[str] = set()
+        for record in records(f"ciphers/AES/XTS/tweak-128hexstr/XTSGenAES{bits}.rsp"):
+            length = record["DATAUNITLEN"]
+            if int(length) % 8 or length in lengths:
+                continue
+            lengths.add(length)
+            key, tweak, plain, cipher = (bytes.fromhex(record[k]) for k in ("KEY", "I", "PT", "CT"))
+            common = (f"AES_{bits}_XTS", "AES_XTS", key)
+            name = f"CAVP XTS {bits} {length} bits"
+            add(name, "ENCRYPT", *common, parameter=tweak, data=plain, output=cipher)
+            add(name, "DECRYPT", *common, parameter=tweak, data=cipher, output=plain)
+
+
+def chacha20_poly1305() -> None:
+    """The first case is RFC 8439's (2.8.2, then still RFC 7539), the others BoringSSL's."""
+    mechanism, key_type = "CHACHA20_POLY1305", "CHACHA20_POLY1305"
+    for record in records("ciphers/ChaCha20Poly1305/boringssl.txt")[:12]:
+        key, iv, tag = (bytes.fromhex(record[k]) for k in ("KEY", "NONCE", "TAG"))
+        plain, aad, cipher = (
+            value[1:-1].encode() if value.startswith('"') else bytes.fromhex(value)
+            for value in (record[k] for k in ("IN", "AD", "CT"))
+        )
+        name = f"ChaCha20-Poly1305 {record['COUNT']}"
+        made = iv + cipher + tag
+        add(name, "ENCRYPT", key_type, mechanism + "_OWN_NONCE", key, parameter=iv, aad=aad, data=plain, output=made)
+        add(name, "DECRYPT", key_type, mechanism, key, aad=aad, data=made, output=plain)
+
+
 def hmac() -> None:
     for bits in (256, 384, 512):
         for number, record in enumerate(records(f"HMAC/rfc-4231-sha{bits}.txt"), 1):
@@ -294,7 +354,7 @@ def hmac() -> None:
 
 
 def main() -> None:
-    for family in (ecdsa, ed25519_vectors, rsa_vectors, oaep_sha1, aes, hmac):
+    for family in (ecdsa, ed25519_vectors, rsa_vectors, oaep_sha1, aes, hmac, chacha20_poly1305, cmac, key_wrap, xts):
         family()
     head = (
         "/* SPDX-License-Identifier: Apache-2.0 */\n"

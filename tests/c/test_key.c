@@ -72,7 +72,8 @@ static void test_types(void)
                 CHECK_EQUAL("its own type", error, 0);
             else if (claimed >= VKS_KEY_TYPE_EC_P256 && claimed <= VKS_KEY_TYPE_RSA_4096)
                 CHECK_EQUAL("another asymmetric type", error, -EBADMSG);
-            else if (claimed < VKS_KEY_TYPE_HMAC_SHA256 || claimed == VKS_KEY_TYPE_COUNT || made[types[i]].bytes > 1024)
+            else if (claimed < VKS_KEY_TYPE_HMAC_SHA256 || claimed > VKS_KEY_TYPE_HMAC_SHA512 ||
+                     made[types[i]].bytes > 1024)
                 CHECK_EQUAL("no type, or a raw one of another length", error, -EINVAL);
         }
     CHECK_EQUAL("type wraps", load(UINT32_MAX, made[VKS_KEY_TYPE_EC_P256].material, 16), -EINVAL);
@@ -85,7 +86,30 @@ static void test_raw_lengths(void)
     for (uint32_t bytes = 0; bytes <= sizeof(raw); bytes++) {
         CHECK_EQUAL("aes-128", load(VKS_KEY_TYPE_AES_128, raw, bytes), bytes == 16 ? 0 : -EINVAL);
         CHECK_EQUAL("aes-256", load(VKS_KEY_TYPE_AES_256, raw, bytes), bytes == 32 ? 0 : -EINVAL);
+        CHECK_EQUAL("aes-128-xts", load(VKS_KEY_TYPE_AES_128_XTS, raw, bytes), bytes == 32 ? 0 : -EINVAL);
+        CHECK_EQUAL("aes-256-xts", load(VKS_KEY_TYPE_AES_256_XTS, raw, bytes), bytes == 64 ? 0 : -EINVAL);
+        CHECK_EQUAL("chacha20", load(VKS_KEY_TYPE_CHACHA20_POLY1305, raw, bytes), bytes == 32 ? 0 : -EINVAL);
         CHECK_EQUAL("hmac", load(VKS_KEY_TYPE_HMAC_SHA256, raw, bytes), bytes >= 1 && bytes <= 1024 ? 0 : -EINVAL);
+    }
+}
+
+/* XTS takes two keys that differ, be it in one bit of one byte. */
+static void test_equal_halves(void)
+{
+    static const uint32_t types[] = {VKS_KEY_TYPE_AES_128_XTS, VKS_KEY_TYPE_AES_256_XTS};
+
+    for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+        uint32_t half = vks_key_kind_find(types[i])->size_bytes / 2;
+        uint8_t raw[64];
+
+        for (uint32_t byte = 0; byte < 2 * half; byte++)
+            raw[byte] = (uint8_t)(byte % half);
+        CHECK_EQUAL("one key twice", load(types[i], raw, 2 * half), -EBADMSG);
+        for (uint32_t byte = 0; byte < 2 * half; byte++) {
+            raw[byte] ^= 1;
+            CHECK_EQUAL("two keys", load(types[i], raw, 2 * half), 0);
+            raw[byte] ^= 1;
+        }
     }
 }
 
@@ -261,6 +285,7 @@ static int all(void *argument)
     CHECK_EQUAL("warm up", vks_crypto_warm_up(), 0);
     test_types();
     test_raw_lengths();
+    test_equal_halves();
     test_damaged(VKS_KEY_TYPE_EC_P256, 32 + 2);
     /* A changed scalar is still a scalar; Ed25519 keeps no public part in PKCS#8: every 32 bytes are a key. */
     test_damaged(VKS_KEY_TYPE_ED25519, 32 + 2);

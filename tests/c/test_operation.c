@@ -103,8 +103,9 @@ static void check_tampered(const struct vector *vector, struct vks_key *key, str
     uint32_t sizes[] = {parameter.size, aad.size, input.size};
 
     for (int i = 0; i < 3; i++) {
-        /* A changed nonce of CBC or CTR gives another text, not an error: there is no tag. */
-        if (sizes[i] == 0 || vector->mechanism == VKS_MECHANISM_AES_CBC || vector->mechanism == VKS_MECHANISM_AES_CTR)
+        /* A changed nonce of CBC or CTR, or tweak of XTS, gives another text, not an error: there is no tag. */
+        if (sizes[i] == 0 || vector->mechanism == VKS_MECHANISM_AES_CBC || vector->mechanism == VKS_MECHANISM_AES_CTR ||
+            vector->mechanism == VKS_MECHANISM_AES_XTS)
             continue;
         targets[i][sizes[i] / 4] ^= 0x10;
         CHECK_EQUAL(vector->name, run(key, &operation, output), VKS_STATUS_AUTH_FAILED);
@@ -168,7 +169,17 @@ static void test_round_trips(void)
         {VKS_KEY_TYPE_AES_256, VKS_OP_ENCRYPT, VKS_MECHANISM_AES_CBC, 0, 4000},
         {VKS_KEY_TYPE_AES_256, VKS_OP_ENCRYPT, VKS_MECHANISM_AES_CBC, 0, 0},
         {VKS_KEY_TYPE_AES_256, VKS_OP_ENCRYPT, VKS_MECHANISM_AES_CTR, 0, 4001},
+        {VKS_KEY_TYPE_CHACHA20_POLY1305, VKS_OP_ENCRYPT, VKS_MECHANISM_DEFAULT, 0, 0},
+        {VKS_KEY_TYPE_CHACHA20_POLY1305, VKS_OP_ENCRYPT, VKS_MECHANISM_CHACHA20_POLY1305, 0, 4001},
         {VKS_KEY_TYPE_HMAC_SHA384, VKS_OP_MAC, VKS_MECHANISM_DEFAULT, 0, 0},
+        {VKS_KEY_TYPE_AES_128, VKS_OP_ENCRYPT, VKS_MECHANISM_AES_KW, 0, 16},
+        {VKS_KEY_TYPE_AES_256, VKS_OP_ENCRYPT, VKS_MECHANISM_AES_KW, 0, VKS_KEY_WRAP_BYTES_MAX},
+        {VKS_KEY_TYPE_AES_128, VKS_OP_ENCRYPT, VKS_MECHANISM_AES_KWP, 0, 1},
+        {VKS_KEY_TYPE_AES_256, VKS_OP_ENCRYPT, VKS_MECHANISM_AES_KWP, 0, 8},
+        {VKS_KEY_TYPE_AES_256, VKS_OP_ENCRYPT, VKS_MECHANISM_AES_KWP, 0, 9},
+        {VKS_KEY_TYPE_AES_256, VKS_OP_ENCRYPT, VKS_MECHANISM_AES_KWP, 0, VKS_KEY_WRAP_BYTES_MAX},
+        {VKS_KEY_TYPE_AES_128, VKS_OP_MAC, VKS_MECHANISM_AES_CMAC, 0, 0},
+        {VKS_KEY_TYPE_AES_256, VKS_OP_MAC, VKS_MECHANISM_AES_CMAC, 0, 4001},
     };
     static uint8_t message[BYTES_MAX], made[BYTES_MAX], back[BYTES_MAX];
 
@@ -257,9 +268,11 @@ static void test_refused(void)
         const char *name;
         uint32_t type, op, mechanism, flags, parameter_bytes, aad_bytes, input_bytes, want;
     } cases[] = {
-#define P256 VKS_KEY_TYPE_EC_P256
-#define AES  VKS_KEY_TYPE_AES_256
-#define RSA  VKS_KEY_TYPE_RSA_2048
+#define P256   VKS_KEY_TYPE_EC_P256
+#define AES    VKS_KEY_TYPE_AES_256
+#define RSA    VKS_KEY_TYPE_RSA_2048
+#define CHACHA VKS_KEY_TYPE_CHACHA20_POLY1305
+#define XTS    VKS_KEY_TYPE_AES_256_XTS
         {"unknown op", P256, VKS_OP_COUNT, 0, 0, 0, 0, 0, VKS_STATUS_UNSUPPORTED},
         {"op 0", P256, 0, 0, 0, 0, 0, 0, VKS_STATUS_UNSUPPORTED},
         {"op 64, a shift too far", P256, 64, 0, 0, 0, 0, 0, VKS_STATUS_UNSUPPORTED},
@@ -296,6 +309,58 @@ static void test_refused(void)
         {"GCM shorter than nonce and tag", AES, VKS_OP_DECRYPT, 0, 0, 0, 0, 27, VKS_STATUS_INPUT_SIZE},
         {"GCM of nothing", AES, VKS_OP_DECRYPT, 0, 0, 0, 0, 0, VKS_STATUS_INPUT_SIZE},
         {"GCM of zeros", AES, VKS_OP_DECRYPT, 0, 0, 0, 0, 28, VKS_STATUS_AUTH_FAILED},
+        {"ChaCha20 shorter than nonce and tag", CHACHA, VKS_OP_DECRYPT, 0, 0, 0, 0, 27, VKS_STATUS_INPUT_SIZE},
+        {"ChaCha20 of zeros", CHACHA, VKS_OP_DECRYPT, 0, 0, 0, 0, 28, VKS_STATUS_AUTH_FAILED},
+        {"ChaCha20, a nonce for the device's", CHACHA, VKS_OP_ENCRYPT, 0, 0, 12, 0, 0, VKS_STATUS_INPUT_SIZE},
+        {"ChaCha20, own nonce missing", CHACHA, VKS_OP_ENCRYPT, VKS_MECHANISM_CHACHA20_POLY1305_OWN_NONCE, 0, 0, 0, 0,
+         VKS_STATUS_INPUT_SIZE},
+        {"ChaCha20, own nonce of XChaCha20", CHACHA, VKS_OP_ENCRYPT, VKS_MECHANISM_CHACHA20_POLY1305_OWN_NONCE, 0, 24,
+         0, 0, VKS_STATUS_INPUT_SIZE},
+        {"ChaCha20 key for GCM", CHACHA, VKS_OP_ENCRYPT, VKS_MECHANISM_AES_GCM, 0, 0, 0, 0, VKS_STATUS_UNSUPPORTED},
+        {"AES key for ChaCha20", AES, VKS_OP_ENCRYPT, VKS_MECHANISM_CHACHA20_POLY1305, 0, 0, 0, 0,
+         VKS_STATUS_UNSUPPORTED},
+        {"ChaCha20 key for a MAC", CHACHA, VKS_OP_MAC, 0, 0, 0, 0, 0, VKS_STATUS_UNSUPPORTED},
+        {"CMAC encrypts nothing", AES, VKS_OP_ENCRYPT, VKS_MECHANISM_AES_CMAC, 0, 0, 0, 0, VKS_STATUS_UNSUPPORTED},
+        {"CMAC has to be named", AES, VKS_OP_MAC, 0, 0, 0, 0, 0, VKS_STATUS_UNSUPPORTED},
+        {"CMAC of an HMAC key", VKS_KEY_TYPE_HMAC_SHA256, VKS_OP_MAC, VKS_MECHANISM_AES_CMAC, 0, 0, 0, 0,
+         VKS_STATUS_UNSUPPORTED},
+        {"CMAC with a parameter", AES, VKS_OP_MAC, VKS_MECHANISM_AES_CMAC, 0, 16, 0, 0, VKS_STATUS_MALFORMED},
+        {"CMAC tag missing", AES, VKS_OP_MAC_VERIFY, VKS_MECHANISM_AES_CMAC, 0, 0, 0, 0, VKS_STATUS_AUTH_FAILED},
+#define KW  VKS_MECHANISM_AES_KW
+#define KWP VKS_MECHANISM_AES_KWP
+        {"KW of nothing", AES, VKS_OP_ENCRYPT, KW, 0, 0, 0, 0, VKS_STATUS_INPUT_SIZE},
+        {"KW of one unit", AES, VKS_OP_ENCRYPT, KW, 0, 0, 0, 8, VKS_STATUS_INPUT_SIZE},
+        {"KW of a unit and a half", AES, VKS_OP_ENCRYPT, KW, 0, 0, 0, 20, VKS_STATUS_INPUT_SIZE},
+        {"KW of too much", AES, VKS_OP_ENCRYPT, KW, 0, 0, 0, 4104, VKS_STATUS_INPUT_SIZE},
+        {"KW with a parameter", AES, VKS_OP_ENCRYPT, KW, 0, 8, 0, 16, VKS_STATUS_INPUT_SIZE},
+        {"KW with associated data", AES, VKS_OP_ENCRYPT, KW, 0, 0, 1, 16, VKS_STATUS_INPUT_SIZE},
+        {"KW does no MAC", AES, VKS_OP_MAC, KW, 0, 0, 0, 16, VKS_STATUS_UNSUPPORTED},
+        {"unwrap nothing", AES, VKS_OP_DECRYPT, KW, 0, 0, 0, 0, VKS_STATUS_INPUT_SIZE},
+        {"unwrap a unit less than there can be", AES, VKS_OP_DECRYPT, KW, 0, 0, 0, 16, VKS_STATUS_INPUT_SIZE},
+        {"unwrap half a unit too much", AES, VKS_OP_DECRYPT, KW, 0, 0, 0, 28, VKS_STATUS_INPUT_SIZE},
+        {"unwrap too much", AES, VKS_OP_DECRYPT, KW, 0, 0, 0, 4112, VKS_STATUS_INPUT_SIZE},
+        {"unwrap with a parameter", AES, VKS_OP_DECRYPT, KW, 0, 8, 0, 24, VKS_STATUS_INPUT_SIZE},
+        {"unwrap zeros", AES, VKS_OP_DECRYPT, KW, 0, 0, 0, 24, VKS_STATUS_AUTH_FAILED},
+        {"unwrap as many zeros as there can be", AES, VKS_OP_DECRYPT, KW, 0, 0, 0, 4104, VKS_STATUS_AUTH_FAILED},
+        {"KWP of nothing", AES, VKS_OP_ENCRYPT, KWP, 0, 0, 0, 0, VKS_STATUS_INPUT_SIZE},
+        {"KWP of too much", AES, VKS_OP_ENCRYPT, KWP, 0, 0, 0, 4097, VKS_STATUS_INPUT_SIZE},
+        {"KWP with associated data", AES, VKS_OP_ENCRYPT, KWP, 0, 0, 1, 16, VKS_STATUS_INPUT_SIZE},
+        {"unwrap padded nothing", AES, VKS_OP_DECRYPT, KWP, 0, 0, 0, 8, VKS_STATUS_INPUT_SIZE},
+        {"unwrap padded half a unit too much", AES, VKS_OP_DECRYPT, KWP, 0, 0, 0, 20, VKS_STATUS_INPUT_SIZE},
+        {"unwrap padded zeros", AES, VKS_OP_DECRYPT, KWP, 0, 0, 0, 16, VKS_STATUS_AUTH_FAILED},
+        {"unwrap padded too much", AES, VKS_OP_DECRYPT, KWP, 0, 0, 0, 4112, VKS_STATUS_INPUT_SIZE},
+        {"KW by a ChaCha20 key", CHACHA, VKS_OP_ENCRYPT, KW, 0, 0, 0, 16, VKS_STATUS_UNSUPPORTED},
+        {"XTS without a tweak", XTS, VKS_OP_ENCRYPT, 0, 0, 0, 0, 32, VKS_STATUS_INPUT_SIZE},
+        {"XTS, tweak short", XTS, VKS_OP_ENCRYPT, 0, 0, 15, 0, 32, VKS_STATUS_INPUT_SIZE},
+        {"XTS, tweak long", XTS, VKS_OP_DECRYPT, 0, 0, 17, 0, 32, VKS_STATUS_INPUT_SIZE},
+        {"XTS decrypt without a tweak", XTS, VKS_OP_DECRYPT, 0, 0, 0, 0, 32, VKS_STATUS_INPUT_SIZE},
+        {"XTS of nothing", XTS, VKS_OP_ENCRYPT, 0, 0, 16, 0, 0, VKS_STATUS_INPUT_SIZE},
+        {"XTS of less than a block", XTS, VKS_OP_ENCRYPT, 0, 0, 16, 0, 15, VKS_STATUS_INPUT_SIZE},
+        {"XTS decrypt less than a block", XTS, VKS_OP_DECRYPT, 0, 0, 16, 0, 15, VKS_STATUS_INPUT_SIZE},
+        {"XTS with associated data", XTS, VKS_OP_ENCRYPT, 0, 0, 16, 1, 32, VKS_STATUS_INPUT_SIZE},
+        {"XTS key for CBC", XTS, VKS_OP_ENCRYPT, VKS_MECHANISM_AES_CBC, 0, 0, 0, 32, VKS_STATUS_UNSUPPORTED},
+        {"XTS key for CMAC", XTS, VKS_OP_MAC, VKS_MECHANISM_AES_CMAC, 0, 0, 0, 32, VKS_STATUS_UNSUPPORTED},
+        {"AES key for XTS", AES, VKS_OP_ENCRYPT, VKS_MECHANISM_AES_XTS, 0, 16, 0, 32, VKS_STATUS_UNSUPPORTED},
         {"CBC half a block", AES, VKS_OP_ENCRYPT, VKS_MECHANISM_AES_CBC, 0, 0, 0, 8, VKS_STATUS_INPUT_SIZE},
         {"CBC decrypt half a block", AES, VKS_OP_DECRYPT, VKS_MECHANISM_AES_CBC, 0, 0, 0, 24, VKS_STATUS_INPUT_SIZE},
         {"CBC decrypt no IV", AES, VKS_OP_DECRYPT, VKS_MECHANISM_AES_CBC, 0, 0, 0, 15, VKS_STATUS_INPUT_SIZE},
@@ -320,6 +385,8 @@ static void test_refused(void)
         [P256] = generate(P256),
         [AES] = generate(AES),
         [RSA] = generate(RSA),
+        [CHACHA] = generate(CHACHA),
+        [XTS] = generate(XTS),
         [VKS_KEY_TYPE_ED25519] = generate(VKS_KEY_TYPE_ED25519),
         [VKS_KEY_TYPE_HMAC_SHA256] = generate(VKS_KEY_TYPE_HMAC_SHA256),
     };
@@ -362,6 +429,16 @@ static void test_nonces(void)
         CHECK_EQUAL("nonce", memcmp(output, want, i % 3 ? 12 : 16), 0);
     }
     vks_key_unref(key);
+    key = generate(VKS_KEY_TYPE_CHACHA20_POLY1305);
+    for (uint32_t i = 1; i <= 300; i++) {
+        uint8_t want[12] = {1, 2, 3, 4, 0, 0, 0, 0, 0, 0, (uint8_t)(i >> 8), (uint8_t)i};
+        struct vks_operation operation = {.op = VKS_OP_ENCRYPT, .output = output, .output_bytes_max = sizeof(output)};
+
+        CHECK_EQUAL("encrypt", vks_operation_run(key, &operation, i % 2 ? VKS_LANE_FAST : VKS_LANE_SLOW),
+                    VKS_STATUS_OK);
+        CHECK_EQUAL("nonce", memcmp(output, want, sizeof(want)), 0);
+    }
+    vks_key_unref(key);
 }
 
 static void test_public_and_random(void)
@@ -393,13 +470,16 @@ static void test_public_and_random(void)
 
 static void test_slow(void)
 {
-    CHECK("RSA sign", vks_operation_is_slow(VKS_KEY_TYPE_RSA_2048, VKS_OP_SIGN, 0));
-    CHECK("RSA decrypt", vks_operation_is_slow(VKS_KEY_TYPE_RSA_4096, VKS_OP_DECRYPT, 256));
-    CHECK("RSA verify", !vks_operation_is_slow(VKS_KEY_TYPE_RSA_4096, VKS_OP_VERIFY, 16384));
-    CHECK("P-384 verify", vks_operation_is_slow(VKS_KEY_TYPE_EC_P384, VKS_OP_VERIFY, 0));
-    CHECK("P-256 sign", !vks_operation_is_slow(VKS_KEY_TYPE_EC_P256, VKS_OP_SIGN, 0));
-    CHECK("16 KiB", !vks_operation_is_slow(VKS_KEY_TYPE_AES_128, VKS_OP_ENCRYPT, 16384));
-    CHECK("above 16 KiB", vks_operation_is_slow(VKS_KEY_TYPE_AES_128, VKS_OP_ENCRYPT, 16385));
+    CHECK("RSA sign", vks_operation_is_slow(VKS_KEY_TYPE_RSA_2048, VKS_OP_SIGN, 0, 0));
+    CHECK("RSA decrypt", vks_operation_is_slow(VKS_KEY_TYPE_RSA_4096, VKS_OP_DECRYPT, 0, 256));
+    CHECK("RSA verify", !vks_operation_is_slow(VKS_KEY_TYPE_RSA_4096, VKS_OP_VERIFY, 0, 16384));
+    CHECK("P-384 verify", vks_operation_is_slow(VKS_KEY_TYPE_EC_P384, VKS_OP_VERIFY, 0, 0));
+    CHECK("P-256 sign", !vks_operation_is_slow(VKS_KEY_TYPE_EC_P256, VKS_OP_SIGN, 0, 0));
+    CHECK("16 KiB", !vks_operation_is_slow(VKS_KEY_TYPE_AES_128, VKS_OP_ENCRYPT, 0, 16384));
+    CHECK("above 16 KiB", vks_operation_is_slow(VKS_KEY_TYPE_AES_128, VKS_OP_ENCRYPT, 0, 16385));
+    CHECK("key wrap of a key", !vks_operation_is_slow(VKS_KEY_TYPE_AES_128, VKS_OP_ENCRYPT, VKS_MECHANISM_AES_KW, 256));
+    CHECK("KW of more", vks_operation_is_slow(VKS_KEY_TYPE_AES_128, VKS_OP_ENCRYPT, VKS_MECHANISM_AES_KW, 257));
+    CHECK("KWP of more", vks_operation_is_slow(VKS_KEY_TYPE_AES_256, VKS_OP_DECRYPT, VKS_MECHANISM_AES_KWP, 264));
 }
 
 static int all(void *argument)

@@ -18,6 +18,16 @@ from framework.secret_forms import PrivateKey
 from vmm_keystore._vks import ffi, lib
 
 LEASE = 0x01020304
+RAW_BYTES = {
+    "aes-128": 16,
+    "aes-256": 32,
+    "hmac-sha256": 32,
+    "hmac-sha384": 48,
+    "hmac-sha512": 64,
+    "chacha20-poly1305": 32,
+    "aes-128-xts": 32,
+    "aes-256-xts": 64,
+}
 FAST_TYPES = [name for name in TYPES if name not in {"rsa-3072", "rsa-4096"}]
 
 
@@ -41,7 +51,7 @@ def test_generated_key_loads(custodian: Custodian, name: str) -> None:
     material = load_one(custodian, key)
     assert material not in key.sealed
     if not key.public:
-        assert len(material) == {"aes-128": 16, "aes-256": 32}.get(name) or len(material) == int(name[-3:]) // 8
+        assert len(material) == RAW_BYTES[name]
         return
     private = load_der_private_key(material, None)
     assert private.public_key() == load_der_public_key(key.public)
@@ -108,7 +118,16 @@ def test_import_of_a_private_key(custodian: Custodian, private_keys: dict[str, P
 
 
 @pytest.mark.parametrize(
-    ("name", "size"), [("aes-128", 16), ("aes-256", 32), ("hmac-sha256", 14), ("hmac-sha512", 1024)]
+    ("name", "size"),
+    [
+        ("aes-128", 16),
+        ("aes-256", 32),
+        ("hmac-sha256", 14),
+        ("hmac-sha512", 1024),
+        ("chacha20-poly1305", 32),
+        ("aes-128-xts", 32),
+        ("aes-256-xts", 64),
+    ],
 )
 def test_import_of_a_raw_key(custodian: Custodian, name: str, size: int) -> None:
     """Raw keys arrive byte for byte."""
@@ -122,7 +141,18 @@ def test_import_of_a_raw_key(custodian: Custodian, name: str, size: int) -> None
 
 @pytest.mark.parametrize(
     ("name", "size"),
-    [("aes-128", 32), ("aes-256", 16), ("aes-256", 33), ("aes-256", 1), ("hmac-sha256", 13), ("hmac-sha256", 1025)],
+    [
+        ("aes-128", 32),
+        ("aes-256", 16),
+        ("aes-256", 33),
+        ("aes-256", 1),
+        ("hmac-sha256", 13),
+        ("hmac-sha256", 1025),
+        ("chacha20-poly1305", 31),
+        ("chacha20-poly1305", 64),
+        ("aes-128-xts", 64),
+        ("aes-256-xts", 32),
+    ],
 )
 def test_import_of_a_raw_key_of_wrong_length(custodian: Custodian, name: str, size: int) -> None:
     """Lengths that the type does not take are refused as such."""
@@ -130,12 +160,20 @@ def test_import_of_a_raw_key_of_wrong_length(custodian: Custodian, name: str, si
     assert custodian.import_key(offer[:16], wrap(offer, TYPES[name], bytes(size)))[0] == -errno.EINVAL
 
 
+@pytest.mark.parametrize("name", ["aes-128-xts", "aes-256-xts"])
+def test_import_of_one_key_twice_for_xts(custodian: Custodian, name: str) -> None:
+    """Equal halves are refused, whatever program wrapped them (MUST-37)."""
+    half = os.urandom(RAW_BYTES[name] // 2)
+    offer = custodian.offer()
+    assert custodian.import_key(offer[:16], wrap(offer, TYPES[name], half * 2))[0] == -errno.EBADMSG
+
+
 def test_import_of_a_key_under_a_wrong_type(custodian: Custodian, private_keys: dict[str, PrivateKey]) -> None:
     """The type is checked against the key, and an unknown one refused."""
     for private, claimed in (("ec-p256", 2), ("rsa-2048", 5), ("ed25519", 1), ("ec-p384", 3)):
         offer = custodian.offer()
         assert custodian.import_key(offer[:16], wrap(offer, claimed, pkcs8(private_keys[private])))[0] == -errno.EBADMSG
-    for unknown in (0, 12, 0xFFFFFFFF):
+    for unknown in (0, lib.VKS_KEY_TYPE_COUNT, 0xFFFFFFFF):
         offer = custodian.offer()
         assert custodian.import_key(offer[:16], wrap(offer, unknown, bytes(32)))[0] == -errno.EINVAL
 
@@ -322,7 +360,7 @@ def load_body(count: int, sealed_bytes: int, tail: bytes, key_type: int = 8) -> 
         ("bytes behind", load_body(1, 84, bytes(96)), errno.EPROTO),
         ("second entry missing", load_body(2, 84, bytes(88)), errno.EPROTO),
         ("longer than any key", load_body(1, 5000, bytes(5000)), errno.EPROTO),
-        ("unknown type", load_body(1, 84, bytes(88), 12), errno.EINVAL),
+        ("unknown type", load_body(1, 84, bytes(88), lib.VKS_KEY_TYPE_COUNT), errno.EINVAL),
         ("type 0", load_body(1, 84, bytes(88), 0), errno.EINVAL),
         ("no blob", load_body(1, 84, bytes(88)), errno.EBADMSG),
     ],
@@ -336,7 +374,7 @@ def test_hostile_loads(custodian: Custodian, name: str, body: bytes, want: int) 
 
 def test_unknown_key_type(custodian: Custodian) -> None:
     """Generation of a type there is not."""
-    for key_type in (0, 12, 0xFFFFFFFF):
+    for key_type in (0, lib.VKS_KEY_TYPE_COUNT, 0xFFFFFFFF):
         assert custodian.generate(key_type)[0] == -errno.EINVAL
 
 

@@ -171,7 +171,17 @@ def test_scrypt(custodian: Custodian, private_keys: dict[str, PrivateKey], tmp_p
     fails(subprocess.run([*limited, *program], capture_output=True, check=False), 4, "more secret memory", "ulimit -l")
 
 
-@pytest.mark.parametrize(("name", "size"), [("aes-128", 16), ("aes-256", 32), ("hmac-sha256", 14), ("hmac-sha512", 64)])
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [
+        ("aes-128", 16),
+        ("aes-256", 32),
+        ("hmac-sha256", 14),
+        ("hmac-sha512", 64),
+        ("chacha20-poly1305", 32),
+        ("aes-256-xts", 64),
+    ],
+)
 def test_raw_keys(custodian: Custodian, tmp_path: Path, name: str, size: int) -> None:
     """A raw key is the file's bytes."""
     path = tmp_path / "key"
@@ -267,6 +277,9 @@ def test_files_that_are_no_keys(custodian: Custodian, private_keys: dict[str, Pr
         (ed448.Ed448PrivateKey.generate().private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption()), [], ["does"]),
         (private.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()), [], ["OpenSSH", "ssh-keygen"]),
         (bytes(33), ["--type", "aes-256"], ["has 33 bytes, aes-256 takes 32", "no line end"]),
+        (bytes(33), ["--type", "chacha20-poly1305"], ["has 33 bytes, chacha20-poly1305 takes 32", "no line end"]),
+        (bytes(range(32)), ["--type", "aes-256-xts"], ["has 32 bytes, aes-256-xts takes 64"]),
+        (bytes(range(32)) * 2, ["--type", "aes-256-xts"], ["holds one key twice", "hint: xts takes two keys"]),
         (bytes(13), ["--type", "hmac-sha256"], ["has 13 bytes, hmac-sha256 takes 14 to 1024"]),
         (bytes(1025), ["--type", "hmac-sha512"], ["takes 14 to 1024"]),
     ):  # fmt: skip
@@ -333,7 +346,7 @@ def test_unreadable_files(tmp_path: Path) -> None:
         (["a", "--offer", SOME_OFFER, "--type", "ec-p257"], "unknown key type: ec-p257"),
         (["a", "--offer", SOME_OFFER, "--format", "jwk"], "unknown format: jwk"),
         (["a", "--offer", SOME_OFFER, "--format", "raw"], "their type must be given"),
-        (["a", "--offer", SOME_OFFER, "--format", "raw", "--type", "rsa-2048"], "raw keys are aes and hmac keys"),
+        (["a", "--offer", SOME_OFFER, "--format", "raw", "--type", "rsa-2048"], "raw keys are symmetric"),
         (["a", "--offer", SOME_OFFER, "--passphrase-fd", "x"], "takes a number"),
         (["a", "--offer", SOME_OFFER, "--passphrase-fd", "9", "--passphrase-file", "p"], "exclude each other"),
         (["a", "--passphrase", "secret"], "unknown option"),

@@ -47,6 +47,17 @@ def hmac_secret(name: str, key: bytes) -> Secret:
     return Secret(name, forms)
 
 
+def xts_secret(name: str, key: bytes) -> Secret:
+    """The two AES keys of XTS with all that is made of each."""
+    halves = (key[: len(key) // 2], key[len(key) // 2 :])
+    forms = {
+        f"{which} {part}": form
+        for which, half in zip(("data", "tweak"), halves, strict=True)
+        for part, form in aes_secret(name, half).forms.items()
+    }
+    return Secret(name, forms)
+
+
 def private_key_secret(name: str, key: PrivateKey) -> Secret:
     """A private key with each of its secret numbers."""
     forms: dict[str, bytes] = {}

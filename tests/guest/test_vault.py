@@ -7,6 +7,7 @@ options that ``vmm-keystore qemu-args`` prints.
 
 import itertools
 import json
+import os
 from dataclasses import dataclass
 
 import pytest
@@ -14,6 +15,9 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.cmac import CMAC
+from cryptography.hazmat.primitives.keywrap import aes_key_wrap_with_padding
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from framework.guest import Guest
 from framework.keystored import Keystored
@@ -65,6 +69,17 @@ def key(place: Place, key_type: str, ops: str, *mechanisms: str) -> str:
     limits = {"mechanisms": list(mechanisms)} if mechanisms else {}
     place.vault.api.grant(place.name, label, ops.split(","), **limits)
     return label
+
+
+def imported(place: Place, key_type: str, size_bytes: int, ops: str, *mechanisms: str) -> tuple[str, bytes]:
+    """A key that the test knows as well, imported and granted by the command line; its label and bytes."""
+    label = f"{place.name}-{key_type}-{next(numbers)}"
+    raw = os.urandom(size_bytes)
+    file = place.vault.folder / label
+    file.write_bytes(raw)
+    place.vault.cli("key", "import", label, str(file), "--type", key_type)
+    place.vault.cli("grant", "add", place.name, label, "--ops", ops, "--mechanisms", ",".join(mechanisms))
+    return label, raw
 
 
 def public_key(place: Place, label: str) -> object:
@@ -130,6 +145,38 @@ def test_what_was_encrypted_decrypts_and_nothing_else(place: Place) -> None:
         refused = place.guest.run(f"vks decrypt {arguments}", stdin=data, check=False)
         assert refused.status != 0
         assert refused.stdout == b""
+
+
+def test_other_ciphers_make_the_round_trip(place: Place) -> None:
+    """ChaCha20-Poly1305, XTS and key wrap: what ``vks`` encrypts is what another implementation makes of it."""
+    label = key(place, "chacha20-poly1305", "encrypt,decrypt")
+    sealed = place.guest.run(f"vks encrypt --aad context {label}", stdin=MESSAGE).stdout
+    assert len(sealed) == 12 + len(MESSAGE) + 16
+    assert place.guest.run(f"vks decrypt --aad context {label}", stdin=sealed).stdout == MESSAGE
+    flipped = sealed[:-1] + bytes([sealed[-1] ^ 1])
+    refused = place.guest.run(f"vks decrypt --aad context {label}", stdin=flipped, check=False)
+    assert (refused.status != 0, refused.stdout) == (True, b"")
+
+    tweak = bytes(range(16))
+    label, raw = imported(place, "aes-256-xts", 64, "encrypt,decrypt", "aes-xts")
+    sealed = place.guest.run(f"vks encrypt --tweak {tweak.hex()} {label}", stdin=MESSAGE).stdout
+    assert sealed == Cipher(algorithms.AES(raw), modes.XTS(tweak)).encryptor().update(MESSAGE)
+    assert place.guest.run(f"vks decrypt --tweak {tweak.hex()} {label}", stdin=sealed).stdout == MESSAGE
+    assert place.guest.run(f"vks encrypt {label}", stdin=MESSAGE, check=False).status != 0
+
+    label, raw = imported(place, "aes-256", 32, "encrypt,decrypt,mac,mac-verify", "aes-kwp", "aes-cmac")
+    wrapped = place.guest.run(f"vks encrypt --mechanism aes-kwp {label}", stdin=MESSAGE).stdout
+    assert wrapped == aes_key_wrap_with_padding(raw, MESSAGE)
+    assert place.guest.run(f"vks decrypt --mechanism aes-kwp {label}", stdin=wrapped).stdout == MESSAGE
+    assert place.guest.run(f"vks encrypt {label}", stdin=MESSAGE, check=False).status != 0
+    tag = place.guest.run(f"vks mac --mechanism aes-cmac {label}", stdin=MESSAGE).stdout
+    expected = CMAC(algorithms.AES(raw))
+    expected.update(MESSAGE)
+    assert tag == expected.finalize()
+    place.guest.push(tag, "/tmp/cmac")
+    place.guest.run(f"vks mac-verify --mechanism aes-cmac {label} /tmp/cmac", stdin=MESSAGE)
+    wrong = place.guest.run(f"vks mac-verify --mechanism aes-cmac {label} /tmp/cmac", stdin=b"", check=False)
+    assert wrong.status != 0
 
 
 def test_mac_and_random(place: Place) -> None:

@@ -28,7 +28,10 @@ GRANT_OPS = {
     "rsa-2048": ["sign", "verify", "encrypt", "decrypt"],
     "aes-256": ["encrypt", "decrypt"],
     "hmac-sha256": ["mac", "mac-verify"],
+    "chacha20-poly1305": ["encrypt", "decrypt"],
+    "aes-256-xts": ["encrypt", "decrypt"],
 }
+GRANT_LIMITS: dict[str, dict[str, Any]] = {"aes-256-xts": {"mechanisms": ["aes-xts"]}}
 MOVES = {
     "pre-activation": [],
     "active": ["activate"],
@@ -84,7 +87,7 @@ def foreign(shared_vault: Keystored) -> Iterator[tuple[RingGuest, dict[str, byte
     for (key_type, ops), (state, moves) in itertools.product(GRANT_OPS.items(), MOVES.items()):
         label = f"{key_type}-{state}"
         ids[label] = bytes.fromhex(api.post("/keys", {"label": label, "type": key_type, "activate": False})["id"])
-        api.grant("a", label, ops)
+        api.grant("a", label, ops, **GRANT_LIMITS.get(key_type, {}))
         for move in moves:
             api.post(f"/keys/{label}/{move}")
     api.generate("own", "ed25519")
@@ -98,7 +101,7 @@ def test_foreign_key_answers_like_none(foreign: tuple[RingGuest, dict[str, bytes
     """Every type, state, version and mechanism: the same status, used length and bytes as for a key nobody has."""
     guest, ids = foreign
     absent_id = os.urandom(16)
-    for version, mechanism in ((0, 0), (1, 0), (2, 0), (0, 1), (0, 15), (0, 99)):
+    for version, mechanism in ((0, 0), (1, 0), (2, 0), (0, 1), (0, 15), (0, 24), (0, 27), (0, 99)):
         fields = request_fields(op) | {"key_version": version, "mechanism": 0 if op == Op.PUBLIC else mechanism}
         absent = ask(guest, op, key_id=absent_id, **fields)
         assert absent.status == Status.NO_KEY

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Known answers of the PyPI package ``cryptography-vectors`` as requests to the device.
 
-Source: pyca/cryptography, BSD-3-Clause or Apache-2.0; the files name their own origins (NIST CAVS, RFC 3686, 4231, 6979,
-8032). What counts as applicable: a key type and mechanism the device has, with the private key in the file (the vault
+Source: pyca/cryptography, BSD-3-Clause or Apache-2.0; the files name their own origins (NIST CAVS and SP 800-38B, RFC 3686, 4231, 6979,
+8032, 8439, BoringSSL, OpenSSL). What counts as applicable: a key type and mechanism the device has, with the private key in the file (the vault
 holds private keys; vectors with only a public key cannot be asked of it). A device that makes its own IVs cannot
 be given one: CBC and CTR are proven by decryption, and GCM encryption by the mechanism with the caller's nonce.
 """
@@ -25,6 +25,7 @@ HMAC_KEY_BYTES_MIN = 14  # as the custodian imports them: 112 bits of strength (
 
 RSA_TYPES = {2048: lib.VKS_KEY_TYPE_RSA_2048, 3072: lib.VKS_KEY_TYPE_RSA_3072, 4096: lib.VKS_KEY_TYPE_RSA_4096}
 AES_TYPES = {16: lib.VKS_KEY_TYPE_AES_128, 32: lib.VKS_KEY_TYPE_AES_256}
+XTS_TYPES = {32: lib.VKS_KEY_TYPE_AES_128_XTS, 64: lib.VKS_KEY_TYPE_AES_256_XTS}
 CURVES: dict[str, tuple[int, ec.EllipticCurve, int]] = {
     "P-256": (lib.VKS_KEY_TYPE_EC_P256, ec.SECP256R1(), 32),
     "P-384": (lib.VKS_KEY_TYPE_EC_P384, ec.SECP384R1(), 48),
@@ -264,6 +265,37 @@ def aes_gcm(path: Path, op: int) -> Iterator[Case | None]:
         )
 
 
+def chacha20_poly1305(path: Path) -> Iterator[Case | None]:
+    """Sealed under the caller's nonce, opened again, and refused with a changed tag; OpenSSL's wrong tag as well."""
+    key_type = lib.VKS_KEY_TYPE_CHACHA20_POLY1305
+    for _, fields in blocks(path):
+        key, nonce, plaintext, aad, ciphertext, tag = (
+            value[1:-1].encode() if value.startswith('"') else bytes.fromhex(value)
+            for value in (
+                fields[name] if name in fields else fields[other]
+                for name, other in (
+                    ("key", ""),
+                    ("nonce", "iv"),
+                    ("in", "plaintext"),
+                    ("ad", "aad"),
+                    ("ct", "ciphertext"),
+                    ("tag", ""),
+                )
+            )
+        )
+        common = (path.name, key_type, key)
+        wire = nonce + ciphertext + tag
+        opened = (lib.VKS_OP_DECRYPT, lib.VKS_MECHANISM_CHACHA20_POLY1305)
+        if "result" in fields:
+            yield Case(*common, *opened, wire, aad=aad, status=lib.VKS_STATUS_AUTH_FAILED)
+            continue
+        sealed = (lib.VKS_OP_ENCRYPT, lib.VKS_MECHANISM_CHACHA20_POLY1305_OWN_NONCE)
+        yield Case(*common, *sealed, plaintext, nonce, aad, output=wire)
+        yield Case(*common, *opened, wire, aad=aad, output=plaintext)
+        wrong = wire[:-1] + bytes([wire[-1] ^ 1])
+        yield Case(*common, *opened, wrong, aad=aad, status=lib.VKS_STATUS_AUTH_FAILED)
+
+
 def aes_iv_in_front(path: Path, number: int) -> Iterator[Case | None]:
     """CBC and CTR as decryption of IV || ciphertext."""
     for _, fields in blocks(path):
@@ -288,6 +320,45 @@ def hmac_rfc4231(path: Path, digest: str) -> Iterator[Case | None]:
         yield Case(*common, lib.VKS_OP_MAC_VERIFY, number, message, tag)
         wrong = tag[:-1] + bytes([tag[-1] ^ 0x80])
         yield Case(*common, lib.VKS_OP_MAC_VERIFY, number, message, wrong, status=lib.VKS_STATUS_AUTH_FAILED)
+
+
+def aes_cmac(path: Path) -> Iterator[Case | None]:
+    """Tags of SP 800-38B, made and verified; a flipped bit and a tag that is cut are refused."""
+    for _, fields in blocks(path):
+        key, message, tag = (bytes.fromhex(fields[name]) for name in ("key", "message", "output"))
+        common = (path.name, AES_TYPES[len(key)], key)
+        number = lib.VKS_MECHANISM_AES_CMAC
+        yield Case(*common, lib.VKS_OP_MAC, number, message, output=tag)
+        yield Case(*common, lib.VKS_OP_MAC_VERIFY, number, message, tag)
+        for wrong in (tag[:-1] + bytes([tag[-1] ^ 0x80]), tag[:-1]):
+            yield Case(*common, lib.VKS_OP_MAC_VERIFY, number, message, wrong, status=lib.VKS_STATUS_AUTH_FAILED)
+
+
+def aes_key_wrap(path: Path, number: int) -> Iterator[Case | None]:
+    """NIST CAVS key wrap: unwrapped, refused where the file says FAIL, and wrapped again to the same bytes."""
+    for _, fields in blocks(path):
+        key, ciphertext = bytes.fromhex(fields["k"]), bytes.fromhex(fields["c"])
+        common = (path.name, AES_TYPES[len(key)], key)
+        if "fail" in fields:
+            yield Case(*common, lib.VKS_OP_DECRYPT, number, ciphertext, status=lib.VKS_STATUS_AUTH_FAILED)
+            continue
+        plaintext = bytes.fromhex(fields["p"])
+        yield Case(*common, lib.VKS_OP_DECRYPT, number, ciphertext, output=plaintext)
+        yield Case(*common, lib.VKS_OP_ENCRYPT, number, plaintext, output=ciphertext)
+
+
+def aes_xts(path: Path) -> Iterator[Case | None]:
+    """NIST CAVS data units of whole bytes, both ways; the tweak is the device's parameter as it stands."""
+    for _, fields in blocks(path):
+        if int(fields["dataunitlen"]) % 8:
+            continue
+        key, plaintext, ciphertext = (bytes.fromhex(fields[name]) for name in ("key", "pt", "ct"))
+        number = fields.get("i", fields.get("dataunitseqnumber", ""))
+        tweak = bytes.fromhex(number) if "i" in fields else int(number).to_bytes(16, "little")
+        common = (path.name, XTS_TYPES[len(key)], key)
+        mechanism_number = lib.VKS_MECHANISM_AES_XTS
+        yield Case(*common, lib.VKS_OP_ENCRYPT, mechanism_number, plaintext, tweak, output=ciphertext)
+        yield Case(*common, lib.VKS_OP_DECRYPT, mechanism_number, ciphertext, tweak, output=plaintext)
 
 
 def all_cases() -> Iterator[tuple[str, list[Case | None]]]:
@@ -323,7 +394,18 @@ def all_cases() -> Iterator[tuple[str, list[Case | None]]]:
         add(path, aes_gcm(path, lib.VKS_OP_DECRYPT))
         for path in sorted((aes_folder / "CBC").glob(f"*{bits}.rsp")):
             add(path, aes_iv_in_front(path, lib.VKS_MECHANISM_AES_CBC))
+        for name, number in (("KW", lib.VKS_MECHANISM_AES_KW), ("KWP", lib.VKS_MECHANISM_AES_KWP)):
+            for direction in ("AD", "AE"):
+                path = ROOT / "keywrap" / "kwtestvectors" / f"{name}_{direction}_{bits}.txt"
+                add(path, aes_key_wrap(path, number))
+        for path in sorted((aes_folder / "XTS").glob(f"*/*{bits}.rsp")):
+            add(path, aes_xts(path))
+        path = ROOT / "CMAC" / f"nist-800-38b-aes{bits}.txt"
+        add(path, aes_cmac(path))
         path = aes_folder / "CTR" / f"aes-{bits}-ctr.txt"
         add(path, aes_iv_in_front(path, lib.VKS_MECHANISM_AES_CTR))
+    for name in ("boringssl", "openssl"):
+        path = ROOT / "ciphers" / "ChaCha20Poly1305" / f"{name}.txt"
+        add(path, chacha20_poly1305(path))
     for path, cases in sources:
         yield str(path.relative_to(ROOT)), list(cases)

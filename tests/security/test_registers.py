@@ -5,6 +5,7 @@ import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
@@ -66,6 +67,9 @@ class Use:
     op: int
     make: Callable[[], tuple[bytes, bytes]]
     grows: bool = False
+    mechanism: int = 0
+    parameter: bytes = b""
+    input_bytes_max: int = lib.VKS_INPUT_BYTES_MAX
 
 
 USES = {
@@ -73,6 +77,17 @@ USES = {
     "ed25519": Use(lib.VKS_KEY_TYPE_ED25519, lib.VKS_OP_SIGN, edwards),
     "aes-128": Use(lib.VKS_KEY_TYPE_AES_128, lib.VKS_OP_ENCRYPT, lambda: raw(16), grows=True),
     "aes-256": Use(lib.VKS_KEY_TYPE_AES_256, lib.VKS_OP_ENCRYPT, lambda: raw(32), grows=True),
+    "chacha20-poly1305": Use(lib.VKS_KEY_TYPE_CHACHA20_POLY1305, lib.VKS_OP_ENCRYPT, lambda: raw(32), grows=True),
+    "aes-cmac": Use(lib.VKS_KEY_TYPE_AES_256, lib.VKS_OP_MAC, lambda: raw(32), mechanism=lib.VKS_MECHANISM_AES_CMAC),
+    "aes-kw": Use(
+        lib.VKS_KEY_TYPE_AES_256,
+        lib.VKS_OP_ENCRYPT,
+        lambda: raw(32),
+        grows=True,
+        mechanism=lib.VKS_MECHANISM_AES_KW,
+        input_bytes_max=lib.VKS_KEY_WRAP_BYTES_MAX,
+    ),
+    "aes-xts": Use(lib.VKS_KEY_TYPE_AES_256_XTS, lib.VKS_OP_ENCRYPT, lambda: raw(64), grows=True, parameter=bytes(16)),
     "hmac": Use(lib.VKS_KEY_TYPE_HMAC_SHA256, lib.VKS_OP_MAC, lambda: raw(64)),
 }
 
@@ -86,6 +101,8 @@ def test_no_key_in_a_sleeping_worker(zygote: Zygote, use: Use, input_bytes: int)
         bench.rig.give(RigKey(key_id(1), use.key_type, material))
         assert [tid for tid in threads(bench.rig.pid) if found(tid, secret)] == []
         output_bytes = input_bytes + 28 if use.grows else 64
-        answer = bench.vault.request(use.op, key_id=key_id(1), data=bytes(input_bytes), output_bytes=output_bytes)
+        how: dict[str, Any] = {"mechanism": use.mechanism, "parameter": use.parameter}
+        data = bytes(min(input_bytes, use.input_bytes_max))
+        answer = bench.vault.request(use.op, key_id=key_id(1), data=data, output_bytes=output_bytes, **how)
         assert answer.status == lib.VKS_STATUS_OK
         assert [tid for tid in threads(bench.rig.pid) if found(tid, secret)] == []

@@ -16,11 +16,12 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 from custodian.custodian_process import KEY_ID, Custodian
 from custodian.wrapping import TYPES, wrap
-from framework.secret_forms import Secret, aes_secret, hmac_secret, secret_bytes
+from framework.secret_forms import Secret, aes_secret, hmac_secret, secret_bytes, xts_secret
 from framework.secret_search import SecretSearch
 from framework.tracer import Tracee
 from protocol.worker_rig import RigKey, Zygote, key_id, running_bench
@@ -81,14 +82,27 @@ def memfd(content: bytes) -> int:
 def worker(zygote: Zygote, _folder: Path) -> Iterator[Searched]:
     """One that has used its keys; the control is where its ring reports errors to."""
     aes, mac, secrets = known("worker")
+    chacha, xts = os.urandom(32), os.urandom(64)
+    secrets += [secret_bytes("worker chacha20", chacha), xts_secret("worker xts", xts)]
     control = os.urandom(32)
     with running_bench(zygote, slot_count=1) as bench:
         assert bench.rig.ready.type == lib.VKS_WORKER_READY
         bench.rig.give(
-            RigKey(key_id(1), lib.VKS_KEY_TYPE_AES_256, aes), RigKey(key_id(2), lib.VKS_KEY_TYPE_HMAC_SHA256, mac)
+            RigKey(key_id(1), lib.VKS_KEY_TYPE_AES_256, aes),
+            RigKey(key_id(2), lib.VKS_KEY_TYPE_HMAC_SHA256, mac),
+            RigKey(key_id(3), lib.VKS_KEY_TYPE_CHACHA20_POLY1305, chacha),
+            RigKey(key_id(4), lib.VKS_KEY_TYPE_AES_256_XTS, xts),
         )
-        for op, number, size in ((lib.VKS_OP_ENCRYPT, 1, 92), (lib.VKS_OP_MAC, 2, 32)):
-            answer = bench.vault.request(op, key_id=key_id(number), data=bytes(64), output_bytes=size)
+        for op, number, mechanism, parameter in (
+            (lib.VKS_OP_ENCRYPT, 1, lib.VKS_MECHANISM_AES_GCM, b""),
+            (lib.VKS_OP_ENCRYPT, 1, lib.VKS_MECHANISM_AES_KW, b""),
+            (lib.VKS_OP_MAC, 1, lib.VKS_MECHANISM_AES_CMAC, b""),
+            (lib.VKS_OP_MAC, 2, lib.VKS_MECHANISM_HMAC_SHA256, b""),
+            (lib.VKS_OP_ENCRYPT, 3, lib.VKS_MECHANISM_CHACHA20_POLY1305, b""),
+            (lib.VKS_OP_ENCRYPT, 4, lib.VKS_MECHANISM_AES_XTS, bytes(16)),
+        ):
+            fields: dict[str, Any] = {"key_id": key_id(number), "mechanism": mechanism, "parameter": parameter}
+            answer = bench.vault.request(op, data=bytes(64), output_bytes=92, **fields)
             assert answer.status == lib.VKS_STATUS_OK
         fd = memfd(control)
         bench.rig.set_ring_fd(lib.VKS_WORKER_RING_ERR, [fd])

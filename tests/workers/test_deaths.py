@@ -6,6 +6,7 @@ import signal
 import time
 from pathlib import Path
 
+import pytest
 from framework.awake import awaken
 from framework.checked_work import Run, attempts_by_request
 from framework.keystored import Keystored
@@ -143,15 +144,16 @@ def test_killed_keystored_loses_no_record(vault: Keystored, guest_socket: Path) 
         sign_ok(guest)
 
 
-def test_aes_nonces_differ_after_each_kind_of_restart(vault: Keystored) -> None:
+@pytest.mark.parametrize("key_type", ["aes-128", "chacha20-poly1305"])
+def test_nonces_differ_after_each_kind_of_restart(vault: Keystored, key_type: str) -> None:
     """Every load spends a fresh lease: no nonce comes twice, whoever died."""
     socket = vault.add_guest("g")
-    vault.api.generate("aes", "aes-128")
-    vault.api.grant("g", "aes", ["encrypt"])
+    vault.api.generate("key", key_type)
+    vault.api.grant("g", "key", ["encrypt"])
 
     def nonces() -> list[bytes]:
         with ring_guest(socket) as guest:
-            return [guest.ask(lib.VKS_OP_ENCRYPT, "aes", MESSAGE).data[:12] for _ in range(5)]
+            return [guest.ask(lib.VKS_OP_ENCRYPT, "key", MESSAGE).data[:12] for _ in range(5)]
 
     seen = nonces()
     seen += nonces()

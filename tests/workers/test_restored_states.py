@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Restoring gives no key a right that it did not have in the backup, and no AES version encrypts again."""
+"""Restoring gives no key a right that it did not have in the backup, and no version under a nonce encrypts again."""
 
 import shutil
 from collections.abc import Iterator
@@ -17,13 +17,13 @@ LABELS = ("active", "suspended", "waiting")
 SECRET = b"what was encrypted before"
 
 
-@pytest.fixture
-def vault() -> Iterator[Keystored]:
-    """A keystored with an AES key in each state that may come to encrypt."""
+@pytest.fixture(params=["aes-256", "chacha20-poly1305"])
+def vault(request: pytest.FixtureRequest) -> Iterator[Keystored]:
+    """A keystored with a key of one type in each state that may come to encrypt."""
     with Keystored() as keystored:
         keystored.add_guest("g")
         for label in LABELS:
-            keystored.api.post("/keys", {"label": label, "type": "aes-256", "activate": label != "waiting"})
+            keystored.api.post("/keys", {"label": label, "type": request.param, "activate": label != "waiting"})
             keystored.api.grant("g", label, ["encrypt", "decrypt"])
         yield keystored
 

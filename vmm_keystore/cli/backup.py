@@ -83,9 +83,9 @@ def restore(
 ) -> None:
     """Make a new state folder (--state-dir) from a backup, before keystored is started on it.
 
-    The folder must not be there, or hold nothing but kek; a kek that does not open the backup is refused. AES keys
-    that could encrypt only decrypt afterwards, until they are rotated: the backup does not know which nonces were used
-    after it. Those that were suspended or not active yet stay out of use.
+    The folder must not be there, or hold nothing but kek; a kek that does not open the backup is refused. Keys
+    for AES or ChaCha20-Poly1305 that could encrypt only decrypt afterwards, until they are rotated: the backup does not
+    know which nonces were used after it. Those that were suspended or not active yet stay out of use.
     """
     from vmm_keystore.restore import restore as restore_state  # noqa: PLC0415  # the store, for this command only
 

@@ -12,6 +12,8 @@ from vmm_keystore.cli.complete import Key, complete_guest, complete_holder, comp
 from vmm_keystore.cli.failure import UsageError
 from vmm_keystore.cli.output import moment, show_json, show_table
 from vmm_keystore.cli.session import Session, command
+from vmm_keystore.policy.mechanisms import NAMED_ONLY
+from vmm_keystore.policy.vocabulary import Mechanism
 
 app = typer.Typer(help="Grants: guest, key, operations, limits.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -42,8 +44,8 @@ def grant_add(
         typer.Option(
             "--mechanisms",
             metavar="NAME,…",
-            help="Only these; else all of the key's type but the ones that need care: aes-gcm-own-nonce, aes-cbc, "
-            "aes-ctr, rsa-oaep-sha1.",
+            help="Only these; else all of the key's type but the ones that need care: "
+            f"{', '.join(mechanism.text for mechanism in Mechanism if mechanism in NAMED_ONLY)}.",
         ),
     ] = None,
     max_bytes: Annotated[

@@ -12,7 +12,16 @@ from vmm_keystore.policy.vocabulary import GRANTABLE_OPS, KeyType, Mechanism, Op
 
 _ECDSA = (Mechanism.ECDSA_SHA256, Mechanism.ECDSA_SHA384, Mechanism.ECDSA_SHA512)
 _RSA = tuple(m for m in Mechanism if Mechanism.RSA_PKCS1_SHA256 <= m <= Mechanism.RSA_OAEP_SHA512)
-_AES = tuple(m for m in Mechanism if Mechanism.AES_GCM <= m <= Mechanism.AES_CTR)
+_AES = (
+    Mechanism.AES_GCM,
+    Mechanism.AES_GCM_OWN_NONCE,
+    Mechanism.AES_CBC,
+    Mechanism.AES_CTR,
+    Mechanism.AES_CMAC,
+    Mechanism.AES_KW,
+    Mechanism.AES_KWP,
+)
+_CHACHA20 = (Mechanism.CHACHA20_POLY1305, Mechanism.CHACHA20_POLY1305_OWN_NONCE)
 
 TYPE_MECHANISMS: dict[KeyType, tuple[Mechanism, ...]] = {
     KeyType.EC_P256: _ECDSA,
@@ -26,6 +35,9 @@ TYPE_MECHANISMS: dict[KeyType, tuple[Mechanism, ...]] = {
     KeyType.HMAC_SHA256: (Mechanism.HMAC_SHA256,),
     KeyType.HMAC_SHA384: (Mechanism.HMAC_SHA384,),
     KeyType.HMAC_SHA512: (Mechanism.HMAC_SHA512,),
+    KeyType.CHACHA20_POLY1305: _CHACHA20,
+    KeyType.AES_128_XTS: (Mechanism.AES_XTS,),
+    KeyType.AES_256_XTS: (Mechanism.AES_XTS,),
 }
 
 DEFAULT_MECHANISM: dict[KeyType, Mechanism] = {
@@ -40,13 +52,26 @@ DEFAULT_MECHANISM: dict[KeyType, Mechanism] = {
     KeyType.HMAC_SHA256: Mechanism.HMAC_SHA256,
     KeyType.HMAC_SHA384: Mechanism.HMAC_SHA384,
     KeyType.HMAC_SHA512: Mechanism.HMAC_SHA512,
+    KeyType.CHACHA20_POLY1305: Mechanism.CHACHA20_POLY1305,
+    KeyType.AES_128_XTS: Mechanism.AES_XTS,
+    KeyType.AES_256_XTS: Mechanism.AES_XTS,
 }
 """What a request that names none means."""
 
 NAMED_ONLY = frozenset(
-    {Mechanism.AES_GCM_OWN_NONCE, Mechanism.AES_CBC, Mechanism.AES_CTR, Mechanism.RSA_OAEP_SHA1},
+    {
+        Mechanism.AES_GCM_OWN_NONCE,
+        Mechanism.AES_CBC,
+        Mechanism.AES_CTR,
+        Mechanism.RSA_OAEP_SHA1,
+        Mechanism.CHACHA20_POLY1305_OWN_NONCE,
+        Mechanism.AES_CMAC,
+        Mechanism.AES_KW,
+        Mechanism.AES_KWP,
+        Mechanism.AES_XTS,
+    },
 )
-"""Mechanisms with a trap of their own: a grant has them only where it names them."""
+"""Mechanisms with a trap of their own, or a second use of a key: a grant has them only where it names them."""
 
 _SIGN_OPS = (Op.SIGN, Op.VERIFY)
 _CIPHER_OPS = (Op.ENCRYPT, Op.DECRYPT)
@@ -59,7 +84,9 @@ def mechanism_ops(mechanism: Mechanism) -> tuple[Op, ...]:
         return _SIGN_OPS
     if mechanism <= Mechanism.AES_CTR:
         return _CIPHER_OPS
-    return _MAC_OPS
+    if mechanism <= Mechanism.HMAC_SHA512 or mechanism == Mechanism.AES_CMAC:
+        return _MAC_OPS
+    return _CIPHER_OPS
 
 
 def permission_for(

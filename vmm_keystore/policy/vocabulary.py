@@ -62,6 +62,9 @@ class KeyType(Word):
     HMAC_SHA256 = 9
     HMAC_SHA384 = 10
     HMAC_SHA512 = 11
+    CHACHA20_POLY1305 = 12
+    AES_128_XTS = 13
+    AES_256_XTS = 14
 
     @classmethod
     def noun(cls) -> str:
@@ -76,7 +79,7 @@ class KeyType(Word):
     @property
     def makes_nonces(self) -> bool:
         """True where the device makes nonces from a lease (SP 800-38D, 8.2.1)."""
-        return self in {KeyType.AES_128, KeyType.AES_256}
+        return self in {KeyType.AES_128, KeyType.AES_256, KeyType.CHACHA20_POLY1305}
 
 
 class KeyState(Word):
@@ -139,6 +142,12 @@ class Mechanism(Word):
     HMAC_SHA256 = 19
     HMAC_SHA384 = 20
     HMAC_SHA512 = 21
+    CHACHA20_POLY1305 = 22
+    CHACHA20_POLY1305_OWN_NONCE = 23
+    AES_CMAC = 24
+    AES_KW = 25
+    AES_KWP = 26
+    AES_XTS = 27
 
 
 class Status(Word):

@@ -8,7 +8,7 @@
 
 static const struct command commands[] = {
     {"list", {0}, OPTION_JSON, "", NULL, NULL},
-    {"encrypt", {"KEY"}, OPTION_MECHANISM | OPTION_VERSION | OPTION_AAD | OPTION_NONCE, "", NULL, NULL},
+    {"encrypt", {"KEY"}, OPTION_MECHANISM | OPTION_VERSION | OPTION_AAD | OPTION_NONCE | OPTION_TWEAK, "", NULL, NULL},
     {"verify", {"KEY", "SIG"}, OPTION_DIGEST | OPTION_RAW, "", NULL, NULL},
     {0},
 };
@@ -56,6 +56,10 @@ static const struct {
     {{"encrypt", "k", "--nonce", ""}, "'' is not a nonce in hex"},
     {{"encrypt", "k", "--nonce", "0g"}, "'0g' is not a nonce in hex"},
     {{"encrypt", "k", "--nonce", "0\x10"}, "'0\x10' is not a nonce in hex"},
+    {{"encrypt", "k", "--tweak", "0g"}, "'0g' is not a tweak in hex"},
+    {{"encrypt", "k", "--tweak", "0000000000000000000000000000000000"},
+     "'0000000000000000000000000000000000' is not a tweak in hex"},
+    {{"list", "--tweak", "00"}, "list takes no option --tweak"},
     {{"encrypt", "k", "--nonce", "0000000000000000000000000000000000"},
      "'0000000000000000000000000000000000' is not a nonce in hex"},
 };
@@ -93,6 +97,7 @@ static void test_values(void)
 {
     const char *words[] = {"encrypt",           "--nonce", "00fF10",      "key", "--mechanism",
                            "aes-gcm-own-nonce", "--aad=a", "--version=7", NULL};
+    const char *tweak[] = {"encrypt", "key", "--tweak=000102030405060708090a0b0c0d0eff", NULL};
     const char *operands[] = {"verify", "--", "--raw", "sig", NULL};
     struct parse_error error;
     struct options options;
@@ -104,6 +109,9 @@ static void test_values(void)
     CHECK_EQUAL("version", options.version, 7);
     CHECK("aad", strcmp(options.aad, "a") == 0);
     CHECK("operand", strcmp(options.operands[0], "key") == 0 && !options.device);
+    CHECK_EQUAL("tweak", parse(tweak, &options, &error), 0);
+    CHECK("tweak", options.tweak_size == 16 && options.tweak[1] == 1 && options.tweak[15] == 0xff);
+    CHECK_EQUAL("no nonce", options.nonce_size, 0);
     CHECK_EQUAL("operands", parse(operands, &options, &error), 0);
     CHECK("operands", strcmp(options.operands[0], "--raw") == 0 && options.given == 0);
 }

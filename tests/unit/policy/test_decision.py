@@ -47,8 +47,8 @@ def cases(draw: st.DrawFn) -> tuple[PermittedKey | None, PolicyRequest]:
         mechanism: int = draw(st.sampled_from(TYPE_MECHANISMS[key.key_type]))
         op: int = draw(st.sampled_from(mechanism_ops(Mechanism(mechanism))))
     else:
-        op = draw(st.one_of(st.integers(0, 12), st.integers(0, 2**32 - 1)))
-        mechanism = draw(st.one_of(st.integers(0, 23), st.integers(0, 2**32 - 1)))
+        op = draw(st.one_of(st.integers(0, lib.VKS_OP_COUNT + 1), st.integers(0, 2**32 - 1)))
+        mechanism = draw(st.one_of(st.integers(0, lib.VKS_MECHANISM_COUNT + 1), st.integers(0, 2**32 - 1)))
     request = PolicyRequest(
         op=op,
         mechanism=mechanism,

@@ -7,7 +7,7 @@ import pytest
 
 from vmm_keystore.errors import InvalidRequestError, StateError
 from vmm_keystore.policy.lifecycle import check_move, rotated_state, state_allows
-from vmm_keystore.policy.mechanisms import permission_for
+from vmm_keystore.policy.mechanisms import TYPE_MECHANISMS, permission_for
 from vmm_keystore.policy.vocabulary import KeyState, KeyType, Mechanism, Op, mask
 
 S = KeyState
@@ -57,9 +57,13 @@ def test_rotation_ends_protection_by_the_old_version() -> None:
 
 
 def test_default_mechanisms_leave_out_those_with_a_trap() -> None:
-    """The caller's own nonce, CBC, CTR and OAEP with SHA-1 are granted only by name."""
+    """The caller's own nonce, CBC, CTR, OAEP with SHA-1 and what gives a key a second use are granted only by name."""
     aes = permission_for(KeyType.AES_256, [Op.ENCRYPT, Op.DECRYPT], None)
     assert aes.mechanism_mask == mask([Mechanism.AES_GCM])
+    chacha20 = permission_for(KeyType.CHACHA20_POLY1305, [Op.ENCRYPT, Op.DECRYPT], None)
+    assert chacha20.mechanism_mask == mask([Mechanism.CHACHA20_POLY1305])
+    every = permission_for(KeyType.AES_256, [Op.ENCRYPT, Op.MAC], TYPE_MECHANISMS[KeyType.AES_256])
+    assert every.mechanism_mask == mask(TYPE_MECHANISMS[KeyType.AES_256])
     rsa = permission_for(KeyType.RSA_2048, [Op.SIGN, Op.DECRYPT], None)
     assert not rsa.mechanism_mask >> Mechanism.RSA_OAEP_SHA1 & 1
     assert rsa.mechanism_mask >> Mechanism.RSA_OAEP_SHA256 & 1
@@ -75,6 +79,8 @@ def test_default_mechanisms_leave_out_those_with_a_trap() -> None:
         (KeyType.EC_P256, [Op.ENCRYPT], None, "cannot encrypt"),
         (KeyType.EC_P256, [Op.PUBLIC], None, "cannot public"),
         (KeyType.AES_256, [Op.ENCRYPT], [Mechanism.HMAC_SHA256], "has no mechanism hmac-sha256"),
+        (KeyType.AES_256_XTS, [Op.ENCRYPT], None, "none of the mechanisms can encrypt"),
+        (KeyType.AES_256, [Op.ENCRYPT, Op.MAC], None, "none of the mechanisms can mac"),
         (KeyType.RSA_2048, [Op.SIGN, Op.DECRYPT], [Mechanism.RSA_PSS_SHA256], "none of the mechanisms can decrypt"),
     ],
 )

@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """The words and tables in Python are those of the C headers, member by member."""
 
+from pathlib import Path
+
 import pytest
 
 from vmm_keystore._vks import ffi, lib
 from vmm_keystore.errors import InvalidRequestError
-from vmm_keystore.policy.mechanisms import DEFAULT_MECHANISM, TYPE_MECHANISMS, mechanism_ops
+from vmm_keystore.policy.mechanisms import DEFAULT_MECHANISM, NAMED_ONLY, TYPE_MECHANISMS, mechanism_ops
 from vmm_keystore.policy.vocabulary import KeyState, KeyType, Mechanism, Op, Status, Word, mask
 
+README = Path(__file__).resolve().parents[3] / "README.md"
 C_ENUMS = [
     (KeyType, "vks_key_type", "VKS_KEY_TYPE_", {"COUNT"}),
     (KeyState, "vks_key_state", "VKS_KEY_STATE_", {"COUNT"}),
@@ -46,3 +49,12 @@ def test_type_mechanisms_agree_with_c(key_type: KeyType) -> None:
 def test_mechanism_ops_agree_with_c(mechanism: Mechanism) -> None:
     """Which operations take a mechanism is one table in two languages."""
     assert mask(mechanism_ops(mechanism)) == lib.vks_policy_mechanism_ops(mechanism)
+
+
+def test_readme_names_types_and_what_a_grant_must_name() -> None:
+    """Nobody looks into the sources for a word that the command line takes."""
+    [line] = [line for line in README.read_text().splitlines() if line.startswith("Key types: ")]
+    types, _, rest = line.partition(" Operations: ")
+    named = rest.partition("except ")[2].partition(", which")[0]
+    assert types == "Key types: " + ", ".join(f"`{key_type.text}`" for key_type in KeyType) + "."
+    assert set(named.replace(" and ", ", ").split(", ")) == {f"`{mechanism.text}`" for mechanism in NAMED_ONLY}

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * AES: GCM (SP 800-38D) with nonces made here or by the caller, CBC and CTR (SP 800-38A).
+ * Ciphers: AES-GCM (SP 800-38D) and ChaCha20-Poly1305 (RFC 8439) with nonces made here or by the caller, AES-CBC and
+ * AES-CTR (SP 800-38A), AES-XTS (SP 800-38E) with the caller's tweak.
  *
- * GCM and CTR share one counter per load, and it starts at 1: no nonce, no counter block and not the block of GCM's
- * hash key (all zero) is ever used twice under the key, whichever mode comes next.
+ * Whatever takes a nonce shares one counter per load, and it starts at 1: no nonce, no counter block and not the block
+ * of GCM's hash key (all zero) is ever used twice under the key, whichever mode comes next.
  */
 #include <openssl/rand.h>
 #include <string.h>
@@ -17,57 +18,77 @@ enum {
     BLOCK_BYTES = 16,
 };
 
-static enum vks_cipher_mode mode_of(uint32_t mechanism)
+/* Who says what the cipher starts with: nonce, IV, initial counter block or tweak. */
+enum start {
+    START_DEVICE,    /* it is made here, and stands in front of the ciphertext */
+    START_OWN_NONCE, /* encrypt: the caller's, as the parameter, and then it stands there too */
+    START_TWEAK,     /* the caller's, as the parameter, both ways: it stands nowhere else */
+};
+
+/* What a mechanism takes, and what it puts around the ciphertext. */
+struct form {
+    enum vks_cipher_mode mode;
+    enum start start;
+    uint32_t front_bytes;
+    uint32_t tag_bytes; /* behind; 0: there is none, and no associated data */
+    uint32_t text_bytes_min;
+    uint32_t unit_bytes; /* the text is whole units */
+};
+
+static const struct form forms[VKS_MECHANISM_COUNT] = {
+    [VKS_MECHANISM_AES_GCM] = {VKS_CIPHER_GCM, START_DEVICE, NONCE_BYTES, TAG_BYTES, 0, 1},
+    [VKS_MECHANISM_AES_GCM_OWN_NONCE] = {VKS_CIPHER_GCM, START_OWN_NONCE, NONCE_BYTES, TAG_BYTES, 0, 1},
+    [VKS_MECHANISM_AES_CBC] = {VKS_CIPHER_CBC, START_DEVICE, BLOCK_BYTES, 0, 0, BLOCK_BYTES},
+    [VKS_MECHANISM_AES_CTR] = {VKS_CIPHER_CTR, START_DEVICE, BLOCK_BYTES, 0, 0, 1},
+    [VKS_MECHANISM_CHACHA20_POLY1305] = {VKS_CIPHER_CHACHA20_POLY1305, START_DEVICE, NONCE_BYTES, TAG_BYTES, 0, 1},
+    [VKS_MECHANISM_CHACHA20_POLY1305_OWN_NONCE] = {VKS_CIPHER_CHACHA20_POLY1305, START_OWN_NONCE, NONCE_BYTES,
+                                                   TAG_BYTES, 0, 1},
+    [VKS_MECHANISM_AES_XTS] = {VKS_CIPHER_XTS, START_TWEAK, 0, 0, BLOCK_BYTES, 1},
+};
+
+_Static_assert(VKS_INPUT_BYTES_MAX <= BLOCK_BYTES << 20, "a data unit of XTS has at most 2^20 blocks");
+
+static uint32_t parameter_bytes(const struct form *form, uint32_t op)
 {
-    if (mechanism == VKS_MECHANISM_AES_CBC)
-        return VKS_CIPHER_CBC;
-    if (mechanism == VKS_MECHANISM_AES_CTR)
-        return VKS_CIPHER_CTR;
-    return VKS_CIPHER_GCM;
+    if (form->start == START_TWEAK)
+        return BLOCK_BYTES;
+    return form->start == START_OWN_NONCE && op == VKS_OP_ENCRYPT ? NONCE_BYTES : 0;
 }
 
-/* Bytes that stand in front of and behind the ciphertext. */
-static uint32_t front_bytes(enum vks_cipher_mode mode)
+static uint32_t overhead_bytes(const struct form *form)
 {
-    return mode == VKS_CIPHER_GCM ? NONCE_BYTES : BLOCK_BYTES;
-}
-
-static uint32_t overhead_bytes(enum vks_cipher_mode mode)
-{
-    return mode == VKS_CIPHER_GCM ? NONCE_BYTES + TAG_BYTES : BLOCK_BYTES;
+    return form->front_bytes + form->tag_bytes;
 }
 
 static uint32_t sizes(const struct vks_key_kind *kind, const struct vks_operation *operation)
 {
-    enum vks_cipher_mode mode = mode_of(operation->mechanism);
-    bool own_nonce = operation->mechanism == VKS_MECHANISM_AES_GCM_OWN_NONCE && operation->op == VKS_OP_ENCRYPT;
+    const struct form *form = &forms[operation->mechanism];
     uint32_t text_bytes = operation->input_bytes;
 
-    if (operation->parameter_bytes != (own_nonce ? NONCE_BYTES : 0))
+    if (operation->parameter_bytes != parameter_bytes(form, operation->op))
         return VKS_STATUS_INPUT_SIZE;
-    if (operation->aad_bytes && mode != VKS_CIPHER_GCM)
+    if (operation->aad_bytes && form->tag_bytes == 0)
         return VKS_STATUS_INPUT_SIZE;
     if (operation->op == VKS_OP_DECRYPT) {
-        if (text_bytes < overhead_bytes(mode))
+        if (text_bytes < overhead_bytes(form))
             return VKS_STATUS_INPUT_SIZE;
-        text_bytes -= overhead_bytes(mode);
+        text_bytes -= overhead_bytes(form);
     }
-    if (text_bytes > VKS_OUTPUT_BYTES_MAX || (mode == VKS_CIPHER_CBC && text_bytes % BLOCK_BYTES != 0))
+    if (text_bytes < form->text_bytes_min || text_bytes > VKS_OUTPUT_BYTES_MAX || text_bytes % form->unit_bytes != 0)
         return VKS_STATUS_INPUT_SIZE;
     return VKS_STATUS_OK;
 }
 
 static uint32_t output_bytes(const struct vks_key_kind *kind, uint32_t op, uint32_t mechanism, uint32_t input_bytes)
 {
-    uint32_t overhead = overhead_bytes(mode_of(mechanism));
+    uint32_t overhead = overhead_bytes(&forms[mechanism]);
 
     if (op == VKS_OP_DECRYPT)
         return input_bytes > overhead ? input_bytes - overhead : 0;
     return input_bytes > UINT32_MAX - overhead ? UINT32_MAX : input_bytes + overhead;
 }
 
-/* The lane's context for mode and direction, keyed once, then started with an IV only. */
-static EVP_CIPHER_CTX *cipher_context(struct vks_key *key, enum vks_cipher_mode mode, int encrypt, const uint8_t *iv,
+EVP_CIPHER_CTX *vks_op_cipher_context(struct vks_key *key, enum vks_cipher_mode mode, int encrypt, const uint8_t *iv,
                                       enum vks_lane lane)
 {
     EVP_CIPHER_CTX **context = &key->lanes[lane].cipher[mode][encrypt];
@@ -77,6 +98,8 @@ static EVP_CIPHER_CTX *cipher_context(struct vks_key *key, enum vks_cipher_mode 
     *context = EVP_CIPHER_CTX_new();
     if (*context == NULL)
         return NULL;
+    /* Else libcrypto refuses key wrap: it was kept from old programs whose buffers are too small. */
+    EVP_CIPHER_CTX_set_flags(*context, EVP_CIPHER_CTX_FLAG_WRAP_ALLOW);
     if (EVP_CipherInit_ex2(*context, vks_cipher(mode, key->material_bytes), key->material, iv, encrypt, NULL) == 1 &&
         EVP_CIPHER_CTX_set_padding(*context, 0) == 1)
         return *context;
@@ -106,12 +129,14 @@ static bool next_nonce(struct vks_key *key, uint8_t nonce[NONCE_BYTES])
     return true;
 }
 
-/* Nonce, IV or initial counter block in front of the output. */
+/* Nonce, IV or initial counter block in front of the output, where one stands there. */
 static uint32_t make_front(struct vks_key *key, const struct vks_operation *operation)
 {
     uint8_t *front = operation->output;
 
-    if (operation->mechanism == VKS_MECHANISM_AES_GCM_OWN_NONCE) {
+    if (forms[operation->mechanism].start == START_TWEAK)
+        return VKS_STATUS_OK;
+    if (forms[operation->mechanism].start == START_OWN_NONCE) {
         memcpy(front, operation->parameter, NONCE_BYTES);
         return VKS_STATUS_OK;
     }
@@ -136,8 +161,8 @@ static bool cipher_text(EVP_CIPHER_CTX *context, const uint8_t *aad, uint32_t aa
 
 static uint32_t encrypt_run(struct vks_key *key, struct vks_operation *operation, enum vks_lane lane)
 {
-    enum vks_cipher_mode mode = mode_of(operation->mechanism);
-    uint8_t *text = operation->output + front_bytes(mode);
+    const struct form *form = &forms[operation->mechanism];
+    uint8_t *text = operation->output + form->front_bytes;
     uint32_t status = make_front(key, operation);
     EVP_CIPHER_CTX *context;
     uint8_t nothing[BLOCK_BYTES];
@@ -145,32 +170,34 @@ static uint32_t encrypt_run(struct vks_key *key, struct vks_operation *operation
 
     if (status != VKS_STATUS_OK)
         return status;
-    context = cipher_context(key, mode, 1, operation->output, lane);
+    context = vks_op_cipher_context(key, form->mode, 1,
+                                    form->start == START_TWEAK ? operation->parameter : operation->output, lane);
     if (context == NULL ||
         !cipher_text(context, operation->aad, operation->aad_bytes, operation->input, operation->input_bytes, text))
         return VKS_STATUS_INTERNAL;
     if (EVP_CipherFinal_ex(context, nothing, &done) != 1 || done != 0)
         return VKS_STATUS_INTERNAL;
-    if (mode == VKS_CIPHER_GCM &&
+    if (form->tag_bytes &&
         EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_GET_TAG, TAG_BYTES, text + operation->input_bytes) != 1)
         return VKS_STATUS_INTERNAL;
-    operation->output_bytes = operation->input_bytes + overhead_bytes(mode);
+    operation->output_bytes = operation->input_bytes + overhead_bytes(form);
     return VKS_STATUS_OK;
 }
 
 static uint32_t decrypt_run(struct vks_key *key, struct vks_operation *operation, enum vks_lane lane)
 {
-    enum vks_cipher_mode mode = mode_of(operation->mechanism);
-    EVP_CIPHER_CTX *context = cipher_context(key, mode, 0, operation->input, lane);
-    const uint8_t *text = operation->input + front_bytes(mode);
-    uint32_t text_bytes = operation->input_bytes - overhead_bytes(mode);
+    const struct form *form = &forms[operation->mechanism];
+    const uint8_t *start = form->start == START_TWEAK ? operation->parameter : operation->input;
+    EVP_CIPHER_CTX *context = vks_op_cipher_context(key, form->mode, 0, start, lane);
+    const uint8_t *text = operation->input + form->front_bytes;
+    uint32_t text_bytes = operation->input_bytes - overhead_bytes(form);
     uint8_t nothing[BLOCK_BYTES];
     uint8_t tag[TAG_BYTES];
     int done = 0;
 
     if (context == NULL)
         return VKS_STATUS_INTERNAL;
-    if (mode == VKS_CIPHER_GCM) {
+    if (form->tag_bytes) {
         memcpy(tag, text + text_bytes, TAG_BYTES);
         if (EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_SET_TAG, TAG_BYTES, tag) != 1)
             return VKS_STATUS_INTERNAL;
@@ -178,7 +205,7 @@ static uint32_t decrypt_run(struct vks_key *key, struct vks_operation *operation
     if (!cipher_text(context, operation->aad, operation->aad_bytes, text, text_bytes, operation->output))
         return VKS_STATUS_INTERNAL;
     if (EVP_CipherFinal_ex(context, nothing, &done) != 1)
-        return mode == VKS_CIPHER_GCM ? VKS_STATUS_AUTH_FAILED : VKS_STATUS_INTERNAL;
+        return form->tag_bytes ? VKS_STATUS_AUTH_FAILED : VKS_STATUS_INTERNAL;
     operation->output_bytes = text_bytes;
     return VKS_STATUS_OK;
 }
@@ -188,4 +215,4 @@ static uint32_t run(struct vks_key *key, struct vks_operation *operation, enum v
     return operation->op == VKS_OP_ENCRYPT ? encrypt_run(key, operation, lane) : decrypt_run(key, operation, lane);
 }
 
-const struct vks_op_family vks_op_aes = {sizes, output_bytes, run};
+const struct vks_op_family vks_op_cipher = {sizes, output_bytes, run};

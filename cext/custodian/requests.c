@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "audit_key.h"
+#include "certify.h"
 #include "channels.h"
 #include "confinement.h"
 #include "import_wrap.h"
@@ -218,6 +219,34 @@ static int serve_audit_sign(int fd, struct vks_ipc_message *message)
     return vks_ipc_reply(fd, &message->head, error, &signature, sizeof(signature));
 }
 
+static int serve_certify(int fd, struct vks_ipc_message *message)
+{
+    const uint8_t *body = vks_ipc_body(message);
+    uint32_t rest_bytes = vks_ipc_body_bytes(message) - (uint32_t)sizeof(struct vks_custodian_certify);
+    struct vks_ipc_head head = {.type = message->head.type | VKS_IPC_REPLY, .tag = message->head.tag};
+    struct vks_custodian_certified certified = {0, 0};
+    struct vks_custodian_certify wanted;
+    uint8_t *der = NULL;
+    int error;
+
+    memcpy(&wanted, body, sizeof(wanted));
+    if (wanted.sealed_bytes > rest_bytes || wanted.fields_bytes != rest_bytes - wanted.sealed_bytes)
+        return -EPROTO;
+    body += sizeof(wanted);
+    error = vks_certify(&wanted, body, body + wanted.sealed_bytes, &der, &certified.der_bytes);
+    if (error == -EPROTO)
+        return error;
+    if (error) {
+        error = vks_ipc_reply(fd, &message->head, error, NULL, 0);
+    } else {
+        struct vks_ipc_part parts[] = {{&certified, sizeof(certified)}, {der, certified.der_bytes}};
+
+        error = vks_ipc_send(fd, &head, parts, 2, NULL, 0);
+    }
+    OPENSSL_free(der);
+    return error;
+}
+
 static const struct {
     uint32_t type;
     int (*serve)(int fd, struct vks_ipc_message *message);
@@ -235,6 +264,7 @@ static const struct {
     {VKS_CUSTODIAN_ROOT_CHANGE, vks_root_serve_change},
     {VKS_CUSTODIAN_RESEAL, vks_root_serve_reseal},
     {VKS_CUSTODIAN_ROOT_SWITCH, vks_root_serve_switch},
+    {VKS_CUSTODIAN_CERTIFY, serve_certify},
 };
 
 int vks_request_serve(int fd, struct vks_ipc_message *message)

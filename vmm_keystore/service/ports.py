@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
+from vmm_keystore.policy.certificate_names import CertificateNames
 from vmm_keystore.policy.grant import PermittedKey
 from vmm_keystore.policy.root_kind import RootKind
 from vmm_keystore.policy.vocabulary import KeyType
@@ -69,6 +70,15 @@ class SealedBlob:
 
 
 @dataclass(frozen=True, slots=True)
+class Validity:
+    """Of a self-signed certificate: both ends in UNIX time, and whether it may issue others."""
+
+    not_before_s: int
+    not_after_s: int
+    is_ca: bool
+
+
+@dataclass(frozen=True, slots=True)
 class CustodianStatus:
     """What the custodian says of itself; *secret_memory* is ``memfd-secret`` or ``mlock``.
 
@@ -104,6 +114,14 @@ class KeyCustodian(Protocol):
 
         Raises:
             ImportRefusedError: unknown or used offer, damaged wrap, not a key, or a key of no supported type.
+        """
+
+    def certify(self, key: SealedBlob, names: CertificateNames, validity: Validity | None) -> bytes:
+        """Make a self-signed certificate with *key*, or a certification request where it has no *validity*; as DER.
+
+        Raises:
+            InvalidRequestError: the names are more than a certificate of ours has.
+            CustodianError: it could not be made.
         """
 
     def unlock(self, secret: WrappedSecret) -> None:

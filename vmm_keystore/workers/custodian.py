@@ -21,6 +21,7 @@ from vmm_keystore.errors import (
     RootOfTrustError,
     SecretRefusedError,
 )
+from vmm_keystore.policy.certificate_names import CertificateNames
 from vmm_keystore.policy.root_kind import RootKind
 from vmm_keystore.policy.vocabulary import KeyType
 from vmm_keystore.service.ports import (
@@ -29,8 +30,10 @@ from vmm_keystore.service.ports import (
     KeyLoad,
     SealedBlob,
     SealedKey,
+    Validity,
     WrappedSecret,
 )
+from vmm_keystore.workers.certify_message import certify_body
 from vmm_keystore.workers.connection import Connection
 from vmm_keystore.workers.custodian_messages import (
     ENTRY_BYTES,
@@ -55,7 +58,7 @@ from vmm_keystore.workers.errors import ProgramError, ProgramLostError, ProgramR
 from vmm_keystore.workers.ipc import Message, pack
 from vmm_keystore.workers.loop import Loop
 from vmm_keystore.workers.programs import FirstPrograms
-from vmm_keystore.workers.root_file import tpm_blob
+from vmm_keystore.workers.root_file import RESTORE_HINT, tpm_blob
 from vmm_keystore.workers.sandbox import describe
 from vmm_keystore.workers.supervised import SupervisedProgram
 from vmm_keystore.workers.tpm import Tpm
@@ -209,6 +212,15 @@ class Custodian:
         except ProgramRefusedError as error:
             cause = IMPORT_REFUSALS.get(error.errno, os.strerror(error.errno))
             raise ImportRefusedError(f"import refused: {cause}") from error
+
+    def certify(self, key: SealedBlob, names: CertificateNames, validity: Validity | None) -> bytes:
+        """Have a certification request or a self-signed certificate made."""
+        try:
+            return self._ask(lib.VKS_CUSTODIAN_CERTIFY, certify_body(key, names, validity)).tail
+        except ProgramRefusedError as error:
+            if error.errno == errno.EBADMSG:
+                raise RootOfTrustError("the key does not open under the kek", RESTORE_HINT) from error
+            raise CustodianError(f"the custodian signed no certificate: {os.strerror(error.errno)}") from error
 
     def make_audit_key(self) -> tuple[bytes, bytes]:
         """Make the key that signs checkpoints: its public part and a sealed blob."""

@@ -12,6 +12,7 @@ from vmm_keystore.errors import RootLockedError, RootOfTrustError, SecretRefused
 from vmm_keystore.policy.root_kind import RootKind
 from vmm_keystore.policy.vocabulary import KeyType
 from vmm_keystore.service.ports import ImportOffer, KeyLoad, SealedBlob, SealedKey, WrappedSecret
+from vmm_keystore.workers.certify_message import certified_tail_bytes
 from vmm_keystore.workers.ipc import HEAD_BYTES, REPLY, Form, Message, pack
 from vmm_keystore.workers.root_file import RESTORE_HINT
 
@@ -93,6 +94,7 @@ FORMS = {
     lib.VKS_CUSTODIAN_ROOT_CHANGE | REPLY: Form(),
     lib.VKS_CUSTODIAN_RESEAL | REPLY: Form("vks_custodian_reseal", entries_tail_bytes),
     lib.VKS_CUSTODIAN_ROOT_SWITCH | REPLY: Form(),
+    lib.VKS_CUSTODIAN_CERTIFY | REPLY: Form("vks_custodian_certified", certified_tail_bytes),
 }
 
 

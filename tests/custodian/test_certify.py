@@ -270,7 +270,7 @@ def test_other_names_of_a_blob(custodian: Custodian, key: Key) -> None:
     assert certify(custodian, Key(key.type, bytes(8192), b""), [CN])[0] == -errno.EBADMSG
 
 
-def test_nothing_is_signed_without_a_kek(custodian: Custodian, key: Key) -> None:
+def test_nothing_is_signed_without_a_kek(key: Key) -> None:
     with Custodian() as locked:
         assert certify(locked, key, [CN])[0] == -errno.ENOKEY
 

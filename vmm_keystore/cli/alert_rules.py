@@ -130,6 +130,14 @@ groups:
         annotations:
           summary: the grant of {{ $labels.key }} to {{ $labels.holder }} ends in {{ $value | humanizeDuration }}
           description: Operations are refused from then on. Grant the key anew to go on.
+
+      - alert: KeystoreCertificateEnds
+        # Also when it has ended: whoever is shown it refuses it then.
+        expr: vmm_keystore_key_certificate_not_after_seconds - time() < 14 * 86400
+        labels: {severity: warning}
+        annotations:
+          summary: the certificate of key {{ $labels.key }} version {{ $labels.version }} ends within 14 days, or has ended
+          description: Get another one with "vmm-keystore key csr {{ $labels.key }}", and attach it with "key certificate set".
 """
 
 

@@ -10,8 +10,10 @@ from typing import Annotated, Any
 
 import typer
 
+from vmm_keystore.cli import certificate
 from vmm_keystore.cli.complete import KEY_TYPES, complete_key, complete_key_type
 from vmm_keystore.cli.failure import CommandError, UsageError
+from vmm_keystore.cli.key_options import Label, Version
 from vmm_keystore.cli.output import moment, show_facts, show_json, show_table
 from vmm_keystore.cli.passphrase_option import PassphraseFile
 from vmm_keystore.cli.session import Session, command
@@ -22,10 +24,6 @@ app = typer.Typer(help="Keys and their life cycle.", no_args_is_help=True, rich_
 PAGE = 1000
 NO_KEY = "no key yet: vmm-keystore key generate"
 NewLabel = Annotated[str, typer.Argument(metavar="LABEL", help="Letters, digits, '.', '_' and '-', at most 63.")]
-Label = Annotated[str, typer.Argument(metavar="LABEL", help="Label of the key.", autocompletion=complete_key)]
-Version = Annotated[
-    int | None, typer.Option("--version", metavar="N", min=1, help="This version of the key, not the current one.")
-]
 Inactive = Annotated[bool, typer.Option("--inactive", help="Leave the key in pre-activation.")]
 
 
@@ -144,11 +142,12 @@ def key_show(session: Session, label: Label) -> None:
             version["current"],
             moment(version["created"]),
             moment(version["destroy_at"]) if version["destroy_at"] else "",
+            certificate.summary(version["certificate"]),
         ]
         for version in key["versions"]
     ]
     print()
-    show_table(["version", "state", "current", "created", "to be destroyed"], rows, empty="no version")
+    show_table(["version", "state", "current", "created", "to be destroyed", "certificate"], rows, empty="no version")
 
 
 @command(app, "rotate")
@@ -265,3 +264,6 @@ def _confirm(question: str) -> None:
     print(f"{question}? this cannot be undone; type yes: ", end="", file=sys.stderr, flush=True)
     if sys.stdin.readline().strip() != "yes":
         raise CommandError("nothing was changed")
+
+
+certificate.register(app)

@@ -44,6 +44,7 @@ ROUTES: dict[tuple[str, str], AdminRole] = {
             "/v1/keys",
             "/v1/keys/{label}",
             "/v1/keys/{label}/public",
+            "/v1/keys/{label}/certificate",
             "/v1/roles",
             "/v1/roles/{name}",
             "/v1/root",
@@ -67,6 +68,9 @@ ROUTES: dict[tuple[str, str], AdminRole] = {
             "/v1/keys/{label}/destroy/cancel",
             "/v1/keys/{label}/min-version",
             "/v1/keys/{label}/rotation",
+            "/v1/keys/{label}/csr",
+            "/v1/keys/{label}/self-sign",
+            "/v1/keys/{label}/certificate",
             "/v1/roles",
             "/v1/roles/{name}/assign",
             "/v1/roles/{name}/unassign",
@@ -77,6 +81,7 @@ ROUTES: dict[tuple[str, str], AdminRole] = {
         )
     },
     (_DELETE, "/v1/guests/{name}"): AdminRole.OPERATOR,
+    (_DELETE, "/v1/keys/{label}/certificate"): AdminRole.OPERATOR,
     (_DELETE, "/v1/roles/{name}"): AdminRole.OPERATOR,
     (_DELETE, "/v1/grants/{guest}/{key}"): AdminRole.OPERATOR,
 }

@@ -8,7 +8,9 @@ from importlib.metadata import version
 from vmm_keystore.audit.verify import ChainReport
 from vmm_keystore.control import models
 from vmm_keystore.errors import CustodianError
+from vmm_keystore.policy.certificate_chain import CertificateFacts
 from vmm_keystore.policy.vocabulary import Mechanism, Op, Status
+from vmm_keystore.service.certificates import Attached, Signed
 from vmm_keystore.service.grants import Explanation
 from vmm_keystore.service.guests import GuestView
 from vmm_keystore.service.keystore import DaemonStatus
@@ -76,6 +78,7 @@ def key_info(key: KeyRow) -> models.KeyInfo:
                 created=moment(version.created_s),
                 state_changed=moment(version.state_changed_s),
                 destroy_at=_bound(version.destroy_at_s or 0),
+                certificate=certificate_info(version.certificate) if version.certificate else None,
             )
             for version in key.versions
         ],
@@ -88,6 +91,37 @@ def key_info(key: KeyRow) -> models.KeyInfo:
 def key_changed(key: KeyRow, applied: Sequence[Applied] = ()) -> models.KeyChanged:
     """A key after a change."""
     return models.KeyChanged(**dict(key_info(key)), applied=applied_to(applied))
+
+
+def certificate_info(facts: CertificateFacts) -> models.CertificateInfo:
+    """What is said of a chain."""
+    return models.CertificateInfo(
+        subject=facts.subject,
+        issuer=facts.issuer,
+        serial=facts.serial,
+        not_before=moment(facts.not_before_s),
+        not_after=moment(facts.not_after_s),
+        sha256=facts.sha256,
+        certificates=facts.certificates,
+    )
+
+
+def signed(made: Signed) -> models.Signed:
+    """A request or certificate that the custodian signed."""
+    return models.Signed(
+        label=made.label,
+        version=made.version,
+        subject=made.subject,
+        alternatives=list(made.alternatives),
+        sha256=made.sha256,
+        pem=made.pem,
+    )
+
+
+def attached(found: Attached) -> models.CertificateChain:
+    """The chain of a version."""
+    facts = dict(certificate_info(found.chain.facts))
+    return models.CertificateChain(label=found.label, version=found.version, pem=found.chain.pem, **facts)
 
 
 def grant_info(grant: GrantRow) -> models.GrantInfo:

@@ -6,6 +6,14 @@ Knows no route and no service.
 """
 
 from vmm_keystore.control.models.audit import AuditCheckpoint, AuditKeyInfo, AuditPage, AuditVerified
+from vmm_keystore.control.models.certificates import (
+    CertificateChain,
+    CertificateInfo,
+    CertificateRequest,
+    CertificateSelfSign,
+    CertificateSet,
+    Signed,
+)
 from vmm_keystore.control.models.grants import (
     CheckInfo,
     GrantChanged,
@@ -56,6 +64,11 @@ __all__ = [
     "AuditKeyInfo",
     "AuditPage",
     "AuditVerified",
+    "CertificateChain",
+    "CertificateInfo",
+    "CertificateRequest",
+    "CertificateSelfSign",
+    "CertificateSet",
     "CheckInfo",
     "CustodianInfo",
     "ErrorAnswer",
@@ -100,6 +113,7 @@ __all__ = [
     "RootChanged",
     "RootInfo",
     "RootPassphrase",
+    "Signed",
     "StatusInfo",
     "Uid",
     "WorkerInfo",

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from pydantic import AwareDatetime, Base64Bytes, Field
 
+from vmm_keystore.control.models.certificates import CertificateInfo
 from vmm_keystore.control.models.words import AppliedTo, Flag, KeyStateWord, KeyTypeWord, Model, Moment, Name
 
 
@@ -58,7 +59,7 @@ class KeyRotation(Model):
 
 
 class KeyVersionInfo(Model):
-    """One version of a key; *destroy_at* where its destruction is planned."""
+    """One version of a key; *destroy_at* where its destruction is planned, *certificate* where it has one."""
 
     version: int
     state: KeyStateWord
@@ -66,6 +67,7 @@ class KeyVersionInfo(Model):
     created: AwareDatetime
     state_changed: AwareDatetime
     destroy_at: AwareDatetime | None
+    certificate: CertificateInfo | None
 
 
 class KeyInfo(Model):

@@ -112,7 +112,14 @@ def test_from_request_to_certificate_in_use(vault: Keystored, ca: Ca, tmp_path: 
     shown = vault.cli("key", "certificate", "show", "tls", "--pem").stdout
     assert shown == leaf + ca.sub
     path.write_text(shown)
-    options: list[str | Path] = ["-verify_hostname", "a.example.org", "-untrusted", path, "-CAfile", ca.folder / "root.pem"]
+    options: list[str | Path] = [
+        "-verify_hostname",
+        "a.example.org",
+        "-untrusted",
+        path,
+        "-CAfile",
+        ca.folder / "root.pem",
+    ]
     assert "OK" in openssl("verify", *options, path)
     public = openssl("x509", "-pubkey", "-noout", content=leaf)
     assert public == vault.cli("key", "public", "tls").stdout
@@ -123,7 +130,16 @@ def test_from_request_to_certificate_in_use(vault: Keystored, ca: Ca, tmp_path: 
             (tmp_path / "p").write_text(public)
             (tmp_path / "s").write_bytes(answer.data)
             (tmp_path / "m").write_bytes(b"message")
-            check: list[str | Path] = ["-pubin", "-inkey", tmp_path / "p", "-rawin", "-in", tmp_path / "m", "-sigfile", tmp_path / "s"]
+            check: list[str | Path] = [
+                "-pubin",
+                "-inkey",
+                tmp_path / "p",
+                "-rawin",
+                "-in",
+                tmp_path / "m",
+                "-sigfile",
+                tmp_path / "s",
+            ]
             assert "Verified Successfully" in openssl("pkeyutl", "-verify", *check)
 
 

@@ -120,6 +120,16 @@ def certificate_remove(session: Session, label: Label, version: Version = None) 
     session.done(found, f"key {label}: certificate {found['subject'] or found['serial']} removed")
 
 
+def attach_imported(session: Session, label: str, pem: str) -> None:
+    """Attach the chain that came with a key; where it cannot be attached the key is imported all the same, and why is said."""
+    try:
+        session.keystored.post("keys", label, "certificate", body={"pem": pem})
+    except CommandError as error:
+        print(f"vmm-keystore: the certificates of {label} are not attached: {error.message}", file=sys.stderr)
+        if error.hint:
+            print(f"hint: {error.hint}", file=sys.stderr)
+
+
 def summary(certificate: Mapping[str, Any] | None) -> str:
     """Say a certificate in one cell."""
     if certificate is None:

@@ -48,8 +48,12 @@ def key_generate(
 def key_import(
     session: Session,
     label: NewLabel,
-    file: Annotated[Path, typer.Argument(metavar="FILE", readable=False, help="File with the key.")],
+    file: Annotated[Path | None, typer.Argument(metavar="FILE", readable=False, help="File with the key.")] = None,
     *,
+    pkcs12: Annotated[
+        Path | None,
+        typer.Option("--pkcs12", metavar="FILE", readable=False, help="Instead: PKCS#12 file; with its certificates."),
+    ] = None,
     key_type: Annotated[
         str,
         typer.Option("--type", metavar="TYPE", help="Type; raw keys need it.", autocompletion=complete_key_type),
@@ -60,20 +64,38 @@ def key_import(
     passphrase_file: PassphraseFile = None,
     inactive: Inactive = False,
 ) -> None:
-    """Import a key from a file (PEM, DER, PKCS#8 with or without passphrase, raw).
+    """Import a key from a file (PEM, DER, PKCS#8 with or without passphrase, raw, PKCS#12).
 
     A program of its own reads the file and encrypts the key to the custodian; this one sees ciphertext.
     """
-    from vmm_keystore.cli.secret_wrap import wrap_key_file  # noqa: PLC0415  # subprocess, for this command only
+    from vmm_keystore.cli import secret_wrap  # noqa: PLC0415  # subprocess, for this command only
 
+    if (file is None) == (pkcs12 is None):
+        raise UsageError("one file is needed: FILE, or --pkcs12 FILE", f"key import {label} FILE")
+    if pkcs12 and form != "auto":
+        raise UsageError("--pkcs12 and --format exclude each other", "leave --format away")
     offer = session.keystored.post("keys", "import", "offer")
-    wrapped = wrap_key_file(offer, file, key_type=key_type, form=form, passphrase_file=passphrase_file)
+    certificates = ""
+    if pkcs12:
+        wrapped, certificates = secret_wrap.wrap_pkcs12_file(
+            offer, pkcs12, key_type=key_type, passphrase_file=passphrase_file
+        )
+    elif file:
+        wrapped = secret_wrap.wrap_key_file(offer, file, key_type=key_type, form=form, passphrase_file=passphrase_file)
     key = session.keystored.post(
         "keys",
         "import",
         body={"label": label, "offer_id": offer["offer_id"], "wrapped": wrapped, "activate": not inactive},
     )
-    session.done(key, f"key {label} imported: {key['type']}, version 1, {key['state']}")
+    if certificates:
+        certificate.attach_imported(session, label, certificates)
+        key = session.keystored.get("keys", label)
+    with_it = certificate.summary(key["versions"][0]["certificate"])
+    session.done(
+        key,
+        f"key {label} imported: {key['type']}, version 1, {key['state']}"
+        + (f"; certificate {with_it}" if with_it else ""),
+    )
 
 
 @command(app, "list")

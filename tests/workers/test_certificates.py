@@ -230,3 +230,80 @@ def test_after_a_new_kek_and_a_new_daemon(vault: Keystored, tmp_path: Path) -> N
     vault.start()
     assert "verify OK" in openssl("req", "-verify", content=vault.cli("key", "csr", "tls", "--subject", "CN=y").stdout)
     assert vault.cli("key", "certificate", "show", "tls", "--pem").stdout == path.read_text()
+
+
+@pytest.fixture
+def pkcs12(ca: Ca, tmp_path: Path) -> Path:
+    """A key with its chain, as openssl makes it, with a passphrase in the file beside it."""
+    key = tmp_path / "web.key"
+    request = openssl(
+        "req", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-subj", "/CN=web", "-out", tmp_path / "csr"
+    )
+    assert request
+    (tmp_path / "web.pem").write_text(ca.issue((tmp_path / "csr").read_text()))
+    (tmp_path / "secret").write_text("a passphrase\n")
+    export(tmp_path, ca)
+    return tmp_path / "web.p12"
+
+
+def export(folder: Path, ca: Ca) -> None:
+    openssl(
+        "pkcs12", "-export", "-inkey", folder / "web.key", "-in", folder / "web.pem", "-certfile",
+        ca.folder / "sub.pem", "-out", folder / "web.p12", "-passout", f"file:{folder / 'secret'}",
+    )  # fmt: skip
+
+
+def test_import_of_pkcs12(vault: Keystored, ca: Ca, pkcs12: Path) -> None:
+    """The key, and its chain attached to it; a request that it signs is one of that key."""
+    secret = pkcs12.with_name("secret")
+    done = vault.cli("key", "import", "web", "--pkcs12", pkcs12, "--passphrase-file", secret)
+    assert re.fullmatch(r"key web imported: rsa-2048, version 1, active; certificate CN=web, until \S+Z\n", done.stdout)
+    assert done.stderr == ""
+    chain = vault.cli("key", "certificate", "show", "web", "--pem").stdout
+    assert chain == openssl("x509", "-in", pkcs12.with_name("web.pem")) + ca.sub
+    public = openssl("x509", "-pubkey", "-noout", content=chain)
+    assert vault.cli("key", "public", "web").stdout == public
+    request = vault.cli("key", "csr", "web", "--subject", "CN=again").stdout
+    assert public in openssl("req", "-verify", "-pubkey", "-noout", content=request)
+    key = vault.facts("key", "import", "again", "--pkcs12", pkcs12, "--passphrase-file", secret)
+    assert key["versions"][0]["certificate"]["subject"] == "CN=web"
+
+
+def test_import_of_pkcs12_whose_certificate_has_ended(vault: Keystored, ca: Ca, pkcs12: Path) -> None:
+    """The key is there; why its certificates are not is said."""
+    folder = pkcs12.parent
+    sign: list[str | Path] = [
+        "x509",
+        "-req",
+        "-in",
+        folder / "csr",
+        "-CA",
+        ca.folder / "sub.pem",
+        "-CAkey",
+        ca.folder / "sub.key",
+    ]
+    openssl(*sign, "-CAcreateserial", "-days", "-1", "-out", folder / "web.pem")
+    export(folder, ca)
+    done = vault.cli("key", "import", "web", "--pkcs12", pkcs12, "--passphrase-file", folder / "secret")
+    assert done.stdout == "key web imported: rsa-2048, version 1, active\n"
+    assert "vmm-keystore: the certificates of web are not attached: the first certificate (CN=web) has ended" in (
+        done.stderr
+    )
+    assert vault.facts("key", "show", "web")["versions"][0]["certificate"] is None
+
+
+def test_import_of_pkcs12_that_fails(vault: Keystored, pkcs12: Path) -> None:
+    """Nothing is imported then."""
+    wrong = pkcs12.with_name("wrong")
+    wrong.write_text("another passphrase\n")
+    arguments = ["key", "import", "web", "--pkcs12", str(pkcs12), "--passphrase-file", str(wrong)]
+    assert f"wrong passphrase for {pkcs12}" in refused(vault.cli(*arguments, ok=False))
+    pem = vault.cli("key", "import", "web", "--pkcs12", pkcs12.with_name("web.pem"), ok=False)
+    assert "is no pkcs#12 file\nhint: other files are imported without --pkcs12" in refused(pem)
+    for more in ([], [str(pkcs12), "--pkcs12", str(pkcs12)]):
+        outcome = vault.cli("key", "import", "web", *more, ok=False)
+        assert (outcome.status, outcome.stdout) == (2, "")
+        assert "one file is needed: FILE, or --pkcs12 FILE" in outcome.stderr
+    outcome = vault.cli("key", "import", "web", "--pkcs12", pkcs12, "--format", "der", ok=False)
+    assert "--pkcs12 and --format exclude each other" in outcome.stderr
+    assert vault.facts("key", "list") == []

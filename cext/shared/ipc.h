@@ -59,6 +59,8 @@ enum vks_ipc_type {
         0x30c, /* vks_custodian_reseal, count times: vks_custodian_load_entry, sealed bytes padded to 8; reply alike */
     VKS_CUSTODIAN_ROOT_SWITCH = 0x30d, /* empty: seal under the KEK of the last change from now on */
     VKS_CUSTODIAN_CERTIFY = 0x30e,     /* vks_custodian_certify, sealed, fields; reply vks_custodian_certified, DER */
+    VKS_CUSTODIAN_RSA_OFFER = 0x30f,   /* empty; reply vks_custodian_rsa_offer, public key */
+    VKS_CUSTODIAN_IMPORT_RSA = 0x310,  /* vks_custodian_import_rsa, wrapped bytes; reply as to VKS_CUSTODIAN_IMPORT */
 
     /* keystored to zygote; answered */
     VKS_ZYGOTE_SPAWN =
@@ -257,6 +259,27 @@ struct vks_custodian_import {
     uint8_t offer_id[16];
     uint8_t key_id[16];
     uint32_t version;
+    uint32_t wrapped_bytes;
+};
+
+struct vks_custodian_rsa_offer {
+    uint8_t offer_id[16];
+    uint32_t public_bytes; /* SubjectPublicKeyInfo DER of a one-time RSA key */
+    uint32_t reserved;
+};
+
+/* Of RSA-OAEP and its MGF1; the label is empty. */
+enum vks_import_oaep {
+    VKS_IMPORT_OAEP_SHA1 = 1,
+    VKS_IMPORT_OAEP_SHA256 = 2,
+};
+
+struct vks_custodian_import_rsa {
+    uint8_t offer_id[16];
+    uint8_t key_id[16];
+    uint32_t version;
+    uint32_t type; /* of the key that comes: PKCS#8 or raw bytes, as for every import */
+    uint32_t hash; /* enum vks_import_oaep */
     uint32_t wrapped_bytes;
 };
 

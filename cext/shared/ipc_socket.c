@@ -43,6 +43,8 @@ static const struct shape {
     {VKS_CUSTODIAN_ROOT_CHANGE, sizeof(struct vks_custodian_root_change), 1, 1, 2},
     {VKS_CUSTODIAN_RESEAL, sizeof(struct vks_custodian_reseal), 1, 0, 0},
     {VKS_CUSTODIAN_ROOT_SWITCH, 0, 0, 0, 0},
+    {VKS_CUSTODIAN_RSA_OFFER, 0, 0, 0, 0},
+    {VKS_CUSTODIAN_IMPORT_RSA, sizeof(struct vks_custodian_import_rsa), 1, 0, 0},
     {VKS_CUSTODIAN_CERTIFY, sizeof(struct vks_custodian_certify), 1, 0, 0},
     {VKS_ZYGOTE_SPAWN, sizeof(struct vks_zygote_spawn), 0, 3, 3},
     {VKS_HOLDER_KEEP, sizeof(struct vks_holder_name), 0, 1, 1},

@@ -64,7 +64,7 @@ def vault(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keystored]:
         (["key", "csr", "gone", "--subject", "CN=x"], ["gone", "destroyed"]),
         (["key", "csr", "tls"], ["no name"]),
         (["key", "csr", "tls", "--subject", "/CN=x"], ["'/CN=x'", "RFC 4514"]),
-        (["key", "csr", "tls", "--subject", "CN=a,emailAddress=b"], ["--email"]),
+        (["key", "csr", "tls", "--subject", "CN=a,emailAddress=b"], ["e-mail address"]),
         (["key", "csr", "tls", "--dns", "under_score.example"], ["under_score.example"]),
         (["key", "csr", "tls", "--ip", "300.1.1.1"], ["300.1.1.1"]),
         (["key", "csr", "tls", "--email", "nobody"], ["nobody"]),

@@ -40,7 +40,9 @@ from vmm_keystore.service.ports import (
     SealedKey,
     Validity,
     WorkerStatus,
+    WrappedKey,
     WrappedSecret,
+    WrappingOffer,
 )
 from vmm_keystore.store.store import Store
 from vmm_keystore.workers.root_file import RootFile
@@ -67,7 +69,7 @@ class FakeCustodian:
         public = b""
         if key_type.has_public:
             pair = self.pairs[key_id, version] = Ed25519PrivateKey.generate()
-            public = pair.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+            public = _spki(pair)
         return SealedKey(key_type, b"sealed:" + key_id + bytes([version]) * 64, public)
 
     def offer_import(self) -> ImportOffer:
@@ -83,6 +85,20 @@ class FakeCustodian:
         if self.offers.pop(offer_id, None) is None:
             raise ImportRefusedError("unknown or used offer", "import again")
         return self.generate(key_id, version, KeyType.from_text(wrapped.decode()))
+
+    def offer_wrapping(self) -> WrappingOffer:
+        """Make an offer that is good once; its key belongs to nobody."""
+        self._check()
+        offer = WrappingOffer(next(self._numbers).to_bytes(16), _spki(Ed25519PrivateKey.generate()))
+        self.offers[offer.offer_id] = offer.public_der
+        return offer
+
+    def import_wrapped(self, key_id: bytes, version: int, key: WrappedKey) -> SealedKey:
+        """Take any bytes."""
+        self._check()
+        if self.offers.pop(key.offer_id, None) is None:
+            raise ImportRefusedError("unknown or used offer", "import again")
+        return self.generate(key_id, version, key.key_type)
 
     def certify(self, key: SealedBlob, names: CertificateNames, validity: Validity | None) -> bytes:
         """Sign with a library that is not the custodian's."""
@@ -140,6 +156,10 @@ class FakeCustodian:
     def _check(self) -> None:
         if self.broken:
             raise CustodianError("the custodian does not answer")
+
+
+def _spki(pair: Ed25519PrivateKey) -> bytes:
+    return pair.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
 def _general_name(kind: AlternativeKind, text: str) -> x509.GeneralName:

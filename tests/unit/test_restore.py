@@ -120,6 +120,10 @@ VALUES: dict[str, tuple[str, str]] = {
         """INSERT INTO meta VALUES ('retired-audit-key', '{"public": "AAAA", "sealed": "AAAA"}')""",
         "its audit key is damaged",
     ),
+    "certificate that is none": (
+        "INSERT INTO key_certificates SELECT id, 'x', 'x', '', '', 1, 2, '', 1 FROM key_versions",
+        "a certificate chain in it is none",
+    ),
     "no revision": ("DELETE FROM alembic_version", "its database is not usable"),
     "two revisions": ("INSERT INTO alembic_version VALUES ('r0001')", "its database is not usable"),
     "trigger named by an escape": (

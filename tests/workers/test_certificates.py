@@ -303,7 +303,7 @@ def test_import_of_pkcs12_that_fails(vault: Keystored, pkcs12: Path) -> None:
     for more in ([], [str(pkcs12), "--pkcs12", str(pkcs12)]):
         outcome = vault.cli("key", "import", "web", *more, ok=False)
         assert (outcome.status, outcome.stdout) == (2, "")
-        assert "one file is needed: FILE, or --pkcs12 FILE" in outcome.stderr
+        assert "one file is needed: FILE, --pkcs12 FILE or --wrapped FILE" in outcome.stderr
     outcome = vault.cli("key", "import", "web", "--pkcs12", pkcs12, "--format", "der", ok=False)
     assert "--pkcs12 and --format exclude each other" in outcome.stderr
     assert vault.facts("key", "list") == []

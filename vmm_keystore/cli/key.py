@@ -5,17 +5,15 @@ from __future__ import annotations
 
 import sys
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from vmm_keystore.cli import certificate
+from vmm_keystore.cli import certificate, key_import
 from vmm_keystore.cli.complete import KEY_TYPES, complete_key, complete_key_type
 from vmm_keystore.cli.failure import CommandError, UsageError
-from vmm_keystore.cli.key_options import Label, Version
+from vmm_keystore.cli.key_options import Inactive, Label, NewLabel, Version
 from vmm_keystore.cli.output import moment, show_facts, show_json, show_table
-from vmm_keystore.cli.passphrase_option import PassphraseFile
 from vmm_keystore.cli.session import Session, command
 from vmm_keystore.cli.time_option import as_seconds
 
@@ -23,8 +21,6 @@ app = typer.Typer(help="Keys and their life cycle.", no_args_is_help=True, rich_
 
 PAGE = 1000
 NO_KEY = "no key yet: vmm-keystore key generate"
-NewLabel = Annotated[str, typer.Argument(metavar="LABEL", help="Letters, digits, '.', '_' and '-', at most 63.")]
-Inactive = Annotated[bool, typer.Option("--inactive", help="Leave the key in pre-activation.")]
 
 
 @command(app, "generate")
@@ -42,60 +38,6 @@ def key_generate(
     """Make a new key."""
     key = session.keystored.post("keys", body={"label": label, "type": key_type, "activate": not inactive})
     session.done(key, f"key {label} generated: {key_type}, version 1, {key['state']}")
-
-
-@command(app, "import")
-def key_import(
-    session: Session,
-    label: NewLabel,
-    file: Annotated[Path | None, typer.Argument(metavar="FILE", readable=False, help="File with the key.")] = None,
-    *,
-    pkcs12: Annotated[
-        Path | None,
-        typer.Option("--pkcs12", metavar="FILE", readable=False, help="Instead: PKCS#12 file; with its certificates."),
-    ] = None,
-    key_type: Annotated[
-        str,
-        typer.Option("--type", metavar="TYPE", help="Type; raw keys need it.", autocompletion=complete_key_type),
-    ] = "auto",
-    form: Annotated[
-        str, typer.Option("--format", metavar="FORMAT", help="One of pem, der, pkcs8, raw; auto looks.")
-    ] = "auto",
-    passphrase_file: PassphraseFile = None,
-    inactive: Inactive = False,
-) -> None:
-    """Import a key from a file (PEM, DER, PKCS#8 with or without passphrase, raw, PKCS#12).
-
-    A program of its own reads the file and encrypts the key to the custodian; this one sees ciphertext.
-    """
-    from vmm_keystore.cli import secret_wrap  # noqa: PLC0415  # subprocess, for this command only
-
-    if (file is None) == (pkcs12 is None):
-        raise UsageError("one file is needed: FILE, or --pkcs12 FILE", f"key import {label} FILE")
-    if pkcs12 and form != "auto":
-        raise UsageError("--pkcs12 and --format exclude each other", "leave --format away")
-    offer = session.keystored.post("keys", "import", "offer")
-    certificates = ""
-    if pkcs12:
-        wrapped, certificates = secret_wrap.wrap_pkcs12_file(
-            offer, pkcs12, key_type=key_type, passphrase_file=passphrase_file
-        )
-    elif file:
-        wrapped = secret_wrap.wrap_key_file(offer, file, key_type=key_type, form=form, passphrase_file=passphrase_file)
-    key = session.keystored.post(
-        "keys",
-        "import",
-        body={"label": label, "offer_id": offer["offer_id"], "wrapped": wrapped, "activate": not inactive},
-    )
-    if certificates:
-        certificate.attach_imported(session, label, certificates)
-        key = session.keystored.get("keys", label)
-    with_it = certificate.summary(key["versions"][0]["certificate"])
-    session.done(
-        key,
-        f"key {label} imported: {key['type']}, version 1, {key['state']}"
-        + (f"; certificate {with_it}" if with_it else ""),
-    )
 
 
 @command(app, "list")
@@ -288,4 +230,5 @@ def _confirm(question: str) -> None:
         raise CommandError("nothing was changed")
 
 
+key_import.register(app)
 certificate.register(app)

@@ -62,6 +62,8 @@ ROUTES: dict[tuple[str, str], AdminRole] = {
             "/v1/keys",
             "/v1/keys/import/offer",
             "/v1/keys/import",
+            "/v1/keys/import/wrapping-offer",
+            "/v1/keys/import/wrapped",
             "/v1/keys/{label}/rotate",
             "/v1/keys/{label}/activate",
             "/v1/keys/{label}/suspend",

@@ -167,11 +167,11 @@ def _read_part(rdn: x509.RelativeDistinguishedName) -> tuple[Attribute, str]:
         )
     attribute = _BY_OID.get(first.oid)
     if attribute is None:
-        email = first.oid == NameOID.EMAIL_ADDRESS
-        known = ", ".join(one.value for one in Attribute)
+        if first.oid == NameOID.EMAIL_ADDRESS:
+            raise InvalidRequestError("the subject has an e-mail address", "it is an alternative name: --email")
         raise InvalidRequestError(
             f"the subject has an attribute that is not taken: {first.oid.dotted_string}",
-            "an e-mail address is an alternative name: --email" if email else f"attributes: {known}",
+            "attributes: " + ", ".join(one.value for one in Attribute),
         )
     value = str(first.value)
     rule = _RULES[attribute]

@@ -26,6 +26,7 @@ from typing import Protocol
 
 from vmm_keystore.policy.certificate_names import CertificateNames
 from vmm_keystore.policy.grant import PermittedKey
+from vmm_keystore.policy.oaep_hash import OaepHash
 from vmm_keystore.policy.root_kind import RootKind
 from vmm_keystore.policy.vocabulary import KeyType
 
@@ -49,6 +50,24 @@ class ImportOffer:
 
     offer_id: bytes
     public_key: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class WrappingOffer:
+    """A one-time RSA public key, as SubjectPublicKeyInfo, for whoever has a key elsewhere."""
+
+    offer_id: bytes
+    public_der: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class WrappedKey:
+    """A key that came wrapped to such an offer (CKM_RSA_AES_KEY_WRAP)."""
+
+    offer_id: bytes
+    wrapped: bytes
+    key_type: KeyType
+    oaep_hash: OaepHash
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +133,16 @@ class KeyCustodian(Protocol):
 
         Raises:
             ImportRefusedError: unknown or used offer, damaged wrap, not a key, or a key of no supported type.
+        """
+
+    def offer_wrapping(self) -> WrappingOffer:
+        """Make a one-time RSA key, which lives for a day."""
+
+    def import_wrapped(self, key_id: bytes, version: int, key: WrappedKey) -> SealedKey:
+        """Unwrap a key and seal it; whatever becomes of it, the offer is used.
+
+        Raises:
+            ImportRefusedError: unknown or used offer, damaged wrap, or not a key of this type.
         """
 
     def certify(self, key: SealedBlob, names: CertificateNames, validity: Validity | None) -> bytes:

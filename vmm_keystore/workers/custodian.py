@@ -31,7 +31,9 @@ from vmm_keystore.service.ports import (
     SealedBlob,
     SealedKey,
     Validity,
+    WrappedKey,
     WrappedSecret,
+    WrappingOffer,
 )
 from vmm_keystore.workers.certify_message import certify_body
 from vmm_keystore.workers.connection import Connection
@@ -42,6 +44,7 @@ from vmm_keystore.workers.custodian_messages import (
     IMPORT_REFUSALS,
     KINDS,
     NO_SECRET,
+    OAEP_HASHES,
     ROOT_KINDS,
     SECRET_MEMORY,
     Secret,
@@ -212,6 +215,33 @@ class Custodian:
         except ProgramRefusedError as error:
             cause = IMPORT_REFUSALS.get(error.errno, os.strerror(error.errno))
             raise ImportRefusedError(f"import refused: {cause}") from error
+
+    def offer_wrapping(self) -> WrappingOffer:
+        """Make a one-time RSA key to wrap an import to."""
+        try:
+            message = self._ask(lib.VKS_CUSTODIAN_RSA_OFFER, timeout_s=GENERATE_TIMEOUT_S)
+        except ProgramRefusedError as error:
+            raise CustodianError(f"the custodian made no import offer: {os.strerror(error.errno)}") from error
+        return WrappingOffer(bytes(message.body.offer_id), message.tail)
+
+    def import_wrapped(self, key_id: bytes, version: int, key: WrappedKey) -> SealedKey:
+        """Unwrap a key that was wrapped to such an offer, and seal it."""
+        fields = {
+            "offer_id": key.offer_id,
+            "key_id": key_id,
+            "version": version,
+            "type": int(key.key_type),
+            "hash": OAEP_HASHES[key.oaep_hash],
+            "wrapped_bytes": len(key.wrapped),
+        }
+        body = pack("vks_custodian_import_rsa", fields) + key.wrapped
+        try:
+            return sealed_key(self._ask(lib.VKS_CUSTODIAN_IMPORT_RSA, body))
+        except ProgramRefusedError as error:
+            cause = IMPORT_REFUSALS.get(error.errno, os.strerror(error.errno))
+            if error.errno == errno.EINVAL:
+                cause = f"what was unwrapped is no {key.key_type.text} key"
+            raise ImportRefusedError(f"import refused: {cause}", "each offer is good for one try") from error
 
     def certify(self, key: SealedBlob, names: CertificateNames, validity: Validity | None) -> bytes:
         """Have a certification request or a self-signed certificate made."""

@@ -52,7 +52,7 @@ def test_subject_comes_back_as_text() -> None:
         ("CN=web, O=x", "no subject by RFC 4514"),
         ("FOO=x", "attributes: CN, C, ST, L, STREET, O, OU, serialNumber, DC, UID"),
         ("1.2.3.4=x", "an attribute that is not taken: 1.2.3.4"),
-        ("emailAddress=a@b.de,CN=x", "an e-mail address is an alternative name: --email"),
+        ("emailAddress=a@b.de,CN=x", "the subject has an e-mail address\nit is an alternative name: --email"),
         ("CN=a+OU=b", "a part of several values"),
         ("CN=#0c0141", "hexadecimal form"),
         ("CN=", "1 and <= 64"),

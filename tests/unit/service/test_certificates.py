@@ -15,6 +15,7 @@ from vmm_keystore.policy.certificate_names import AlternativeKind, CertificateNa
 from vmm_keystore.policy.vocabulary import KeyState, KeyType
 from vmm_keystore.service.changes import Actor
 from vmm_keystore.service.ports import SealedBlob, Validity
+from vmm_keystore.store.certificates import check_chains
 
 OPERATOR = Actor(uid=1000, pid=99)
 WEB = WantedNames("CN=web", [(AlternativeKind.DNS, "www.example.com")])
@@ -214,6 +215,18 @@ def test_chains_survive_the_daemon(daemon: FakeDaemon, tmp_path: Path) -> None:
     (version,) = after.keystore.keys.show("web").versions
     assert version.certificate == facts
     after.close()
+
+
+def test_what_a_foreign_store_says_of_a_chain(daemon: FakeDaemon) -> None:
+    """A restored store that tells of another certificate than it holds is found."""
+    daemon.keystore.certificates.attach(OPERATOR, "web", None, self_signed(daemon))
+    with daemon.store.read() as connection:
+        check_chains(connection)
+    for change in ("subject = 'CN=' || char(27)", "not_after_s = not_after_s + 1", "certificates = 2"):
+        with daemon.store.write() as connection:
+            connection.exec_driver_sql(f"UPDATE key_certificates SET {change}")  # noqa: S608 - our own words
+        with daemon.store.read() as connection, pytest.raises(ValueError, match="is not what the certificate says"):
+            check_chains(connection)
 
 
 def test_custodian_that_is_away(daemon: FakeDaemon) -> None:

@@ -30,6 +30,7 @@ from vmm_keystore.control.models.keys import (
     KeyGenerate,
     KeyImport,
     KeyImportOffer,
+    KeyImportWrapped,
     KeyInfo,
     KeyList,
     KeyMinVersion,
@@ -37,6 +38,7 @@ from vmm_keystore.control.models.keys import (
     KeyQuery,
     KeyRotation,
     KeyVersionInfo,
+    KeyWrappingOffer,
 )
 from vmm_keystore.control.models.roles import RoleChanged, RoleCreate, RoleGuests, RoleInfo, RoleList
 from vmm_keystore.control.models.root import RootChange, RootChanged, RootInfo, RootPassphrase
@@ -90,6 +92,7 @@ __all__ = [
     "KeyGenerate",
     "KeyImport",
     "KeyImportOffer",
+    "KeyImportWrapped",
     "KeyInfo",
     "KeyList",
     "KeyMinVersion",
@@ -99,6 +102,7 @@ __all__ = [
     "KeyStateWord",
     "KeyTypeWord",
     "KeyVersionInfo",
+    "KeyWrappingOffer",
     "MechanismWord",
     "Model",
     "Moment",

@@ -7,6 +7,7 @@ from pydantic import AwareDatetime, Base64Bytes, Field
 
 from vmm_keystore.control.models.certificates import CertificateInfo
 from vmm_keystore.control.models.words import AppliedTo, Flag, KeyStateWord, KeyTypeWord, Model, Moment, Name
+from vmm_keystore.policy.oaep_hash import OaepHash
 
 
 class KeyGenerate(Model):
@@ -31,6 +32,24 @@ class KeyImport(Model):
     offer_id: str = Field(pattern=r"^[0-9a-f]{32}$")
     wrapped: Base64Bytes
     type: KeyTypeWord | None = None
+    activate: Flag = True
+
+
+class KeyWrappingOffer(Model):
+    """A one-time RSA public key in PEM, good for a day and one try."""
+
+    offer_id: str
+    public_key: str
+
+
+class KeyImportWrapped(Model):
+    """A key wrapped to such an offer: RSA-OAEP of an AES key, behind it the key wrapped by RFC 5649."""
+
+    label: Name
+    offer_id: str = Field(pattern=r"^[0-9a-f]{32}$")
+    wrapped: Base64Bytes
+    type: KeyTypeWord
+    oaep_hash: OaepHash = OaepHash.SHA256
     activate: Flag = True
 
 

@@ -10,7 +10,8 @@
 #include "offer_text.h"
 
 static const char usage[] =
-    "usage: vks-import --offer HEX [--type TYPE] [--format FORMAT] [--passphrase-fd N | --passphrase-file PATH] FILE\n"
+    "usage: vks-import --offer HEX [--type TYPE] [--format FORMAT] [--passphrase-fd N | --passphrase-file PATH]\n"
+    "                  [--certificates-fd N] FILE\n"
     "       vks-import --offer HEX --root-passphrase | --new-root-passphrase [--passphrase-fd N | --passphrase-file "
     "PATH]\n"
     "\n"
@@ -25,7 +26,8 @@ static const char usage[] =
     "hmac-sha256,\n"
     "                          hmac-sha384, hmac-sha512, chacha20-poly1305, aes-128-xts, aes-256-xts, or auto\n"
     "                          (asymmetric keys only)\n"
-    "  --format FORMAT         pem, der, pkcs8, raw or auto\n"
+    "  --format FORMAT         pem, der, pkcs8, raw, pkcs12 or auto\n"
+    "  --certificates-fd N     with pkcs12: write the key's certificates to descriptor N, as PEM\n"
     "  --root-passphrase       no key: the passphrase of the root of trust\n"
     "  --new-root-passphrase   the same, a new one: the terminal asks twice\n"
     "  --passphrase-fd N       read the passphrase from descriptor N\n"
@@ -33,7 +35,7 @@ static const char usage[] =
     "\n"
     "exit codes: 2 usage, 3 cannot read, 4 no key that the vault takes, 5 wrong passphrase\n";
 
-static const char *const formats[] = {"auto", "pem", "der", "pkcs8", "raw"};
+static const char *const formats[] = {"auto", "pem", "der", "pkcs8", "raw", "pkcs12"};
 
 static int parse_offer(const char *hex, struct vks_custodian_offer *offer)
 {
@@ -50,7 +52,8 @@ static int parse_format(const char *name, enum vks_import_format *format)
             return 0;
         }
     }
-    return vks_import_fail(VKS_IMPORT_USAGE, "formats are pem, der, pkcs8, raw and auto", "unknown format: %s", name);
+    return vks_import_fail(VKS_IMPORT_USAGE, "formats are pem, der, pkcs8, raw, pkcs12 and auto", "unknown format: %s",
+                           name);
 }
 
 static int parse_type(const char *name, const struct vks_key_kind **kind)
@@ -61,13 +64,13 @@ static int parse_type(const char *name, const struct vks_key_kind **kind)
     return vks_import_fail(VKS_IMPORT_USAGE, "vks-import --help names the types", "unknown key type: %s", name);
 }
 
-static int parse_fd(const char *text, int *fd)
+static int parse_fd(const char *option, const char *text, int *fd)
 {
     char *end;
     long number = strtol(text, &end, 10);
 
     if (*text == '\0' || *end != '\0' || number < 0 || number > 65535)
-        return vks_import_fail(VKS_IMPORT_USAGE, NULL, "--passphrase-fd takes a number");
+        return vks_import_fail(VKS_IMPORT_USAGE, NULL, "%s takes a number", option);
     *fd = (int)number;
     return 0;
 }
@@ -81,6 +84,8 @@ static int check(const struct vks_import_arguments *arguments, int offered)
     if (arguments->format == VKS_IMPORT_FORMAT_RAW && !(arguments->kind && vks_key_kind_is_symmetric(arguments->kind)))
         return vks_import_fail(VKS_IMPORT_USAGE, "give --type aes-256 or one like it",
                                "raw keys are symmetric ones, and their type must be given");
+    if (arguments->format == VKS_IMPORT_FORMAT_PKCS12 && arguments->kind && vks_key_kind_is_symmetric(arguments->kind))
+        return vks_import_fail(VKS_IMPORT_USAGE, NULL, "a pkcs#12 file has no %s key", arguments->kind->name);
     return 0;
 }
 
@@ -100,7 +105,9 @@ static int take_option(int option, struct vks_import_arguments *arguments)
         arguments->what = VKS_IMPORT_NEW_ROOT_PASSPHRASE;
         return 0;
     case 'd':
-        return parse_fd(optarg, &arguments->passphrase_fd);
+        return parse_fd("--passphrase-fd", optarg, &arguments->passphrase_fd);
+    case 'c':
+        return parse_fd("--certificates-fd", optarg, &arguments->certificates_fd);
     case 'p':
         arguments->passphrase_path = optarg;
         return 0;
@@ -123,13 +130,14 @@ int vks_import_arguments_parse(int count, char **words, struct vks_import_argume
         {"new-root-passphrase", no_argument, NULL, 'n'},
         {"passphrase-fd", required_argument, NULL, 'd'},
         {"passphrase-file", required_argument, NULL, 'p'},
+        {"certificates-fd", required_argument, NULL, 'c'},
         {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0},
     };
     int offered = 0;
     int option;
 
-    *arguments = (struct vks_import_arguments){.passphrase_fd = -1};
+    *arguments = (struct vks_import_arguments){.passphrase_fd = -1, .certificates_fd = -1};
     opterr = 0;
     while ((option = getopt_long(count, words, "h", options, NULL)) != -1) {
         int code = take_option(option, arguments);

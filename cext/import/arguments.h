@@ -12,6 +12,7 @@ enum vks_import_format {
     VKS_IMPORT_FORMAT_DER = 2,   /* PKCS#8 or the traditional form of the algorithm */
     VKS_IMPORT_FORMAT_PKCS8 = 3, /* PKCS#8 only, PEM or DER */
     VKS_IMPORT_FORMAT_RAW = 4,
+    VKS_IMPORT_FORMAT_PKCS12 = 5, /* a key with its certificates */
 };
 
 /* What is read and wrapped. */
@@ -28,6 +29,7 @@ struct vks_import_arguments {
     enum vks_import_format format;
     int passphrase_fd;           /* -1: none given */
     const char *passphrase_path; /* NULL: none given */
+    int certificates_fd;         /* takes the certificates of a PKCS#12 file; -1: nobody wants them */
     const char *path;            /* of the key file, "-": standard input; NULL for a passphrase */
 };
 

@@ -6,6 +6,7 @@
 #include <openssl/decoder.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
+#include <openssl/pkcs12.h>
 #include <openssl/x509.h>
 #include <string.h>
 
@@ -100,6 +101,15 @@ static int encrypted_failure(const char *path)
     return vks_import_fail(VKS_IMPORT_PASSPHRASE, NULL, "wrong passphrase for %s", path);
 }
 
+static bool is_pkcs12(const struct vks_secret_input *file)
+{
+    const uint8_t *cursor = file->bytes;
+    PKCS12 *parsed = d2i_PKCS12(NULL, &cursor, (long)file->size_bytes);
+
+    PKCS12_free(parsed);
+    return parsed != NULL;
+}
+
 static int no_key_failure(const struct vks_import_arguments *arguments, const struct vks_secret_input *file)
 {
     const char *path = arguments->path;
@@ -107,6 +117,8 @@ static int no_key_failure(const struct vks_import_arguments *arguments, const st
     if (holds(file, "-----BEGIN OPENSSH PRIVATE KEY-----"))
         return vks_import_fail(VKS_IMPORT_NO_KEY, "convert a copy first: ssh-keygen -p -m PKCS8 -f COPY",
                                "%s is in OpenSSH's own format", path);
+    if (is_pkcs12(file))
+        return vks_import_fail(VKS_IMPORT_NO_KEY, "import it with --pkcs12 FILE", "%s is a pkcs#12 file", path);
     if (holds(file, "PRIVATE KEY-----"))
         return vks_import_fail(VKS_IMPORT_NO_KEY, NULL, "%s holds a damaged private key, or one of an unknown kind",
                                path);
@@ -141,7 +153,7 @@ static int parse_raw(const struct vks_import_arguments *arguments, const struct 
     return 0;
 }
 
-static int take_pkey(const struct vks_import_arguments *arguments, EVP_PKEY *pkey, struct vks_key_file *key)
+int vks_key_file_take(const struct vks_import_arguments *arguments, EVP_PKEY *pkey, struct vks_key_file *key)
 {
     key->kind = vks_key_material_kind(pkey);
     if (key->kind == NULL)
@@ -175,7 +187,7 @@ static int parse_private_key(const struct vks_import_arguments *arguments, const
     ERR_clear_error();
     pkey = decode(file, pem ? "PEM" : "DER", &asker);
     if (pkey)
-        code = take_pkey(arguments, pkey, key);
+        code = vks_key_file_take(arguments, pkey, key);
     else if (asker.code)
         code = asker.code;
     else if (asker.asked)

@@ -3,6 +3,8 @@
 #ifndef VKS_KEY_FILE_H
 #define VKS_KEY_FILE_H
 
+#include <openssl/evp.h>
+
 #include "arguments.h"
 #include "secret_input.h"
 
@@ -16,5 +18,9 @@ struct vks_key_file {
 __attribute__((warn_unused_result)) int vks_key_file_parse(const struct vks_import_arguments *arguments,
                                                            const struct vks_secret_input *file,
                                                            struct vks_key_file *key);
+
+/* A key that was decoded, as material: of a type that the vault takes and that was asked for. The same codes. */
+__attribute__((warn_unused_result)) int vks_key_file_take(const struct vks_import_arguments *arguments, EVP_PKEY *pkey,
+                                                          struct vks_key_file *key);
 
 #endif

@@ -58,7 +58,10 @@ enum vks_ipc_type {
     VKS_CUSTODIAN_RESEAL =
         0x30c, /* vks_custodian_reseal, count times: vks_custodian_load_entry, sealed bytes padded to 8; reply alike */
     VKS_CUSTODIAN_ROOT_SWITCH = 0x30d, /* empty: seal under the KEK of the last change from now on */
-    VKS_CUSTODIAN_ROOT_EXPORT = 0x30e, /* vks_custodian_offer of vks-recovery; reply vks_custodian_export */
+    VKS_CUSTODIAN_CERTIFY = 0x30e,     /* vks_custodian_certify, sealed, fields; reply vks_custodian_certified, DER */
+    VKS_CUSTODIAN_RSA_OFFER = 0x30f,   /* empty; reply vks_custodian_rsa_offer, public key */
+    VKS_CUSTODIAN_IMPORT_RSA = 0x310,  /* vks_custodian_import_rsa, wrapped bytes; reply as to VKS_CUSTODIAN_IMPORT */
+    VKS_CUSTODIAN_ROOT_EXPORT = 0x311, /* vks_custodian_offer of vks-recovery; reply vks_custodian_export */
 
     /* keystored to zygote; answered */
     VKS_ZYGOTE_SPAWN =
@@ -271,6 +274,27 @@ struct vks_custodian_import {
     uint32_t wrapped_bytes;
 };
 
+struct vks_custodian_rsa_offer {
+    uint8_t offer_id[16];
+    uint32_t public_bytes; /* SubjectPublicKeyInfo DER of a one-time RSA key */
+    uint32_t reserved;
+};
+
+/* Of RSA-OAEP and its MGF1; the label is empty. */
+enum vks_import_oaep {
+    VKS_IMPORT_OAEP_SHA1 = 1,
+    VKS_IMPORT_OAEP_SHA256 = 2,
+};
+
+struct vks_custodian_import_rsa {
+    uint8_t offer_id[16];
+    uint8_t key_id[16];
+    uint32_t version;
+    uint32_t type; /* of the key that comes: PKCS#8 or raw bytes, as for every import */
+    uint32_t hash; /* enum vks_import_oaep */
+    uint32_t wrapped_bytes;
+};
+
 struct vks_custodian_key {
     uint32_t type;
     uint32_t sealed_bytes;
@@ -310,6 +334,59 @@ struct vks_custodian_audit_sign {
 
 struct vks_custodian_audit_signature {
     uint8_t signature[64];
+};
+
+/* What the custodian makes of a key pair and names, signed with that key: nothing else is built or signed. */
+enum vks_certify_kind {
+    VKS_CERTIFY_REQUEST = 1,     /* PKCS#10 (RFC 2986) */
+    VKS_CERTIFY_SELF_SIGNED = 2, /* X.509 version 3 (RFC 5280), its issuer is its subject */
+};
+
+enum vks_certify_limit {
+    VKS_CERTIFY_FIELDS_BYTES_MAX = 32768,
+    VKS_CERTIFY_ATTRIBUTES_MAX = 32,
+    VKS_CERTIFY_ALTERNATIVES_MAX = 100,
+};
+
+enum vks_certify_field {
+    /* attributes of the subject, UTF-8, in the order in which they are encoded */
+    VKS_CERTIFY_COMMON_NAME = 1,
+    VKS_CERTIFY_COUNTRY = 2,
+    VKS_CERTIFY_STATE = 3,
+    VKS_CERTIFY_LOCALITY = 4,
+    VKS_CERTIFY_STREET = 5,
+    VKS_CERTIFY_ORGANIZATION = 6,
+    VKS_CERTIFY_UNIT = 7,
+    VKS_CERTIFY_SERIAL_NUMBER = 8,
+    VKS_CERTIFY_DOMAIN_COMPONENT = 9,
+    VKS_CERTIFY_USER_ID = 10,
+    /* alternative names, ASCII but for the address */
+    VKS_CERTIFY_DNS = 0x101,
+    VKS_CERTIFY_IP = 0x102, /* 4 or 16 bytes */
+    VKS_CERTIFY_EMAIL = 0x103,
+    VKS_CERTIFY_URI = 0x104,
+};
+
+struct vks_custodian_certify {
+    uint8_t key_id[16];
+    uint32_t version;
+    uint32_t type;
+    uint32_t kind;       /* enum vks_certify_kind */
+    uint32_t is_ca;      /* 0 or 1; 0 for a request */
+    char not_before[16]; /* YYYYMMDDHHMMSSZ and a zero; all zeros for a request */
+    char not_after[16];
+    uint32_t sealed_bytes;
+    uint32_t fields_bytes; /* of vks_custodian_certify_field and their values, each padded to 8 */
+};
+
+struct vks_custodian_certify_field {
+    uint32_t type; /* enum vks_certify_field */
+    uint32_t value_bytes;
+};
+
+struct vks_custodian_certified {
+    uint32_t der_bytes;
+    uint32_t reserved;
 };
 
 struct vks_zygote_spawn {

@@ -22,6 +22,7 @@ LIMIT = 'vmm_keystore_operations_total{guest="web1",key="tls",op="sign",status="
 USED = 'vmm_keystore_grant_operations_used{guest="web1",key="tls"}'
 MAX = 'vmm_keystore_grant_operations_max{guest="web1",key="tls"}'
 NOT_AFTER = "vmm_keystore_grant_not_after_seconds"
+CERTIFICATE = "vmm_keystore_key_certificate_not_after_seconds"
 READ_AT_S = 12 * 60
 
 
@@ -174,6 +175,22 @@ CASES = [
         "event handler pager did not take 3 events",
         {"handler": "pager"},
     ),
+    Case(
+        "KeystoreCertificateEnds",
+        {f'{CERTIFICATE}{{key="tls",version="2"}}': f"{READ_AT_S + 14 * 86400 - 1}x20"},
+        {f'{CERTIFICATE}{{key="tls",version="2"}}': f"{READ_AT_S + 14 * 86400}x20"},
+        "warning",
+        "the certificate of key tls version 2 ends within 14 days, or has ended",
+        {"key": "tls", "version": "2"},
+    ),
+    Case(
+        "KeystoreCertificateEnds",
+        {f'{CERTIFICATE}{{key="tls",version="2"}}': f"{READ_AT_S - 86400}x20"},
+        {},
+        "warning",
+        "the certificate of key tls version 2 ends within 14 days, or has ended",
+        {"key": "tls", "version": "2"},
+    ),
 ]
 
 
@@ -237,7 +254,7 @@ def test_every_rule_is_tried_and_tells_what_to_do(rules: Path) -> None:
     for rule in rules_of(rules):
         assert rule["annotations"]["description"].endswith(".")
         holes = set(re.findall(r"\$labels\.(\w+)", json.dumps(rule["annotations"])))
-        assert holes <= {"guest", "key", "holder", "handler"}
+        assert holes <= {"guest", "key", "holder", "handler", "version"}
 
 
 def test_promtool_finds_nothing_wrong(rules: Path) -> None:

@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
+from cryptography.hazmat.primitives.serialization.pkcs12 import serialize_key_and_certificates
 from custodian.custodian_process import KEY_ID, LIBEXEC, WITHOUT_CAPABILITIES, Custodian, Key
+from custodian.test_certify import CN, certify
 from custodian.wrapping import TYPES, pkcs8, wrap
 from framework.secret_forms import PrivateKey, Secret, aes_secret, hmac_secret, private_key_secret, secret_bytes
 from framework.secret_search import SecretSearch
@@ -43,13 +45,14 @@ def bring_in(custodian: Custodian, name: str, material: bytes) -> Key:
 def test_known_keys_are_not_in_the_custodians_memory(
     custodian: Custodian, private_keys: dict[str, PrivateKey], tmp_path: Path
 ) -> None:
-    """Imported, sealed, unsealed and loaded: none of it is found, while a control in the last message is."""
+    """Imported, sealed, unsealed, signed with and loaded: none of it is found, while a control in the last message is."""
     aes, mac, control = os.urandom(32), os.urandom(64), os.urandom(32)
     secrets: list[Secret] = [aes_secret("aes", aes), hmac_secret("hmac", mac)]
     bring_in(custodian, "aes-256", aes)
     bring_in(custodian, "hmac-sha512", mac)
     for name, private in private_keys.items():
-        bring_in(custodian, name, pkcs8(private))
+        key = bring_in(custodian, name, pkcs8(private))
+        assert certify(custodian, key, [CN])[0] == 0
         secrets.append(private_key_secret(name, private))
     kek = (tmp_path / "kek").read_bytes()[KEK_OFFSET : KEK_OFFSET + 32]
     secrets.append(secret_bytes("kek", kek))
@@ -89,16 +92,18 @@ def test_custodian_is_closed_to_its_own_user() -> None:
         assert may_look(control.pid), "an ordinary process is closed too: the test proves nothing"
 
 
-@pytest.mark.parametrize("way", ["plain", "encrypted"])
+@pytest.mark.parametrize("way", ["plain", "encrypted", "pkcs12"])
 def test_import_leaves_nothing_to_find(private_keys: dict[str, PrivateKey], tmp_path: Path, way: str) -> None:
     """Searched at its last step, the write of the wrapped key to a pipe that is full: no key, no passphrase."""
     private = private_keys["rsa-2048"]
     path = tmp_path / "control-file-name-that-is-long-enough"
-    path.write_bytes(
-        private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(PASSPHRASE))
-        if way == "encrypted"
-        else pkcs8(private)
-    )
+    encryption = BestAvailableEncryption(PASSPHRASE)
+    forms = {
+        "plain": lambda: pkcs8(private),
+        "encrypted": lambda: private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption),
+        "pkcs12": lambda: serialize_key_and_certificates(None, private, None, None, encryption),
+    }
+    path.write_bytes(forms[way]())
     with Custodian() as custodian:
         offer = custodian.offer()
     reader, writer = os.pipe()
@@ -107,6 +112,7 @@ def test_import_leaves_nothing_to_find(private_keys: dict[str, PrivateKey], tmp_
     os.write(give, PASSPHRASE)
     os.close(give)
     command: list[str | Path] = [LIBEXEC / "vks-import", "--offer", offer.hex(), "--passphrase-fd", str(given), path]
+    command += ["--format", "pkcs12"] if way == "pkcs12" else []
     with subprocess.Popen(command, stdout=writer, pass_fds=(given,)) as process:
         os.close(writer)
         os.close(given)

@@ -1,21 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
 """Stand-ins for the processes behind the service's ports: they keep the ports' promises, in memory."""
 
-import hashlib
+import ipaddress
 import itertools
 import os
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from vmm_keystore.audit.keeper import AuditKeeper
 from vmm_keystore.audit.log import AuditLog
 from vmm_keystore.audit.use_counts import UseCounts
 from vmm_keystore.errors import CustodianError, ImportRefusedError, KeystoreError, SecretRefusedError, WorkerError
+from vmm_keystore.policy.certificate_names import AlternativeKind, CertificateNames
 from vmm_keystore.policy.grant import PermittedKey
 from vmm_keystore.policy.root_kind import RootKind
 from vmm_keystore.policy.vocabulary import KeyState, KeyType
@@ -34,20 +38,24 @@ from vmm_keystore.service.ports import (
     KeyLoad,
     SealedBlob,
     SealedKey,
+    Validity,
     WorkerStatus,
     WrappedKek,
+    WrappedKey,
     WrappedSecret,
+    WrappingOffer,
 )
 from vmm_keystore.store.store import Store
 from vmm_keystore.workers.root_file import RootFile
 
 
 class FakeCustodian:
-    """Seals nothing: its blobs only say what they belong to."""
+    """Seals nothing: its blobs only say what they belong to. Every key pair of its is one of Ed25519."""
 
     def __init__(self) -> None:
         self.broken = False
         self.offers: dict[bytes, bytes] = {}
+        self.pairs: dict[tuple[bytes, int], Ed25519PrivateKey] = {}
         self._numbers = itertools.count(1)
         self._kind = self._next_kind = RootKind.FILE
 
@@ -59,7 +67,10 @@ class FakeCustodian:
     def generate(self, key_id: bytes, version: int, key_type: KeyType) -> SealedKey:
         """Make a blob that names its key."""
         self._check()
-        public = hashlib.sha512(key_id).digest() + bytes([version]) if key_type.has_public else b""
+        public = b""
+        if key_type.has_public:
+            pair = self.pairs[key_id, version] = Ed25519PrivateKey.generate()
+            public = _spki(pair)
         return SealedKey(key_type, b"sealed:" + key_id + bytes([version]) * 64, public)
 
     def offer_import(self) -> ImportOffer:
@@ -75,6 +86,43 @@ class FakeCustodian:
         if self.offers.pop(offer_id, None) is None:
             raise ImportRefusedError("unknown or used offer", "import again")
         return self.generate(key_id, version, KeyType.from_text(wrapped.decode()))
+
+    def offer_wrapping(self) -> WrappingOffer:
+        """Make an offer that is good once; its key belongs to nobody."""
+        self._check()
+        offer = WrappingOffer(next(self._numbers).to_bytes(16), _spki(Ed25519PrivateKey.generate()))
+        self.offers[offer.offer_id] = offer.public_der
+        return offer
+
+    def import_wrapped(self, key_id: bytes, version: int, key: WrappedKey) -> SealedKey:
+        """Take any bytes."""
+        self._check()
+        if self.offers.pop(key.offer_id, None) is None:
+            raise ImportRefusedError("unknown or used offer", "import again")
+        return self.generate(key_id, version, key.key_type)
+
+    def certify(self, key: SealedBlob, names: CertificateNames, validity: Validity | None) -> bytes:
+        """Sign with a library that is not the custodian's."""
+        self._check()
+        pair = self.pairs[key.key_id, key.version]
+        subject = x509.Name.from_rfc4514_string(names.subject_text)
+        alternatives = x509.SubjectAlternativeName([_general_name(one.kind, one.text) for one in names.alternatives])
+        if validity is None:
+            request = x509.CertificateSigningRequestBuilder().subject_name(subject)
+            request = request.add_extension(alternatives, critical=False) if names.alternatives else request
+            return request.sign(pair, None).public_bytes(Encoding.DER)
+        certificate = (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(subject)
+            .public_key(pair.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(datetime.fromtimestamp(validity.not_before_s, UTC))
+            .not_valid_after(datetime.fromtimestamp(validity.not_after_s, UTC))
+            .add_extension(x509.BasicConstraints(ca=validity.is_ca, path_length=None), critical=True)
+        )
+        certificate = certificate.add_extension(alternatives, critical=False) if names.alternatives else certificate
+        return certificate.sign(pair, None).public_bytes(Encoding.DER)
 
     def make_audit_key(self) -> tuple[bytes, bytes]:
         """Make a key that is sealed by nothing."""
@@ -114,6 +162,22 @@ class FakeCustodian:
     def _check(self) -> None:
         if self.broken:
             raise CustodianError("the custodian does not answer")
+
+
+def _spki(pair: Ed25519PrivateKey) -> bytes:
+    return pair.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+def _general_name(kind: AlternativeKind, text: str) -> x509.GeneralName:
+    match kind:
+        case AlternativeKind.DNS:
+            return x509.DNSName(text)
+        case AlternativeKind.IP:
+            return x509.IPAddress(ipaddress.ip_address(text))
+        case AlternativeKind.EMAIL:
+            return x509.RFC822Name(text)
+        case AlternativeKind.URI:
+            return x509.UniformResourceIdentifier(text)
 
 
 class FakeWorkers:

@@ -53,7 +53,7 @@ def refused(backup: Path, folder: Path) -> BackupError:
 def with_database(backup: Path, database: Path) -> Path:
     """A backup of another database, with the hash that it has."""
     body = database.read_bytes()
-    head = BackupHead("r0006", 1, len(body), hashlib.sha256(body).hexdigest())
+    head = BackupHead("r0007", 1, len(body), hashlib.sha256(body).hexdigest())
     backup.write_bytes(head.encode() + body)
     return backup
 
@@ -140,6 +140,10 @@ VALUES: dict[str, tuple[str, str]] = {
         "INSERT INTO key_uses SELECT id, 1, 'zzz', 1, 1 FROM keys",
         "a key or guest in it has a value that no store writes",
     ),
+    "certificate that is none": (
+        "INSERT INTO key_certificates SELECT id, 'x', 'x', '', '', 1, 2, '', 1 FROM key_versions",
+        "a certificate chain in it is none",
+    ),
     "no revision": ("DELETE FROM alembic_version", "its database is not usable"),
     "two revisions": ("INSERT INTO alembic_version VALUES ('r0001')", "its database is not usable"),
     "trigger named by an escape": (
@@ -195,7 +199,7 @@ def test_older_schema_is_migrated(tmp_path: Path) -> None:
     restored = try_restore(tmp_path / "backup", tmp_path / "state")
     assert (restored.keys, restored.guests, restored.to_rotate) == (1, 1, ("web",))
     with Store(tmp_path / "state" / "keystore.db") as store, store.read() as connection:
-        assert store.schema == "r0006"
+        assert store.schema == "r0007"
         assert keys.get_key(connection, "web").state == KeyState.DEACTIVATED
         assert len(grants.list_grants(connection)) == 1
 

@@ -138,6 +138,14 @@ groups:
           summary: event handler {{ $labels.handler }} did not take {{ $value }} events
           description: >-
             "vmm-keystore events list --state dead" says why; "vmm-keystore events retry --all" has them tried anew.
+
+      - alert: KeystoreCertificateEnds
+        # Also when it has ended: whoever is shown it refuses it then.
+        expr: vmm_keystore_key_certificate_not_after_seconds - time() < 14 * 86400
+        labels: {severity: warning}
+        annotations:
+          summary: the certificate of key {{ $labels.key }} version {{ $labels.version }} ends within 14 days, or has ended
+          description: Get another one with "vmm-keystore key csr {{ $labels.key }}", and attach it with "key certificate set".
 """
 
 

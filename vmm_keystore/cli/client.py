@@ -51,9 +51,9 @@ class ControlClient:
         """Create or change something."""
         return self._request("POST", segments, body=body or {})
 
-    def delete(self, *segments: str) -> Any:
-        """Remove something."""
-        return self._request("DELETE", segments)
+    def delete(self, *segments: str, **query: object) -> Any:
+        """Remove something; *query* as in :meth:`get`."""
+        return self._request("DELETE", segments, query=query)
 
     def get_text(self, *segments: str, **query: object) -> str:
         """Fetch a resource that is text, not JSON."""

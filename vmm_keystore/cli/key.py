@@ -5,16 +5,15 @@ from __future__ import annotations
 
 import sys
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from vmm_keystore.cli import key_names, key_plans
+from vmm_keystore.cli import certificate, key_import, key_names, key_plans
 from vmm_keystore.cli.complete import KEY_TYPES, Key, complete_key, complete_key_type
 from vmm_keystore.cli.failure import CommandError, UsageError
+from vmm_keystore.cli.key_options import Inactive, NewLabel, NewTags, Version
 from vmm_keystore.cli.output import moment, show_facts, show_json, show_table
-from vmm_keystore.cli.passphrase_option import PassphraseFile
 from vmm_keystore.cli.session import Session, command
 from vmm_keystore.cli.time_option import as_seconds, as_time
 from vmm_keystore.policy.tags import check_filter, parse_tags, tag_words
@@ -25,15 +24,6 @@ key_plans.register(app)
 
 PAGE = 1000
 NO_KEY = "no key yet: vmm-keystore key generate"
-NewLabel = Annotated[str, typer.Argument(metavar="LABEL", help="Letters, digits, '.', '_' and '-', at most 63.")]
-Version = Annotated[
-    int | None, typer.Option("--version", metavar="N", min=1, help="This version of the key, not the current one.")
-]
-NewTags = Annotated[
-    list[str] | None,
-    typer.Option("--tag", metavar="NAME=VALUE", help="A tag that the key shall have; may be given several times."),
-]
-Inactive = Annotated[bool, typer.Option("--inactive", help="Leave the key in pre-activation.")]
 
 
 @command(app, "generate")
@@ -53,47 +43,6 @@ def key_generate(
     body = {"label": label, "type": key_type, "activate": not inactive, "tags": parse_tags(tag or ())}
     key = session.keystored.post("keys", body=body)
     session.done(key, f"key {label} generated: {key_type}, version 1, {key['state']}")
-
-
-@command(app, "import")
-def key_import(
-    session: Session,
-    label: NewLabel,
-    file: Annotated[Path, typer.Argument(metavar="FILE", readable=False, help="File with the key.")],
-    *,
-    key_type: Annotated[
-        str,
-        typer.Option("--type", metavar="TYPE", help="Type; raw keys need it.", autocompletion=complete_key_type),
-    ] = "auto",
-    form: Annotated[
-        str, typer.Option("--format", metavar="FORMAT", help="One of pem, der, pkcs8, raw; auto looks.")
-    ] = "auto",
-    passphrase_file: PassphraseFile = None,
-    tag: NewTags = None,
-    inactive: Inactive = False,
-) -> None:
-    """Import a key from a file (PEM, DER, PKCS#8 with or without passphrase, raw).
-
-    A program of its own reads the file and encrypts the key to the custodian; this one sees ciphertext.
-    """
-    from vmm_keystore.cli.secret_wrap import wrap_key_file  # noqa: PLC0415  # subprocess, for this command only
-
-    # Before anybody is asked for a passphrase.
-    tags = parse_tags(tag or ())
-    offer = session.keystored.post("keys", "import", "offer")
-    wrapped = wrap_key_file(offer, file, key_type=key_type, form=form, passphrase_file=passphrase_file)
-    key = session.keystored.post(
-        "keys",
-        "import",
-        body={
-            "label": label,
-            "offer_id": offer["offer_id"],
-            "wrapped": wrapped,
-            "activate": not inactive,
-            "tags": tags,
-        },
-    )
-    session.done(key, f"key {label} imported: {key['type']}, version 1, {key['state']}")
 
 
 @command(app, "list")
@@ -188,11 +137,13 @@ def key_show(session: Session, label: Key) -> None:
             moment(version["created"]),
             moment(version["destroy_at"]) if version["destroy_at"] else "",
             [f"{use['op']} {moment(use['last'])}" for use in version["uses"]],
+            certificate.summary(version["certificate"]),
         ]
         for version in key["versions"]
     ]
     print()
-    show_table(["version", "state", "current", "created", "to be destroyed", "last used"], rows, empty="no version")
+    titles = ["version", "state", "current", "created", "to be destroyed", "last used", "certificate"]
+    show_table(titles, rows, empty="no version")
 
 
 @command(app, "rotate")
@@ -292,3 +243,7 @@ def _confirm(session: Session, name: str, version: int | None) -> str:
     if sys.stdin.readline().strip() != "yes":
         raise CommandError("nothing was changed")
     return label
+
+
+key_import.register(app)
+certificate.register(app)

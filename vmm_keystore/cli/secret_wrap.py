@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import base64
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -31,6 +32,24 @@ def wrap_key_file(offer: dict[str, str], file: Path, *, key_type: str, form: str
     return _wrap(offer, [*options, *_passphrase(passphrase_file), "--", file])
 
 
+def wrap_pkcs12_file(
+    offer: dict[str, str], file: Path, *, key_type: str, passphrase_file: Path | None
+) -> tuple[str, str]:
+    """Wrap the key in a PKCS#12 file, as ``wrap_key_file`` does.
+
+    Returns:
+        The wrapped key in base64, and as PEM the certificates that belong to it; empty where there are none.
+    """
+    # In memory, and not a pipe: nobody reads while the program writes.
+    with os.fdopen(os.memfd_create("certificates"), "r+b") as certificates:
+        descriptor = certificates.fileno()
+        options: list[str | Path] = ["--type", key_type, "--format", "pkcs12", "--certificates-fd", str(descriptor)]
+        arguments = [*options, *_passphrase(passphrase_file), "--", file]
+        wrapped = _wrap(offer, arguments, pass_fds=[descriptor])
+        certificates.seek(0)
+        return wrapped, certificates.read().decode("ascii")
+
+
 def wrap_root_passphrase(offer: dict[str, str], passphrase_file: Path | None, *, new: bool) -> str:
     """Wrap the passphrase of the root of trust, as ``wrap_key_file`` does a key; a new one is asked for twice."""
     return _wrap(offer, ["--new-root-passphrase" if new else "--root-passphrase", *_passphrase(passphrase_file)])
@@ -40,9 +59,10 @@ def _passphrase(file: Path | None) -> list[str | Path]:
     return [] if file is None else ["--passphrase-file", file]
 
 
-def _wrap(offer: dict[str, str], arguments: Sequence[str | Path]) -> str:
+def _wrap(offer: dict[str, str], arguments: Sequence[str | Path], pass_fds: Sequence[int] = ()) -> str:
     try:
-        return base64.b64encode(wrap_secret(offer["offer_id"] + offer["public_key"], arguments)).decode()
+        wrapped = wrap_secret(offer["offer_id"] + offer["public_key"], arguments, pass_fds=pass_fds)
+        return base64.b64encode(wrapped).decode()
     except SecretProgramError as error:
         kind = UsageError if error.status == ExitStatus.USAGE else CommandError
         raise kind(error.message, error.hint) from error

@@ -9,7 +9,9 @@ from importlib.metadata import version
 from vmm_keystore.audit.verify import ChainReport
 from vmm_keystore.control import models
 from vmm_keystore.errors import CustodianError
+from vmm_keystore.policy.certificate_chain import CertificateFacts
 from vmm_keystore.policy.vocabulary import Mechanism, Op, Status
+from vmm_keystore.service.certificates import Attached, Signed
 from vmm_keystore.service.events import Events
 from vmm_keystore.service.grants import Explanation
 from vmm_keystore.service.guests import GuestView
@@ -84,6 +86,7 @@ def key_info(key: KeyRow) -> models.KeyInfo:
                     models.KeyUseInfo(op=use.op, last=moment(use.last_s), count=use.count)
                     for use in key.uses.get(version.version, ())
                 ],
+                certificate=certificate_info(version.certificate) if version.certificate else None,
             )
             for version in key.versions
         ],
@@ -110,6 +113,37 @@ def alias_info(alias: AliasRow) -> models.AliasInfo:
 def alias_changed(alias: AliasRow, moved_from: str | None) -> models.AliasChanged:
     """An alias that was set or moved."""
     return models.AliasChanged(**dict(alias_info(alias)), moved_from=moved_from)
+
+
+def certificate_info(facts: CertificateFacts) -> models.CertificateInfo:
+    """What is said of a chain."""
+    return models.CertificateInfo(
+        subject=facts.subject,
+        issuer=facts.issuer,
+        serial=facts.serial,
+        not_before=moment(facts.not_before_s),
+        not_after=moment(facts.not_after_s),
+        sha256=facts.sha256,
+        certificates=facts.certificates,
+    )
+
+
+def signed(made: Signed) -> models.Signed:
+    """A request or certificate that the custodian signed."""
+    return models.Signed(
+        label=made.label,
+        version=made.version,
+        subject=made.subject,
+        alternatives=list(made.alternatives),
+        sha256=made.sha256,
+        pem=made.pem,
+    )
+
+
+def attached(found: Attached) -> models.CertificateChain:
+    """The chain of a version."""
+    facts = dict(certificate_info(found.chain.facts))
+    return models.CertificateChain(label=found.label, version=found.version, pem=found.chain.pem, **facts)
 
 
 def grant_info(grant: GrantRow) -> models.GrantInfo:

@@ -26,6 +26,7 @@ class KeystoreCollector(Collector):
         """Give every family."""
         yield from self._uses()
         yield from self._grants()
+        yield from self._certificates()
         yield from self._guests()
         yield from self._events()
         yield from self._daemon()
@@ -62,6 +63,16 @@ class KeystoreCollector(Collector):
             ends.add_metric([grant.holder, grant.key], grant.permission.not_after_s)
         yield most
         yield used
+        yield ends
+
+    def _certificates(self) -> Iterator[Metric]:
+        ends = GaugeMetricFamily(
+            PREFIX + "key_certificate_not_after_seconds",
+            "When the certificate of a key version that signs ends, since 1970.",
+            labels=["key", "version"],
+        )
+        for label, version, not_after_s in self._keystore.certificates.ends():
+            ends.add_metric([label, str(version)], not_after_s)
         yield ends
 
     def _guests(self) -> Iterator[Metric]:

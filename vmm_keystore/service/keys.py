@@ -18,7 +18,7 @@ from vmm_keystore.service.changes import Actor, Changes
 from vmm_keystore.service.clock import now_s
 from vmm_keystore.service.guest_keys import KeyLabels
 from vmm_keystore.service.key_names import check_free, named_key
-from vmm_keystore.service.ports import Applied, ImportOffer, KeyCustodian, SealedKey
+from vmm_keystore.service.ports import Applied, ImportOffer, KeyCustodian, SealedKey, WrappedKey, WrappingOffer
 from vmm_keystore.service.sealing import Sealing
 from vmm_keystore.store.key_list import KeyFilter, list_keys
 from vmm_keystore.store.key_tags import set_tags
@@ -115,6 +115,23 @@ class Keys:
                     f"the key is of type {sealed.key_type.text}, not {key_type.text}",
                     "leave out --type to take it as it is",
                 )
+            return self._insert(actor, "key-import", label, key_id, sealed, activate=activate, tags=tags or {})
+
+    def offer_wrapping(self) -> WrappingOffer:
+        """Get a one-time RSA public key for whoever has a key elsewhere."""
+        return self._custodian.offer_wrapping()
+
+    def import_wrapped(self, actor: Actor, label: str, wrapped: WrappedKey, *, activate: bool, tags: Mapping[str, str] | None = None) -> KeyRow:
+        """Take a key that was wrapped to such an offer.
+
+        Raises:
+            AlreadyExistsError: the label is taken; the offer is not used then.
+            ImportRefusedError: the custodian could not take it.
+        """
+        with self._sealing.new_key(), self._changes.attempt(actor, "key-import", key=label):
+            self._check_new(label, tags or {})
+            key_id = uuid.uuid4().bytes
+            sealed = self._custodian.import_wrapped(key_id, 1, wrapped)
             return self._insert(actor, "key-import", label, key_id, sealed, activate=activate, tags=tags or {})
 
     def rotate(self, actor: Actor, name: str) -> tuple[KeyRow, tuple[Applied, ...]]:
@@ -216,8 +233,7 @@ class Keys:
             raise InvalidRequestError(f"key '{key.label}' is symmetric ({key.key_type.text}): it has no public key")
         if state == KeyState.DESTROYED:
             raise StateError(f"key '{key.label}' version {number} is destroyed")
-        lines = "\n".join(wrap(b64encode(der).decode(), 64))
-        return f"-----BEGIN PUBLIC KEY-----\n{lines}\n-----END PUBLIC KEY-----\n"
+        return public_pem(der)
 
     def _check_new(self, label: str, tags: Mapping[str, str]) -> None:
         check_count(label, len(tags))
@@ -259,6 +275,12 @@ class Keys:
         except StoreError as error:
             # The blob is gone from the database; only the log still has it, until it is overwritten.
             _logger.warning("the write-ahead log was not scrubbed yet: %s", error.message)
+
+
+def public_pem(der: bytes) -> str:
+    """A SubjectPublicKeyInfo as PEM (RFC 7468)."""
+    lines = "\n".join(wrap(b64encode(der).decode(), 64))
+    return f"-----BEGIN PUBLIC KEY-----\n{lines}\n-----END PUBLIC KEY-----\n"
 
 
 def _check_counted(connection: sa.Connection, since_s: int) -> None:

@@ -26,6 +26,7 @@ from vmm_keystore.errors import CustodianError, KeystoreError
 from vmm_keystore.identity import describe_process
 from vmm_keystore.service.audit import Audit, AuditStatus
 from vmm_keystore.service.backups import Backups
+from vmm_keystore.service.certificates import Certificates
 from vmm_keystore.service.changes import Actor, Changes
 from vmm_keystore.service.death_tally import DeathTally
 from vmm_keystore.service.declaration import Declarations
@@ -96,6 +97,7 @@ class Keystore:
         self.root = Root(store, custodian, self._changes, sealing, kek)
         self.keys = Keys(store, custodian, self._changes, sealing, labels)
         self.names = KeyNames(store, self._changes)
+        self.certificates = Certificates(store, custodian, self._changes)
         self.plans = KeyPlans(store, self._changes, self.keys)
         self.schedule = Schedule(self.plans)
         self.key_uses = KeyUseStore(store, audit.log, self._after_uses)

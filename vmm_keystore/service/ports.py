@@ -25,8 +25,10 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
+from vmm_keystore.policy.certificate_names import CertificateNames
 from vmm_keystore.policy.event import Event, EventKind
 from vmm_keystore.policy.grant import PermittedKey
+from vmm_keystore.policy.oaep_hash import OaepHash
 from vmm_keystore.policy.root_kind import RootKind
 from vmm_keystore.policy.vocabulary import KeyType
 
@@ -53,6 +55,24 @@ class ImportOffer:
 
 
 @dataclass(frozen=True, slots=True)
+class WrappingOffer:
+    """A one-time RSA public key, as SubjectPublicKeyInfo, for whoever has a key elsewhere."""
+
+    offer_id: bytes
+    public_der: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class WrappedKey:
+    """A key that came wrapped to such an offer (CKM_RSA_AES_KEY_WRAP)."""
+
+    offer_id: bytes
+    wrapped: bytes
+    key_type: KeyType
+    oaep_hash: OaepHash
+
+
+@dataclass(frozen=True, slots=True)
 class WrappedSecret:
     """A passphrase, wrapped to an offer."""
 
@@ -76,6 +96,15 @@ class SealedBlob:
     version: int
     type_number: int
     sealed: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Validity:
+    """Of a self-signed certificate: both ends in UNIX time, and whether it may issue others."""
+
+    not_before_s: int
+    not_after_s: int
+    is_ca: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +144,24 @@ class KeyCustodian(Protocol):
 
         Raises:
             ImportRefusedError: unknown or used offer, damaged wrap, not a key, or a key of no supported type.
+        """
+
+    def offer_wrapping(self) -> WrappingOffer:
+        """Make a one-time RSA key, which lives for a day."""
+
+    def import_wrapped(self, key_id: bytes, version: int, key: WrappedKey) -> SealedKey:
+        """Unwrap a key and seal it; whatever becomes of it, the offer is used.
+
+        Raises:
+            ImportRefusedError: unknown or used offer, damaged wrap, or not a key of this type.
+        """
+
+    def certify(self, key: SealedBlob, names: CertificateNames, validity: Validity | None) -> bytes:
+        """Make a self-signed certificate with *key*, or a certification request where it has no *validity*; as DER.
+
+        Raises:
+            InvalidRequestError: the names are more than a certificate of ours has.
+            CustodianError: it could not be made.
         """
 
     def unlock(self, secret: WrappedSecret) -> None:

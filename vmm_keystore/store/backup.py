@@ -3,7 +3,7 @@
 
 The line, at most 4096 bytes with its newline::
 
-    {"format": "vmm-keystore backup 1", "schema": "r0006", "created_s": 1790000000, "size_bytes": 98304, "sha256": "…"}
+    {"format": "vmm-keystore backup 1", "schema": "r0007", "created_s": 1790000000, "size_bytes": 98304, "sha256": "…"}
 
 *size_bytes* and *sha256* are of the database. Key material in it is sealed, as in the store; labels, guests and grants are
 readable. The key encryption key is not in it.

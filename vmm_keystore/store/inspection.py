@@ -15,6 +15,7 @@ from vmm_keystore.errors import KeystoreError
 from vmm_keystore.policy.tags import check_count, parse_tags, tag_words
 from vmm_keystore.policy.vocabulary import NAME_PATTERN
 from vmm_keystore.store.audit_key import find_audit_key, find_retired_audit_key
+from vmm_keystore.store.certificates import check_chains
 from vmm_keystore.store.guests import list_guests
 from vmm_keystore.store.key_aliases import list_aliases
 from vmm_keystore.store.key_list import list_keys
@@ -96,6 +97,7 @@ def _check_meaning(connection: sa.Connection) -> None:
         raise ValueError("a guest's socket has no absolute path")
     if not all(isinstance(_decoded(line), dict) for _number, line in list_pending(connection)):
         raise ValueError("an audit line that waits in it is none")
+    check_chains(connection)
     try:
         lost_leases(connection)
     except ValueError as error:

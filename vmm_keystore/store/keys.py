@@ -7,13 +7,15 @@ from dataclasses import dataclass, field
 import sqlalchemy as sa
 
 from vmm_keystore.errors import NonceLeasesUsedUpError, NotFoundError
+from vmm_keystore.policy.certificate_chain import CertificateFacts
 from vmm_keystore.policy.lifecycle import PROTECT_OPS
 from vmm_keystore.policy.vocabulary import KeyState, KeyType
+from vmm_keystore.store.certificates import FACTS, drop_chain, facts_of
 from vmm_keystore.store.holdings import holdings, parts
 from vmm_keystore.store.key_aliases import aliased, find_alias
 from vmm_keystore.store.key_tags import tagged
 from vmm_keystore.store.key_uses import UseRow, used
-from vmm_keystore.store.tables import grants, guests, key_versions, keys
+from vmm_keystore.store.tables import grants, guests, key_certificates, key_versions, keys
 
 FIRST_LEASE = 1
 LEASE_MAX = 2**32 - 1
@@ -29,6 +31,8 @@ class VersionRow:
     state_changed_s: int
     destroy_at_s: int | None = None
     """When it will be destroyed, if that is planned."""
+    certificate: CertificateFacts | None = None
+    """Of the chain that is attached to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,11 +186,20 @@ def public_der(connection: sa.Connection, key: KeyRow, version: int) -> bytes:
     return connection.execute(statement).scalar() or b""
 
 
+def sealed_blob(connection: sa.Connection, key: KeyRow, version: int) -> bytes:
+    """Return the sealed material of a version; empty for destroyed keys."""
+    statement = sa.select(key_versions.c.sealed).where(
+        key_versions.c.key == key.row_id, key_versions.c.version == version
+    )
+    return connection.execute(statement).scalar() or b""
+
+
 def set_state(connection: sa.Connection, key: KeyRow, version: int, state: KeyState, now_s: int) -> None:
-    """Move a version to *state*; a destroyed one loses its sealed blob."""
+    """Move a version to *state*; a destroyed one loses its sealed blob, and its certificates."""
     values: dict[str, object] = {"state": state, "state_changed_s": now_s}
     if state == KeyState.DESTROYED:
         values |= {"sealed": None, "public_der": None, "destroy_at_s": None}
+        drop_chain(connection, key.row_id, version)
     connection.execute(
         key_versions.update()
         .where(key_versions.c.key == key.row_id, key_versions.c.version == version)
@@ -264,13 +277,24 @@ def load_keys(connection: sa.Connection, condition: sa.ColumnElement[bool]) -> t
             key_versions.c.created_s,
             key_versions.c.state_changed_s,
             key_versions.c.destroy_at_s,
+            *(key_certificates.c[name] for name in FACTS),
         )
         .join(keys)
+        .outerjoin(key_certificates)
         .where(condition)
         .order_by(key_versions.c.version)
     )
-    for key, *fields in connection.execute(version_query):
-        versions[key].append(VersionRow(*fields))
+    for row in connection.execute(version_query):
+        versions[row.key].append(
+            VersionRow(
+                version=row.version,
+                state=row.state,
+                created_s=row.created_s,
+                state_changed_s=row.state_changed_s,
+                destroy_at_s=row.destroy_at_s,
+                certificate=None if row.sha256 is None else facts_of(row),
+            )
+        )
     held = holdings()
     name_query = (
         sa.select(grants.c.key, guests.c.name)

@@ -135,6 +135,21 @@ key_uses = Table(
     Column("use_count", BigInteger, nullable=False),
 )
 
+# Of a version, by whoever presents the key: its certificate first. What is beside it is read out of that one.
+key_certificates = Table(
+    "key_certificates",
+    metadata,
+    Column("key_version", ForeignKey("key_versions.id", ondelete="CASCADE"), primary_key=True),
+    Column("pem", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("issuer", Text, nullable=False),
+    Column("serial", Text, nullable=False),
+    Column("not_before_s", BigInteger, nullable=False),
+    Column("not_after_s", BigInteger, nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("certificates", Integer, nullable=False),
+)
+
 # What a guest may be: what is granted to a role, each of its members has.
 roles = Table(
     "roles",

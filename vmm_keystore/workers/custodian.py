@@ -21,6 +21,7 @@ from vmm_keystore.errors import (
     RootOfTrustError,
     SecretRefusedError,
 )
+from vmm_keystore.policy.certificate_names import CertificateNames
 from vmm_keystore.policy.root_kind import RootKind
 from vmm_keystore.policy.vocabulary import KeyType
 from vmm_keystore.service.ports import (
@@ -29,9 +30,13 @@ from vmm_keystore.service.ports import (
     KeyLoad,
     SealedBlob,
     SealedKey,
+    Validity,
     WrappedKek,
+    WrappedKey,
     WrappedSecret,
+    WrappingOffer,
 )
+from vmm_keystore.workers.certify_message import certify_body
 from vmm_keystore.workers.connection import Connection
 from vmm_keystore.workers.custodian_messages import (
     ENTRY_BYTES,
@@ -40,6 +45,7 @@ from vmm_keystore.workers.custodian_messages import (
     IMPORT_REFUSALS,
     KINDS,
     NO_SECRET,
+    OAEP_HASHES,
     ROOT_KINDS,
     SECRET_MEMORY,
     Secret,
@@ -57,7 +63,7 @@ from vmm_keystore.workers.errors import ProgramError, ProgramLostError, ProgramR
 from vmm_keystore.workers.ipc import Message, pack
 from vmm_keystore.workers.loop import Loop
 from vmm_keystore.workers.programs import FirstPrograms
-from vmm_keystore.workers.root_file import tpm_blob
+from vmm_keystore.workers.root_file import RESTORE_HINT, tpm_blob
 from vmm_keystore.workers.sandbox import describe
 from vmm_keystore.workers.supervised import SupervisedProgram
 from vmm_keystore.workers.tpm import Tpm
@@ -212,6 +218,42 @@ class Custodian:
         except ProgramRefusedError as error:
             cause = IMPORT_REFUSALS.get(error.errno, os.strerror(error.errno))
             raise ImportRefusedError(f"import refused: {cause}") from error
+
+    def offer_wrapping(self) -> WrappingOffer:
+        """Make a one-time RSA key to wrap an import to."""
+        try:
+            message = self._ask(lib.VKS_CUSTODIAN_RSA_OFFER, timeout_s=GENERATE_TIMEOUT_S)
+        except ProgramRefusedError as error:
+            raise CustodianError(f"the custodian made no import offer: {os.strerror(error.errno)}") from error
+        return WrappingOffer(bytes(message.body.offer_id), message.tail)
+
+    def import_wrapped(self, key_id: bytes, version: int, key: WrappedKey) -> SealedKey:
+        """Unwrap a key that was wrapped to such an offer, and seal it."""
+        fields = {
+            "offer_id": key.offer_id,
+            "key_id": key_id,
+            "version": version,
+            "type": int(key.key_type),
+            "hash": OAEP_HASHES[key.oaep_hash],
+            "wrapped_bytes": len(key.wrapped),
+        }
+        body = pack("vks_custodian_import_rsa", fields) + key.wrapped
+        try:
+            return sealed_key(self._ask(lib.VKS_CUSTODIAN_IMPORT_RSA, body))
+        except ProgramRefusedError as error:
+            cause = IMPORT_REFUSALS.get(error.errno, os.strerror(error.errno))
+            if error.errno == errno.EINVAL:
+                cause = f"what was unwrapped is no {key.key_type.text} key"
+            raise ImportRefusedError(f"import refused: {cause}", "each offer is good for one try") from error
+
+    def certify(self, key: SealedBlob, names: CertificateNames, validity: Validity | None) -> bytes:
+        """Have a certification request or a self-signed certificate made."""
+        try:
+            return self._ask(lib.VKS_CUSTODIAN_CERTIFY, certify_body(key, names, validity)).tail
+        except ProgramRefusedError as error:
+            if error.errno == errno.EBADMSG:
+                raise RootOfTrustError("the key does not open under the kek", RESTORE_HINT) from error
+            raise CustodianError(f"the custodian signed no certificate: {os.strerror(error.errno)}") from error
 
     def make_audit_key(self) -> tuple[bytes, bytes]:
         """Make the key that signs checkpoints: its public part and a sealed blob."""

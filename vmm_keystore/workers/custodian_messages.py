@@ -9,9 +9,11 @@ from typing import Any, TypeVar
 
 from vmm_keystore._vks import ffi, lib
 from vmm_keystore.errors import RootLockedError, RootOfTrustError, SecretRefusedError
+from vmm_keystore.policy.oaep_hash import OaepHash
 from vmm_keystore.policy.root_kind import RootKind
 from vmm_keystore.policy.vocabulary import KeyType
 from vmm_keystore.service.ports import ImportOffer, KeyLoad, SealedBlob, SealedKey, WrappedKek, WrappedSecret
+from vmm_keystore.workers.certify_message import certified_tail_bytes
 from vmm_keystore.workers.ipc import HEAD_BYTES, REPLY, Form, Message, pack
 from vmm_keystore.workers.root_file import RESTORE_HINT
 
@@ -26,6 +28,7 @@ KINDS = {
 ROOT_KINDS = {number: kind for kind, number in KINDS.items()}
 ENTRY_BYTES = int(ffi.sizeof("struct vks_custodian_load_entry"))
 LOAD_HEAD_BYTES: int = HEAD_BYTES + ffi.sizeof("struct vks_custodian_load")
+OAEP_HASHES = {OaepHash.SHA1: lib.VKS_IMPORT_OAEP_SHA1, OaepHash.SHA256: lib.VKS_IMPORT_OAEP_SHA256}
 SECRET_MEMORY = {lib.VKS_SECRET_MEMORY_MEMFD: "memfd-secret", lib.VKS_SECRET_MEMORY_MLOCK: "mlock"}
 SECRET_REFUSALS = {
     errno.EKEYREJECTED: ("this is not the passphrase or credential of the root of trust", ""),
@@ -55,6 +58,11 @@ def entries_tail_bytes(reseal: Any) -> int:
 def audit_key_tail_bytes(key: Any) -> int:
     """Bytes behind ``struct vks_custodian_audit_key``."""
     return int(key.sealed_bytes)
+
+
+def rsa_offer_tail_bytes(offer: Any) -> int:
+    """Bytes behind ``struct vks_custodian_rsa_offer``."""
+    return int(offer.public_bytes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +102,9 @@ FORMS = {
     lib.VKS_CUSTODIAN_RESEAL | REPLY: Form("vks_custodian_reseal", entries_tail_bytes),
     lib.VKS_CUSTODIAN_ROOT_SWITCH | REPLY: Form(),
     lib.VKS_CUSTODIAN_ROOT_EXPORT | REPLY: Form("vks_custodian_export"),
+    lib.VKS_CUSTODIAN_RSA_OFFER | REPLY: Form("vks_custodian_rsa_offer", rsa_offer_tail_bytes),
+    lib.VKS_CUSTODIAN_IMPORT_RSA | REPLY: Form("vks_custodian_key", key_tail_bytes),
+    lib.VKS_CUSTODIAN_CERTIFY | REPLY: Form("vks_custodian_certified", certified_tail_bytes),
 }
 
 

@@ -23,17 +23,18 @@ class SecretProgramError(Exception):
         self.hint = hint
 
 
-def wrap_secret(offer: str, arguments: Sequence[str | Path]) -> bytes:
+def wrap_secret(offer: str, arguments: Sequence[str | Path], *, pass_fds: Sequence[int] = ()) -> bytes:
     """Have a secret read and wrapped.
 
     Args:
         offer: id and public key of the custodian's offer, in hex.
         arguments: what to read, as ``vks-import --help`` says.
+        pass_fds: descriptors that the arguments name.
 
     Raises:
         SecretProgramError: it could not; the message is the program's own.
     """
-    return run_program(IMPORT, ["--offer", offer, *arguments])
+    return run_program(IMPORT, ["--offer", offer, *arguments], pass_fds=pass_fds)
 
 
 def run_program(

@@ -7,6 +7,14 @@ Knows no route and no service.
 
 from vmm_keystore.control.models.aliases import AliasChanged, AliasInfo, AliasList, AliasSet
 from vmm_keystore.control.models.audit import AuditCheckpoint, AuditKeyInfo, AuditPage, AuditVerified
+from vmm_keystore.control.models.certificates import (
+    CertificateChain,
+    CertificateInfo,
+    CertificateRequest,
+    CertificateSelfSign,
+    CertificateSet,
+    Signed,
+)
 from vmm_keystore.control.models.events import (
     DeliveryInfo,
     EventHandlerInfo,
@@ -33,6 +41,7 @@ from vmm_keystore.control.models.keys import (
     KeyGenerate,
     KeyImport,
     KeyImportOffer,
+    KeyImportWrapped,
     KeyInfo,
     KeyList,
     KeyMinVersion,
@@ -43,6 +52,7 @@ from vmm_keystore.control.models.keys import (
     KeyUntag,
     KeyUseInfo,
     KeyVersionInfo,
+    KeyWrappingOffer,
 )
 from vmm_keystore.control.models.roles import RoleChanged, RoleCreate, RoleGuests, RoleInfo, RoleList
 from vmm_keystore.control.models.root import (
@@ -83,6 +93,11 @@ __all__ = [
     "AuditKeyInfo",
     "AuditPage",
     "AuditVerified",
+    "CertificateChain",
+    "CertificateInfo",
+    "CertificateRequest",
+    "CertificateSelfSign",
+    "CertificateSet",
     "CheckInfo",
     "CustodianInfo",
     "DeliveryInfo",
@@ -112,6 +127,7 @@ __all__ = [
     "KeyGenerate",
     "KeyImport",
     "KeyImportOffer",
+    "KeyImportWrapped",
     "KeyInfo",
     "KeyList",
     "KeyMinVersion",
@@ -124,6 +140,7 @@ __all__ = [
     "KeyUntag",
     "KeyUseInfo",
     "KeyVersionInfo",
+    "KeyWrappingOffer",
     "MechanismWord",
     "Model",
     "Moment",
@@ -139,6 +156,7 @@ __all__ = [
     "RootChanged",
     "RootInfo",
     "RootPassphrase",
+    "Signed",
     "StatusInfo",
     "TagFilter",
     "Tags",

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from pydantic import AwareDatetime, Base64Bytes, Field
 
+from vmm_keystore.control.models.certificates import CertificateInfo
 from vmm_keystore.control.models.words import (
     AppliedTo,
     Flag,
@@ -17,6 +18,7 @@ from vmm_keystore.control.models.words import (
     TagFilter,
     Tags,
 )
+from vmm_keystore.policy.oaep_hash import OaepHash
 from vmm_keystore.policy.tags import TAGS_MAX
 
 
@@ -43,6 +45,25 @@ class KeyImport(Model):
     offer_id: str = Field(pattern=r"^[0-9a-f]{32}$")
     wrapped: Base64Bytes
     type: KeyTypeWord | None = None
+    activate: Flag = True
+    tags: Tags = Field(default_factory=dict)
+
+
+class KeyWrappingOffer(Model):
+    """A one-time RSA public key in PEM, good for a day and one try."""
+
+    offer_id: str
+    public_key: str
+
+
+class KeyImportWrapped(Model):
+    """A key wrapped to such an offer: RSA-OAEP of an AES key, behind it the key wrapped by RFC 5649."""
+
+    label: Name
+    offer_id: str = Field(pattern=r"^[0-9a-f]{32}$")
+    wrapped: Base64Bytes
+    type: KeyTypeWord
+    oaep_hash: OaepHash = OaepHash.SHA256
     activate: Flag = True
     tags: Tags = Field(default_factory=dict)
 
@@ -96,7 +117,7 @@ class KeyUseInfo(Model):
 
 
 class KeyVersionInfo(Model):
-    """One version of a key; *destroy_at* where its destruction is planned."""
+    """One version of a key; *destroy_at* where its destruction is planned, *certificate* where it has one."""
 
     version: int
     state: KeyStateWord
@@ -105,6 +126,7 @@ class KeyVersionInfo(Model):
     state_changed: AwareDatetime
     destroy_at: AwareDatetime | None
     uses: list[KeyUseInfo]
+    certificate: CertificateInfo | None
 
 
 class KeyInfo(Model):

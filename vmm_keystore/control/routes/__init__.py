@@ -5,7 +5,7 @@ All of them are plain functions, so that they run in threads: one that waits (fo
 holds up no other.
 """
 
-from vmm_keystore.control.routes import aliases, audit, daemon, events, grants, guests, keys, roles, root
+from vmm_keystore.control.routes import aliases, audit, certificates, daemon, events, grants, guests, keys, roles, root
 from vmm_keystore.control.routes.common import router
 
-__all__ = ["aliases", "audit", "daemon", "events", "grants", "guests", "keys", "roles", "root", "router"]
+__all__ = ["aliases", "audit", "certificates", "daemon", "events", "grants", "guests", "keys", "roles", "root", "router"]

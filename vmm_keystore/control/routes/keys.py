@@ -9,6 +9,8 @@ from fastapi.responses import PlainTextResponse
 from vmm_keystore.control import answers, models
 from vmm_keystore.control.routes.common import Caller, Service, Version, router
 from vmm_keystore.policy.vocabulary import KeyState
+from vmm_keystore.service.keys import public_pem
+from vmm_keystore.service.ports import WrappedKey
 from vmm_keystore.store.key_list import KeyFilter
 
 
@@ -52,6 +54,21 @@ def import_key(body: models.KeyImport, service: Service, caller: Caller) -> mode
         activate=body.activate,
         tags=body.tags,
     )
+    return answers.key_info(key)
+
+
+@router.post("/keys/import/wrapping-offer", status_code=201)
+def offer_wrapping(service: Service) -> models.KeyWrappingOffer:
+    """Get a one-time RSA public key to wrap a key to that is elsewhere."""
+    offer = service.keys.offer_wrapping()
+    return models.KeyWrappingOffer(offer_id=offer.offer_id.hex(), public_key=public_pem(offer.public_der))
+
+
+@router.post("/keys/import/wrapped", status_code=201)
+def import_wrapped(body: models.KeyImportWrapped, service: Service, caller: Caller) -> models.KeyInfo:
+    """Take a key that was wrapped to such an offer (CKM_RSA_AES_KEY_WRAP)."""
+    wrapped = WrappedKey(bytes.fromhex(body.offer_id), body.wrapped, body.type, body.oaep_hash)
+    key = service.keys.import_wrapped(caller, body.label, wrapped, activate=body.activate, tags=body.tags)
     return answers.key_info(key)
 
 

@@ -121,7 +121,9 @@ class Keys:
         """Get a one-time RSA public key for whoever has a key elsewhere."""
         return self._custodian.offer_wrapping()
 
-    def import_wrapped(self, actor: Actor, label: str, wrapped: WrappedKey, *, activate: bool, tags: Mapping[str, str] | None = None) -> KeyRow:
+    def import_wrapped(
+        self, actor: Actor, label: str, wrapped: WrappedKey, *, activate: bool, tags: Mapping[str, str] | None = None
+    ) -> KeyRow:
         """Take a key that was wrapped to such an offer.
 
         Raises:

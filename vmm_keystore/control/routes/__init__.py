@@ -8,4 +8,16 @@ holds up no other.
 from vmm_keystore.control.routes import aliases, audit, certificates, daemon, events, grants, guests, keys, roles, root
 from vmm_keystore.control.routes.common import router
 
-__all__ = ["aliases", "audit", "certificates", "daemon", "events", "grants", "guests", "keys", "roles", "root", "router"]
+__all__ = [
+    "aliases",
+    "audit",
+    "certificates",
+    "daemon",
+    "events",
+    "grants",
+    "guests",
+    "keys",
+    "roles",
+    "root",
+    "router",
+]

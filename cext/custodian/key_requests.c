@@ -101,7 +101,7 @@ static int normalize(uint32_t type, uint8_t **material, size_t *material_bytes)
     if (kind->family == VKS_KEY_FAMILY_HMAC && *material_bytes < VKS_HMAC_KEY_BYTES_MIN)
         return -EINVAL;
     if (vks_key_kind_is_symmetric(kind))
-        return vks_key_material_check_raw(kind, *material_bytes);
+        return vks_key_material_check_raw(kind, *material, *material_bytes);
     error = vks_key_material_parse(kind, *material, *material_bytes, &pkey);
     if (!error)
         error = vks_key_material_check_import(kind, pkey);

@@ -97,7 +97,7 @@ def _reason(error: Exception) -> str:
             return f"its certificate does not hold: {cause.verify_message}"
         if isinstance(cause, OSError) and cause.strerror:
             # asyncio writes texts of its own; those of resolvers have numbers of their own.
-            known = cause.errno is not None and cause.errno > 0
-            return (os.strerror(cause.errno) if known else cause.strerror).lower()
+            number = cause.errno or 0
+            return (os.strerror(number) if number > 0 else cause.strerror).lower()
         cause = cause.__cause__ or cause.__context__
     return "it does not speak http" if isinstance(error, httpx.RemoteProtocolError) else type(error).__name__

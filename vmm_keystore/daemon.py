@@ -25,7 +25,6 @@ from vmm_keystore.control.access import Access, AdminRole, parse_access
 from vmm_keystore.control.app import make_app
 from vmm_keystore.control.server import ControlServer
 from vmm_keystore.errors import DaemonError
-from vmm_keystore.events.handler_file import read_handlers
 from vmm_keystore.events.own_sights import OwnSights
 from vmm_keystore.identity import become, choose_identity, give_folder, log_process
 from vmm_keystore.process import CONTROL_FD_NAME, harden, log_to_stderr, notify
@@ -136,7 +135,7 @@ def serve(
             openers = Openers(secret_fd, open_tpm(tpm))
             # As root, where that starts us: the file may be nobody else's to read.
             sights = OwnSights((state_dir, runtime_dir, *([control_socket] if control_socket else [])))
-            handlers = read_handlers(event_handlers, LIBEXEC / HANDLER, sights.paths) if event_handlers else ()
+            handlers = named_handlers(event_handlers, sights)
             first = give_up_rights(stack, user, state_dir, runtime_dir)
             who_by_role = {AdminRole[name.upper()]: who for name, who in (roles or {}).items()}
             access = parse_access(who_by_role, {0, os.geteuid()})
@@ -305,6 +304,16 @@ def start(
     log.info("keystored ready: control %s, guests %d", control_socket, pool.guest_count)
     notify("READY=1")
     return {"control": control.call_soon, "vhost-user": server.reactor.call_soon, "workers": loop.call_soon}
+
+
+def named_handlers(path: Path | None, sights: OwnSights) -> tuple[EventHandler, ...]:
+    """The operators' handlers that a file names; none without it."""
+    if path is None:
+        return ()
+    # An HTTP library, which would make every other start slower.
+    from vmm_keystore.events.handler_file import read_handlers  # noqa: PLC0415
+
+    return read_handlers(path, LIBEXEC / HANDLER, sights.paths)
 
 
 def copy_to_journal(stack: ExitStack, audit: AuditLog, journal: Path) -> None:

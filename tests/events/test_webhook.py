@@ -89,10 +89,11 @@ def test_nobody_listens(program: EventProgram, vault: Keystored) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
-        serve(vault, program, webhook=f"http://localhost:{port}/")
+        serve(vault, program, webhook=f"http://127.0.0.1:{port}/")
         outcome = vault.cli("events", "handler", "test", "chat", ok=False)
-    assert outcome.stderr.startswith(
-        f"vmm-keystore: event handler chat did not take a test: http://localhost:{port} cannot be reached: "
+    assert outcome.stderr == (
+        "vmm-keystore: event handler chat did not take a test: "
+        f"http://127.0.0.1:{port} cannot be reached: connection refused\n"
     )
 
 

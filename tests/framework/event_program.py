@@ -23,7 +23,7 @@ if order.get("children"):
 seen = {{}}
 for path in order.get("look", ()):
     try:
-        seen[path] = os.listdir(path) if os.path.isdir(path) else open(path).read()[:10]
+        seen[path] = os.listdir(path) if os.path.isdir(path) else f"opened {{open(path, 'rb')}}"
     except OSError as error:
         seen[path] = type(error).__name__
 for path in order.get("connect", ()):

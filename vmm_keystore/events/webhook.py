@@ -7,6 +7,7 @@ answer nothing but its status. The URL may have a secret in it: nobody is shown 
 
 import asyncio
 import json
+import os
 import ssl
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -95,6 +96,8 @@ def _reason(error: Exception) -> str:
         if isinstance(cause, ssl.SSLCertVerificationError):
             return f"its certificate does not hold: {cause.verify_message}"
         if isinstance(cause, OSError) and cause.strerror:
-            return cause.strerror.lower()
+            # asyncio writes texts of its own; those of resolvers have numbers of their own.
+            number = cause.errno or 0
+            return (os.strerror(number) if number > 0 else cause.strerror).lower()
         cause = cause.__cause__ or cause.__context__
     return "it does not speak http" if isinstance(error, httpx.RemoteProtocolError) else type(error).__name__

@@ -146,8 +146,12 @@ class HandlerQueue:
         reason = ""
         try:
             self.handler.deliver(due.event, self._stop_fd)
+        except DeliveryStoppedError:
+            raise
         except DeliveryError as error:
             reason = shorten(str(error))
+        except Exception as error:  # noqa: BLE001 -- a fault of ours over one event must not keep all others back
+            reason = f"keystored could not deliver it: {type(error).__name__}"
         now_ms = time.time_ns() // 1_000_000
         if not reason:
             self.delivered_count += 1

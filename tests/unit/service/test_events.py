@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from framework.patience import wait_for
 
 from vmm_keystore.policy.event import KINDS, Event, EventKind, Finding
 from vmm_keystore.service import events
 from vmm_keystore.service.death_tally import DeathTally
-from vmm_keystore.service.delivery import WAIT_MAX_S, shorten, wait_before
+from vmm_keystore.service.delivery import WAIT_MAX_S, Deliveries, shorten, wait_before
 from vmm_keystore.service.events import Outbox
 from vmm_keystore.store.events import (
     DeliveryRow,
@@ -188,6 +189,32 @@ def test_restored_stores_have_none(store: Store, outbox: Outbox) -> None:
         forget_events(connection)
     assert rows(store) == ()
     assert outbox.observe(KIND, [finding("a")], ["a"]) == {"a"}
+
+
+class FaultyHandler(SilentHandler):
+    """Fails in a way that nobody thought of, the first time."""
+
+    def deliver(self, event: Event, stop_fd: int) -> None:
+        """Take it, but for the first one."""
+        super().deliver(event, stop_fd)
+        if len(self.taken) == 1:
+            raise RuntimeError("SECRET")
+
+
+def test_fault_of_ours(store: Store) -> None:
+    """It costs that event, and what is said of it has nothing of what was carried; the next ones are delivered."""
+    handler = FaultyHandler(attempts_max=1)
+    outbox = Outbox(store, [handler])
+    deliveries = Deliveries(store, [handler])
+    outbox.observe(KIND, [finding("a"), finding("b")], ["a", "b"])
+    deliveries.start()
+    try:
+        wait_for(lambda: rows(store, EventFilter(DeliveryState.DELIVERED)))
+    finally:
+        deliveries.stop()
+        deliveries.stop()
+    (dead,) = rows(store, EventFilter(DeliveryState.DEAD))
+    assert dead.deliveries[0].reason == "keystored could not deliver it: RuntimeError"
 
 
 def test_waits() -> None:

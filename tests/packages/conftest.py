@@ -45,7 +45,7 @@ def debs() -> Path:
         say("Debian packages of this tree")
         subprocess.run([PROJECT / "tools/build-deb", folder], stdout=subprocess.DEVNULL, check=True)
 
-    return entry("debs", digest(*(part for file in files for part in file)), build)
+    return entry("packages", digest(*(part for file in files for part in file)), build)
 
 
 @pytest.fixture(scope="module")
@@ -70,9 +70,10 @@ def one(debs: Path, name: str) -> Path:
     return path
 
 
-def install(machine: SystemdMachine, debs: Path, *names: str) -> str:
-    """Install packages with what they depend on; what apt said."""
-    return apt(machine, "install", "--reinstall", *(str(one(debs, name)) for name in names))
+def install(machine: SystemdMachine, debs: Path, *names: str, again: bool = False) -> None:
+    """Install packages with what they depend on, *again* as for an upgrade where they are installed already."""
+    files = [str(one(debs, name)) for name in names]
+    apt(machine, "install", *(["--reinstall"] if again else []), *files)
 
 
 def apt(machine: SystemdMachine, *words: str) -> str:

@@ -46,7 +46,6 @@ def test_works_as_installed(host: SystemdMachine, debs: Path) -> None:
     for path, expected in {STATE: "700 vmm-keystore", "/run/vmm-keystore": "755 vmm-keystore"}.items():
         assert host.run("stat", "-c", "%a %U", path).stdout.strip() == expected
     assert host.run("stat", "-c", "%a %U", "/run/vmm-keystore/control.sock").stdout.strip() == "600 vmm-keystore"
-    apt(host, "remove", "vmm-keystore")
 
 
 def test_control_socket_is_there_before_keystored(host: SystemdMachine, debs: Path) -> None:
@@ -63,7 +62,7 @@ def test_upgrade_restarts_it(host: SystemdMachine, debs: Path) -> None:
     install(host, debs, "vmm-keystore")
     ask(host, "key", "generate", "before-the-upgrade", "--type", "ed25519")
     before = main_pid(host)
-    install(host, debs, "vmm-keystore")
+    install(host, debs, "vmm-keystore", again=True)
     wait_for(lambda: main_pid(host) not in {0, before})
     assert "before-the-upgrade" in labels(host)
     assert host.facts("vmm-keystore.socket", "ActiveState")["ActiveState"] == "active"

@@ -58,6 +58,7 @@ def test_moved_alias(daemon: FakeDaemon) -> None:
     assert (line["action"], line["alias"], line["key"], line["moved_from"]) == ("key-alias-set", "now", "k2", "k1")
     # An alias of an alias is one of its key.
     assert names.set_alias(ROOT, "next", "now")[0].key == "k2"
+    assert (daemon.admin_lines()[-1]["alias"], daemon.admin_lines()[-1]["key"]) == ("next", "k2")
     assert names.remove_alias(ROOT, "now").key == "k2"
     assert [alias.name for alias in names.aliases()] == ["next"]
     with pytest.raises(NotFoundError, match="no key 'now'"):

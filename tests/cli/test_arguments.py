@@ -43,6 +43,12 @@ MAIN = "from vmm_keystore.cli.main import main; main()"
         (["key", "tag", "k"], "missing argument 'NAME=VALUE…'"),
         (["key", "alias", "set", "a"], "missing argument 'KEY'"),
         (["key", "min-version", "k", "0"], "invalid value for 'VERSION'"),
+        (["key", "import", "k"], "one file is needed: FILE, --pkcs12 FILE or --wrapped FILE"),
+        (["key", "import", "k", "f", "--pkcs12", "f"], "one file is needed: FILE, --pkcs12 FILE or --wrapped FILE"),
+        (["key", "import", "k", "--wrapped", "f"], "--wrapped and --offer go together"),
+        (["key", "import", "k", "--wrapped", "f", "--offer", "00"], "--wrapped needs --type"),
+        (["key", "self-sign", "k", "--subject", "CN=x", "--days", "0"], "invalid value for '--days'"),
+        (["key", "csr", "k", "--version", "0"], "invalid value for '--version'"),
         (["qemu-args", "web", "--qemu", "banana"], "--qemu is not a version: 'banana'"),
         (["qemu-args", "web", "--accel", "xen"], "unknown accelerator 'xen'"),
         (["qemu-args", "web", "--memory", "lots"], "--memory is not a size: 'lots'"),
@@ -84,7 +90,7 @@ def test_completion_scripts_name_the_program(cli: Cli, shell: str) -> None:
 @pytest.mark.parametrize(
     ("words", "proposed"),
     [
-        (["key", "s"], {"show", "suspend"}),
+        (["key", "s"], {"self-sign", "show", "suspend"}),
         (["key", "generate", "k", "--type", "rsa"], {"rsa-2048", "rsa-3072", "rsa-4096"}),
         (["key", "show", "si"], {"signing", "silver"}),
     ],

@@ -22,7 +22,7 @@ def offer(vault: Keystored, tmp_path: Path) -> str:
     """Its id; key.der is wrapped to it, as the README says."""
     printed = vault.cli("key", "import-offer").stdout
     (tmp_path / "offer.pem").write_text(printed)
-    form = ["-algorithm", "ED25519", "-outform", "DER", "-out", tmp_path / "key.der"]
+    form: list[str | Path] = ["-algorithm", "ED25519", "-outform", "DER", "-out", tmp_path / "key.der"]
     subprocess.run(["openssl", "genpkey", *form], check=True, capture_output=True)
     subprocess.run(["sh", "-ec", COMMANDS], cwd=tmp_path, check=True, capture_output=True)
     first, _, pem = printed.partition("\n")
@@ -34,7 +34,7 @@ def test_key_from_elsewhere(vault: Keystored, tmp_path: Path, offer: str) -> Non
     """The same public key; on record; the second try with an offer is refused, and says so."""
     arguments = ["--wrapped", str(tmp_path / "wrapped"), "--offer", offer, "--type", "ed25519"]
     assert vault.cli("key", "import", "hsm", *arguments).stdout == "key hsm imported: ed25519, version 1, active\n"
-    command = ["openssl", "pkey", "-inform", "DER", "-in", tmp_path / "key.der", "-pubout"]
+    command: list[str | Path] = ["openssl", "pkey", "-inform", "DER", "-in", tmp_path / "key.der", "-pubout"]
     assert vault.cli("key", "public", "hsm").stdout == subprocess.check_output(command, text=True)
     again = vault.cli("key", "import", "again", *arguments, ok=False)
     assert again.status == 1

@@ -76,8 +76,8 @@ class KeyUseStore:
                 raise
 
     def _run(self) -> None:
-        stopping = False
-        while not stopping:
+        while True:
+            # Once more after it was told to stop: what was counted until then.
             stopping = self._stopping.is_set()
             try:
                 self.store_now()
@@ -86,8 +86,11 @@ class KeyUseStore:
                 if error.message != self._problem:
                     _logger.error("uses of keys are not stored yet: %s", error.message)
                 self._problem = error.message
-            self._stopping.wait(PAUSE_S)
-            self._uses.on_full.wait(PERIOD_S - PAUSE_S)
+            if stopping:
+                return
+            # Not by one event: the last look takes back that it is full.
+            if not self._stopping.wait(PAUSE_S):
+                self._uses.on_full.wait(PERIOD_S - PAUSE_S)
 
     def _begin(self, seq: int) -> Standing:
         with self._store.read() as connection:

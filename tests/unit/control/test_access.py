@@ -158,14 +158,14 @@ def test_highest_role_counts() -> None:
     assert access.role_of(peer(11, 20, 21)) is ADMIN
     assert access.role_of(peer(12, 20)) is AUDITOR
     assert access.role_of(peer(12, 5, 20, 21)) is OPERATOR
-    assert access.role_of(peer(0)) is ADMIN
+    assert access.role_of(peer(0)) is AdminRole.OWNER
     for nobody in (peer(12), peer(20), peer(2**32 - 1, 2**32 - 1)):
         assert access.role_of(nobody) is None
 
 
-def test_daemons_own_users_stay_administrators() -> None:
+def test_daemons_own_users_stay_owners() -> None:
     """No option takes that from them."""
-    assert parse_access({AUDITOR: ["0"]}, {0}).role_of(peer(0)) is ADMIN
+    assert parse_access({AUDITOR: ["0"]}, {0}).role_of(peer(0)) is AdminRole.OWNER
 
 
 def test_names_are_looked_up() -> None:

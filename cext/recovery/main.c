@@ -17,8 +17,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "confinement.h"
 #include "crypto_process.h"
+#include "descriptor_program.h"
 #include "import_wrap.h"
 #include "offers.h"
 #include "secret_arena.h"
@@ -32,6 +32,13 @@ enum {
     EXIT_OURS = 1,
     EXIT_USAGE = 2,
     EXIT_SHARES = 3,
+};
+
+/* Of the KEK file that is made, and of the shares. */
+static const struct vks_syscall_rule file_calls[] = {
+    VKS_SYSCALL(pwrite64),
+    VKS_SYSCALL(fstat),
+    VKS_SYSCALL(fsync),
 };
 
 struct task {
@@ -222,7 +229,7 @@ int main(int count, char **words)
     if (vks_crypto_start())
         return fail(EXIT_OURS, "cannot set up secret memory\nhint: raise the limit on locked memory (ulimit -l)");
     vks_heap_begin();
-    if (vks_recovery_confine())
+    if (vks_descriptor_program_confine(file_calls, sizeof(file_calls) / sizeof(file_calls[0])))
         return fail(EXIT_OURS, "cannot set up the sandbox");
     code = vks_secret_call(run, &task);
     return code < 0 ? fail(EXIT_OURS, "cannot set up secret memory") : code;

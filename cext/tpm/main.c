@@ -17,8 +17,8 @@
 #include <tss2/tss2_tpm2_types.h>
 #include <unistd.h>
 
-#include "confinement.h"
 #include "crypto_process.h"
+#include "descriptor_program.h"
 #include "secret_heap.h"
 #include "import_wrap.h"
 #include "offer_text.h"
@@ -111,7 +111,7 @@ int main(int count, char **words)
     if (vks_crypto_start())
         return fail(EXIT_OURS, "cannot set up secret memory\nhint: raise the limit on locked memory (ulimit -l)");
     vks_heap_begin();
-    if (vks_tpm_confine())
+    if (vks_descriptor_program_confine(NULL, 0))
         return fail(EXIT_OURS, "cannot set up the sandbox");
     code = vks_secret_call(run, &task);
     return code < 0 ? fail(EXIT_OURS, "cannot set up secret memory") : code;

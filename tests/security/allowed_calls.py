@@ -189,3 +189,14 @@ TPM = Allowed(
     also=SLEEP_OR_END,
     never=MEMORY_NEVER + _import_not_fcntl,
 )
+
+RECOVERY = Allowed(
+    may=TPM.may
+    | {
+        "pwrite64": [(BAD_FD,)],
+        "fstat": [(BAD_FD,)],
+        "fsync": [(BAD_FD,)],
+    },
+    also=SLEEP_OR_END,
+    never=TPM.never,
+)

@@ -18,6 +18,7 @@ from security.allowed_calls import (
     CUSTODIAN,
     HOLDER,
     IMPORT,
+    RECOVERY,
     SYS,
     TPM,
     WORKER,
@@ -95,6 +96,17 @@ def tpm() -> Iterator[int]:
 
 
 @contextmanager
+def recovery() -> Iterator[int]:
+    """One that waits for the KEK."""
+    command: list[str | Path] = [program_path("vks-recovery"), "split", "2", "1", "1"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as child:
+        while not Path(f"/proc/{child.pid}/syscall").read_text().startswith("0 0x0 "):
+            os.sched_yield()
+        with ended(Process(child.pid, os.pidfd_open(child.pid))) as pid:
+            yield pid
+
+
+@contextmanager
 def holder(path: Path) -> Iterator[int]:
     """A holder that waits for keystored: it is sealed."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listening:
@@ -107,7 +119,7 @@ def holder(path: Path) -> Iterator[int]:
     path.unlink()
 
 
-@pytest.fixture(params=["worker", "custodian", "import", "tpm", "holder"])
+@pytest.fixture(params=["worker", "custodian", "import", "tpm", "recovery", "holder"])
 def program(request: pytest.FixtureRequest, zygote: Zygote, tmp_path: Path) -> tuple[str, Allowed, Spawn]:
     """Name, list, and how to start one."""
 
@@ -121,6 +133,7 @@ def program(request: pytest.FixtureRequest, zygote: Zygote, tmp_path: Path) -> t
         "custodian": (CUSTODIAN, custodian),
         "import": (IMPORT, importer),
         "tpm": (TPM, tpm),
+        "recovery": (RECOVERY, recovery),
         "holder": (HOLDER, lambda: holder(tmp_path / "h")),
     }
     return (request.param, *programs[request.param])

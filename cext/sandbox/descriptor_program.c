@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* It parses what somebody else says, with a secret in its memory: it opens nothing and sends nothing but its result. */
+#define _GNU_SOURCE
 #include "descriptor_program.h"
 
 #include <errno.h>

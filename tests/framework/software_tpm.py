@@ -61,8 +61,16 @@ class SoftwareTpm:
 
     def connect(self) -> socket.socket:
         """A connection; it takes one at a time."""
+        connection: socket.socket = wait_for(self._try_to_connect)
+        return connection
+
+    def _try_to_connect(self) -> socket.socket | None:
         connection = socket.socket(socket.AF_UNIX)
-        connection.connect(str(self.socket))
+        try:
+            connection.connect(str(self.socket))
+        except ConnectionRefusedError:  # its file is there before it listens
+            connection.close()
+            return None
         return connection
 
 

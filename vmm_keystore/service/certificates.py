@@ -19,6 +19,7 @@ from vmm_keystore.policy.vocabulary import KeyState, Op
 from vmm_keystore.service.certified import checked_certificate, checked_request
 from vmm_keystore.service.changes import Actor, Changes
 from vmm_keystore.service.clock import now_s
+from vmm_keystore.service.key_names import named_key
 from vmm_keystore.service.ports import KeyCustodian, SealedBlob, Validity
 from vmm_keystore.store.certificates import drop_chain, find_chain, list_ends, put_chain
 from vmm_keystore.store.keys import KeyRow, get_key, public_der, sealed_blob
@@ -67,7 +68,7 @@ class Certificates:
         """
         with self._changes.begin(actor, "key-csr", key=label) as change:
             names = wanted.read()
-            key, number = _signing(change.connection, label, version)
+            key, number = _signing(named_key(change, label), version)
             der = self._custodian.certify(_blob(change.connection, key, number), names, None)
             pem = checked_request(der, names, public_der(change.connection, key, number))
             made = _signed(key, number, names, der, pem)
@@ -82,7 +83,7 @@ class Certificates:
             names = wanted.read()
             if not names.subject:
                 raise InvalidRequestError("a self-signed certificate needs a subject: it is its issuer as well")
-            key, number = _signing(change.connection, label, version)
+            key, number = _signing(named_key(change, label), version)
             begin_s = now_s()
             # The last second counts (RFC 5280, 4.1.2.5).
             validity = Validity(begin_s, begin_s + days * DAY_S - 1, is_ca)
@@ -102,18 +103,20 @@ class Certificates:
             StateError: the version is destroyed.
         """
         with self._changes.begin(actor, "key-certificate-set", key=label) as change:
-            key, number = _version(change.connection, label, version)
+            key, number = _version(named_key(change, label), version)
             if not key.key_type.has_public:
-                raise InvalidRequestError(f"key '{label}' is symmetric ({key.key_type.text}): it has no certificate")
+                raise InvalidRequestError(
+                    f"key '{key.label}' is symmetric ({key.key_type.text}): it has no certificate"
+                )
             if key.version(number).state == KeyState.DESTROYED:
-                raise StateError(f"key '{label}' version {number} is destroyed")
+                raise StateError(f"key '{key.label}' version {number} is destroyed")
             chain = read_chain(pem)
             check_chain(chain, public_der(change.connection, key, number), now_s())
             put_chain(change.connection, key.row_id, number, chain)
             facts = chain.facts
             not_after = datetime.fromtimestamp(facts.not_after_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
             change.note(version=number, subject=facts.subject, sha256=facts.sha256, not_after=not_after)
-        return Attached(label, number, chain)
+        return Attached(key.label, number, chain)
 
     def show(self, label: str, version: int | None) -> Attached:
         """The chain of a version.
@@ -122,11 +125,11 @@ class Certificates:
             NotFoundError: no such key or version, or it has none.
         """
         with self._store.read() as connection:
-            key, number = _version(connection, label, version)
+            key, number = _version(get_key(connection, label), version)
             chain = find_chain(connection, key.row_id, number)
         if chain is None:
-            raise _none(label, number)
-        return Attached(label, number, chain)
+            raise _none(key.label, number)
+        return Attached(key.label, number, chain)
 
     def remove(self, actor: Actor, label: str, version: int | None) -> CertificateFacts:
         """Take a version's chain away; say which it was.
@@ -135,10 +138,10 @@ class Certificates:
             NotFoundError: no such key or version, or it has none.
         """
         with self._changes.begin(actor, "key-certificate-remove", key=label) as change:
-            key, number = _version(change.connection, label, version)
+            key, number = _version(named_key(change, label), version)
             chain = find_chain(change.connection, key.row_id, number)
             if chain is None:
-                raise _none(label, number)
+                raise _none(key.label, number)
             drop_chain(change.connection, key.row_id, number)
             change.note(version=number, subject=chain.facts.subject, sha256=chain.facts.sha256)
         return chain.facts
@@ -149,22 +152,21 @@ class Certificates:
             return list_ends(connection)
 
 
-def _version(connection: sa.Connection, label: str, version: int | None) -> tuple[KeyRow, int]:
-    key = get_key(connection, label)
+def _version(key: KeyRow, version: int | None) -> tuple[KeyRow, int]:
     return key, key.version(key.current_version if version is None else version).version
 
 
-def _signing(connection: sa.Connection, label: str, version: int | None) -> tuple[KeyRow, int]:
+def _signing(key: KeyRow, version: int | None) -> tuple[KeyRow, int]:
     """The key and the version, which may sign now."""
-    key, number = _version(connection, label, version)
+    key, number = _version(key, version)
     if not key.key_type.has_public:
-        raise InvalidRequestError(f"key '{label}' is symmetric ({key.key_type.text}): it does not sign")
+        raise InvalidRequestError(f"key '{key.label}' is symmetric ({key.key_type.text}): it does not sign")
     found = key.version(number)
     planned = found.destroy_at_s is not None
     state = effective_state(found.state, set_aside=planned or number < key.min_process_version)
     if not state_allows(state, Op.SIGN):
         why = "its destruction is planned" if planned and found.state == KeyState.ACTIVE else f"it is {state.text}"
-        raise StateError(f"key '{label}' version {number} does not sign: {why}", "only an active version does")
+        raise StateError(f"key '{key.label}' version {number} does not sign: {why}", "only an active version does")
     return key, number
 
 

@@ -51,6 +51,17 @@ def test_request_is_on_record(daemon: FakeDaemon) -> None:
     )
 
 
+def test_alias_is_on_record_as_its_key(daemon: FakeDaemon) -> None:
+    """Whoever looks for what was done with a key finds it under its label; refusals and answers name that as well."""
+    certificates = daemon.keystore.certificates
+    daemon.keystore.names.set_alias(OPERATOR, "tls", "web")
+    made = certificates.request(OPERATOR, "tls", None, WEB)
+    assert (made.label, last_line(daemon)["key"], last_line(daemon)["alias"]) == ("web", "web", "tls")
+    with pytest.raises(NotFoundError, match="key 'web' version 1 has no certificate"):
+        certificates.remove(OPERATOR, "tls", None)
+    assert last_line(daemon)["key"] == "web"
+
+
 def test_self_signed_lasts_as_long_as_was_said(daemon: FakeDaemon) -> None:
     before = int(time.time())
     made = daemon.keystore.certificates.self_sign(OPERATOR, "web", None, WEB, days=2, is_ca=True)

@@ -177,7 +177,7 @@ def test_more_groups_than_fit(place: Place) -> None:
 
 def test_status_says_the_role(place: Place) -> None:
     """To each his own."""
-    for uid, role in ((AUDITOR, "auditor"), (OPERATOR, "operator"), (0, "admin")):
+    for uid, role in ((AUDITOR, "auditor"), (OPERATOR, "operator"), (ADMIN, "admin"), (0, "owner")):
         assert json.loads(place.ask(uid, "GET", "/status").text)["your_role"] == role
     assert re.search(r"^your role: +owner$", place.vault.cli("status").stdout, re.MULTILINE)
 

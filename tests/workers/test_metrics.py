@@ -157,6 +157,9 @@ def check_rules_and_figures(vault: Keystored) -> None:
     vault.api.generate("tls", "ed25519")
     until = "2100-01-01T00:00:00Z"
     vault.cli("grant", "add", "web1", "tls", "--ops", "sign", "--max-ops", "9", "--not-after", until)
+    chain = vault.folder / "chain.pem"
+    chain.write_text(vault.cli("key", "self-sign", "tls", "--subject", "CN=web", "--days", "30").stdout)
+    vault.cli("key", "certificate", "set", "tls", chain)
     with ring_guest(socket) as guest:
         guest.sign(bytes(16), b"m")
         wait_for(lambda: any(name == "vmm_keystore_operations_total" for name, *_ in figures(vault)))

@@ -97,12 +97,16 @@ def test_guests_go_on_through_changes(credential_vault: Keystored, tmp_path: Pat
         vault.api.generate(label, "aes-256")
     vault.api.post("/keys/rotated/rotate")
     vault.api.post("/keys/gone/destroy")
+    seen = {vault.facts("root", "show")["kek"]}
     with loaded(socket) as (_guest, load):
         for kind in ("passphrase", "credential", "passphrase", "file", "file", "credential"):
             secret = str(passphrase_file(tmp_path))
             words = ["--passphrase-file", secret] if kind == "passphrase" else []
             assert change(vault, kind, *words).startswith("5 key versions sealed anew; opened by the file")
-            assert vault.facts("root", "show") == {"kind": kind, "open": True, "file": str(vault.state_dir / "kek")}
+            root = vault.facts("root", "show")
+            assert (root["kind"], root["open"], root["file"]) == (kind, True, str(vault.state_dir / "kek"))
+            assert root["kek"] not in seen
+            seen.add(root["kek"])
             load.wait_for_more()
             vault.api.post("/audit/checkpoint")
         load.finish()
@@ -125,7 +129,10 @@ def test_locked_vault_waits_for_its_passphrase(vault: Keystored, guest_socket: P
     vault.start()
     assert vault.cli("key", "generate", "b", "--type", "aes-256", ok=False).stderr.splitlines() == LOCKED
     assert vault.cli("root", "change", "file", ok=False).stderr.splitlines() == LOCKED
-    assert "\nstate:     locked\n\nnext: vmm-keystore root unlock\n" in vault.cli("root", "show").stdout
+    assert (
+        "\nstate:     locked\nkek:       unknown while it is locked\n\nnext: vmm-keystore root unlock\n"
+        in vault.cli("root", "show").stdout
+    )
     doctor = {finding["name"]: finding for finding in vault.cli("doctor", "--json", ok=False).facts}
     assert doctor["root of trust"]["level"] == "bad"
     with ring_guest(guest_socket) as guest:

@@ -149,6 +149,8 @@ def test_what_is_out_of_keystoreds_reach(service: Service) -> None:
 
 def test_confinement_is_as_good_as_without_a_service(service: Service) -> None:
     """What systemd takes away does not keep a worker from being confined."""
+    with loaded(service) as guest:
+        guest.finish()
     for sandbox in (
         service.ask("guest", "show", "g")["worker"]["sandbox"],
         service.ask("status")["custodian"]["sandbox"],

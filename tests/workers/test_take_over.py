@@ -87,8 +87,16 @@ def test_guests_go_on(vault: Keystored, guest_socket: Path, end: str, profile: A
 
 
 def test_time_to_take_everything_back(vault: Keystored, guest_socket: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """From the start of the next process to its readiness, by which every guest has its worker; figures, no verdict."""
+    """From the start of the next process until every guest has its worker; figures, no verdict.
+
+    Mostly by its readiness: one that does not take its first snapshot in time, on a busy machine, is made anew.
+    """
     lines = []
+
+    def workers() -> list[dict[str, Any]]:
+        names = [guest["name"] for guest in vault.api.get("/guests")["guests"]]
+        return [vault.api.get(f"/guests/{name}")["worker"] for name in names]
+
     with loaded(guest_socket) as (_guest, load), ExitStack() as others:
         for more in (0, 20, 80):
             for number in range(more):
@@ -100,11 +108,13 @@ def test_time_to_take_everything_back(vault: Keystored, guest_socket: Path, caps
                 vault.kill()
                 started_s = time.monotonic()
                 vault.start()
-                took_s.append(time.monotonic() - started_s)
-                workers = [vault.api.get(f"/guests/{g['name']}")["worker"] for g in vault.api.get("/guests")["guests"]]
-                assert all(worker["running"] for worker in workers)
+                ready_s = time.monotonic() - started_s
+                if not all(worker["running"] for worker in workers()):
+                    wait_for(lambda: all(worker["running"] for worker in workers()))
+                    ready_s = time.monotonic() - started_s
+                took_s.append(ready_s)
             load.wait_for_more()
-            lines.append(f"{len(workers)} guests {statistics.median(took_s):.2f} s")
+            lines.append(f"{len(workers())} guests {statistics.median(took_s):.2f} s")
         load.finish()
     with capsys.disabled():
         print("\n  keystored killed, from the next one's start until all is taken back: " + ", ".join(lines))

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 
 from vmm_keystore.errors import InvalidRequestError, KeystoreError
 from vmm_keystore.policy.event import Event
+from vmm_keystore.service.background import Background
 from vmm_keystore.service.ports import DeliveryError, DeliveryStoppedError, EventHandler
 from vmm_keystore.store.events import DeliveryRow, DeliveryState, Due, find_due, next_due_ms, settle_delivery
 from vmm_keystore.store.store import Store
@@ -86,50 +87,30 @@ class Deliveries:
         return {queue.handler.name: (queue.delivered_count, queue.failed_count) for queue in self._queues}
 
 
-class HandlerQueue:
+class HandlerQueue(Background):
     """One handler and what it is to get, one after the other."""
 
     def __init__(self, store: Store, handler: EventHandler, stop_fd: int) -> None:
+        super().__init__(f"event-{handler.name}")
         self.handler = handler
         self.delivered_count = 0
         self.failed_count = 0
         self._store = store
         self._stop_fd = stop_fd
-        self._woken = threading.Event()
-        self._stopping = False
-        self._thread = threading.Thread(target=self._run, name=f"event-{handler.name}", daemon=True)
 
-    def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
+    def step(self) -> float:
+        """Make one delivery that is due."""
+        try:
+            return self._deliver_due()
+        except KeystoreError as error:
+            # What was delivered meanwhile will be once more: the store did not take that it was.
+            _logger.error("events for handler %s wait: %s", self.handler.name, error)
+            return STORE_WAIT_S
+        except DeliveryStoppedError:
+            return WAIT_MAX_S  # until the end, which is near
 
-    def wake(self) -> None:
-        """Look for new events."""
-        self._woken.set()
-
-    def stop(self) -> None:
-        """Wait for the thread's end."""
-        self._stopping = True
-        self._woken.set()
-        if self._thread.ident is not None:
-            self._thread.join()
-
-    def _run(self) -> None:
-        while not self._stopping:
-            self._woken.clear()
-            try:
-                wait_s = self._step()
-            except KeystoreError as error:
-                # What was delivered meanwhile will be once more: the store did not take that it was.
-                _logger.error("events for handler %s wait: %s", self.handler.name, error)
-                wait_s = STORE_WAIT_S
-            except DeliveryStoppedError:
-                return
-            if wait_s and not self._stopping:
-                self._woken.wait(wait_s)
-
-    def _step(self) -> float:
-        """Make one delivery that is due; how long to wait for the next."""
+    def _deliver_due(self) -> float:
+        """How long to wait for the next one."""
         now_ms = time.time_ns() // 1_000_000
         with self._store.read() as connection:
             due = find_due(connection, self.handler.name, now_ms, int(WAIT_MAX_S * 1000))

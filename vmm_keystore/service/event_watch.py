@@ -6,7 +6,6 @@ of a guest's request or of an answer to QEMU.
 """
 
 import logging
-import threading
 import time
 
 from vmm_keystore.audit.use_counts import UseCounts
@@ -30,6 +29,7 @@ from vmm_keystore.policy.event import (
     worker_death,
 )
 from vmm_keystore.policy.refusals import BURST, BURST_HELD, BURST_QUIET_S, WINDOW_S, RefusalWindow
+from vmm_keystore.service.background import Background
 from vmm_keystore.service.clock import now_s
 from vmm_keystore.service.death_tally import DeathTally
 from vmm_keystore.service.delivery import Deliveries
@@ -39,13 +39,15 @@ from vmm_keystore.service.key_plans import KeyPlans
 from vmm_keystore.service.ports import KeyCustodian
 
 PERIOD_S = 3.0
+PAUSE_S = 0.2
+"""Deaths come one after the other: a guest that makes workers die has us look no more often than this."""
 ENDS_PERIOD_S = 60.0
 """What is near for days needs no closer look."""
 
 _logger = logging.getLogger(__name__)
 
 
-class EventWatch:
+class EventWatch(Background):
     """Looks from ``start`` to ``stop``; what it finds goes to the outbox, and handlers are woken."""
 
     def __init__(
@@ -59,6 +61,7 @@ class EventWatch:
         deaths: DeathTally,
         custodian: KeyCustodian,
     ) -> None:
+        super().__init__("event-watch", pause_s=PAUSE_S)
         self._outbox = outbox
         self._deliveries = deliveries
         self._grants = grants
@@ -68,34 +71,19 @@ class EventWatch:
         self._custodian = custodian
         self._window = RefusalWindow()
         self._ends_looked_s = -ENDS_PERIOD_S
-        self._woken = threading.Event()
-        self._stopping = False
-        self._thread = threading.Thread(target=self._run, name="event-watch", daemon=True)
 
     def start(self) -> None:
         """Start the thread."""
-        self._deaths.on_death = self._woken.set
-        self._thread.start()
+        self._deaths.on_death = self.wake
+        super().start()
 
-    def stop(self) -> None:
-        """Finish the look under way."""
-        self._stopping = True
-        self._woken.set()
-        if self._thread.ident is not None:
-            self._thread.join()
-
-    def _run(self) -> None:
-        while not self._stopping:
-            self._woken.clear()
-            try:
-                self._look()
-            except KeystoreError as error:
-                _logger.error("events wait to be stored: %s", error)
-            if not self._stopping:
-                self._woken.wait(PERIOD_S)
-            if self._woken.is_set() and not self._stopping:
-                # Deaths come one after the other: a guest that makes workers die has us look no more often than this.
-                time.sleep(0.2)
+    def step(self) -> float:
+        """Look once."""
+        try:
+            self._look()
+        except KeystoreError as error:
+            _logger.error("events wait to be stored: %s", error)
+        return PERIOD_S
 
     def _look(self) -> None:
         found = [self._look_at_refusals(), self._look_at_budgets(), self._look_at_vault()]

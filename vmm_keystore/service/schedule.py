@@ -2,9 +2,9 @@
 """The thread that does what is planned when its time has come, also what came due while there was no daemon."""
 
 import logging
-import threading
 
 from vmm_keystore.errors import KeystoreError
+from vmm_keystore.service.background import Background
 from vmm_keystore.service.clock import now_s
 from vmm_keystore.service.key_plans import KeyPlans
 
@@ -15,41 +15,21 @@ WAIT_MIN_S = 1.0
 _logger = logging.getLogger(__name__)
 
 
-class Schedule:
+class Schedule(Background):
     """Runs from ``start`` to ``stop``; ``wake`` has it look again after a change of plans."""
 
     def __init__(self, plans: KeyPlans) -> None:
+        super().__init__("schedule")
         self._plans = plans
-        self._woken = threading.Event()
-        self._stopping = False
-        self._thread = threading.Thread(target=self._run, name="schedule", daemon=True)
 
-    def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
-
-    def wake(self) -> None:
-        """Look at the plans again."""
-        self._woken.set()
-
-    def stop(self) -> None:
-        """Finish the change under way."""
-        self._stopping = True
-        self._woken.set()
-        if self._thread.ident is not None:
-            self._thread.join()
-
-    def _run(self) -> None:
-        while not self._stopping:
-            self._woken.clear()
-            begun_s = now_s()
-            try:
-                self._plans.do_due()
-                # What was due already and is still there has failed: it is tried again in its time.
-                due = self._plans.next_due(begun_s)
-            except KeystoreError as error:
-                _logger.error("planned changes of keys wait: %s", error)
-                due = None
-            wait_s = WAIT_MAX_S if due is None else min(WAIT_MAX_S, max(WAIT_MIN_S, due.at_s - now_s()))
-            if not self._stopping:
-                self._woken.wait(wait_s)
+    def step(self) -> float:
+        """Do what is due."""
+        begun_s = now_s()
+        try:
+            self._plans.do_due()
+            # What was due already and is still there has failed: it is tried again in its time.
+            due = self._plans.next_due(begun_s)
+        except KeystoreError as error:
+            _logger.error("planned changes of keys wait: %s", error)
+            due = None
+        return WAIT_MAX_S if due is None else min(WAIT_MAX_S, max(WAIT_MIN_S, due.at_s - now_s()))

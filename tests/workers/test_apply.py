@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """``vmm-keystore apply``: a file becomes guests, roles, keys and grants, in force when it returns, all or nothing."""
 
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -190,3 +191,21 @@ def test_refused_as_a_whole(vault: Keystored, text: str, message: str) -> None:
         assert everything(vault) == before
         assert not (vault.folder / "n.sock").exists()
     assert vault.cli("apply", "-f", write(vault, FILE)).stdout == "nothing to change\n"
+
+
+def test_more_guests_than_files_may_be_open(vault: Keystored) -> None:
+    """None of them comes, and it is said what to raise; with the limit raised they all do."""
+    path = write(vault, "".join(f'[guests.g{number}]\nsocket = "{{folder}}/g{number}.sock"\n' for number in range(50)))
+    vault.api.get("/guests")
+    open_now = len(list(Path(f"/proc/{vault.pid}/fd").iterdir()))
+    limits = resource.prlimit(vault.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(vault.pid, resource.RLIMIT_NOFILE, (open_now + 50, limits[1]))
+    refused = vault.cli("apply", "-f", path, ok=False)
+    assert refused.status == 1
+    assert "too many open files" in refused.stderr.splitlines()[0]
+    assert "hint: raise keystored's limit on open files (LimitNOFILE)" in refused.stderr.splitlines()[1]
+    assert vault.api.get("/guests")["guests"] == []
+    assert list(vault.folder.glob("*.sock")) == []
+    resource.prlimit(vault.pid, resource.RLIMIT_NOFILE, limits)
+    vault.cli("apply", "-f", path)
+    assert len(vault.api.get("/guests")["guests"]) == 50

@@ -110,10 +110,14 @@ class GuestPool:
     def add_guest(self, guest: Guest) -> None:
         """Listen on the guest's socket; its worker is made when a front-end comes."""
         device = GuestDevice(self._surroundings, guest.name)
-        inherited = device.inherit_front_end()
-        device.take_over(inherited)
         try:
+            inherited = device.inherit_front_end()
+            device.take_over(inherited)
             self._listen(guest, device, inherited)
+        except OSError as error:
+            device.stop(remove=True)
+            reason = (error.strerror or str(error)).lower()
+            raise WorkerError(f"cannot add guest {guest.name}: {reason}", _hint(error)) from error
         except KeystoreError:
             device.stop(remove=True)
             raise
@@ -158,10 +162,7 @@ class GuestPool:
             raise WorkerError(str(error), "choose another --socket, or stop whoever uses it") from error
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
-            hint = "its folder must exist and be writable"
-            if error.errno in {errno.EOPNOTSUPP, errno.EPERM}:
-                hint = "its file system must have access control lists, or keystored the right to give files away"
-            raise WorkerError(f"cannot listen on {guest.socket}: {reason}", hint) from error
+            raise WorkerError(f"cannot listen on {guest.socket}: {reason}", _hint(error)) from error
 
     def _run_later(self, action: Callable[[], None]) -> None:
         def run() -> None:
@@ -185,3 +186,13 @@ class GuestPool:
                 failing = True
             else:
                 failing = False
+
+
+def _hint(error: OSError) -> str:
+    match error.errno:
+        case errno.EMFILE:
+            return "raise keystored's limit on open files (LimitNOFILE): each guest takes two, and more while it runs"
+        case errno.EOPNOTSUPP | errno.EPERM:
+            return "its file system must have access control lists, or keystored the right to give files away"
+        case _:
+            return "its folder must exist and be writable"

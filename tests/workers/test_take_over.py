@@ -9,7 +9,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -86,45 +86,32 @@ def test_guests_go_on(vault: Keystored, guest_socket: Path, end: str, profile: A
         assert guest.sign(load.works[0].key_id, MESSAGE).status == lib.VKS_STATUS_NO_KEY
 
 
+@pytest.mark.timeout(240)
 def test_time_to_take_everything_back(vault: Keystored, guest_socket: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """From the start of the next process until every guest has its worker; figures, no verdict.
-
-    Mostly by its readiness: one that does not take its first snapshot in time, on a busy machine, is made anew.
-    """
+    """From the start of the next process to its readiness, by which every guest has its worker; figures, no verdict."""
     lines = []
-
-    def without() -> dict[str, Any]:
-        """Guests without a worker, with what is said of them."""
-        names = [guest["name"] for guest in vault.api.get("/guests")["guests"]]
-        workers = {name: vault.api.get(f"/guests/{name}")["worker"] for name in names}
-        return {name: worker for name, worker in workers.items() if not worker["running"]}
-
     with loaded(guest_socket) as (_guest, load), ExitStack() as others:
-        count = 1
         for more in (0, 20, 80):
             for number in range(more):
                 path = vault.add_guest(f"other{more}-{number}")
                 vault.api.grant(f"other{more}-{number}", "ed", ["sign"])
                 others.enter_context(ring_guest(path)).sign("ed", MESSAGE)
+            # Not at the moment at which nobody knows whether a front-end has its last answer.
+            wait_for(lambda: all(b'"step":"idle"' in kept.read_bytes() for kept in vault.runtime_dir.glob("*.session")))
             took_s = []
             for _ in range(3):
                 vault.kill()
                 started_s = time.monotonic()
                 vault.start()
-                ready_s = time.monotonic() - started_s
-                if without():
-                    with suppress(AssertionError):
-                        wait_for(lambda: not without())
-                    ready_s = time.monotonic() - started_s
-                    left = without()
-                    said = [
-                        line for line in vault.log_text.splitlines() if any(f"guest {name}:" in line for name in left)
-                    ]
-                    assert not left, (left, said)
-                took_s.append(ready_s)
+                took_s.append(time.monotonic() - started_s)
+                names = [guest["name"] for guest in vault.api.get("/guests")["guests"]]
+                workers = {name: vault.api.get(f"/guests/{name}")["worker"] for name in names}
+                without = {name: worker for name, worker in workers.items() if not worker["running"]}
+                assert not without, [
+                    line for line in vault.log_text.splitlines() if any(name in line for name in without)
+                ]
             load.wait_for_more()
-            count += more
-            lines.append(f"{count} guests {statistics.median(took_s):.2f} s")
+            lines.append(f"{len(names)} guests {statistics.median(took_s):.2f} s")
         load.finish()
     with capsys.disabled():
         print("\n  keystored killed, from the next one's start until all is taken back: " + ", ".join(lines))

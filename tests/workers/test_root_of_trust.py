@@ -153,6 +153,7 @@ def test_killed_custodian_is_locked_again(vault: Keystored, guest_socket: Path, 
     secret = passphrase_file(tmp_path)
     change(vault, "passphrase", "--passphrase-file", secret)
     with ring_guest(guest_socket) as guest:
+        assert guest.sign("key", b"m").status == lib.VKS_STATUS_OK  # its worker runs and has its keys
         kill_custodian(vault)
         assert vault.cli("key", "rotate", "key", ok=False).stderr.splitlines() == LOCKED
         assert guest.sign("key", b"m").status == lib.VKS_STATUS_OK

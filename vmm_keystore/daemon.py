@@ -27,6 +27,7 @@ from vmm_keystore.control.server import ControlServer
 from vmm_keystore.errors import DaemonError
 from vmm_keystore.events.own_sights import OwnSights
 from vmm_keystore.identity import become, choose_identity, give_folder, log_process
+from vmm_keystore.policy.approval import ApprovalRules
 from vmm_keystore.process import CONTROL_FD_NAME, harden, log_to_stderr, notify
 from vmm_keystore.service.audit import Audit
 from vmm_keystore.service.audit_key import AuditKey
@@ -94,6 +95,7 @@ def serve(
     root_secret: Path | None = None,
     tpm: Path | None = None,
     event_handlers: Path | None = None,
+    rules: ApprovalRules = ApprovalRules(),  # noqa: B008 - frozen
 ) -> None:
     """Run the daemon until SIGTERM, SIGINT or SIGUSR2; it then ends cleanly and returns.
 
@@ -112,6 +114,7 @@ def serve(
         root_secret: file with the root of trust's passphrase or credential; systemd's credential when None.
         tpm: device of a TPM, or socket of a software one; this host's when None.
         event_handlers: file that says whom to tell of events; nobody when None.
+        rules: what takes the approval of how many administrators.
 
     Raises:
         KeystoreError: it cannot start; nothing of it is left running.
@@ -153,6 +156,7 @@ def serve(
                 access=access,
                 openers=openers,
                 handlers=handlers,
+                rules=rules,
                 sights=sights,
                 control_fd=control_fd,
             )
@@ -219,6 +223,7 @@ def start(
     access: Access,
     openers: Openers,
     handlers: Sequence[EventHandler],
+    rules: ApprovalRules,
     sights: OwnSights,
     control_fd: int | None,
 ) -> dict[str, CallSoon]:
@@ -293,6 +298,7 @@ def start(
         kek=kek,
         handlers=handlers,
         deaths=deaths,
+        rules=rules,
     )
     stack.callback(keystore.close)
     keystore.recover()

@@ -12,6 +12,7 @@
     │   ├── ImportRefusedError     the custodian did not take the imported key
     │   ├── SecretRefusedError     the custodian did not take the passphrase or credential
     │   ├── NotAllowedError        this peer may not ask for it
+    │   ├── ApprovalNeededError    it takes the approval of several administrators
     │   └── TooLargeError          the request is larger than any that makes sense
     ├── StoreError                 the database could not do it; nothing was changed
     │   ├── StoreDamagedError      not a database, or failing its checks
@@ -98,6 +99,12 @@ class NotAllowedError(RequestError):
     """The peer may not use the control API."""
 
     code = "not-allowed"
+
+
+class ApprovalNeededError(RequestError):
+    """It takes the approval of several administrators."""
+
+    code = "approval-needed"
 
 
 class TooLargeError(RequestError):

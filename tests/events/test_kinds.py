@@ -151,3 +151,21 @@ def test_locked_vault(program: EventProgram, vault: Keystored, tmp_path: Path) -
     vault.stop()
     vault.start()
     wait_for(lambda: len(program.events("vault-locked")) == 2)
+
+
+def test_proposal(program: EventProgram, vault: Keystored) -> None:
+    """With the proposal itself, once; the next one is another."""
+    serve_guest(vault)
+    vault.cli("key", "guard", "tls")
+    vault.cli("key", "destroy", "tls", "--propose")
+    (told,) = wait_for(lambda: program.events("proposal-waits"))
+    (found,) = vault.facts("proposal", "list")
+    assert told["subject"] == {"proposal": found["id"]}
+    assert told["text"].startswith(f"uid {os.geteuid()} proposes to destroy key tls with all its versions; ")
+    vault.kill()
+    vault.start()
+    looked_again(vault, program)
+    assert len(program.events("proposal-waits")) == 1
+    vault.cli("proposal", "withdraw", found["id"])
+    vault.cli("key", "unguard", "tls", "--propose")
+    wait_for(lambda: len(program.events("proposal-waits")) == 2)

@@ -19,6 +19,7 @@ from vmm_keystore.audit.keeper import AuditKeeper
 from vmm_keystore.audit.log import AuditLog
 from vmm_keystore.audit.use_counts import UseCounts
 from vmm_keystore.errors import CustodianError, ImportRefusedError, KeystoreError, SecretRefusedError, WorkerError
+from vmm_keystore.policy.approval import ApprovalRules
 from vmm_keystore.policy.certificate_names import AlternativeKind, CertificateNames
 from vmm_keystore.policy.grant import PermittedKey
 from vmm_keystore.policy.root_kind import RootKind
@@ -248,6 +249,7 @@ class FakeDaemon:
     """The service over a real store and a real log, with imaginary processes."""
 
     state_dir: Path
+    rules: ApprovalRules = ApprovalRules()  # noqa: RUF009 - frozen
     store: Store = field(init=False)
     audit: AuditLog = field(init=False)
     custodian: FakeCustodian = field(init=False)
@@ -268,7 +270,10 @@ class FakeDaemon:
         self.keeper = AuditKeeper(self.audit, audit_key)
         audit = Audit(self.keeper, audit_key.public, self.workers)
         self.keystore = Keystore(
-            self.store, self.custodian, self.workers, audit, labels, uses=uses, kek=RootFile(self.state_dir / "kek")
+            *(self.store, self.custodian, self.workers, audit, labels),
+            uses=uses,
+            kek=RootFile(self.state_dir / "kek"),
+            rules=self.rules,
         )
         self.keystore.recover()
 

@@ -64,6 +64,11 @@ def complete_event(incomplete: str) -> list[str]:
     return _proposals("events", "id", incomplete, limit=PROPOSALS_MAX)
 
 
+def complete_proposal(incomplete: str) -> list[str]:
+    """Propose ids of proposals that wait for approval."""
+    return _proposals("proposals", "id", incomplete)
+
+
 def complete_event_kind(incomplete: str) -> list[str]:
     """Propose kinds of events."""
     return [kind.value for kind in KINDS if kind.value.startswith(incomplete)]

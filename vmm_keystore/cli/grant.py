@@ -11,6 +11,7 @@ import typer
 from vmm_keystore.cli.complete import Key, complete_guest, complete_holder, complete_key
 from vmm_keystore.cli.failure import UsageError
 from vmm_keystore.cli.output import moment, show_json, show_table
+from vmm_keystore.cli.proposal import Propose, send_proposal
 from vmm_keystore.cli.session import Session, command
 from vmm_keystore.policy.mechanisms import NAMED_ONLY
 from vmm_keystore.policy.vocabulary import Mechanism
@@ -71,6 +72,7 @@ def grant_add(
     ] = None,
     not_before: When = None,
     not_after: When = None,
+    propose: Propose = False,
 ) -> None:
     """Let a guest, or every guest with a role, use a key; in force in the running guest when this returns."""
     body: dict[str, Any] = {"guest": guest, "key": key, "ops": _names(ops, "--ops")}
@@ -87,6 +89,9 @@ def grant_add(
     for name, text in (("not_before", not_before), ("not_after", not_after)):
         if text is not None:
             body[name] = _iso_time(text, "--" + name.replace("_", "-"))
+    if propose:
+        send_proposal(session, "grants", body=body)
+        return
     grant = session.keystored.post("grants", body=body)
     session.done(grant, f"{_named(guest)} may use key {key}: {', '.join(body['ops'])}")
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from vmm_keystore.cli import certificate, key_import, key_names, key_plans
+from vmm_keystore.cli import certificate, key_import, key_names, key_plans, proposal
 from vmm_keystore.cli.complete import KEY_TYPES, Key, complete_key, complete_key_type
 from vmm_keystore.cli.failure import CommandError, UsageError
 from vmm_keystore.cli.key_options import Inactive, NewLabel, NewTags, Version
@@ -21,6 +21,7 @@ from vmm_keystore.policy.tags import check_filter, parse_tags, tag_words
 app = typer.Typer(help="Keys and their life cycle.", no_args_is_help=True, rich_markup_mode=None)
 key_names.register(app)
 key_plans.register(app)
+proposal.register(app)
 
 PAGE = 1000
 NO_KEY = "no key yet: vmm-keystore key generate"
@@ -127,6 +128,7 @@ def key_show(session: Session, label: Key) -> None:
             "aliases": key["aliases"],
             "tags": tag_words(key["tags"]),
             "guests": key["guests"],
+            "guarded": "by several administrators" if key["guarded"] else "no",
         }
     )
     rows = [
@@ -188,6 +190,7 @@ def key_destroy(
         typer.Option("--after", metavar="TIME", help="Not now but after 90s, 15m, 2h or 7d; --cancel takes it back."),
     ] = None,
     cancel: Annotated[bool, typer.Option("--cancel", help="Take a planned destruction back.")] = False,
+    propose: proposal.Propose = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
     """Destroy a key for ever: its sealed material is deleted, what it encrypted is lost.
@@ -195,15 +198,19 @@ def key_destroy(
     With --after it is of no use to guests from now on, and destroyed when the time has come.
     """
     body = {"version": version} if version else {}
-    if cancel and after:
-        raise UsageError("--cancel and --after exclude each other", f"key show {label} tells what is planned")
+    if cancel and (after or propose):
+        other = "--after" if after else "--propose"
+        raise UsageError(f"--cancel and {other} exclude each other", f"key show {label} tells what is planned")
     if cancel:
         key = session.keystored.post("keys", label, "destroy", "cancel", body=body)
         session.done(key, f"{_named(key, version)} stays, and is what it was before")
         return
-    if after:
-        # A second is begun already.
-        at = (datetime.now(UTC) + timedelta(seconds=as_seconds(after) + 1)).isoformat(timespec="seconds")
+    # A second is begun already.
+    at = (datetime.now(UTC) + timedelta(seconds=as_seconds(after) + 1)).isoformat(timespec="seconds") if after else None
+    if propose:
+        proposal.send_proposal(session, "keys", label, "destroy", body={**body, "at": at})
+        return
+    if at:
         key = session.keystored.post("keys", label, "destroy", body={**body, "at": at})
         back = f"key destroy {label} --cancel takes that back"
         session.done(key, f"{_named(key, version)} will be destroyed at {moment(at)}; {back}")

@@ -21,6 +21,7 @@ from vmm_keystore.cli import (
     guest,
     key,
     metrics,
+    proposal,
     qemu_args,
     role,
     root,
@@ -56,6 +57,7 @@ app.add_typer(guest.app, name="guest")
 app.add_typer(key.app, name="key")
 app.add_typer(grant.app, name="grant")
 app.add_typer(role.app, name="role")
+app.add_typer(proposal.app, name="proposal")
 app.add_typer(root.app, name="root")
 app.add_typer(audit.app, name="audit")
 app.add_typer(event.app, name="events")

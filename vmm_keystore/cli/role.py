@@ -9,6 +9,7 @@ import typer
 
 from vmm_keystore.cli.complete import complete_guest, complete_role
 from vmm_keystore.cli.output import moment, show_facts, show_json, show_table
+from vmm_keystore.cli.proposal import Propose, send_proposal
 from vmm_keystore.cli.session import Session, command
 
 app = typer.Typer(
@@ -62,8 +63,11 @@ def role_show(session: Session, name: RoleName) -> None:
 
 
 @command(app, "assign")
-def role_assign(session: Session, name: RoleName, guests: GuestNames) -> None:
+def role_assign(session: Session, name: RoleName, guests: GuestNames, propose: Propose = False) -> None:
     """Give a role to guests, all or none; in force in running guests when this returns."""
+    if propose:
+        send_proposal(session, "roles", name, "assign", body={"guests": guests})
+        return
     _change(session, name, guests, "assign", "may do what role {} may")
 
 

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from vmm_keystore.cli.session import CONTROL_SOCKET_NAME, ControlSocketOption, Place, StateDirOption
+from vmm_keystore.policy.approval import APPROVALS_MAX, APPROVALS_MIN, ApprovalRules
 
 POLL_US_MAX = 1000
 """VKS_SNAPSHOT_POLL_US_MAX, which only the daemon can import."""
@@ -101,6 +102,20 @@ def serve(
             "be able to change it. It is read at the start.",
         ),
     ] = None,
+    approvals: Annotated[
+        int,
+        typer.Option(
+            "--approvals",
+            metavar="N",
+            min=APPROVALS_MIN,
+            max=APPROVALS_MAX,
+            help="How many administrators must approve before a guarded key (vmm-keystore key guard) is given to guests "
+            "or destroyed.",
+        ),
+    ] = APPROVALS_MIN,
+    approve_destruction: Annotated[
+        bool, typer.Option("--approve-destruction", help="They must approve of the destruction of every other key too.")
+    ] = False,
     admin: Who = None,
     operator: Who = None,
     auditor: Who = None,
@@ -132,5 +147,6 @@ def serve(
         root_secret=root_secret,
         tpm=tpm,
         event_handlers=event_handlers.absolute() if event_handlers else None,
+        rules=ApprovalRules(approvals, every_destruction=approve_destruction),
         roles={"admin": admin or [], "operator": operator or [], "auditor": auditor or []},
     )

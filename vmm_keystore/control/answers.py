@@ -17,6 +17,7 @@ from vmm_keystore.service.grants import Explanation
 from vmm_keystore.service.guests import GuestView
 from vmm_keystore.service.keystore import DaemonStatus
 from vmm_keystore.service.ports import Applied, CustodianStatus, ImportOffer, WrappedKek
+from vmm_keystore.service.proposals import Proposal
 from vmm_keystore.service.root import RootView
 from vmm_keystore.store.events import DeliveryRow, DeliveryState, EventRow
 from vmm_keystore.store.grants import GrantRow
@@ -97,6 +98,7 @@ def key_info(key: KeyRow) -> models.KeyInfo:
         tags=dict(key.tags),
         aliases=list(key.aliases),
         last_used=_bound(key.last_used_s or 0),
+        guarded=key.guarded_s is not None,
     )
 
 
@@ -181,6 +183,27 @@ def role_info(role: RoleRow) -> models.RoleInfo:
 def role_changed(role: RoleRow, applied: Sequence[Applied] = ()) -> models.RoleChanged:
     """A role after a change."""
     return models.RoleChanged(**dict(role_info(role)), applied=applied_to(applied))
+
+
+def proposal_info(found: Proposal) -> models.ProposalInfo:
+    """What waits for approval."""
+    row = found.row
+    return models.ProposalInfo(
+        id=row.proposal_id,
+        kind=row.kind,
+        what=found.act.text,
+        guarded_keys=list(row.keys),
+        proposed_by=row.proposed_uid,
+        proposed=moment(row.proposed_s),
+        expires=moment(row.expires_s),
+        approved_by=list(row.uids),
+        needed=found.needed,
+    )
+
+
+def proposal_approved(found: Proposal, done: bool, applied: Sequence[Applied]) -> models.ProposalApproved:
+    """A proposal after an approval."""
+    return models.ProposalApproved(**dict(proposal_info(found)), done=done, applied=applied_to(applied))
 
 
 def grant_explained(explanation: Explanation) -> models.GrantExplained:

@@ -14,6 +14,7 @@ HTTP_STATUS: dict[str, int] = {
     "import-refused": 422,
     "secret-refused": 422,
     "not-allowed": 403,
+    "approval-needed": 403,
     "too-large": 413,
     "store-failed": 500,
     "store-damaged": 500,

@@ -28,6 +28,7 @@ class EventKind(StrEnum):
     REFUSAL_BURST = "refusal-burst"
     WORKER_DEATH = "worker-death"
     VAULT_LOCKED = "vault-locked"
+    PROPOSAL_WAITS = "proposal-waits"
     TEST = "test"
     """Sent when somebody tries a handler, to that one only."""
 
@@ -168,6 +169,17 @@ def vault_locked() -> Finding:
         "vault",
         "the vault is locked: guests that need a new worker wait until somebody gives the passphrase to "
         "vmm-keystore root unlock",
+    )
+
+
+def proposal_waits(proposal_id: str, what: str, uid: int, expires_s: int) -> Finding:
+    """Somebody proposed what several administrators must approve of."""
+    return Finding(
+        EventKind.PROPOSAL_WAITS,
+        proposal_id,
+        f"uid {uid} proposes to {what}; vmm-keystore proposal approve {proposal_id} approves, until {_moment(expires_s)}",
+        {"proposal": proposal_id},
+        {"uid": uid, "expires": _moment(expires_s)},
     )
 
 

@@ -9,7 +9,7 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,9 +20,19 @@ import sqlalchemy as sa
 from vmm_keystore.audit.line import time_text
 from vmm_keystore.audit.log import AuditLog
 from vmm_keystore.errors import AuditError, KeystoreError, StoreError, WorkerError
+from vmm_keystore.policy.approval import (
+    Approval,
+    ApprovalRules,
+    Rehearsal,
+    RehearsedError,
+    destruction_error,
+    guarded_error,
+)
 from vmm_keystore.policy.event import Finding
 from vmm_keystore.service.ports import Applied, GuestWorkers
+from vmm_keystore.store.keys import KeyRow
 from vmm_keystore.store.pending import delete_pending, insert_pending, list_pending
+from vmm_keystore.store.proposals import delete_proposal
 from vmm_keystore.store.store import Store
 
 _PARALLEL_GUESTS = 8
@@ -32,17 +42,24 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who asks: the peer of the control socket as the kernel names it."""
+    """Who asks: the peer of the control socket as the kernel names it.
+
+    *approval* is what others approved of; with a *rehearsal* changes are tried and forgotten.
+    """
 
     uid: int
     pid: int
+    approval: Approval | None = None
+    rehearsal: Rehearsal | None = None
 
 
 class Change:
     """A change under way: what its block fills in, and what became of it afterwards."""
 
-    def __init__(self, connection: sa.Connection) -> None:
+    def __init__(self, connection: sa.Connection, actor: Actor, rules: ApprovalRules) -> None:
         self.connection = connection
+        self._actor = actor
+        self._rules = rules
         self.detail: dict[str, Any] = {}
         self.committed = False
         self.applied: tuple[Applied, ...] = ()
@@ -54,6 +71,27 @@ class Change:
     def note(self, **detail: Any) -> None:
         """Add to the audit line what was found out under way."""
         self.detail |= detail
+
+    def guard(self, labels: Iterable[str]) -> None:
+        """Name guarded keys that this gives away, or takes the guard from.
+
+        Raises:
+            ApprovalNeededError: too few administrators approved of it.
+        """
+        for label in labels:
+            if not self._is_approved(label):
+                raise guarded_error(label, self._rules)
+
+    def guard_destruction(self, key: KeyRow) -> None:
+        """Name a key of which this destroys a version.
+
+        Raises:
+            ApprovalNeededError: too few administrators approved of it.
+        """
+        if key.guarded_s is not None:
+            self.guard([key.label])
+        elif self._rules.every_destruction and not self._is_approved(key.label):
+            raise destruction_error(key.label, self._rules)
 
     def also(self, action: str, **detail: Any) -> None:
         """Name a change that this one consists of; it has an audit line of its own, before that of the whole."""
@@ -70,6 +108,12 @@ class Change:
     def tell(self, finding: Finding) -> None:
         """Name something that operators' handlers are told of; it is stored with the change itself."""
         self._findings.append(finding)
+
+    def _is_approved(self, label: str) -> bool:
+        if self._actor.rehearsal is not None:
+            self._actor.rehearsal.keys.append(label)
+            return True
+        return self._actor.approval is not None and label in self._actor.approval.keys
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -102,8 +146,11 @@ class Changes:
         audit: AuditLog,
         tell: Callable[[sa.Connection, Finding], object],
         wake: Callable[[], None],
+        *,
+        rules: ApprovalRules,
     ) -> None:
         """Set up; *tell* stores a finding in a change's transaction, *wake* follows its commit."""
+        self.rules = rules
         self.lock = threading.RLock()
         self._tell = tell
         self._wake = wake
@@ -125,15 +172,22 @@ class Changes:
         Raises:
             WorkerError: it is stored, but a guest's worker did not confirm it and could not be ended, or a step failed.
             AuditError: it is stored and in force, its audit line follows when the log can be written again.
+            RehearsedError: the actor rehearses; it could be done, and was not.
         """
+        if actor.rehearsal is not None:
+            with self.lock, self._store.write() as connection:
+                yield Change(connection, actor, self.rules)
+                raise RehearsedError
         fields = _fields(actor, action, detail)
         with self.attempt(actor, action, **detail) as refused, self.lock:
             with self._store.write() as connection:
-                change = Change(connection)
+                change = Change(connection, actor, self.rules)
                 try:
                     yield change
                 finally:
                     refused.update(change.detail)
+                if actor.approval is not None and actor.approval.proposal_id:
+                    delete_proposal(connection, actor.approval.proposal_id)
                 for part, its_detail in change.parts:
                     insert_pending(connection, json.dumps(_fields(actor, part, its_detail)))
                 for finding in change.findings:
@@ -238,4 +292,7 @@ class Changes:
 
 
 def _fields(actor: Actor, action: str, detail: dict[str, Any]) -> dict[str, Any]:
-    return {"time": time_text(time.time_ns()), "action": action, "uid": actor.uid, "pid": actor.pid, **detail}
+    who: dict[str, Any] = {"uid": actor.uid, "pid": actor.pid}
+    if actor.approval is not None and actor.approval.proposal_id:
+        who |= {"proposal": actor.approval.proposal_id, "approved_by": list(actor.approval.uids)}
+    return {"time": time_text(time.time_ns()), "action": action, **who, **detail}

@@ -2,13 +2,14 @@
 """Making it so: an administrator's file as one change, all of it or nothing."""
 
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 
 import sqlalchemy as sa
 
-from vmm_keystore.errors import KeystoreError, StateError
+from vmm_keystore.errors import ApprovalNeededError, StateError
+from vmm_keystore.policy.approval import Rehearsal, RehearsedError, guarded_error
 from vmm_keystore.policy.desired import Guest, State, Step, plan
 from vmm_keystore.policy.grant import Permission
 from vmm_keystore.policy.vocabulary import KeyState, KeyType
@@ -31,7 +32,7 @@ from vmm_keystore.store.grants import (
 from vmm_keystore.store.guests import delete_guest, guest_rows, insert_guest, list_guests
 from vmm_keystore.store.key_aliases import list_aliases
 from vmm_keystore.store.key_tags import remove_tags, set_tags, tags_of
-from vmm_keystore.store.keys import get_key, insert_first_version, key_types
+from vmm_keystore.store.keys import get_key, guarded_labels, insert_first_version, key_types
 from vmm_keystore.store.roles import (
     delete_role,
     get_role,
@@ -48,10 +49,6 @@ class NewKey:
 
     key_id: bytes
     sealed: SealedKey
-
-
-class _RehearsedError(KeystoreError):
-    """Every step was taken, and the transaction is to be forgotten."""
 
 
 class Declarations:
@@ -91,27 +88,28 @@ class Declarations:
         Raises:
             KeystoreError: one of the steps cannot be taken; none was.
         """
-        with self._changes.attempt(actor, "apply"), self._changes.lock:
+        with self._changes.attempt(actor, "apply"), _by_own_command(), self._changes.lock:
             with self._store.read() as connection:
                 steps = plan(read_state(connection, wanted.tags), wanted, prune=prune)
             if not steps:
                 return [], ()
             if dry_run:
-                self._rehearse(steps, wanted)
+                self._rehearse(actor, steps, wanted)
                 return steps, ()
             return steps, self._take(actor, steps, wanted)
 
-    def _rehearse(self, steps: Sequence[Step], wanted: State) -> None:
+    def _rehearse(self, actor: Actor, steps: Sequence[Step], wanted: State) -> None:
         nothing = SealedKey(KeyType.AES_128, b"", b"")
         new = {step.subject: NewKey(uuid.uuid4().bytes, nothing) for step in steps if step.action == "key-generate"}
         for step in steps:
             if step.action == "guest-add":
                 self._guests.check(_guest(step.subject, wanted))
-        with suppress(_RehearsedError), self._store.write() as connection:
-            change = Change(connection)
+        rehearsal = Rehearsal()
+        with suppress(RehearsedError), self._changes.begin(replace(actor, rehearsal=rehearsal), "apply") as change:
             for step in steps:
                 take(change, step, wanted, new)
-            raise _RehearsedError("")
+        for label in rehearsal.keys:
+            raise guarded_error(label, self._changes.rules)
 
     def _take(self, actor: Actor, steps: Sequence[Step], wanted: State) -> tuple[Applied, ...]:
         new: dict[str, NewKey] = {}
@@ -143,6 +141,16 @@ class Declarations:
                     self._workers.remove_guest(name)
             raise
         return change.applied
+
+
+@contextmanager
+def _by_own_command() -> Iterator[None]:
+    """A file is not what others approve of."""
+    try:
+        yield
+    except ApprovalNeededError as error:
+        error.hint = "first have it approved by itself: grant add --propose, or role assign --propose"
+        raise
 
 
 def read_state(connection: sa.Connection, tagged: Iterable[str]) -> State:
@@ -209,24 +217,26 @@ def take(change: Change, step: Step, wanted: State, new: Mapping[str, NewKey]) -
             insert_role(connection, step.subject, now_s())
         case "role-assign":
             role = get_role(connection, step.subject)
-            give_role(connection, role, step.guests, guest_rows(connection, step.guests))
+            give_role(change, role, step.guests, guest_rows(connection, step.guests))
             change.affects(*step.guests)
         case "grant-add" | "grant-change":
-            change.affects(*_grant(connection, step, wanted.grants[step.subject, step.key]).guests)
+            change.affects(*_grant(change, step, wanted.grants[step.subject, step.key]).guests)
         case _:
             raise AssertionError(step.action)
 
 
-def _grant(connection: sa.Connection, step: Step, permission: Permission) -> Holder:
+def _grant(change: Change, step: Step, permission: Permission) -> Holder:
+    connection = change.connection
     holder, key = get_holder(connection, step.subject), get_key(connection, step.key)
     if key.is_destroyed:
         raise StateError(f"key '{key.label}' is destroyed", f"take it out of the file, from {step.subject}")
     found = find_grant(connection, step.subject, step.key)
     if found is None:
-        make_grant(connection, holder, key, permission)
+        make_grant(change, holder, key, permission)
         return holder
     if permission.has_budget and not found.permission.has_budget:
         check_room(connection, holder.guests, holder.guest_rows, 1)
+    change.guard(guarded_labels(connection, [key.row_id]))
     change_grant(connection, holder, found, permission)
     return holder
 

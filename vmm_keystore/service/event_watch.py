@@ -37,6 +37,7 @@ from vmm_keystore.service.events import Outbox
 from vmm_keystore.service.grants import Grants
 from vmm_keystore.service.key_plans import KeyPlans
 from vmm_keystore.service.ports import KeyCustodian
+from vmm_keystore.service.proposals import Proposals
 
 PERIOD_S = 3.0
 PAUSE_S = 0.2
@@ -57,6 +58,7 @@ class EventWatch(Background):
         *,
         grants: Grants,
         plans: KeyPlans,
+        proposals: Proposals,
         uses: UseCounts,
         deaths: DeathTally,
         custodian: KeyCustodian,
@@ -66,6 +68,7 @@ class EventWatch(Background):
         self._deliveries = deliveries
         self._grants = grants
         self._plans = plans
+        self._proposals = proposals
         self._uses = uses
         self._deaths = deaths
         self._custodian = custodian
@@ -88,7 +91,7 @@ class EventWatch(Background):
     def _look(self) -> None:
         found = [self._look_at_refusals(), self._look_at_budgets(), self._look_at_vault()]
         if time.monotonic() - self._ends_looked_s >= ENDS_PERIOD_S:
-            found += [self._look_at_expiries(), self._look_at_destructions()]
+            found += [self._look_at_expiries(), self._look_at_destructions(), self._look_at_proposals()]
             self._ends_looked_s = time.monotonic()
         found.append(self._look_at_deaths())
         if any(found):
@@ -146,3 +149,7 @@ class EventWatch(Background):
         ]
         held = {destruction_edge(label, at_s) for label, at_s in planned}
         return self._outbox.observe(EventKind.KEY_DESTRUCTION_NEAR, findings, held)
+
+    def _look_at_proposals(self) -> frozenset[str]:
+        findings = self._proposals.waiting()
+        return self._outbox.observe(EventKind.PROPOSAL_WAITS, findings, [finding.edge for finding in findings])

@@ -14,7 +14,7 @@ from vmm_keystore.policy.event import grant_expiry_near, is_expiry_near
 from vmm_keystore.policy.grant import Permission
 from vmm_keystore.policy.mechanisms import DEFAULT_MECHANISM, permission_for
 from vmm_keystore.policy.vocabulary import Mechanism, Op, Status
-from vmm_keystore.service.changes import Actor, Changes
+from vmm_keystore.service.changes import Actor, Change, Changes
 from vmm_keystore.service.clock import now_s
 from vmm_keystore.service.key_names import named_key
 from vmm_keystore.service.ports import BUDGETS_MAX, Applied, GuestWorkers
@@ -33,7 +33,7 @@ from vmm_keystore.store.grants import (
 )
 from vmm_keystore.store.guests import get_guest
 from vmm_keystore.store.holdings import find_double
-from vmm_keystore.store.keys import KeyRow, get_key
+from vmm_keystore.store.keys import KeyRow, get_key, guarded_labels
 from vmm_keystore.store.store import Store
 
 
@@ -94,6 +94,7 @@ class Grants:
             AlreadyExistsError: the guest, or one of the role's, has a grant of the key.
             InvalidRequestError: operations or mechanisms do not go with the key's type.
             StateError: the key is destroyed, or the guest has as many budgets as there is room for.
+            ApprovalNeededError: the key is guarded.
         """
         with self._changes.attempt(actor, "grant-add", guest=request.guest, key=request.key) as refused:
             with self._store.read() as connection:
@@ -133,7 +134,7 @@ class Grants:
                     f"{_named(holder)} has a grant of key '{key.label}' already",
                     "vmm-keystore grant remove takes it away; then add what it should be",
                 )
-            make_grant(change.connection, holder, key, permission)
+            make_grant(change, holder, key, permission)
             change.affects(*holder.guests)
             added = find_grant(change.connection, request.guest, key.label)
             if added and is_expiry_near(permission.not_after_s, now_s()):
@@ -237,13 +238,16 @@ def with_use(grant: GrantRow, used: Mapping[int, int]) -> GrantRow:
     return replace(grant, ops_used=used.get(grant.budget_id, grant.ops_used))
 
 
-def make_grant(connection: sa.Connection, holder: Holder, key: KeyRow, permission: Permission) -> None:
+def make_grant(change: Change, holder: Holder, key: KeyRow, permission: Permission) -> None:
     """Grant a key that *holder* has no grant of.
 
     Raises:
         AlreadyExistsError: one of its guests has the key by another grant.
         StateError: one of its guests has no room for one more budget.
+        ApprovalNeededError: the key is guarded.
     """
+    connection = change.connection
+    change.guard(guarded_labels(connection, [key.row_id]))
     check_single(connection, holder.guest_rows, [key.row_id])
     if permission.has_budget:
         check_room(connection, holder.guests, holder.guest_rows, 1)

@@ -4,9 +4,10 @@
 import logging
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from vmm_keystore.errors import InvalidRequestError, KeystoreError, StateError
+from vmm_keystore.policy.approval import Approval
 from vmm_keystore.policy.event import is_destruction_near, key_destruction_near
 from vmm_keystore.policy.vocabulary import KeyState
 from vmm_keystore.service.changes import Actor, Changes
@@ -53,6 +54,7 @@ class KeyPlans:
         Raises:
             InvalidRequestError: the time has passed.
             StateError: it is destroyed, or its destruction is planned already.
+            ApprovalNeededError: one administrator alone may not destroy it.
         """
         with self._changes.begin(actor, "key-destroy-plan", key=name, at_s=at_s) as change:
             if at_s <= now_s():
@@ -69,6 +71,7 @@ class KeyPlans:
                         f"vmm-keystore key destroy {key.label} --cancel takes it back",
                     )
             change.note(versions=numbers)
+            change.guard_destruction(key)
             plan_destruction(change.connection, key, numbers, at_s)
             if is_destruction_near(at_s, now_s()):
                 change.tell(key_destruction_near(key.label, numbers, at_s))
@@ -152,7 +155,9 @@ class KeyPlans:
             self._keys.rotate(daemon, due.label)
             _logger.info("key %s rotated: it is due by %s", due.label, due.why)
         else:
-            self._keys.move(daemon, due.label, KeyState.DESTROYED, due.version)
+            # Who planned it had the approval that it took.
+            planned = replace(daemon, approval=Approval(frozenset({due.label})))
+            self._keys.move(planned, due.label, KeyState.DESTROYED, due.version)
             _logger.info("key %s version %d destroyed as planned", due.label, due.version)
 
     def _planned(self) -> Sequence[Due]:

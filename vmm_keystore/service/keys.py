@@ -181,11 +181,14 @@ class Keys:
         Raises:
             NotFoundError: no such key or version.
             StateError: the life cycle has no such move.
+            ApprovalNeededError: one administrator alone may not destroy it.
         """
         with self._changes.begin(actor, _MOVES[state], key=name) as change:
             key = named_key(change, name)
             numbers = _versions_to_move(key, state, version)
             change.note(**({"version": numbers[0]} if len(numbers) == 1 else {"versions": numbers}))
+            if state == KeyState.DESTROYED:
+                change.guard_destruction(key)
             for number in numbers:
                 _move_version(change.connection, key, number, state)
             change.affects(*key.guests)

@@ -24,6 +24,7 @@ from pathlib import Path
 from vmm_keystore.audit.use_counts import UseCounts
 from vmm_keystore.errors import CustodianError, KeystoreError
 from vmm_keystore.identity import describe_process
+from vmm_keystore.policy.approval import ApprovalRules
 from vmm_keystore.service.audit import Audit, AuditStatus
 from vmm_keystore.service.backups import Backups
 from vmm_keystore.service.certificates import Certificates
@@ -41,6 +42,7 @@ from vmm_keystore.service.key_plans import KeyPlans
 from vmm_keystore.service.key_uses import KeyUseStore
 from vmm_keystore.service.keys import Keys
 from vmm_keystore.service.ports import CustodianStatus, EventHandler, GuestWorkers, KeyCustodian
+from vmm_keystore.service.proposals import Proposals
 from vmm_keystore.service.roles import Roles
 from vmm_keystore.service.root import KekFile, Root
 from vmm_keystore.service.schedule import Schedule
@@ -81,6 +83,7 @@ class Keystore:
         kek: KekFile,
         handlers: Sequence[EventHandler] = (),
         deaths: DeathTally | None = None,
+        rules: ApprovalRules = ApprovalRules(),  # noqa: B008 - frozen
     ) -> None:
         self._store = store
         self._custodian = custodian
@@ -89,7 +92,7 @@ class Keystore:
         self._started = time.monotonic()
         outbox = Outbox(store, handlers)
         self._deliveries = Deliveries(store, handlers)
-        self._changes = Changes(store, workers, audit.log, outbox.add, self._deliveries.wake)
+        self._changes = Changes(store, workers, audit.log, outbox.add, self._deliveries.wake, rules=rules)
         self.audit = audit
         self.uses = uses
         self.guests = Guests(store, workers, self._changes)
@@ -103,12 +106,16 @@ class Keystore:
         self.key_uses = KeyUseStore(store, audit.log, self._after_uses)
         self.grants = Grants(store, workers, self._changes)
         self.roles = Roles(store, self._changes)
+        self.proposals = Proposals(
+            store, self._changes, keys=self.keys, plans=self.plans, grants=self.grants, roles=self.roles
+        )
         self.events = Events(store, self._changes, outbox, self._deliveries, handlers)
         self._watch = EventWatch(
             outbox,
             self._deliveries,
             grants=self.grants,
             plans=self.plans,
+            proposals=self.proposals,
             uses=uses,
             deaths=deaths or DeathTally(),
             custodian=custodian,

@@ -3,14 +3,13 @@
 
 from collections.abc import Sequence
 
-import sqlalchemy as sa
-
 from vmm_keystore.errors import AlreadyExistsError, NotFoundError
-from vmm_keystore.service.changes import Actor, Changes
+from vmm_keystore.service.changes import Actor, Change, Changes
 from vmm_keystore.service.clock import now_s
 from vmm_keystore.service.grants import check_room, check_single
 from vmm_keystore.service.ports import Applied
 from vmm_keystore.store.guests import guest_rows
+from vmm_keystore.store.keys import guarded_labels
 from vmm_keystore.store.roles import (
     RoleRow,
     add_members,
@@ -61,6 +60,7 @@ class Roles:
             NotFoundError: no such role, or one of the guests.
             AlreadyExistsError: one of the guests has the role, or one of its keys by another grant.
             StateError: one of the guests has no room for the role's budgets.
+            ApprovalNeededError: one of its keys is guarded.
         """
         with self._changes.begin(actor, "role-assign", role=name, guests=list(guests)) as change:
             role = get_role(change.connection, name)
@@ -68,7 +68,7 @@ class Roles:
             for guest in guests:
                 if guest in role.guests:
                     raise AlreadyExistsError(f"guest '{guest}' has role '{name}' already")
-            give_role(change.connection, role, guests, rows)
+            give_role(change, role, guests, rows)
             change.affects(*guests)
         return self.show(name), change.applied
 
@@ -99,14 +99,18 @@ class Roles:
             return list_roles(connection)
 
 
-def give_role(connection: sa.Connection, role: RoleRow, guests: Sequence[str], rows: Sequence[int]) -> None:
+def give_role(change: Change, role: RoleRow, guests: Sequence[str], rows: Sequence[int]) -> None:
     """Give a role to guests that do not have it.
 
     Raises:
         AlreadyExistsError: one of them has one of the role's keys by another grant.
         StateError: one of them has no room for the role's budgets.
+        ApprovalNeededError: one of its keys is guarded.
     """
-    check_single(connection, rows, granted_keys(connection, role))
+    connection = change.connection
+    key_rows = granted_keys(connection, role)
+    change.guard(guarded_labels(connection, key_rows))
+    check_single(connection, rows, key_rows)
     more = len(bounded_grants(connection, role))
     if more:
         check_room(connection, guests, rows, more)

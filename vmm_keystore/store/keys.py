@@ -57,6 +57,8 @@ class KeyRow:
     """By version, of those that were used."""
     last_used_s: int | None = None
     """When any version was last used; None: it is not known of any."""
+    guarded_s: int | None = None
+    """Since when giving it away and destroying it takes several administrators; None: it does not."""
 
     def version(self, number: int) -> VersionRow:
         """Return version *number*.
@@ -227,6 +229,20 @@ def set_rotation(connection: sa.Connection, key: KeyRow, every_s: int | None, af
     connection.execute(keys.update().where(keys.c.id == key.row_id).values(**values))
 
 
+def set_guarded(connection: sa.Connection, key: KeyRow, since_s: int | None) -> None:
+    """Guard a key, or with None take the guard from it."""
+    connection.execute(keys.update().where(keys.c.id == key.row_id).values(guarded_s=since_s))
+
+
+def guarded_labels(connection: sa.Connection, key_rows: Sequence[int]) -> list[str]:
+    """Labels of those of these keys that are guarded."""
+    found: list[str] = []
+    for part in parts(key_rows):
+        statement = sa.select(keys.c.label).where(keys.c.id.in_(part), keys.c.guarded_s.is_not(None))
+        found += connection.execute(statement.order_by(keys.c.label)).scalars()
+    return found
+
+
 def are_rotated_by_use(connection: sa.Connection, key_rows: Sequence[int]) -> bool:
     """Whether any of these keys is rotated after so many uses."""
     return any(
@@ -334,6 +350,7 @@ def load_keys(connection: sa.Connection, condition: sa.ColumnElement[bool]) -> t
             aliases=tuple(aliases.get(head.id, ())),
             uses=uses.get(head.id, {}),
             last_used_s=head.last_used_s,
+            guarded_s=head.guarded_s,
         )
         for head in heads
     )

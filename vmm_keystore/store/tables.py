@@ -85,6 +85,7 @@ keys = Table(
     Column("rotate_every_s", BigInteger, index=True),  # NULL: not by age
     Column("rotate_after_uses", BigInteger, index=True),  # NULL: not by use
     Column("last_used_s", BigInteger),  # the latest in key_uses
+    Column("guarded_s", BigInteger),  # since when; NULL: it is not
     Index("ix_keys_label_uses", "label", "created_s", "last_used_s"),  # unused keys are found in it, by label
 )
 
@@ -212,6 +213,27 @@ pending_audit = Table(
     Column("id", Integer, primary_key=True),
     Column("line", Text, nullable=False),
     sqlite_autoincrement=True,
+)
+
+# Changes of guarded keys that wait for administrators' approval. What it is about is JSON, as service/acts.py has it.
+proposals = Table(
+    "proposals",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("proposal_id", String(16), nullable=False, unique=True),
+    Column("kind", String(32), nullable=False),
+    Column("fields", Text, nullable=False),
+    Column("keys", Text, nullable=False),
+    Column("proposed_uid", BigInteger, nullable=False),
+    Column("proposed_s", BigInteger, nullable=False),
+    Column("expires_s", BigInteger, nullable=False),
+)
+
+proposal_approvals = Table(
+    "proposal_approvals",
+    metadata,
+    Column("proposal", ForeignKey("proposals.id", ondelete="CASCADE"), primary_key=True),
+    Column("uid", BigInteger, primary_key=True, autoincrement=False),
 )
 
 # What operators' handlers are told of. Numbers are never reused: a delivery under way belongs to one event only.

@@ -30,6 +30,12 @@ FOR_ADMINS = {
     ("POST", "/v1/keys/{label}/compromise"),
     ("POST", "/v1/keys/{label}/destroy"),
     ("POST", "/v1/root/change"),
+    # Two of them, at least, for a guarded key.
+    ("POST", "/v1/keys/{label}/guard"),
+    ("POST", "/v1/keys/{label}/unguard"),
+    ("POST", "/v1/keys/{label}/destroy/propose"),
+    ("POST", "/v1/keys/{label}/unguard/propose"),
+    ("POST", "/v1/proposals/{proposal_id}/approve"),
 }
 
 

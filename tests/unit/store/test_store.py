@@ -112,7 +112,7 @@ def test_store_of_a_released_schema_keeps_everything(path: Path, released: str) 
     bounds = Permission(16, 2, not_before_s=10, not_after_s=20, input_bytes_max=64, uids=(3, 9))
     for _ in range(2):
         with Store(path) as store, store.read() as connection:
-            assert store.schema == "r0007"
+            assert store.schema == "r0008"
             assert grants.list_grants(connection) == (
                 grants.GrantRow(7, "vm1", None, "web", bounds, 103, 0, 0),
                 grants.GrantRow(8, "vm2", None, "web", Permission(16, 2), 104, 0, 0),

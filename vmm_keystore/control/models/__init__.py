@@ -54,6 +54,11 @@ from vmm_keystore.control.models.keys import (
     KeyVersionInfo,
     KeyWrappingOffer,
 )
+from vmm_keystore.control.models.proposals import (
+    ProposalApproved,
+    ProposalInfo,
+    ProposalList,
+)
 from vmm_keystore.control.models.roles import RoleChanged, RoleCreate, RoleGuests, RoleInfo, RoleList
 from vmm_keystore.control.models.root import (
     RecoveryOffer,
@@ -146,6 +151,9 @@ __all__ = [
     "Moment",
     "Name",
     "OpWord",
+    "ProposalApproved",
+    "ProposalInfo",
+    "ProposalList",
     "RecoveryOffer",
     "RoleChanged",
     "RoleCreate",

@@ -146,6 +146,7 @@ class KeyInfo(Model):
     tags: dict[str, str]
     aliases: list[str]
     last_used: AwareDatetime | None
+    guarded: bool
 
 
 class KeyChanged(KeyInfo):

@@ -5,7 +5,19 @@ All of them are plain functions, so that they run in threads: one that waits (fo
 holds up no other.
 """
 
-from vmm_keystore.control.routes import aliases, audit, certificates, daemon, events, grants, guests, keys, roles, root
+from vmm_keystore.control.routes import (
+    aliases,
+    audit,
+    certificates,
+    daemon,
+    events,
+    grants,
+    guests,
+    keys,
+    proposals,
+    roles,
+    root,
+)
 from vmm_keystore.control.routes.common import router
 
 __all__ = [
@@ -17,6 +29,7 @@ __all__ = [
     "grants",
     "guests",
     "keys",
+    "proposals",
     "roles",
     "root",
     "router",

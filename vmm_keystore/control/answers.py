@@ -22,7 +22,7 @@ from vmm_keystore.service.root import RootView
 from vmm_keystore.store.events import DeliveryRow, DeliveryState, EventRow
 from vmm_keystore.store.grants import GrantRow
 from vmm_keystore.store.key_aliases import AliasRow
-from vmm_keystore.store.keys import KeyRow
+from vmm_keystore.store.key_rows import KeyRow
 from vmm_keystore.store.roles import RoleRow
 
 

@@ -22,7 +22,8 @@ from vmm_keystore.service.clock import now_s
 from vmm_keystore.service.key_names import named_key
 from vmm_keystore.service.ports import KeyCustodian, SealedBlob, Validity
 from vmm_keystore.store.certificates import drop_chain, find_chain, list_ends, put_chain
-from vmm_keystore.store.keys import KeyRow, get_key, public_der, sealed_blob
+from vmm_keystore.store.key_rows import KeyRow
+from vmm_keystore.store.keys import get_key, public_der, sealed_blob
 from vmm_keystore.store.store import Store
 
 DAY_S = 86400

@@ -30,7 +30,7 @@ from vmm_keystore.policy.approval import (
 )
 from vmm_keystore.policy.event import Finding
 from vmm_keystore.service.ports import Applied, GuestWorkers
-from vmm_keystore.store.keys import KeyRow
+from vmm_keystore.store.key_rows import KeyRow
 from vmm_keystore.store.pending import delete_pending, insert_pending, list_pending
 from vmm_keystore.store.proposals import delete_proposal
 from vmm_keystore.store.store import Store

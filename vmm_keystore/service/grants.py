@@ -33,7 +33,8 @@ from vmm_keystore.store.grants import (
 )
 from vmm_keystore.store.guests import get_guest
 from vmm_keystore.store.holdings import find_double
-from vmm_keystore.store.keys import KeyRow, get_key, guarded_labels
+from vmm_keystore.store.key_rows import KeyRow
+from vmm_keystore.store.keys import get_key, guarded_labels
 from vmm_keystore.store.store import Store
 
 

@@ -15,8 +15,9 @@ from vmm_keystore.policy.vocabulary import KeyState
 from vmm_keystore.service.changes import Actor, Change, Changes
 from vmm_keystore.service.clock import now_s
 from vmm_keystore.store.key_aliases import AliasRow, delete_alias, find_alias, get_alias, list_aliases, set_alias
+from vmm_keystore.store.key_rows import KeyRow
 from vmm_keystore.store.key_tags import remove_tags, set_tags
-from vmm_keystore.store.keys import KeyRow, find_key, get_key
+from vmm_keystore.store.keys import find_key, get_key
 from vmm_keystore.store.store import Store
 
 

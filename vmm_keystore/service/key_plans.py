@@ -15,8 +15,8 @@ from vmm_keystore.service.clock import now_s
 from vmm_keystore.service.key_names import named_key
 from vmm_keystore.service.keys import Keys, remaining_versions
 from vmm_keystore.service.ports import Applied
+from vmm_keystore.store.key_rows import KeyRow
 from vmm_keystore.store.keys import (
-    KeyRow,
     are_rotated_by_use,
     list_planned_keys,
     plan_destruction,

@@ -21,10 +21,10 @@ from vmm_keystore.service.key_names import check_free, named_key
 from vmm_keystore.service.ports import Applied, ImportOffer, KeyCustodian, SealedKey, WrappedKey, WrappingOffer
 from vmm_keystore.service.sealing import Sealing
 from vmm_keystore.store.key_list import KeyFilter, list_keys
+from vmm_keystore.store.key_rows import KeyRow
 from vmm_keystore.store.key_tags import set_tags
 from vmm_keystore.store.key_uses import find_standing
 from vmm_keystore.store.keys import (
-    KeyRow,
     count_keys,
     get_key,
     insert_first_version,

@@ -23,7 +23,8 @@ from vmm_keystore.service.key_plans import KeyPlans
 from vmm_keystore.service.keys import Keys
 from vmm_keystore.service.ports import Applied
 from vmm_keystore.service.roles import Roles
-from vmm_keystore.store.keys import KeyRow, get_key, set_guarded
+from vmm_keystore.store.key_rows import KeyRow
+from vmm_keystore.store.keys import get_key, set_guarded
 from vmm_keystore.store.proposals import (
     ProposalRow,
     add_approval,

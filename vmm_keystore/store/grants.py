@@ -117,15 +117,7 @@ def list_grants(
     connection: sa.Connection, key: str | None = None, *, only_ending: bool = False
 ) -> tuple[GrantRow, ...]:
     """Every grant once, by guest, then role, then key; of one key, or only those with an end, when asked for."""
-    statement = (
-        _select(guests.c.name.label("guest"), key)
-        .select_from(grants)
-        .outerjoin(guests, guests.c.id == grants.c.guest)
-        .outerjoin(roles, roles.c.id == grants.c.role)
-        .join(keys, keys.c.id == grants.c.key)
-        .outerjoin(budgets, sa.and_(budgets.c.grant == grants.c.id, budgets.c.guest == grants.c.guest))
-        .order_by(guests.c.name.is_(None), guests.c.name, roles.c.name, keys.c.label)
-    )
+    statement = _single() if key is None else _single().where(keys.c.label == key)
     return _rows(connection, statement.where(grants.c.not_after_s > 0) if only_ending else statement)
 
 
@@ -133,7 +125,7 @@ def list_held(connection: sa.Connection, guest: str, key: str | None = None) -> 
     """What a guest has, itself and by its roles, by key; of one key only when given."""
     held = holdings_of(guest_row_of(guest))
     statement = (
-        _select(sa.literal(guest).label("guest"), key)
+        _select(sa.literal(guest).label("guest"))
         .select_from(held)
         .join(grants, grants.c.id == held.c.grant)
         .outerjoin(roles, roles.c.id == grants.c.role)
@@ -141,12 +133,16 @@ def list_held(connection: sa.Connection, guest: str, key: str | None = None) -> 
         .outerjoin(budgets, sa.and_(budgets.c.grant == grants.c.id, budgets.c.guest == held.c.guest))
         .order_by(keys.c.label)
     )
-    return _rows(connection, statement)
+    return _rows(connection, statement if key is None else statement.where(keys.c.label == key))
 
 
 def find_grant(connection: sa.Connection, holder: str, key: str) -> GrantRow | None:
     """Return the grant of *key* made to just this guest, or role with its mark, if there is one."""
-    return next((row for row in list_grants(connection, key) if row.holder == holder), None)
+    is_role = holder.startswith(ROLE_MARK)
+    found = _rows(
+        connection, _OF_ROLE if is_role else _OF_GUEST, {"holder": holder.removeprefix(ROLE_MARK), "key": key}
+    )
+    return found[0] if found else None
 
 
 def delete_grant(connection: sa.Connection, holder: Holder, key: str) -> GrantRow:
@@ -170,8 +166,51 @@ def delete_grant(connection: sa.Connection, holder: Holder, key: str) -> GrantRo
 
 def permitted_versions(connection: sa.Connection, guest: str) -> tuple[SealedVersion, ...]:
     """Key versions that *guest* may use, ordered by key id, then version; destroyed ones never."""
-    held = holdings_of(guest_row_of(guest))
-    statement = (
+    rows = connection.execute(_PERMITTED, {"guest_name": guest}).all()
+    uids = _uids(connection, [row.grant_id for row in rows])
+    return tuple(
+        SealedVersion(
+            row.id,
+            PermittedKey(
+                key_id=row.key_id,
+                version=row.version,
+                key_type=row.key_type,
+                state=effective_state(
+                    row.state, set_aside=row.destroy_at_s is not None or row.version < row.min_process_version
+                ),
+                current=row.version == row.current_version,
+                permission=_permission(row, uids.get(row.grant_id, ())),
+                label=row.label,
+                budget_id=row.budget_id or 0,
+            ),
+            row.sealed,
+        )
+        for row in rows
+    )
+
+
+def _select(guest: sa.ColumnElement[str]) -> sa.Select[*tuple[Any, ...]]:
+    role = roles.c.name.label("role")
+    return sa.select(grants.c.id, guest, role, keys.c.label, grants.c.created_s, *_PERMISSION, *_BUDGET)
+
+
+def _single() -> sa.Select[*tuple[Any, ...]]:
+    """Every grant once, with its guest or role."""
+    return (
+        _select(guests.c.name.label("guest"))
+        .select_from(grants)
+        .outerjoin(guests, guests.c.id == grants.c.guest)
+        .outerjoin(roles, roles.c.id == grants.c.role)
+        .join(keys, keys.c.id == grants.c.key)
+        .outerjoin(budgets, sa.and_(budgets.c.grant == grants.c.id, budgets.c.guest == grants.c.guest))
+        .order_by(guests.c.name.is_(None), guests.c.name, roles.c.name, keys.c.label)
+    )
+
+
+def _permitted() -> sa.Select[*tuple[Any, ...]]:
+    """The versions that a guest may use, with what its grants say."""
+    held = holdings_of(guest_row_of(sa.bindparam("guest_name")))
+    return (
         sa.select(
             key_versions.c.id,
             key_versions.c.sealed,
@@ -195,37 +234,19 @@ def permitted_versions(connection: sa.Connection, guest: str) -> tuple[SealedVer
         .where(key_versions.c.state != KeyState.DESTROYED)
         .order_by(keys.c.key_id, key_versions.c.version)
     )
-    rows = connection.execute(statement).all()
-    uids = _uids(connection, [row.grant_id for row in rows])
-    return tuple(
-        SealedVersion(
-            row.id,
-            PermittedKey(
-                key_id=row.key_id,
-                version=row.version,
-                key_type=row.key_type,
-                state=effective_state(
-                    row.state, set_aside=row.destroy_at_s is not None or row.version < row.min_process_version
-                ),
-                current=row.version == row.current_version,
-                permission=_permission(row, uids.get(row.grant_id, ())),
-                label=row.label,
-                budget_id=row.budget_id or 0,
-            ),
-            row.sealed,
-        )
-        for row in rows
-    )
 
 
-def _select(guest: sa.ColumnElement[str], key: str | None) -> sa.Select[*tuple[Any, ...]]:
-    role = roles.c.name.label("role")
-    statement = sa.select(grants.c.id, guest, role, keys.c.label, grants.c.created_s, *_PERMISSION, *_BUDGET)
-    return statement if key is None else statement.where(keys.c.label == key)
+# Once: to write a statement takes longer than to run it, and each change asks these.
+_OF_KEY = keys.c.label == sa.bindparam("key")
+_OF_GUEST = _single().where(guests.c.name == sa.bindparam("holder"), _OF_KEY)
+_OF_ROLE = _single().where(roles.c.name == sa.bindparam("holder"), _OF_KEY)
+_PERMITTED = _permitted()
 
 
-def _rows(connection: sa.Connection, statement: sa.Select[*tuple[Any, ...]]) -> tuple[GrantRow, ...]:
-    rows = connection.execute(statement).all()
+def _rows(
+    connection: sa.Connection, statement: sa.Select[*tuple[Any, ...]], values: dict[str, str] | None = None
+) -> tuple[GrantRow, ...]:
+    rows = connection.execute(statement, values or {}).all()
     uids = _uids(connection, [row.id for row in rows])
     return tuple(
         GrantRow(

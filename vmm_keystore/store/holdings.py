@@ -34,7 +34,7 @@ def holdings_of(guest_row: int | sa.ScalarSelect[int]) -> sa.Subquery:
     return sa.union_all(own, by_role).subquery("holdings")
 
 
-def guest_row_of(name: str) -> sa.ScalarSelect[int]:
+def guest_row_of(name: str | sa.BindParameter[str]) -> sa.ScalarSelect[int]:
     """Row of the guest *name*, NULL when there is none."""
     return sa.select(guests.c.id).where(guests.c.name == name).scalar_subquery()
 

@@ -8,9 +8,9 @@ import sqlalchemy as sa
 
 from vmm_keystore.policy.vocabulary import KeyState, KeyType
 from vmm_keystore.store.holdings import parts
+from vmm_keystore.store.key_rows import KeyRow, load_keys
 from vmm_keystore.store.key_tags import by_rarity, has_tag, tag_condition
 from vmm_keystore.store.key_uses import unused_since
-from vmm_keystore.store.keys import KeyRow, load_keys
 from vmm_keystore.store.tables import key_tags, key_versions, keys
 
 LABEL_END = "\x7f"

@@ -14,9 +14,9 @@ from vmm_keystore.errors import NotFoundError
 from vmm_keystore.policy.vocabulary import KeyState, KeyType
 from vmm_keystore.store.key_aliases import delete_alias, set_alias
 from vmm_keystore.store.key_list import KeyFilter, list_keys
+from vmm_keystore.store.key_rows import KeyRow
 from vmm_keystore.store.key_tags import by_rarity, set_tags, tags_of
 from vmm_keystore.store.keys import (
-    KeyRow,
     count_keys,
     get_key,
     has_keys,

@@ -33,7 +33,7 @@ def test_planned_destruction_of_a_key_in_use(vault: Keystored) -> None:
         vault.start()
         wait_for(lambda: vault.facts("key", "show", "k")["state"] == "destroyed")
         wait_for(lambda: guest.sign(key_id, b"m").status == NO_KEY)
-    assert "key k version 1 destroyed as planned" in vault.log_text
+    assert "key k version 1 destroyed: as planned" in vault.log_text
 
 
 def test_rotation_by_age_of_a_key_in_use(vault: Keystored) -> None:

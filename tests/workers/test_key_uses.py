@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What guests do with keys is known of the keys a few seconds later, also when keystored is killed meanwhile."""
 
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,6 +11,7 @@ from framework.patience import wait_for
 from framework.ring_guest import ring_guest
 
 from vmm_keystore._vks import lib
+from vmm_keystore.policy.lifecycle import ENCRYPTIONS_MAX
 
 OK = lib.VKS_STATUS_OK
 
@@ -73,7 +76,7 @@ def test_rotation_by_use_of_a_key_in_use(vault: Keystored) -> None:
         assert guest.ask(lib.VKS_OP_ENCRYPT, "k", b"secret", output_bytes=64).key_version == 2
         opened = guest.ask(lib.VKS_OP_DECRYPT, "k", sealed[0].data, key_version=1, output_bytes=64)
         assert (opened.status, opened.data) == (OK, b"secret")
-    assert "key k rotated: it is due by its uses" in vault.log_text
+    assert "key k version 1 rotated: it is due by its uses" in vault.log_text
     both = vault.cli("key", "rotation", "k", "--every", "90d", "--uses", "9").stdout
     assert both == "key k is rotated every 90d or after 9 uses\n"
     assert vault.cli("key", "rotation", "k", "--off").stdout == "key k is rotated by hand only\n"
@@ -84,3 +87,28 @@ def test_rotation_by_use_of_a_key_in_use(vault: Keystored) -> None:
             "vmm-keystore: --every, --uses or both are needed, or --off",
             "hint: key rotation k --every 90d",
         ]
+
+
+def test_bound_of_aead(vault: Keystored) -> None:
+    """Seconds after the last encryption that a version may do, the device refuses the next; it decrypts on."""
+    path = vault.add_guest("g")
+    vault.api.generate("k", "aes-256")
+    vault.api.grant("g", "k", ["encrypt", "decrypt"])
+    with ring_guest(path) as guest:
+        sealed = guest.ask(lib.VKS_OP_ENCRYPT, "k", b"secret", output_bytes=64)
+        wait_for(lambda: counts(vault, "k") == {(1, "encrypt"): 1})
+        vault.stop()
+        with closing(sqlite3.connect(vault.state_dir / "keystore.db")) as store, store:
+            store.execute("UPDATE key_uses SET use_count = ?", (ENCRYPTIONS_MAX - 3,))
+    vault.start()
+    with ring_guest(path) as guest:
+        for _ in range(2):
+            assert guest.ask(lib.VKS_OP_ENCRYPT, "k", b"secret", output_bytes=64).status == OK
+        wait_for(lambda: counts(vault, "k")[1, "encrypt"] == ENCRYPTIONS_MAX - 1)
+        assert vault.facts("key", "show", "k")["state"] == "active"
+        assert guest.ask(lib.VKS_OP_ENCRYPT, "k", b"secret", output_bytes=64).status == OK
+        wait_for(lambda: vault.facts("key", "show", "k")["state"] == "deactivated")
+        refused = guest.ask(lib.VKS_OP_ENCRYPT, "k", b"secret", output_bytes=64)
+        assert refused.status == lib.VKS_STATUS_KEY_STATE
+        assert guest.ask(lib.VKS_OP_DECRYPT, "k", sealed.data, output_bytes=64).data == b"secret"
+    assert f"key k version 1 deactivated: it has encrypted {ENCRYPTIONS_MAX} times" in vault.log_text

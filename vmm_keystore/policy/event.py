@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 
+from vmm_keystore.policy.lifecycle import ENCRYPTIONS_MAX
+
 BUDGET_LOW_SHARE = 0.9
 BUDGET_HELD_SHARE = 0.8
 """Below it a budget may become low once more."""
@@ -28,6 +30,7 @@ class EventKind(StrEnum):
     REFUSAL_BURST = "refusal-burst"
     WORKER_DEATH = "worker-death"
     VAULT_LOCKED = "vault-locked"
+    KEY_WORN = "key-worn"
     PROPOSAL_WAITS = "proposal-waits"
     TEST = "test"
     """Sent when somebody tries a handler, to that one only."""
@@ -135,6 +138,19 @@ def key_destruction_near(key: str, versions: list[int], at_s: int) -> Finding:
         f"vmm-keystore key destroy {key} --cancel keeps what is left",
         {"key": key},
         {"versions": numbers, "destroy_at": _moment(at_s)},
+    )
+
+
+def key_worn(key: str, version: int, encryptions: int, *, is_rotated: bool) -> Finding:
+    """The current version of a key has encrypted nearly as often as one may."""
+    then = "rotated" if is_rotated else "deactivated: it decrypts, and encrypts no more"
+    return Finding(
+        EventKind.KEY_WORN,
+        f"{key} {version}",
+        f"version {version} of key {key} has encrypted {encryptions} times; after {ENCRYPTIONS_MAX} it is {then}; "
+        f"vmm-keystore key rotate {key} makes a new version",
+        {"key": key},
+        {"version": version, "encryptions": encryptions, "encryptions_max": ENCRYPTIONS_MAX},
     )
 
 

@@ -5,7 +5,7 @@ Source: NIST SP 800-57 part 1 revision 5, clause 7 (transitions 2 to 15).
 """
 
 from vmm_keystore.errors import StateError
-from vmm_keystore.policy.vocabulary import KeyState, Op
+from vmm_keystore.policy.vocabulary import KeyState, KeyType, Op
 
 _S = KeyState
 
@@ -21,6 +21,12 @@ MOVES: dict[KeyState, frozenset[KeyState]] = {
 PROTECT_OPS = frozenset({Op.SIGN, Op.ENCRYPT, Op.MAC})
 PROCESS_OPS = frozenset({Op.VERIFY, Op.DECRYPT, Op.MAC_VERIFY})
 _PROCESS_STATES = frozenset({_S.ACTIVE, _S.DEACTIVATED, _S.COMPROMISED})
+
+ENCRYPTIONS_MAX = 2**32 - 2**27
+"""Of one version of a key for AEAD. Among 2^32 encryptions with random nonces two may share one (NIST SP 800-38D, 8.3);
+the device's own nonces never repeat, but a grant may let callers bring theirs. The rest is for what is under way."""
+ENCRYPTIONS_NEAR = ENCRYPTIONS_MAX // 4 * 3
+AEAD_TYPES = frozenset({KeyType.AES_128, KeyType.AES_256, KeyType.CHACHA20_POLY1305})
 
 
 def check_move(before: KeyState, after: KeyState) -> None:

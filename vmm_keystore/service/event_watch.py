@@ -23,6 +23,7 @@ from vmm_keystore.policy.event import (
     is_expiry_near,
     is_low,
     key_destruction_near,
+    key_worn,
     refusal_burst,
     vault_locked,
     was_low,
@@ -91,7 +92,8 @@ class EventWatch(Background):
     def _look(self) -> None:
         found = [self._look_at_refusals(), self._look_at_budgets(), self._look_at_vault()]
         if time.monotonic() - self._ends_looked_s >= ENDS_PERIOD_S:
-            found += [self._look_at_expiries(), self._look_at_destructions(), self._look_at_proposals()]
+            found += [self._look_at_expiries(), self._look_at_destructions(), self._look_at_worn_keys()]
+            found += [self._look_at_proposals()]
             self._ends_looked_s = time.monotonic()
         found.append(self._look_at_deaths())
         if any(found):
@@ -149,6 +151,18 @@ class EventWatch(Background):
         ]
         held = {destruction_edge(label, at_s) for label, at_s in planned}
         return self._outbox.observe(EventKind.KEY_DESTRUCTION_NEAR, findings, held)
+
+    def _look_at_worn_keys(self) -> frozenset[str]:
+        findings = [
+            key_worn(
+                key.label,
+                key.current_version,
+                key.encrypted_count,
+                is_rotated=bool(key.rotate_every_s or key.rotate_after_uses),
+            )
+            for key in self._plans.worn()
+        ]
+        return self._outbox.observe(EventKind.KEY_WORN, findings, [finding.edge for finding in findings])
 
     def _look_at_proposals(self) -> frozenset[str]:
         findings = self._proposals.waiting()

@@ -5,19 +5,22 @@ import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from enum import StrEnum
 
 from vmm_keystore.errors import InvalidRequestError, KeystoreError, StateError
 from vmm_keystore.policy.approval import Approval
 from vmm_keystore.policy.event import is_destruction_near, key_destruction_near
+from vmm_keystore.policy.lifecycle import ENCRYPTIONS_MAX, ENCRYPTIONS_NEAR
 from vmm_keystore.policy.vocabulary import KeyState
 from vmm_keystore.service.changes import Actor, Changes
 from vmm_keystore.service.clock import now_s
 from vmm_keystore.service.key_names import named_key
 from vmm_keystore.service.keys import Keys, remaining_versions
 from vmm_keystore.service.ports import Applied
-from vmm_keystore.store.key_rows import KeyRow
+from vmm_keystore.store.key_rows import KeyRow, VersionRow
 from vmm_keystore.store.keys import (
-    are_rotated_by_use,
+    are_bound_by_use,
+    list_encrypting_keys,
     list_planned_keys,
     plan_destruction,
     set_min_process_version,
@@ -30,14 +33,23 @@ _logger = logging.getLogger(__name__)
 Changed = tuple[KeyRow, tuple[Applied, ...]]
 
 
+class Action(StrEnum):
+    """What is done by itself."""
+
+    DESTROY = "destroyed"
+    ROTATE = "rotated"
+    DEACTIVATE = "deactivated"
+
+
 @dataclass(frozen=True, slots=True)
 class Due:
-    """Something that is to be done at *at_s*, 0 for at once: destroy *version*, or rotate where there is none."""
+    """Something that is to be done to a version at *at_s*, 0 for at once; rotated is only a current one."""
 
     at_s: int
     label: str
-    version: int | None = None
-    why: str = ""
+    action: Action
+    version: int
+    why: str
 
 
 class KeyPlans:
@@ -127,17 +139,23 @@ class KeyPlans:
         return min((due for due in self._planned() if due.at_s > behind_s), key=lambda due: due.at_s, default=None)
 
     def concern(self, key_rows: Sequence[int]) -> bool:
-        """Whether any of these keys may have to be rotated since it was used."""
+        """Whether any of these keys may have to be rotated, or stopped, since it was used."""
         with self._store.read() as connection:
-            return are_rotated_by_use(connection, key_rows)
+            return are_bound_by_use(connection, key_rows, ENCRYPTIONS_MAX)
 
     def destructions(self) -> dict[tuple[str, int], list[int]]:
         """Versions that are to be destroyed, by key and time."""
         found: dict[tuple[str, int], list[int]] = {}
         for due in self._planned():
-            if due.version is not None:
+            if due.action is Action.DESTROY:
                 found.setdefault((due.label, due.at_s), []).append(due.version)
         return found
+
+    def worn(self) -> Sequence[KeyRow]:
+        """Keys whose current version is to encrypt, and has done so nearly as often as it may."""
+        with self._store.read() as connection:
+            found = list_encrypting_keys(connection, ENCRYPTIONS_NEAR)
+        return [key for key in found if key.state == KeyState.ACTIVE and key.encrypted_count >= ENCRYPTIONS_NEAR]
 
     def do_due(self) -> None:
         """Do all that is due by now; what fails is left for the next time, and holds nothing else up."""
@@ -151,30 +169,45 @@ class KeyPlans:
 
     def _do(self, due: Due) -> None:
         daemon = Actor(os.geteuid(), os.getpid())
-        if due.version is None:
-            self._keys.rotate(daemon, due.label)
-            _logger.info("key %s rotated: it is due by %s", due.label, due.why)
-        else:
-            # Who planned it had the approval that it took.
-            planned = replace(daemon, approval=Approval(frozenset({due.label})))
-            self._keys.move(planned, due.label, KeyState.DESTROYED, due.version)
-            _logger.info("key %s version %d destroyed as planned", due.label, due.version)
+        match due.action:
+            case Action.ROTATE:
+                self._keys.rotate(daemon, due.label)
+            case Action.DEACTIVATE:
+                self._keys.move(daemon, due.label, KeyState.DEACTIVATED, due.version)
+            case Action.DESTROY:
+                # Who planned it had the approval that it took.
+                planned = replace(daemon, approval=Approval(frozenset({due.label})))
+                self._keys.move(planned, due.label, KeyState.DESTROYED, due.version)
+        _logger.info("key %s version %d %s: %s", due.label, due.version, due.action.value, due.why)
 
     def _planned(self) -> Sequence[Due]:
         with self._store.read() as connection:
-            found = list_planned_keys(connection)
+            found = list_planned_keys(connection, ENCRYPTIONS_MAX)
         planned = []
         for key in found:
             planned += [
-                Due(version.destroy_at_s, key.label, version.version)
+                Due(version.destroy_at_s, key.label, Action.DESTROY, version.version, "as planned")
                 for version in key.versions
                 if version.destroy_at_s is not None
             ]
             current = key.version(key.current_version)
-            if current.state != KeyState.ACTIVE or current.destroy_at_s is not None:
-                continue
-            if key.rotate_after_uses and key.protected_count >= key.rotate_after_uses:
-                planned.append(Due(0, key.label, why="its uses"))
-            elif key.rotate_every_s:
-                planned.append(Due(current.created_s + key.rotate_every_s, key.label, why="its age"))
+            if current.state == KeyState.ACTIVE and current.destroy_at_s is None:
+                planned += _due_by_use(key) or _due_by_age(key, current)
         return planned
+
+
+def _due_by_use(key: KeyRow) -> list[Due]:
+    if key.rotate_after_uses and key.protected_count >= key.rotate_after_uses:
+        return [Due(0, key.label, Action.ROTATE, key.current_version, "it is due by its uses")]
+    if key.encrypted_count >= ENCRYPTIONS_MAX:
+        # Somebody who has it rotated wants it to go on; else nobody asked for another version.
+        action = Action.ROTATE if key.rotate_after_uses or key.rotate_every_s else Action.DEACTIVATE
+        return [Due(0, key.label, action, key.current_version, f"it has encrypted {key.encrypted_count} times")]
+    return []
+
+
+def _due_by_age(key: KeyRow, current: VersionRow) -> list[Due]:
+    if not key.rotate_every_s:
+        return []
+    at_s = current.created_s + key.rotate_every_s
+    return [Due(at_s, key.label, Action.ROTATE, current.version, "it is due by its age")]

@@ -9,8 +9,8 @@ import sqlalchemy as sa
 
 from vmm_keystore.errors import NotFoundError
 from vmm_keystore.policy.certificate_chain import CertificateFacts
-from vmm_keystore.policy.lifecycle import PROTECT_OPS
-from vmm_keystore.policy.vocabulary import KeyState, KeyType
+from vmm_keystore.policy.lifecycle import AEAD_TYPES, PROTECT_OPS
+from vmm_keystore.policy.vocabulary import KeyState, KeyType, Op
 from vmm_keystore.store.certificates import FACTS, facts_of
 from vmm_keystore.store.holdings import holdings
 from vmm_keystore.store.key_aliases import aliased
@@ -78,6 +78,13 @@ class KeyRow:
     def protected_count(self) -> int:
         """How often the current version signed, encrypted or made a MAC, as far as it is known."""
         return sum(use.count for use in self.uses.get(self.current_version, ()) if use.op in PROTECT_OPS)
+
+    @property
+    def encrypted_count(self) -> int:
+        """How often the current version encrypted, as far as it is known; 0 for one that does no AEAD."""
+        if self.key_type not in AEAD_TYPES:
+            return 0
+        return sum(use.count for use in self.uses.get(self.current_version, ()) if use.op == Op.ENCRYPT)
 
     @property
     def is_destroyed(self) -> bool:

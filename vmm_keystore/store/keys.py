@@ -6,12 +6,12 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 
 from vmm_keystore.errors import NonceLeasesUsedUpError, NotFoundError
-from vmm_keystore.policy.vocabulary import KeyState, KeyType
+from vmm_keystore.policy.vocabulary import KeyState, KeyType, Op
 from vmm_keystore.store.certificates import drop_chain
 from vmm_keystore.store.holdings import parts
 from vmm_keystore.store.key_aliases import find_alias
 from vmm_keystore.store.key_rows import KeyRow, load_keys, load_labelled
-from vmm_keystore.store.tables import key_versions, keys
+from vmm_keystore.store.tables import MANY_USES, key_uses, key_versions, keys
 
 FIRST_LEASE = 1
 LEASE_MAX = 2**32 - 1
@@ -173,23 +173,39 @@ def guarded_labels(connection: sa.Connection, key_rows: Sequence[int]) -> list[s
     return found
 
 
-def are_rotated_by_use(connection: sa.Connection, key_rows: Sequence[int]) -> bool:
-    """Whether any of these keys is rotated after so many uses."""
+def are_bound_by_use(connection: sa.Connection, key_rows: Sequence[int], encryptions: int) -> bool:
+    """Whether any of these keys is rotated after so many uses, or was used for *encryptions*, ``MANY_USES`` or more."""
+    bound = sa.or_(keys.c.rotate_after_uses >= 0, keys.c.id.in_(_encrypted(encryptions)))
     return any(
-        connection.execute(
-            sa.select(keys.c.id).where(keys.c.id.in_(part), keys.c.rotate_after_uses >= 0).limit(1)
-        ).first()
+        connection.execute(sa.select(keys.c.id).where(keys.c.id.in_(part), bound).limit(1)).first()
         for part in parts(key_rows)
     )
 
 
-def list_planned_keys(connection: sa.Connection) -> tuple[KeyRow, ...]:
-    """Keys for which anything is planned, by label."""
+def list_encrypting_keys(connection: sa.Connection, encryptions: int) -> tuple[KeyRow, ...]:
+    """Keys of which a version was used for *encryptions*, ``MANY_USES`` or more, by label."""
+    return load_keys(connection, keys.c.id.in_(_encrypted(encryptions)))
+
+
+def list_planned_keys(connection: sa.Connection, encryptions: int) -> tuple[KeyRow, ...]:
+    """Keys for which anything is planned, or that were used for *encryptions*, ``MANY_USES`` or more, by label."""
     # A range is what an index is used for; NULL is in none.
     planned = sa.select(key_versions.c.key).where(key_versions.c.destroy_at_s >= 0)
     return load_keys(
-        connection, sa.or_(keys.c.rotate_every_s >= 0, keys.c.rotate_after_uses >= 0, keys.c.id.in_(planned))
+        connection,
+        sa.or_(
+            keys.c.rotate_every_s >= 0,
+            keys.c.rotate_after_uses >= 0,
+            keys.c.id.in_(planned),
+            keys.c.id.in_(_encrypted(encryptions)),
+        ),
     )
+
+
+def _encrypted(count: int) -> sa.Select[int]:
+    """Rows of keys of which a version encrypted so often, ``MANY_USES`` or more."""
+    indexed = key_uses.c.use_count >= sa.literal_column(str(MANY_USES))
+    return sa.select(key_uses.c.key).where(indexed, key_uses.c.use_count >= count, key_uses.c.op == Op.ENCRYPT)
 
 
 def take_nonce_lease(connection: sa.Connection, version_row: int) -> int:

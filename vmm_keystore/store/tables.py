@@ -21,6 +21,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    text,
 )
 
 from vmm_keystore.policy.vocabulary import KeyState, KeyType, Op, Word
@@ -34,6 +35,9 @@ metadata = MetaData(
         "ix": "ix_%(table_name)s_%(column_0_name)s",
     }
 )
+
+MANY_USES = 2**30
+"""An index has the rows of ``key_uses`` that count so many; a query uses it that says just this as well."""
 
 
 class WordText(TypeDecorator[Word]):
@@ -134,6 +138,7 @@ key_uses = Table(
     Column("op", WordText(Op), primary_key=True),
     Column("last_s", BigInteger, nullable=False),
     Column("use_count", BigInteger, nullable=False),
+    Index("ix_key_uses_many", "use_count", sqlite_where=text(f"use_count >= {MANY_USES}")),
 )
 
 # Of a version, by whoever presents the key: its certificate first. What is beside it is read out of that one.

@@ -13,6 +13,7 @@ from vmm_keystore.errors import CustodianError, InvalidRequestError, KeystoreErr
 from vmm_keystore.policy.vocabulary import KeyState, KeyType, Op
 from vmm_keystore.service.changes import Actor
 from vmm_keystore.service.grants import GrantRequest
+from vmm_keystore.service.key_plans import Action
 from vmm_keystore.service.keystore import Keystore
 from vmm_keystore.service.ports import Guest
 from vmm_keystore.service.schedule import Schedule
@@ -127,7 +128,7 @@ def test_rotation_by_age(daemon: FakeDaemon, clock: Clock) -> None:
     made_s = keys.show("k").versions[-1].created_s
     due = plans.next_due()
     assert due is not None
-    assert (due.at_s, due.version) == (made_s + 10 * DAY_S, None)
+    assert (due.at_s, due.action, due.version) == (made_s + 10 * DAY_S, Action.ROTATE, 2)
     clock.now_s = made_s + 10 * DAY_S - 1
     plans.do_due()
     assert keys.show("k").current_version == 2

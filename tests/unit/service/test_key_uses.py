@@ -18,15 +18,17 @@ from unit.fakes import FakeDaemon
 from vmm_keystore._vks import lib
 from vmm_keystore.audit import key_uses
 from vmm_keystore.errors import InvalidRequestError, StoreFullError
+from vmm_keystore.policy.lifecycle import ENCRYPTIONS_MAX, ENCRYPTIONS_NEAR
 from vmm_keystore.policy.vocabulary import KeyState, KeyType, Op, Status
 from vmm_keystore.service import key_uses as service_key_uses
 from vmm_keystore.service.changes import Actor
 from vmm_keystore.service.grants import GrantRequest
-from vmm_keystore.service.key_plans import Due
+from vmm_keystore.service.key_plans import Action
 from vmm_keystore.service.ports import Guest
+from vmm_keystore.store import tables
 from vmm_keystore.store.key_list import KeyFilter
 from vmm_keystore.store.key_uses import find_standing, forget_standing
-from vmm_keystore.store.keys import are_rotated_by_use
+from vmm_keystore.store.keys import are_bound_by_use
 from vmm_keystore.store.tables import keys
 
 ROOT = Actor(uid=0, pid=99)
@@ -322,7 +324,9 @@ def test_rotation_by_use(daemon: FakeDaemon) -> None:
     keystore.keys.move(ROOT, "k1", KeyState.ACTIVE, None)
     assert keystore.plans.next_due() is not None
     keystore.plans.set_rotation(ROOT, "k1", 10, None)
-    assert keystore.plans.next_due() != Due(0, "k1", why="its uses")
+    due = keystore.plans.next_due()
+    assert due is not None
+    assert (due.action, due.why) == (Action.ROTATE, "it is due by its age")
 
 
 def test_uses_wake_the_rotation(daemon: FakeDaemon) -> None:
@@ -336,4 +340,54 @@ def test_uses_wake_the_rotation(daemon: FakeDaemon) -> None:
     assert keystore.keys.show("k2").current_version == 1
     with daemon.store.read() as connection:
         rows = {key.label: key.row_id for key in keystore.keys.list()}
-        assert [are_rotated_by_use(connection, [rows[label]]) for label in ("k1", "k2")] == [True, False]
+        assert [are_bound_by_use(connection, [rows[label]], ENCRYPTIONS_MAX) for label in ("k1", "k2")] == [True, False]
+
+
+@pytest.mark.parametrize("rotated", [False, True])
+def test_bound_of_aead(daemon: FakeDaemon, rotated: bool) -> None:
+    """The version stops encrypting, or makes way for the next one where somebody has it rotated; not a use before."""
+    keystore, guests = daemon.keystore, Guests(daemon)
+    keystore.schedule.stop()
+    if rotated:
+        keystore.plans.set_rotation(ROOT, "k1", 100 * YEAR_S)
+    append(daemon, guests.record(key_version=2), guests.record(op=Op.DECRYPT), guests.record("k2"))
+    keystore.key_uses.store_now()
+    rows = tuple(key.row_id for key in keystore.keys.list())
+    for before, are_worn in ((ENCRYPTIONS_NEAR - 2, False), (ENCRYPTIONS_MAX - 2, True)):
+        with daemon.store.write() as connection:
+            now_many = tables.key_uses.update().where(
+                tables.key_uses.c.version == 2, tables.key_uses.c.op == Op.ENCRYPT
+            )
+            connection.execute(now_many.values(use_count=before))
+        append(daemon, guests.record(key_version=2))
+        keystore.key_uses.store_now()
+        assert keystore.plans.concern(rows) is False
+        keystore.plans.do_due()
+        assert keystore.keys.show("k1").state == KeyState.ACTIVE
+        assert [key.label for key in keystore.plans.worn()] == ["k1"] * are_worn
+    append(daemon, guests.record(key_version=2))
+    keystore.key_uses.store_now()
+    assert keystore.plans.concern(rows)
+    keystore.plans.do_due()
+    states = [version.state for version in keystore.keys.show("k1").versions]
+    after = [KeyState.DEACTIVATED, KeyState.ACTIVE] if rotated else [KeyState.DEACTIVATED]
+    assert states[1:] == after
+    assert daemon.admin_lines()[-1]["action"] == ("key-rotate" if rotated else "key-deactivate")
+    assert keystore.plans.worn() == []
+    assert keystore.keys.show("k2").state == KeyState.ACTIVE
+
+
+def test_bound_of_aead_is_of_aead(daemon: FakeDaemon) -> None:
+    """However often a key has signed, that is no reason to stop it."""
+    keystore = daemon.keystore
+    keystore.schedule.stop()
+    keystore.keys.generate(ROOT, "s", KeyType.ED25519, activate=True)
+    keystore.keys.generate(ROOT, "x", KeyType.AES_128_XTS, activate=True)
+    rows = {label: keystore.keys.show(label).row_id for label in ("s", "x")}
+    with daemon.store.write() as connection:
+        for label, op in (("s", Op.SIGN), ("x", Op.ENCRYPT)):
+            row = {"key": rows[label], "version": 1, "op": op, "last_s": THEN_S, "use_count": 2**40}
+            connection.execute(tables.key_uses.insert().values(**row))
+    keystore.plans.do_due()
+    assert [keystore.keys.show(label).state for label in ("s", "x")] == [KeyState.ACTIVE] * 2
+    assert (keystore.plans.next_due(), keystore.plans.worn()) == (None, [])

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Lists of keys: only those that are asked for, in pages, and without a look at all the others."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -24,10 +24,12 @@ from vmm_keystore.store.keys import (
     insert_version,
     key_labels,
     key_types,
+    list_encrypting_keys,
     list_planned_keys,
     set_state,
 )
 from vmm_keystore.store.store import Store
+from vmm_keystore.store.tables import MANY_USES
 
 LABELS = ("a", "A", "a.b", "ab", "abc", "b", "web-1", "web-10", "web-2", "web_1", "WEB-1", "z9")
 PLANNED = (
@@ -119,7 +121,7 @@ def test_what_is_counted(store: Store) -> None:
         assert count_keys(connection) == len(LABELS)
         assert key_types(connection) == {label: TYPES[number % 2] for number, label in enumerate(LABELS)}
         assert key_labels(connection) == {bytes([number]) * 16: label for number, label in enumerate(LABELS)}
-        assert list_planned_keys(connection) == ()
+        assert list_planned_keys(connection, MANY_USES) == ()
 
 
 @pytest.mark.parametrize(
@@ -155,6 +157,20 @@ def test_unused_keys_come_in_their_order(store: Store) -> None:
         list_keys(connection, KeyFilter(after="a", limit=1000, unused_since_s=5))
         (step,) = plan_of(connection, asked[0])
     assert step.startswith("SEARCH keys USING COVERING INDEX ix_keys_label_uses"), step
+
+
+@pytest.mark.parametrize("ask", [list_planned_keys, list_encrypting_keys])
+def test_keys_used_often_are_not_searched_for(store: Store, ask: Callable[[sa.Connection, int], object]) -> None:
+    """Those that reach the bound of AEAD, and those for which anything is planned, are read off indexes."""
+    with store.read() as connection:
+        asked: list[tuple[str, tuple[object, ...]]] = []
+        sa.event.listen(connection, "before_cursor_execute", lambda *call: asked.append((str(call[2]), call[3])))
+        ask(connection, MANY_USES + 1)
+        statement, values = asked[0]
+        plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values).all()
+    steps = [step.detail for step in plan]
+    assert any("ix_key_uses_many" in step for step in steps), steps
+    assert not any(step.startswith("SCAN") and "INDEX" not in step for step in steps), steps
 
 
 @pytest.mark.parametrize("tags", [("env=prod",), ("env",), ("env=prod", "team=a")])

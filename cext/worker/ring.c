@@ -82,8 +82,11 @@ int ring_start(struct worker *worker, const struct vks_worker_ring_start *start,
     ring->run++;
     ring->running = true;
     vks_budget_recover(ring->inflight.state);
+    if (worker->table)
+        latency_forget_keys(&worker->latency, worker->table);
     if (!inflight_start(&ring->inflight, &ring->vring, &from, &ring->redo))
         return 0;
+    latency_resume(&worker->latency, ring->inflight.slot, &ring->redo);
     KILL_POINT(KILL_RESUMED);
     /* The dead worker before us may have answered without a signal. */
     ring_signal(ring);

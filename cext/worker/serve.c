@@ -56,6 +56,8 @@ static void finish(struct worker *worker, const struct job *job, bool walked)
         return;
     used_bytes = walked ? answer_write(job) : answer_broken(&job->chain);
     inflight_answer(&worker->ring.inflight, &worker->ring.vring, job->head, used_bytes);
+    /* With a version that was found the key is one of the guest's. */
+    latency_answered(&worker->latency, job->head, job->key_version ? job->request.key_id : NULL, job->request.op);
 }
 
 /* The snapshot may have changed while it ran: what may not go out any more is withheld, and recorded as refused. */
@@ -249,6 +251,8 @@ static void serve_head(struct worker *worker, uint16_t head)
         /* Others run before it: it is executing when the lane says so. */
         inflight_postpone(&ring->inflight, head);
         slow_lane_submit(&worker->slow, slow);
+        /* The copy may have been long, and is none of the next one's time. */
+        latency_look(&worker->latency);
         return;
     }
     number_run(worker, job);
@@ -262,11 +266,12 @@ static void serve_head(struct worker *worker, uint16_t head)
 }
 
 /* 1: *head* is the one to serve next, marked in flight; 0: there is none; -EPROTO: the ring is broken. */
-static int next_head(struct ring *ring, struct slow_lane *slow, uint16_t *head)
+static int next_head(struct worker *worker, uint16_t *head)
 {
+    struct ring *ring = &worker->ring;
     int found;
 
-    if (ring->parked.count && slow_lane_free_job(slow)) {
+    if (ring->parked.count && slow_lane_free_job(&worker->slow)) {
         *head = head_queue_pop(&ring->parked);
         return 1;
     }
@@ -284,6 +289,7 @@ static int next_head(struct ring *ring, struct slow_lane *slow, uint16_t *head)
     /* A driver that offers a head again before it was used has lost track of its own ring. */
     if (inflight_is_taken(&ring->inflight, *head))
         return -EPROTO;
+    latency_taken(&worker->latency, &ring->inflight.slot[*head], *head);
     inflight_take(&ring->inflight, *head);
     ring->vring.last_avail++;
     return 1;
@@ -293,6 +299,7 @@ static enum serve_result serve_batch(struct worker *worker)
 {
     uint64_t start_ns = worker->now_ns = realtime_ns();
 
+    latency_look(&worker->latency);
     /* The clock may be set: an unsigned distance ends the batch then, which is all right. */
     for (int i = 0; i < BATCH && worker->now_ns - start_ns < BATCH_NS && !guest_fault_seen(); i++) {
         uint16_t head;
@@ -300,7 +307,7 @@ static enum serve_result serve_batch(struct worker *worker)
 
         if (!audit_run_has_room(&worker->audit))
             return SERVE_BLOCKED;
-        found = next_head(&worker->ring, &worker->slow, &head);
+        found = next_head(worker, &head);
         if (found < 0) {
             ring_break(worker, found);
             return SERVE_IDLE;

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How long requests took, by guest, key and operation: for metrics, which prove nothing, and bounded for their sake.
 
-Guests × keys × operations can be more than Prometheus should have. So many histograms are given at most, those that
+Guests times keys times operations can be more than Prometheus should have. So many histograms are given at most, those that
 were there first; all others are added up by operation. Whether one is given does not change while keystored runs,
 or a histogram would go down.
 """
@@ -62,7 +62,9 @@ class Latencies:
                 shown = kind if self._is_given[kind] else Kind(OTHER, OTHER, kind.op)
                 # Two keys may have one label, if a worker says so: a series that is there twice is no figure at all.
                 before = counts.get(shown)
-                counts[shown] = [a + b for a, b in zip(before, latency.counts, strict=True)] if before else latency.counts
+                counts[shown] = (
+                    [a + b for a, b in zip(before, latency.counts, strict=True)] if before else latency.counts
+                )
                 times[shown] += latency.sum_ns
         return {kind: Histogram(tuple(_cumulative(counts[kind])), times[kind]) for kind in sorted(counts)}
 

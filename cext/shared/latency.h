@@ -2,9 +2,9 @@
 /*
  * How long requests took, in state memory: a histogram for each key and operation that a guest has used.
  *
- * Measured by the worker with CLOCK_MONOTONIC, from taking a head from the available ring until its used index is
- * published, whatever the answer. Counted after that: a worker that is killed in between leaves that one request out,
- * and nothing is ever counted twice.
+ * Measured by the worker from taking a head from the available ring until its used index is published, whatever the
+ * answer; the writing of an answer up to 4 KiB left out. Counted after that: a worker that is killed in between leaves
+ * that one request out, and nothing is ever counted twice.
  *
  * The worker gives a histogram to a key and an operation when they are used first, and takes it back when the guest
  * loses the key. Where there is no room left, a histogram of the operation alone takes the rest. keystored reads, and

@@ -67,7 +67,7 @@ struct vks_state_slot {
     uint64_t counter;
     uint64_t sequence;
     uint32_t attempt;
-    uint32_t taken; /* CLOCK_MONOTONIC >> 20 in ns, wraps: when it was taken from the available ring; 0: unknown */
+    uint32_t taken; /* CLOCK_REALTIME in ns >> 20, wraps: when it was taken from the available ring; 0: unknown */
 };
 
 /* A charge under way: written whole before it begins, done once more by whoever finds it. */

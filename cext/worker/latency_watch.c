@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Times of requests, from the clock to the histograms of latency.h. */
+/* Times of requests, on their way to the histograms of latency.h. */
 #include "latency_watch.h"
 
 #include <string.h>
-#include <time.h>
 
 #include "latency.h"
 
@@ -11,36 +10,31 @@ enum {
     TICK_SHIFT = 20, /* ns to the ticks of vks_state_slot.taken */
 };
 
-void latency_look(struct latency_watch *watch)
+void latency_taken(struct latency_watch *watch, struct vks_state_slot *slot, uint16_t head, uint64_t now_ns)
 {
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    watch->now_ns = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+    watch->taken_ns[head] = now_ns;
+    slot->taken = (uint32_t)(now_ns >> TICK_SHIFT);
 }
 
-void latency_taken(struct latency_watch *watch, struct vks_state_slot *slot, uint16_t head)
+void latency_resume(struct latency_watch *watch, const struct vks_state_slot *slots, const struct head_queue *redo,
+                    uint64_t now_ns)
 {
-    watch->taken_ns[head] = watch->now_ns;
-    slot->taken = (uint32_t)(watch->now_ns >> TICK_SHIFT);
-}
-
-void latency_resume(struct latency_watch *watch, const struct vks_state_slot *slots, const struct head_queue *redo)
-{
-    latency_look(watch);
     for (uint32_t i = 0; i < redo->count; i++) {
         uint16_t head = redo->head[(redo->first + i) % VKS_STATE_QUEUE_SIZE_MAX];
-        uint32_t ticks = (uint32_t)(watch->now_ns >> TICK_SHIFT) - slots[head].taken;
-        uint64_t age_ns = slots[head].taken ? (uint64_t)ticks << TICK_SHIFT : 0;
+        uint32_t ticks = (uint32_t)(now_ns >> TICK_SHIFT) - slots[head].taken;
 
-        watch->taken_ns[head] = age_ns < watch->now_ns ? watch->now_ns - age_ns : 0;
+        /* More than half of what there is: the clock was set back. */
+        if (!slots[head].taken || ticks > UINT32_MAX / 2)
+            ticks = 0;
+        watch->taken_ns[head] = now_ns - ((uint64_t)ticks << TICK_SHIFT);
     }
 }
 
-void latency_answered(struct latency_watch *watch, uint16_t head, const uint8_t *key_id, uint32_t op)
+void latency_answered(struct latency_watch *watch, uint16_t head, const uint8_t *key_id, uint32_t op, uint64_t now_ns)
 {
-    latency_look(watch);
-    vks_latency_count(watch->state, key_id, op, watch->now_ns - watch->taken_ns[head]);
+    uint64_t taken_ns = watch->taken_ns[head];
+
+    vks_latency_count(watch->state, key_id, op, now_ns > taken_ns ? now_ns - taken_ns : 0);
 }
 
 void latency_forget_keys(struct latency_watch *watch, const struct snapshot_table *table)

@@ -19,6 +19,7 @@ enum {
     BATCH = 64,
     BATCH_NS = 1000000,
     SET_ASIDE_DEATHS = 2,
+    LONG_ANSWER_BYTES = 4096,
 };
 
 static void cpu_relax(void)
@@ -56,8 +57,12 @@ static void finish(struct worker *worker, const struct job *job, bool walked)
         return;
     used_bytes = walked ? answer_write(job) : answer_broken(&job->chain);
     inflight_answer(&worker->ring.inflight, &worker->ring.vring, job->head, used_bytes);
+    /* Writing a short answer takes less time than reading the clock. */
+    if (used_bytes > LONG_ANSWER_BYTES)
+        worker->now_ns = realtime_ns();
     /* With a version that was found the key is one of the guest's. */
-    latency_answered(&worker->latency, job->head, job->key_version ? job->request.key_id : NULL, job->request.op);
+    latency_answered(&worker->latency, job->head, job->key_version ? job->request.key_id : NULL, job->request.op,
+                     worker->now_ns);
 }
 
 /* The snapshot may have changed while it ran: what may not go out any more is withheld, and recorded as refused. */
@@ -252,7 +257,7 @@ static void serve_head(struct worker *worker, uint16_t head)
         inflight_postpone(&ring->inflight, head);
         slow_lane_submit(&worker->slow, slow);
         /* The copy may have been long, and is none of the next one's time. */
-        latency_look(&worker->latency);
+        worker->now_ns = realtime_ns();
         return;
     }
     number_run(worker, job);
@@ -289,7 +294,7 @@ static int next_head(struct worker *worker, uint16_t *head)
     /* A driver that offers a head again before it was used has lost track of its own ring. */
     if (inflight_is_taken(&ring->inflight, *head))
         return -EPROTO;
-    latency_taken(&worker->latency, &ring->inflight.slot[*head], *head);
+    latency_taken(&worker->latency, &ring->inflight.slot[*head], *head, worker->now_ns);
     inflight_take(&ring->inflight, *head);
     ring->vring.last_avail++;
     return 1;
@@ -299,7 +304,6 @@ static enum serve_result serve_batch(struct worker *worker)
 {
     uint64_t start_ns = worker->now_ns = realtime_ns();
 
-    latency_look(&worker->latency);
     /* The clock may be set: an unsigned distance ends the batch then, which is all right. */
     for (int i = 0; i < BATCH && worker->now_ns - start_ns < BATCH_NS && !guest_fault_seen(); i++) {
         uint16_t head;

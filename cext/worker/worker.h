@@ -50,7 +50,7 @@ struct worker {
     struct key_loads loads;
     struct poll_spin spin;
     struct latency_watch latency;
-    uint64_t now_ns; /* CLOCK_REALTIME at the last record, or when the batch began */
+    uint64_t now_ns; /* CLOCK_REALTIME at the last record or long answer, or when the batch began */
     struct vks_sandbox_report sandbox;
     bool snapshot_waits; /* its reply waits until a running job has let go of a key that was taken away */
     struct vks_ipc_head snapshot_request;

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from framework.keystored import Keystored
+from framework.latency_rows import latency_rows
 from framework.patience import wait_for
 from framework.ring_guest import RingGuest, ring_guest
 from prometheus_client.parser import text_string_to_metric_families
@@ -21,11 +22,12 @@ from workers.test_deaths import worker_pid
 
 from vmm_keystore._vks import ffi, lib
 from vmm_keystore.service.ports import LatencyKind
-from vmm_keystore.workers.latencies import COUNT_MAX, ROWS_MAX, read_latencies
+from vmm_keystore.workers.latencies import COUNT_MAX, checked_latencies
 from vmm_keystore.workers.state_memory import BYTES_BEFORE, STATE_BYTES
 
 NAME = "vmm_keystore_request_duration_seconds"
 OK = lib.VKS_STATUS_OK
+ROWS_MAX = lib.VKS_LATENCY_MAX
 ROW_BYTES = ffi.sizeof("struct vks_latency")
 Use = tuple[str, str, str]
 
@@ -188,11 +190,11 @@ def test_what_is_read_can_be_true() -> None:
                 content[start + row * ROW_BYTES : start + (row + 1) * ROW_BYTES] = row_bytes
                 lib.vks_state_latencies(state)[row].kind = chance.choice((0, 1, 2, 3, 1 << 31))
                 lib.vks_state_latencies(state)[row].op = chance.choice((0, 4, 10, 11, 15, 16, 1 << 31))
-            found = read_latencies(state)
+            found = checked_latencies(latency_rows(state))
             assert len(found) <= ROWS_MAX
             for latency in found:
                 assert latency.op < lib.VKS_OP_COUNT
                 assert 0 < sum(latency.counts) <= COUNT_MAX
                 assert len(latency.key_id) == (16 if latency.kind is LatencyKind.KEY else 0)
         content[start:] = b"\xff" * (len(content) - start)
-        assert read_latencies(state) == []
+        assert checked_latencies(latency_rows(state)) == []

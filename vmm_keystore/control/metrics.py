@@ -4,22 +4,23 @@
 from collections.abc import Callable, Iterator
 
 from prometheus_client import CollectorRegistry, Metric, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from vmm_keystore.control.histogram_text import histogram_text
 from vmm_keystore.errors import CustodianError
 from vmm_keystore.service.keystore import Keystore
-from vmm_keystore.service.latencies import BOUNDS_S
 from vmm_keystore.service.ports import WorkerStatus
 from vmm_keystore.store.events import DeliveryState
 
 PREFIX = "vmm_keystore_"
 HIDDEN = "memfd-secret"
-BOUNDS = (*(format(bound, ".6g") for bound in BOUNDS_S), "+Inf")
+DURATION = "request_duration_seconds"
+DURATION_TEXT = "From taking a request from the ring to its answer, by the guest's worker; kept while the host runs."
 
 
 class KeystoreCollector(Collector):
-    """Everything, read when it is asked for."""
+    """Everything but latencies, read when it is asked for."""
 
     def __init__(self, keystore: Keystore) -> None:
         self._keystore = keystore
@@ -27,7 +28,6 @@ class KeystoreCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """Give every family."""
         yield from self._uses()
-        yield from self._latencies()
         yield from self._grants()
         yield from self._certificates()
         yield from self._guests()
@@ -47,17 +47,6 @@ class KeystoreCollector(Collector):
             sizes.add_metric(list(use), input_bytes)
         yield operations
         yield sizes
-
-    def _latencies(self) -> Iterator[Metric]:
-        family = HistogramMetricFamily(
-            PREFIX + "request_duration_seconds",
-            "From taking a request from the ring to its answer, by the guest's worker; kept while the host runs.",
-            labels=["guest", "key", "op"],
-        )
-        for kind, histogram in self._keystore.latencies.histograms().items():
-            buckets = list(zip(BOUNDS, map(float, histogram.counts), strict=True))
-            family.add_metric(list(kind), buckets, histogram.sum_ns / 1e9)
-        yield family
 
     def _grants(self) -> Iterator[Metric]:
         labels = ["guest", "key"]
@@ -173,4 +162,5 @@ def metrics_text(keystore: Keystore) -> bytes:
     """Everything as text."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(KeystoreCollector(keystore))
-    return generate_latest(registry)
+    latencies = histogram_text(PREFIX + DURATION, DURATION_TEXT, keystore.latencies.histograms())
+    return generate_latest(registry) + latencies

@@ -180,21 +180,27 @@ def test_what_is_read_can_be_true() -> None:
     """Whatever lies there: kinds and operations that exist, counts that a double holds, and no more than fit."""
     chance = random.Random(6)  # noqa: S311 - the same at each run
     content = bytearray(STATE_BYTES)
-    start = BYTES_BEFORE
     with ffi.from_buffer(content, require_writable=True) as state:
         lib.vks_state_init(state)
-        for _ in range(50):
-            for row in range(ROWS_MAX):
-                small = chance.choice((0, 1, 255))
-                row_bytes = bytes(chance.choice((0, small)) for _ in range(ROW_BYTES))
-                content[start + row * ROW_BYTES : start + (row + 1) * ROW_BYTES] = row_bytes
-                lib.vks_state_latencies(state)[row].kind = chance.choice((0, 1, 2, 3, 1 << 31))
-                lib.vks_state_latencies(state)[row].op = chance.choice((0, 4, 10, 11, 15, 16, 1 << 31))
-            found = checked_latencies(latency_rows(state))
-            assert len(found) <= ROWS_MAX
-            for latency in found:
+        table = lib.vks_state_latencies(state)
+        seen: set[LatencyKind] = set()
+        for _ in range(10):
+            for row in table[0:ROWS_MAX]:
+                ffi.buffer(ffi.addressof(row))[:] = (
+                    bytes(ROW_BYTES) if chance.random() < 0.9 else chance.randbytes(ROW_BYTES)
+                )
+                row.kind = chance.choice((0, 1, 2, 3, 1 << 31))
+                row.op = chance.choice((0, 4, 10, 11, 15, 16, 1 << 31))
+                row.sum_ns = chance.choice((0, 1, 1 << 63, (1 << 63) + 1))
+                row.bucket[chance.randrange(lib.VKS_LATENCY_BUCKETS)] = chance.choice((0, 1, COUNT_MAX, COUNT_MAX + 1))
+            rows = latency_rows(state)
+            assert len(rows) <= ROWS_MAX
+            for latency in checked_latencies(rows):
                 assert latency.op < lib.VKS_OP_COUNT
+                assert latency.sum_ns <= 1 << 63
                 assert 0 < sum(latency.counts) <= COUNT_MAX
                 assert len(latency.key_id) == (16 if latency.kind is LatencyKind.KEY else 0)
-        content[start:] = b"\xff" * (len(content) - start)
+                seen.add(latency.kind)
+        assert seen == set(LatencyKind)
+        content[BYTES_BEFORE:] = b"\xff" * (len(content) - BYTES_BEFORE)
         assert checked_latencies(latency_rows(state)) == []

@@ -34,6 +34,7 @@ from vmm_keystore.service.audit_key import AuditKey
 from vmm_keystore.service.death_tally import DeathTally
 from vmm_keystore.service.guest_keys import KeyLabels, StoreGuestKeys
 from vmm_keystore.service.keystore import Keystore
+from vmm_keystore.service.latencies import HISTOGRAMS_MAX
 from vmm_keystore.service.ports import EventHandler
 from vmm_keystore.store.audit_key import find_audit_key, find_retired_audit_key
 from vmm_keystore.store.keys import has_keys
@@ -89,6 +90,7 @@ def serve(
     journal: Path | None = None,
     *,
     poll_us: int = 0,
+    histograms_max: int = HISTOGRAMS_MAX,
     user: str | None = None,
     systemd_store: bool = False,
     roles: dict[str, Sequence[str]] | None = None,
@@ -108,6 +110,7 @@ def serve(
         runtime_dir: on tmpfs, for state memory; chosen when None.
         journal: socket of a systemd journal that gets a copy of the audit log.
         poll_us: how long a worker looks at its ring before it sleeps.
+        histograms_max: latency histograms that metrics give at most.
         user: whom root is to become; chosen when None.
         systemd_store: systemd keeps descriptors for the next keystored, not vks-holder.
         roles: who has which role, by its name, as ``parse_access`` reads it.
@@ -153,6 +156,7 @@ def serve(
                 ending=ending,
                 journal=journal,
                 poll_us=poll_us,
+                histograms_max=histograms_max,
                 access=access,
                 openers=openers,
                 handlers=handlers,
@@ -220,6 +224,7 @@ def start(
     ending: Ending,
     journal: Path | None,
     poll_us: int,
+    histograms_max: int,
     access: Access,
     openers: Openers,
     handlers: Sequence[EventHandler],
@@ -299,6 +304,7 @@ def start(
         handlers=handlers,
         deaths=deaths,
         rules=rules,
+        histograms_max=histograms_max,
     )
     stack.callback(keystore.close)
     keystore.recover()

@@ -7,15 +7,19 @@
 #include <string.h>
 
 #include "audit.h"
+#include "latency.h"
 
 #define QUEUE_BYTES                                                                                                    \
     (sizeof(struct vks_state_queue) + VKS_STATE_QUEUE_SIZE_MAX * (uint32_t)sizeof(struct vks_state_slot))
 #define CHARGE_OFFSET (sizeof(struct vks_state_head) + VKS_STATE_QUEUES_MAX * QUEUE_BYTES)
 #define BUDGET_OFFSET (CHARGE_OFFSET + sizeof(struct vks_state_charge))
 #define AUDIT_OFFSET  (BUDGET_OFFSET + VKS_STATE_BUDGETS_MAX * sizeof(struct vks_state_budget))
-#define STATE_BYTES   (AUDIT_OFFSET + sizeof(struct vks_audit_ring) + VKS_AUDIT_RING_RECORDS * VKS_AUDIT_RECORD_BYTES)
+#define AUDIT_BYTES   (sizeof(struct vks_audit_ring) + VKS_AUDIT_RING_RECORDS * VKS_AUDIT_RECORD_BYTES)
+#define BYTES_BEFORE  (AUDIT_OFFSET + AUDIT_BYTES)
+#define STATE_BYTES   (BYTES_BEFORE + VKS_LATENCY_MAX * sizeof(struct vks_latency))
 
 _Static_assert(AUDIT_OFFSET % 64 == 0, "the audit ring's lines must not be shared with the queues");
+_Static_assert(BYTES_BEFORE % 64 == 0, "a histogram is three whole lines");
 
 uint32_t vks_state_bytes(void)
 {
@@ -39,19 +43,52 @@ void vks_state_init(void *state)
     __atomic_store_n(&head->magic, VKS_STATE_MAGIC, __ATOMIC_RELEASE);
 }
 
-int vks_state_check(const void *state, uint64_t size_bytes)
+uint32_t vks_state_bytes_before(void)
+{
+    return (uint32_t)BYTES_BEFORE;
+}
+
+/* What both versions have in common. */
+static int check_parts(const void *state)
 {
     const struct vks_state_head *head = state;
-    const struct vks_audit_ring *ring;
+    const struct vks_audit_ring *ring = (const struct vks_audit_ring *)((const uint8_t *)state + AUDIT_OFFSET);
 
-    if (size_bytes < STATE_BYTES || head->magic != VKS_STATE_MAGIC || head->version != VKS_STATE_VERSION ||
-        head->size_bytes != STATE_BYTES || head->queue_count != VKS_STATE_QUEUES_MAX || head->next_sequence == 0)
+    if (head->magic != VKS_STATE_MAGIC || head->queue_count != VKS_STATE_QUEUES_MAX || head->next_sequence == 0)
         return -EPROTO;
-    ring = (const struct vks_audit_ring *)((const uint8_t *)state + AUDIT_OFFSET);
     if (ring->record_count != VKS_AUDIT_RING_RECORDS || ring->record_bytes != VKS_AUDIT_RECORD_BYTES ||
         ring->head - ring->tail > VKS_AUDIT_RING_RECORDS || ring->head - ring->closed > 1)
         return -EPROTO;
     return 0;
+}
+
+int vks_state_check(const void *state, uint64_t size_bytes)
+{
+    const struct vks_state_head *head = state;
+
+    if (size_bytes < STATE_BYTES || head->version != VKS_STATE_VERSION || head->size_bytes != STATE_BYTES)
+        return -EPROTO;
+    return check_parts(state);
+}
+
+int vks_state_check_before(const void *state, uint64_t size_bytes)
+{
+    const struct vks_state_head *head = state;
+
+    if (size_bytes < BYTES_BEFORE || head->version != VKS_STATE_VERSION_BEFORE)
+        return -EPROTO;
+    /* Whoever grew it may have died between its two stores. */
+    if (head->size_bytes != BYTES_BEFORE && (head->size_bytes != STATE_BYTES || size_bytes < STATE_BYTES))
+        return -EPROTO;
+    return check_parts(state);
+}
+
+void vks_state_upgrade(void *state)
+{
+    struct vks_state_head *head = state;
+
+    __atomic_store_n(&head->size_bytes, (uint32_t)STATE_BYTES, __ATOMIC_RELEASE);
+    __atomic_store_n(&head->version, VKS_STATE_VERSION, __ATOMIC_RELEASE);
 }
 
 struct vks_state_queue *vks_state_queue(void *state, uint32_t queue)
@@ -77,6 +114,11 @@ struct vks_state_budget *vks_state_budget(void *state, uint32_t index)
 struct vks_audit_ring *vks_state_audit(void *state)
 {
     return (struct vks_audit_ring *)((uint8_t *)state + AUDIT_OFFSET);
+}
+
+struct vks_latency *vks_state_latencies(void *state)
+{
+    return (struct vks_latency *)((uint8_t *)state + BYTES_BEFORE);
 }
 
 uint32_t vks_state_in_flight(void *state, uint32_t queue)

@@ -3,10 +3,14 @@
  * State memory: one file on tmpfs per guest, mapped by its worker and by keystored, trusted by neither.
  *
  * It holds what must survive SIGKILL of any process: per queue the split in-flight table of vhost-user's inflight
- * protocol extended by sequence and attempt, and the audit ring. Layout, every part 64-byte aligned:
+ * protocol extended by sequence and attempt, budgets, the audit ring and latencies. Layout, every part 64-byte aligned:
  *
  *   struct vks_state_head | per queue: struct vks_state_queue, VKS_STATE_QUEUE_SIZE_MAX struct vks_state_slot |
- *   struct vks_state_charge | VKS_STATE_BUDGETS_MAX struct vks_state_budget (budget.h) | audit ring
+ *   struct vks_state_charge | VKS_STATE_BUDGETS_MAX struct vks_state_budget (budget.h) | audit ring |
+ *   VKS_LATENCY_MAX struct vks_latency (latency.h)
+ *
+ * Version 3 ended with the audit ring, and is the beginning of this one: it is grown in place, also while a worker of
+ * then still has it.
  *
  * Order of writes for one request: in-flight mark, decision and audit record, result bytes, used element, used.idx,
  * mark cleared (DESIGN 3).
@@ -18,7 +22,8 @@
 
 enum vks_state_limit {
     VKS_STATE_MAGIC = 0x53535631, /* "1VSS" */
-    VKS_STATE_VERSION = 3,
+    VKS_STATE_VERSION = 4,
+    VKS_STATE_VERSION_BEFORE = 3,
     VKS_STATE_QUEUES_MAX = 1,
     VKS_STATE_QUEUE_SIZE_MAX = 1024,
     VKS_STATE_BUDGETS_MAX = 1024,
@@ -62,7 +67,7 @@ struct vks_state_slot {
     uint64_t counter;
     uint64_t sequence;
     uint32_t attempt;
-    uint32_t reserved;
+    uint32_t taken; /* CLOCK_REALTIME in ns >> 20, wraps: when it was taken from the available ring; 0: unknown */
 };
 
 /* A charge under way: written whole before it begins, done once more by whoever finds it. */
@@ -95,6 +100,12 @@ _Static_assert(sizeof(struct vks_state_budget) == 64, "state budget layout");
 uint32_t vks_state_bytes(void);
 /* Lay out a fresh, zeroed mapping of vks_state_bytes(). */
 void vks_state_init(void *state);
+/* Size of a file of VKS_STATE_VERSION_BEFORE in bytes: less. */
+uint32_t vks_state_bytes_before(void);
+/* 0 when a mapping of *size_bytes* is one that the version before made, or that was being grown, else -EPROTO. */
+int vks_state_check_before(const void *state, uint64_t size_bytes);
+/* Make this version's of it: the mapping has vks_state_bytes() now, zeroes where it was grown. */
+void vks_state_upgrade(void *state);
 /* 0 when head, sizes and audit ring of a mapping of *size_bytes* are ones this version made, else -EPROTO. */
 int vks_state_check(const void *state, uint64_t size_bytes);
 struct vks_state_queue *vks_state_queue(void *state, uint32_t queue);
@@ -103,6 +114,8 @@ struct vks_state_charge *vks_state_charge(void *state);
 /* *index* below VKS_STATE_BUDGETS_MAX. */
 struct vks_state_budget *vks_state_budget(void *state, uint32_t index);
 struct vks_audit_ring *vks_state_audit(void *state);
+/* VKS_LATENCY_MAX of them. */
+struct vks_latency *vks_state_latencies(void *state);
 /* Requests of a queue that were taken and not answered yet. */
 uint32_t vks_state_in_flight(void *state, uint32_t queue);
 /* The available index at which a worker goes on when the last one is dead: what was answered plus what is in flight. */

@@ -146,6 +146,8 @@ static void on_snapshot(struct worker *worker)
     redo_unleased(&worker->ring);
     key_loads_settle(&worker->loads, old, fresh);
     worker->table = fresh;
+    if (worker->ring.running)
+        latency_forget_keys(&worker->latency, fresh);
     snapshot_table_free(old);
     worker->snapshot_request = worker->message.head;
     worker->snapshot_waits = true;

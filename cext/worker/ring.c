@@ -59,6 +59,14 @@ static int take_fds(struct ring *ring, const struct vks_worker_ring_start *start
     return 0;
 }
 
+static uint64_t realtime_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
 int ring_start(struct worker *worker, const struct vks_worker_ring_start *start, struct vks_ipc_message *message)
 {
     struct ring *ring = &worker->ring;
@@ -82,8 +90,11 @@ int ring_start(struct worker *worker, const struct vks_worker_ring_start *start,
     ring->run++;
     ring->running = true;
     vks_budget_recover(ring->inflight.state);
+    if (worker->table)
+        latency_forget_keys(&worker->latency, worker->table);
     if (!inflight_start(&ring->inflight, &ring->vring, &from, &ring->redo))
         return 0;
+    latency_resume(&worker->latency, ring->inflight.slot, &ring->redo, realtime_ns());
     KILL_POINT(KILL_RESUMED);
     /* The dead worker before us may have answered without a signal. */
     ring_signal(ring);

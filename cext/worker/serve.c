@@ -19,6 +19,7 @@ enum {
     BATCH = 64,
     BATCH_NS = 1000000,
     SET_ASIDE_DEATHS = 2,
+    LONG_ANSWER_BYTES = 4096,
 };
 
 static void cpu_relax(void)
@@ -56,6 +57,12 @@ static void finish(struct worker *worker, const struct job *job, bool walked)
         return;
     used_bytes = walked ? answer_write(job) : answer_broken(&job->chain);
     inflight_answer(&worker->ring.inflight, &worker->ring.vring, job->head, used_bytes);
+    /* Writing a short answer takes less time than reading the clock. */
+    if (used_bytes > LONG_ANSWER_BYTES)
+        worker->now_ns = realtime_ns();
+    /* With a version that was found the key is one of the guest's. */
+    latency_answered(&worker->latency, job->head, job->key_version ? job->request.key_id : NULL, job->request.op,
+                     worker->now_ns);
 }
 
 /* The snapshot may have changed while it ran: what may not go out any more is withheld, and recorded as refused. */
@@ -249,6 +256,8 @@ static void serve_head(struct worker *worker, uint16_t head)
         /* Others run before it: it is executing when the lane says so. */
         inflight_postpone(&ring->inflight, head);
         slow_lane_submit(&worker->slow, slow);
+        /* The copy may have been long, and is none of the next one's time. */
+        worker->now_ns = realtime_ns();
         return;
     }
     number_run(worker, job);
@@ -262,11 +271,12 @@ static void serve_head(struct worker *worker, uint16_t head)
 }
 
 /* 1: *head* is the one to serve next, marked in flight; 0: there is none; -EPROTO: the ring is broken. */
-static int next_head(struct ring *ring, struct slow_lane *slow, uint16_t *head)
+static int next_head(struct worker *worker, uint16_t *head)
 {
+    struct ring *ring = &worker->ring;
     int found;
 
-    if (ring->parked.count && slow_lane_free_job(slow)) {
+    if (ring->parked.count && slow_lane_free_job(&worker->slow)) {
         *head = head_queue_pop(&ring->parked);
         return 1;
     }
@@ -284,6 +294,7 @@ static int next_head(struct ring *ring, struct slow_lane *slow, uint16_t *head)
     /* A driver that offers a head again before it was used has lost track of its own ring. */
     if (inflight_is_taken(&ring->inflight, *head))
         return -EPROTO;
+    latency_taken(&worker->latency, &ring->inflight.slot[*head], *head, worker->now_ns);
     inflight_take(&ring->inflight, *head);
     ring->vring.last_avail++;
     return 1;
@@ -300,7 +311,7 @@ static enum serve_result serve_batch(struct worker *worker)
 
         if (!audit_run_has_room(&worker->audit))
             return SERVE_BLOCKED;
-        found = next_head(&worker->ring, &worker->slow, &head);
+        found = next_head(worker, &head);
         if (found < 0) {
             ring_break(worker, found);
             return SERVE_IDLE;

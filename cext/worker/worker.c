@@ -52,6 +52,7 @@ static int map_state(int state_fd)
         return -EPROTO;
     inflight_open(&worker.ring.inflight, state, 0);
     worker.audit.ring = vks_state_audit(state);
+    worker.latency.state = state;
     return 0;
 }
 

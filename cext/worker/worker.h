@@ -19,6 +19,7 @@
 #include "ipc_socket.h"
 #include "job.h"
 #include "key_loads.h"
+#include "latency_watch.h"
 #include "lane_slow.h"
 #include "poll_spin.h"
 #include "snapshot_table.h"
@@ -48,7 +49,8 @@ struct worker {
     struct snapshot_table *table;
     struct key_loads loads;
     struct poll_spin spin;
-    uint64_t now_ns; /* CLOCK_REALTIME at the last record, or when the batch began */
+    struct latency_watch latency;
+    uint64_t now_ns; /* CLOCK_REALTIME at the last record or long answer, or when the batch began */
     struct vks_sandbox_report sandbox;
     bool snapshot_waits; /* its reply waits until a running job has let go of a key that was taken away */
     struct vks_ipc_head snapshot_request;

@@ -38,6 +38,15 @@ class Case:
     labels: dict[str, str] = field(default_factory=dict)
 
 
+def duration(key: str, buckets: dict[str, int]) -> dict[str, str]:
+    """So many requests with a key a minute, by how long they took at most."""
+    name = "vmm_keystore_request_duration_seconds_bucket"
+    return {
+        f'{name}{{guest="web1",key="{key}",op="sign",le="{bound}"}}': f"0+{count}x20"
+        for bound, count in buckets.items()
+    }
+
+
 CASES = [
     Case(
         "KeystoreGone",
@@ -147,6 +156,18 @@ CASES = [
         "warning",
         "guest web1 has reached a limit of its grant for tls",
         WEB1_TLS,
+    ),
+    Case(
+        "KeystoreSlow",
+        # Those of several keys together: a hundred a minute, of which two take longer than half a second.
+        duration("tls", {"0.2": 50, "0.5": 50, "1.0": 50, "+Inf": 50})
+        | duration("old", {"0.2": 0, "0.5": 48, "1.0": 50, "+Inf": 50}),
+        # Few of these are slow; of one key alone they would be many.
+        duration("tls", {"0.2": 990, "0.5": 990, "1.0": 990, "+Inf": 990})
+        | duration("old", {"0.2": 0, "0.5": 2, "1.0": 10, "+Inf": 10}),
+        "warning",
+        "one in a hundred requests of guest web1 takes longer than 750ms",
+        WEB1,
     ),
     Case(
         "KeystoreBudgetLow",

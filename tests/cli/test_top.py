@@ -68,6 +68,8 @@ def test_rates_of_what_happened_between(cli: Cli, fake: ControlFake) -> None:
         "operations_per_s": near(400, line),
         "bytes_per_s": near(400, line),
         "refused_per_s": 0,
+        "p50_us": None,
+        "p99_us": None,
     }
     assert (sign["guest"], sign["operations_per_s"], sign["bytes_per_s"]) == ("web1", near(100, line), near(3200, line))
     assert (verify["op"], verify["operations_per_s"], verify["refused_per_s"]) == (
@@ -84,6 +86,56 @@ def test_counted_by_fewer_names(cli: Cli, fake: ControlFake) -> None:
     assert [use["guest"] for use in line["uses"]] == ["db", "web1"]
     assert line["uses"][1]["operations_per_s"] == near(140, line)
     assert line["uses"][1]["refused_per_s"] == near(40, line)
+
+
+def durations(key: str, *within: int) -> bytes:
+    """How many requests of one key took no longer than 10 us, 100 us, a second; and all."""
+    lines = [
+        f'vmm_keystore_request_duration_seconds_bucket{{guest="web1",key="{key}",op="sign",le="{bound}"}} {count}.0'
+        for bound, count in zip(("1e-05", "0.0001", "1", "+Inf"), within, strict=True)
+    ]
+    return "\n".join([*lines, ""]).encode()
+
+
+@pytest.mark.parametrize(
+    ("within", "p50_us", "p99_us"),
+    [
+        ((0, 100, 100, 100), 55.0, 99.1),
+        ((100, 100, 100, 100), 5.0, 9.9),
+        ((50, 99, 100, 100), 10.0, 100.0),
+        ((0, 0, 0, 100), 1e6, 1e6),
+        ((0, 0, 0, 0), None, None),
+        ((-5, -5, -5, -5), None, None),
+    ],
+)
+def test_how_long_they_took(
+    cli: Cli, fake: ControlFake, within: tuple[int, ...], p50_us: float | None, p99_us: float | None
+) -> None:
+    """Of the interval alone, by Prometheus' own estimate; a histogram that began anew says nothing."""
+    before = (10, 20, 30, 40)
+    after = tuple(old + new for old, new in zip(before, within, strict=True))
+    readings(fake, metrics(BEFORE) + durations("tls", *before), metrics(AFTER) + durations("tls", *after))
+    uses = cli(*ONCE, "--json").facts["uses"]
+    (sign,) = [use for use in uses if use["guest"] == "web1" and use["op"] == "sign"]
+    assert (sign["p50_us"], sign["p99_us"]) == (p50_us, p99_us)
+    assert {use["p50_us"] for use in uses if use is not sign} == {None}
+
+
+def test_times_of_several_keys_are_put_together(cli: Cli, fake: ControlFake) -> None:
+    """By guest they are one; by outcome they are not known."""
+    after = durations("tls", 100, 100, 100, 100) + durations("old", 0, 0, 100, 100)
+    for by, p50_us in (("guest", 10.0), ("guest,status", None)):
+        readings(fake, metrics(BEFORE), metrics(AFTER) + after)
+        (use, *_) = [use for use in cli(*ONCE, "--json", "--by", by).facts["uses"] if use["guest"] == "web1"]
+        assert use["p50_us"] == p50_us
+
+
+def test_times_go_on_where_keystored_began_anew(cli: Cli, fake: ControlFake) -> None:
+    """They are the workers', and lie where keystored's death does not reach."""
+    first = metrics(AFTER) + durations("tls", 1000, 1000, 1000, 1000)
+    readings(fake, first, metrics(BEFORE, 1) + durations("tls", 1000, 1100, 1100, 1100))
+    (use,) = [use for use in cli(*ONCE, "--json").facts["uses"] if (use["guest"], use["op"]) == ("web1", "sign")]
+    assert use["p50_us"] == 55.0
 
 
 @pytest.mark.parametrize("uptime_s", [1, 100])
@@ -104,7 +156,7 @@ def test_on_a_pipe(cli: Cli, fake: ControlFake) -> None:
     first, second = outcome.stdout.rstrip("\n").split("\n\n")
     sentence, header, *rows = first.splitlines()
     assert " operations/s, " in sentence
-    assert header.split() == ["GUEST", "KEY", "OP", "OPS/S", "BYTES/S", "REFUSED/S"]
+    assert header.split() == ["GUEST", "KEY", "OP", "OPS/S", "BYTES/S", "REFUSED/S", "P50", "US", "P99", "US"]
     assert [row.split()[:3] for row in rows] == [
         ["db", "[bold]disk", "mac"],
         ["web1", "tls", "sign"],

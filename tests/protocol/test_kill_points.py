@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 from framework.checked_work import Ledger, Run, Work, check_records, ed25519_work, gcm_work, mac_work, rsa_work
 from framework.guest_ram import GuestRam
 from framework.kill_points import INSTALLED, POINTS, PROGRAM, KillPoints, kill_points_libexec
+from framework.latency_rows import requests_counted
 from framework.split_ring import SplitRing
 from framework.vault import Vault
 from protocol.worker_rig import RigKey, WorkerRig, Zygote, key_id, make_state, pkcs8
@@ -50,6 +51,8 @@ RUNS = {
     "CLEARED": [1],
     "WRITTEN_DOWN": [1],
 }
+# Its answer is out, and it is in no histogram yet.
+TIME_IS_LOST = {"USED_IDX", "CLEARED", "WRITTEN_DOWN"}
 # Only a successor gets there: where its predecessor has to die.
 IN_THE_REPAIR = {"REPAIR": "USED_IDX", "DEATH_COUNTED": "RAN", "RESUMED": "RECORDED"}
 
@@ -165,6 +168,8 @@ def test_death_at(guest: Guest, point: str) -> None:
         assert len(attempts) == BATCH
         assert sorted(attempts.values()) == sorted([[1]] * (BATCH - 1) + [RUNS[point]])
     assert guest.points.hits == guest.deaths == HITS
+    # Nothing is counted twice, and what a death leaves out is the one request that was answered last.
+    assert requests_counted(guest.rig.state) == HITS * (BATCH - (point in TIME_IS_LOST))
 
 
 @pytest.mark.parametrize("point", RUNS)

@@ -37,6 +37,7 @@ from vmm_keystore.service.ports import (
     GuestKeys,
     ImportOffer,
     KeyLoad,
+    Latency,
     SealedBlob,
     SealedKey,
     Validity,
@@ -192,6 +193,7 @@ class FakeWorkers:
         self.loads: list[KeyLoad] = []
         self.rings: dict[str, bytes] = {}
         self.used: dict[str, dict[int, int]] = {}
+        self.times: list[tuple[str, Latency]] = []
         self.refuse_add: KeystoreError | None = None
         self.refuse_apply: KeystoreError | None = None
         self.refuse_remove: KeystoreError | None = None
@@ -236,6 +238,10 @@ class FakeWorkers:
     def operations_used(self, guest: str) -> dict[int, int]:
         """Say what the test set."""
         return self.used.get(guest, {})
+
+    def latencies(self) -> list[tuple[str, Latency]]:
+        """Say what the test set."""
+        return self.times
 
     def drain_audit(self) -> None:
         """Move what the test put into the rings."""

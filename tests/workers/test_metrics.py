@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +20,8 @@ from workers.test_deaths import worker_pid
 
 from vmm_keystore._vks import lib
 from vmm_keystore.cli.alert_rules import RULES
+
+README = Path(__file__).resolve().parents[2] / "README.md"
 
 
 def figures(vault: Keystored) -> dict[tuple[str, ...], float]:
@@ -116,6 +119,7 @@ def test_top_shows_what_a_guest_does(vault: Keystored) -> None:
         ended.set()
         worker.join()
     assert (use["guest"], use["key"], use["refused_per_s"]) == ("web1", "tls", 0)
+    assert 0 < use["p50_us"] <= use["p99_us"]
     assert use["bytes_per_s"] == pytest.approx(use["operations_per_s"] * len(b"message"), abs=len(b"message"))
 
 
@@ -166,8 +170,17 @@ def check_rules_and_figures(vault: Keystored) -> None:
         text = vault.cli("metrics").stdout
     named = set(re.findall(r"\bvmm_keystore_\w+", RULES))
     assert named <= {name for name, *_ in figures(vault)}
+    check_readme({family.name for family in text_string_to_metric_families(text)})
     done = subprocess.run([promtool(), "check", "metrics"], input=text, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def check_readme(families: set[str]) -> None:
+    """Every family has its place in the README's table, and nothing else has."""
+    table = README.read_text().partition("**Metrics.**")[2].partition("\n\n`key` is empty")[0]
+    rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
+    told = {f"vmm_keystore_{name.removesuffix('_total')}" for row in rows for name in re.findall(r"`(\w+)`", row)}
+    assert told == families
 
 
 def test_as_json(vault: Keystored) -> None:

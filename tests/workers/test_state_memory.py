@@ -15,6 +15,7 @@ import pytest
 from vmm_keystore._vks import ffi, lib
 from vmm_keystore.workers.errors import StateMemoryError
 from vmm_keystore.workers.state_memory import (
+    BYTES_BEFORE,
     RECORD_BYTES,
     RING_RECORDS,
     STATE_BYTES,
@@ -141,6 +142,62 @@ def test_damaged_file_is_put_aside(runtime_dir: Path, offset: int, content: byte
         assert state.is_sound()
         assert state.peek() == b""
     assert (runtime_dir / "g.damaged").stat().st_size == STATE_BYTES
+
+
+def make_before(path: Path) -> None:
+    """A file of the version before, with something in flight and on record."""
+    with StateMemory(path):
+        append(path, 3)
+        with mapped(path) as view:
+            lib.vks_state_slots(view, 0)[5].inflight = 1
+            lib.vks_budget_open(view, 7, 42, 10)
+            head: Any = ffi.cast("struct vks_state_head *", view)
+            head.version, head.size_bytes = lib.VKS_STATE_VERSION_BEFORE, BYTES_BEFORE
+    os.truncate(path, BYTES_BEFORE)
+
+
+@pytest.mark.parametrize("cut", ["before", "grown", "sized"])
+def test_file_of_the_version_before_is_grown(runtime_dir: Path, cut: str) -> None:
+    """With all that is in it, also by the one after whoever died over that."""
+    path = runtime_dir / "g.state"
+    make_before(path)
+    if cut != "before":
+        os.truncate(path, STATE_BYTES)
+    if cut == "sized":
+        with mapped(path) as view:
+            head: Any = ffi.cast("struct vks_state_head *", view)
+            head.size_bytes = STATE_BYTES
+    with StateMemory(path) as state:
+        assert not state.is_new
+        assert state.is_sound()
+        assert sequences(state.peek()) == [0, 1, 2]
+        assert state.occupancy() == (1, 3)
+        assert state.budget_used(7) == 10
+        assert state.latencies() == []
+        status = path.stat()
+        assert (status.st_size, status.st_blocks * 512 >= STATE_BYTES) == (STATE_BYTES, True)
+
+
+@pytest.mark.parametrize(
+    ("offset", "content"),
+    [
+        pytest.param(0, b"\0\0\0\0", id="magic"),
+        pytest.param(4, b"\x02\0\0\0", id="older"),
+        pytest.param(4, b"\x04\0\0\0", id="newer"),
+        pytest.param(8, b"\xff\xff\xff\xff", id="size"),
+        pytest.param(8, STATE_BYTES.to_bytes(4, "little"), id="more than there is"),
+    ],
+)
+def test_damaged_file_of_the_version_before_is_put_aside(runtime_dir: Path, offset: int, content: bytes) -> None:
+    """And not grown."""
+    path = runtime_dir / "g.state"
+    make_before(path)
+    with path.open("r+b") as file:
+        file.seek(offset)
+        file.write(content)
+    with StateMemory(path) as state:
+        assert state.is_new
+    assert (runtime_dir / "g.damaged").stat().st_size == BYTES_BEFORE
 
 
 def test_truncated_file_is_put_aside(runtime_dir: Path) -> None:

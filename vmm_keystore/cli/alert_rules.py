@@ -117,6 +117,17 @@ groups:
             "vmm-keystore grant explain" says which one: the operations it may do in all are used up, or it does more a
             second than it may.
 
+      - alert: KeystoreSlow
+        expr: >-
+          histogram_quantile(0.99, sum by (guest, le) (rate(vmm_keystore_request_duration_seconds_bucket[5m]))) > 0.5
+        for: 5m
+        labels: {severity: warning}
+        annotations:
+          summary: one in a hundred requests of guest {{ $labels.guest }} takes longer than {{ $value | humanizeDuration }}
+          description: >-
+            It asks for more slow operations (RSA, large inputs) than its worker can do, the host is short of processor
+            time, or its worker died. "vmm-keystore top" says which keys.
+
       - alert: KeystoreBudgetLow
         expr: vmm_keystore_grant_operations_used / vmm_keystore_grant_operations_max > 0.9
         labels: {severity: warning}

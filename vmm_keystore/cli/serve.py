@@ -15,6 +15,7 @@ from vmm_keystore.policy.approval import APPROVALS_MAX, APPROVALS_MIN, ApprovalR
 
 POLL_US_MAX = 1000
 """VKS_SNAPSHOT_POLL_US_MAX, which only the daemon can import."""
+HISTOGRAMS, HISTOGRAMS_MAX = 2000, 1_000_000
 
 
 Who = Annotated[
@@ -65,6 +66,17 @@ def serve(
             "of a processor. 0, the default: it sleeps at once.",
         ),
     ] = 0,
+    histograms: Annotated[
+        int,
+        typer.Option(
+            "--histograms",
+            metavar="N",
+            min=0,
+            max=HISTOGRAMS_MAX,
+            help="Latency histograms that metrics give at most, one for each guest, key and operation in use; what is "
+            "beyond is added up by operation.",
+        ),
+    ] = HISTOGRAMS,
     descriptor_store: Annotated[
         DescriptorStoreName,
         typer.Option(
@@ -142,6 +154,7 @@ def serve(
         runtime_dir=runtime_dir.absolute() if runtime_dir else None,
         journal=journal_socket if journal else None,
         poll_us=poll_us,
+        histograms_max=histograms,
         user=user,
         systemd_store=descriptor_store is DescriptorStoreName.SYSTEMD,
         root_secret=root_secret,

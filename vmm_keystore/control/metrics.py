@@ -7,6 +7,7 @@ from prometheus_client import CollectorRegistry, Metric, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from vmm_keystore.control.histogram_text import histogram_text
 from vmm_keystore.errors import CustodianError
 from vmm_keystore.service.keystore import Keystore
 from vmm_keystore.service.ports import WorkerStatus
@@ -14,10 +15,12 @@ from vmm_keystore.store.events import DeliveryState
 
 PREFIX = "vmm_keystore_"
 HIDDEN = "memfd-secret"
+DURATION = "request_duration_seconds"
+DURATION_TEXT = "From taking a request from the ring to its answer, by the guest's worker; kept while the host runs."
 
 
 class KeystoreCollector(Collector):
-    """Everything, read when it is asked for."""
+    """Everything but latencies, read when it is asked for."""
 
     def __init__(self, keystore: Keystore) -> None:
         self._keystore = keystore
@@ -159,4 +162,5 @@ def metrics_text(keystore: Keystore) -> bytes:
     """Everything as text."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(KeystoreCollector(keystore))
-    return generate_latest(registry)
+    latencies = histogram_text(PREFIX + DURATION, DURATION_TEXT, keystore.latencies.histograms())
+    return generate_latest(registry) + latencies

@@ -41,6 +41,7 @@ from vmm_keystore.service.key_names import KeyNames
 from vmm_keystore.service.key_plans import KeyPlans
 from vmm_keystore.service.key_uses import KeyUseStore
 from vmm_keystore.service.keys import Keys
+from vmm_keystore.service.latencies import HISTOGRAMS_MAX, Latencies
 from vmm_keystore.service.ports import CustodianStatus, EventHandler, GuestWorkers, KeyCustodian
 from vmm_keystore.service.proposals import Proposals
 from vmm_keystore.service.roles import Roles
@@ -84,6 +85,7 @@ class Keystore:
         handlers: Sequence[EventHandler] = (),
         deaths: DeathTally | None = None,
         rules: ApprovalRules = ApprovalRules(),  # noqa: B008 - frozen
+        histograms_max: int = HISTOGRAMS_MAX,
     ) -> None:
         self._store = store
         self._custodian = custodian
@@ -95,6 +97,7 @@ class Keystore:
         self._changes = Changes(store, workers, audit.log, outbox.add, self._deliveries.wake, rules=rules)
         self.audit = audit
         self.uses = uses
+        self.latencies = Latencies(workers, labels.find, histograms_max)
         self.guests = Guests(store, workers, self._changes)
         sealing = Sealing()
         self.root = Root(store, custodian, self._changes, sealing, kek)

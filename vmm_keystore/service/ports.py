@@ -20,7 +20,7 @@ Rules:
   change it was called for. Publications to one worker are in the order of their reads.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
@@ -246,6 +246,30 @@ class WorkerStatus:
     """How the worker is confined, in one line."""
 
 
+class LatencyKind(Enum):
+    """What a histogram is of."""
+
+    KEY = "key"
+    NONE = "none"
+    """Requests without a key, or whose key is not the guest's."""
+    OTHER = "other"
+    """Keys for which there was no room."""
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """How long a guest's requests with one key and operation took, by its worker's word."""
+
+    kind: LatencyKind
+    key_id: bytes
+    """Empty unless it is of a key, which the guest has."""
+    op: int
+    """0: none that has a name."""
+    counts: tuple[int, ...]
+    """Requests of each bucket alone, ``latency.h``."""
+    sum_ns: int
+
+
 class GuestWorkers(Protocol):
     """The workers of all guests and the sockets their front-ends connect to."""
 
@@ -267,6 +291,9 @@ class GuestWorkers(Protocol):
 
     def operations_used(self, guest: str) -> Mapping[int, int]:
         """Operations that have begun under each budget of the guest's grants, by the budget's id; never waits."""
+
+    def latencies(self) -> Iterable[tuple[str, Latency]]:
+        """How long the requests of each guest took, since its state memory was made; never waits."""
 
     def drain_audit(self) -> None:
         """Move every record committed so far from the audit rings to the audit sink."""

@@ -7,11 +7,11 @@ What a front-end wants before there is a worker is kept, as while a dead one is 
 
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from vmm_keystore.errors import WorkerError
-from vmm_keystore.service.ports import Applied, ApplyOutcome, WorkerStatus
+from vmm_keystore.service.ports import Applied, ApplyOutcome, Latency, WorkerStatus
 from vmm_keystore.vhost_user.backend import Session
 from vmm_keystore.vhost_user.descriptors import close_received
 from vmm_keystore.vhost_user.listener import Inherited
@@ -117,6 +117,11 @@ class GuestDevice:
         """Operations that have begun, by budget."""
         workers = self._workers
         return workers.operations_used() if workers else {}
+
+    def latencies(self) -> Sequence[Latency]:
+        """How long its requests took."""
+        workers = self._workers
+        return workers.latencies() if workers else ()
 
     def drain_audit(self) -> None:
         """Move the records committed so far to the sink."""

@@ -14,7 +14,15 @@ from pathlib import Path
 
 from vmm_keystore._vks import lib
 from vmm_keystore.errors import AuditError, KeystoreError, WorkerError
-from vmm_keystore.service.ports import Applied, ApplyOutcome, AuditSink, GuestKeys, WorkerStatus
+from vmm_keystore.service.ports import (
+    Applied,
+    ApplyOutcome,
+    AuditSink,
+    GuestKeys,
+    Latency,
+    LatencyKind,
+    WorkerStatus,
+)
 from vmm_keystore.workers.budgets import Budgets
 from vmm_keystore.workers.custodian import Custodian
 from vmm_keystore.workers.descriptor_store import DescriptorStore
@@ -25,7 +33,7 @@ from vmm_keystore.workers.provision import bring_up_to_date, publish
 from vmm_keystore.workers.session import WorkerSession
 from vmm_keystore.workers.state_memory import RECORD_BYTES, RING_RECORDS, StateMemory
 from vmm_keystore.workers.succession import Role, Succession
-from vmm_keystore.workers.worker import SetAside, Worker, start_worker
+from vmm_keystore.workers.worker import KeyVersion, SetAside, Worker, start_worker
 from vmm_keystore.workers.zygote import Zygote
 
 log = logging.getLogger(__name__)
@@ -85,6 +93,7 @@ class GuestWorker:
         self._stopped = False
         self._retry_delay_s = RETRY_DELAY_S
         self._set_aside_count = 0
+        self._held: frozenset[KeyVersion] = frozenset()
         self.problem = ""
 
     @property
@@ -176,6 +185,15 @@ class GuestWorker:
     def operations_used(self) -> dict[int, int]:
         """Operations that have begun, by budget."""
         return self._budgets.used()
+
+    def latencies(self) -> list[Latency]:
+        """How long its requests took; of keys that it has, whatever a worker says."""
+        worker = self._succession.serving
+        if worker:
+            self._held = worker.held
+        found = self._state.latencies()
+        held = {key_id for key_id, _version in self._held} if found else set()
+        return [latency for latency in found if latency.kind is not LatencyKind.KEY or latency.key_id in held]
 
     def drain_audit(self) -> None:
         """Move the records committed so far to the sink."""

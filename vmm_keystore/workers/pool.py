@@ -8,12 +8,12 @@ one that drains audit rings. The vhost-user thread only enters through the sessi
 import errno
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from vmm_keystore.errors import AuditError, KeystoreError, NotFoundError, WorkerError
-from vmm_keystore.service.ports import Applied, ApplyOutcome, AuditSink, Guest, GuestKeys, WorkerStatus
+from vmm_keystore.service.ports import Applied, ApplyOutcome, AuditSink, Guest, GuestKeys, Latency, WorkerStatus
 from vmm_keystore.vhost_user.errors import SocketInUseError
 from vmm_keystore.vhost_user.listener import GuestSocket, Inherited
 from vmm_keystore.vhost_user.server import Server
@@ -147,6 +147,12 @@ class GuestPool:
         """Operations that have begun under each budget of the guest's grants."""
         device = self._guests.get(guest)
         return device.operations_used() if device else {}
+
+    def latencies(self) -> Iterator[tuple[str, Latency]]:
+        """How long the requests of each guest took."""
+        for name, device in sorted(self._guests.items()):
+            for latency in device.latencies():
+                yield name, latency
 
     def drain_audit(self) -> None:
         """Move every record committed so far to the audit sink."""

@@ -17,11 +17,14 @@ from pathlib import Path
 from typing import Self
 
 from vmm_keystore._vks import ffi, lib
+from vmm_keystore.service.ports import Latency
 from vmm_keystore.workers.errors import StateMemoryError
+from vmm_keystore.workers.latencies import checked_latencies
 
 log = logging.getLogger(__name__)
 
 STATE_BYTES: int = lib.vks_state_bytes()
+BYTES_BEFORE: int = lib.vks_state_bytes_before()
 RING_RECORDS: int = lib.VKS_AUDIT_RING_RECORDS
 RECORD_BYTES: int = lib.VKS_AUDIT_RECORD_BYTES
 TMPFS_MAGIC = 0x01021994
@@ -173,6 +176,14 @@ class StateMemory:
         with self._guard:
             return 0 if self._closed else int(lib.vks_budget_used(self._state, index))
 
+    def latencies(self) -> list[Latency]:
+        """How long requests took, as far as that can be true."""
+        rows = ffi.new("struct vks_latency[]", lib.VKS_LATENCY_MAX)
+        with self._guard:
+            count = 0 if self._closed else lib.vks_latency_read(self._state, rows)
+        # What takes longer than the copy, without the lock.
+        return checked_latencies(rows[0:count])
+
     def is_usable(self) -> bool:
         """Tell whether a worker that has mapped it may go on with it; without a look at the audit records."""
         with self._guard:
@@ -210,13 +221,34 @@ def open_checked(path: Path) -> int:
     except FileNotFoundError:
         return -1
     status = os.fstat(fd)
-    if stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid() and status.st_size == STATE_BYTES:
-        with mmap.mmap(fd, STATE_BYTES, prot=mmap.PROT_READ) as mapping, ffi.from_buffer(mapping) as state:
+    is_ours = stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid()
+    if is_ours and (status.st_size == STATE_BYTES or grow(fd, status.st_size)):
+        with mmap.mmap(fd, STATE_BYTES) as mapping, ffi.from_buffer(mapping, require_writable=True) as state:
+            if lib.vks_state_check_before(state, STATE_BYTES) == 0:
+                lib.vks_state_upgrade(state)
             if lib.vks_state_check(state, STATE_BYTES) == 0:
                 return fd
     os.close(fd)
     rename_damaged(path)
     return -1
+
+
+def grow(fd: int, size_bytes: int) -> bool:
+    """Grow a file of the version before, with all that is in flight in it; a worker of then may still have it.
+
+    Returns:
+        Whether it is of the present size now.
+
+    Raises:
+        OSError: there is no room; it stays as it was.
+    """
+    if size_bytes != BYTES_BEFORE:
+        return False
+    with mmap.mmap(fd, size_bytes, prot=mmap.PROT_READ) as mapping, ffi.from_buffer(mapping) as state:
+        if lib.vks_state_check_before(state, size_bytes) != 0:
+            return False
+    os.posix_fallocate(fd, 0, STATE_BYTES)
+    return True
 
 
 def rename_damaged(path: Path) -> None:

@@ -61,6 +61,7 @@ from vmm_keystore.control.models.root import (
     RootChanged,
     RootInfo,
     RootPassphrase,
+    TokenInfo,
     WrappedKekInfo,
 )
 from vmm_keystore.control.models.status import AuditInfo, CustodianInfo, StatusInfo
@@ -160,6 +161,7 @@ __all__ = [
     "StatusInfo",
     "TagFilter",
     "Tags",
+    "TokenInfo",
     "Uid",
     "WorkerInfo",
     "WrappedKekInfo",

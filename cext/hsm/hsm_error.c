@@ -39,10 +39,11 @@ static const struct {
     [VKS_HSM_PIN_FINAL_TRY] = {VKS_HSM_EXIT_REFUSED,
                                "one more wrong pin locks the token, so it was not asked\n"
                                "hint: log in once with the right pin, by the vendor's tool, then start this again"},
-    [VKS_HSM_PIN_LOCKED] = {VKS_HSM_EXIT_REFUSED, "the token's user pin is locked\n"
-                                              "hint: its security officer can set a new one; the keys are still there"},
+    [VKS_HSM_PIN_LOCKED] = {VKS_HSM_EXIT_REFUSED,
+                            "the token's user pin is locked\n"
+                            "hint: its security officer can set a new one; the keys are still there"},
     [VKS_HSM_PIN_EXPIRED] = {VKS_HSM_EXIT_REFUSED, "the token's user pin has expired\n"
-                                               "hint: set a new one, with the vendor's tool"},
+                                                   "hint: set a new one, with the vendor's tool"},
     [VKS_HSM_PIN_REFUSED] = {VKS_HSM_EXIT_PIN, "this is not the token's pin\n"
                                                "hint: it is not tried again by itself; each wrong try counts"},
     [VKS_HSM_KEY_GONE] = {VKS_HSM_EXIT_REFUSED,

@@ -28,6 +28,7 @@ from vmm_keystore.errors import DaemonError
 from vmm_keystore.events.own_sights import OwnSights
 from vmm_keystore.identity import become, choose_identity, give_folder, log_process
 from vmm_keystore.policy.approval import ApprovalRules
+from vmm_keystore.policy.hsm import HsmPlace
 from vmm_keystore.process import CONTROL_FD_NAME, harden, log_to_stderr, notify
 from vmm_keystore.service.audit import Audit
 from vmm_keystore.service.audit_key import AuditKey
@@ -49,11 +50,13 @@ from vmm_keystore.workers.custodian import Custodian, Openers
 from vmm_keystore.workers.descriptor_store import DescriptorStore
 from vmm_keystore.workers.errors import ProgramError
 from vmm_keystore.workers.holder import Holder
+from vmm_keystore.workers.hsm import open_hsm
 from vmm_keystore.workers.loop import Loop
 from vmm_keystore.workers.pool import GuestPool
 from vmm_keystore.workers.programs import LIBEXEC, FirstPrograms
 from vmm_keystore.workers.root_file import RootFile
-from vmm_keystore.workers.root_secret import ask_for_passphrase, open_credential, open_secret
+from vmm_keystore.workers.root_secret import ask_for_passphrase, open_credential
+from vmm_keystore.workers.secret_file import open_secret
 from vmm_keystore.workers.state_memory import default_runtime_dir, lock_runtime_dir, prepare_runtime_dir
 from vmm_keystore.workers.systemd_store import SystemdStore, take_listen_fds
 from vmm_keystore.workers.tpm import open_tpm
@@ -96,6 +99,7 @@ def serve(
     roles: dict[str, Sequence[str]] | None = None,
     root_secret: Path | None = None,
     tpm: Path | None = None,
+    hsm: HsmPlace | None = None,
     event_handlers: Path | None = None,
     rules: ApprovalRules = ApprovalRules(),  # noqa: B008 - frozen
 ) -> None:
@@ -116,6 +120,7 @@ def serve(
         roles: who has which role, by its name, as ``parse_access`` reads it.
         root_secret: file with the root of trust's passphrase or credential; systemd's credential when None.
         tpm: device of a TPM, or socket of a software one; this host's when None.
+        hsm: a PKCS#11 token; none when None.
         event_handlers: file that says whom to tell of events; nobody when None.
         rules: what takes the approval of how many administrators.
 
@@ -138,7 +143,7 @@ def serve(
         try:
             runtime_dir = runtime_dir or default_runtime_dir(state_dir)
             secret_fd = open_secret(root_secret) if root_secret else open_credential(os.environ)
-            openers = Openers(secret_fd, open_tpm(tpm))
+            openers = Openers(secret_fd, open_tpm(tpm), open_hsm(hsm, os.environ))
             # As root, where that starts us: the file may be nobody else's to read.
             sights = OwnSights((state_dir, runtime_dir, *([control_socket] if control_socket else [])))
             handlers = named_handlers(event_handlers, sights)

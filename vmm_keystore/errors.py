@@ -11,6 +11,7 @@
     │   ├── StateError             the key's state does not allow it
     │   ├── ImportRefusedError     the custodian did not take the imported key
     │   ├── SecretRefusedError     the custodian did not take the passphrase or credential
+    │   │   └── PinRefusedError    a token did not take its PIN, which cost one of a few tries
     │   ├── NotAllowedError        this peer may not ask for it
     │   ├── ApprovalNeededError    it takes the approval of several administrators
     │   └── TooLargeError          the request is larger than any that makes sense
@@ -93,6 +94,12 @@ class SecretRefusedError(RequestError):
     """What was given opens no root of trust, or may not be what opens one."""
 
     code = "secret-refused"
+
+
+class PinRefusedError(SecretRefusedError):
+    """A token did not take the PIN: it gives a few tries, so nothing may try the same one again by itself."""
+
+    code = "pin-refused"
 
 
 class NotAllowedError(RequestError):

@@ -24,6 +24,7 @@ import sqlalchemy as sa
 from vmm_keystore.audit.line import time_text
 from vmm_keystore.audit.segments import sync_directory
 from vmm_keystore.errors import BackupError, RootOfTrustError, StoreError
+from vmm_keystore.policy.hsm import HsmPlace
 from vmm_keystore.policy.vocabulary import KeyState
 from vmm_keystore.service.audit_key import check_kek
 from vmm_keystore.store.audit_key import retire_audit_key
@@ -39,9 +40,11 @@ from vmm_keystore.store.pending import insert_pending
 from vmm_keystore.store.state_dir import StateDir
 from vmm_keystore.store.store import Store
 from vmm_keystore.workers.custodian import Custodian, Openers
+from vmm_keystore.workers.hsm import open_hsm
 from vmm_keystore.workers.loop import Loop
 from vmm_keystore.workers.root_file import RootFile
-from vmm_keystore.workers.root_secret import ask_for_passphrase, open_secret
+from vmm_keystore.workers.root_secret import ask_for_passphrase
+from vmm_keystore.workers.secret_file import open_secret
 from vmm_keystore.workers.tpm import open_tpm
 
 KEK_FILE_BYTES_MAX = 1 << 16
@@ -71,17 +74,25 @@ class Restored:
     has_root_key: bool
 
 
+@dataclass(frozen=True, slots=True)
+class OpenedBy:
+    """What opens the key encryption key: the file with a passphrase or credential, or a PKCS#11 token."""
+
+    root_secret: Path | None = None
+    hsm: HsmPlace | None = None
+
+
 def restore(
     backup: Path,
     state_dir: Path,
     progress: Callable[[int, int], None],
     root_key: Path | None = None,
-    root_secret: Path | None = None,
+    opened_by: OpenedBy | None = None,
 ) -> Restored:
     """Make *state_dir* from *backup*; it must not be there, or hold nothing but the key encryption key.
 
     *root_key* is copied there as the key encryption key; that, or one that lies there, must open the backup's keys.
-    *root_secret* is the file with what opens it, where it takes a passphrase or credential; None: it is asked for.
+    *opened_by* says what opens it, where it takes a secret; None: a passphrase is asked for.
 
     Raises:
         BackupError: it is no backup, damaged, or of a newer version.
@@ -98,7 +109,7 @@ def restore(
         head = read_head(file)
         try:
             with StateDir(state_dir) as folder:
-                return fill(folder, head, file, progress, root_key=root_key, root_secret=root_secret)
+                return fill(folder, head, file, progress, root_key=root_key, opened_by=opened_by)
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
             raise BackupError(f"cannot restore into {state_dir}: {reason}") from error
@@ -114,7 +125,7 @@ def fill(
     progress: Callable[[int, int], None],
     *,
     root_key: Path | None = None,
-    root_secret: Path | None = None,
+    opened_by: OpenedBy | None = None,
 ) -> Restored:
     """Put what follows *head* in *file* into an empty folder.
 
@@ -141,7 +152,7 @@ def fill(
             target.flush()
             os.fsync(target.fileno())
         kek = folder.root_key if root_key is None else copy_root_key(root_key, Path(temporary) / "kek")
-        restored = prepare(database, head, kek if kek.exists() else None, root_secret)
+        restored = prepare(database, head, kek if kek.exists() else None, opened_by)
         if root_key is not None:
             kek.rename(folder.root_key)
         database.rename(folder.database)
@@ -149,7 +160,7 @@ def fill(
     return restored
 
 
-def prepare(database: Path, head: BackupHead, kek: Path | None, root_secret: Path | None = None) -> Restored:
+def prepare(database: Path, head: BackupHead, kek: Path | None, opened_by: OpenedBy | None = None) -> Restored:
     """Check the database and make of it what may be used from now on; *kek* must open it, where there is one.
 
     Raises:
@@ -161,7 +172,7 @@ def prepare(database: Path, head: BackupHead, kek: Path | None, root_secret: Pat
             inspect(store, database.with_name("empty.db"))
             restored = _settle(store, head, has_root_key=kek is not None)
             if kek is not None:
-                try_kek(store, kek, root_secret)
+                try_kek(store, kek, opened_by or OpenedBy())
             store.scrub()
     except StoreError as error:
         reason = printable(error.message.replace(str(database), "it"))
@@ -199,7 +210,7 @@ def copy_root_key(source: Path, target: Path) -> Path:
     return target
 
 
-def try_kek(store: Store, kek: Path, root_secret: Path | None) -> None:
+def try_kek(store: Store, kek: Path, opened_by: OpenedBy) -> None:
     """Have a custodian of our own open what tells whether it is the right one.
 
     Raises:
@@ -207,14 +218,15 @@ def try_kek(store: Store, kek: Path, root_secret: Path | None) -> None:
         CustodianError: the program cannot be started.
     """
     with ExitStack() as stack:
-        secret_fd = open_secret(root_secret) if root_secret else None
+        secret_fd = open_secret(opened_by.root_secret) if opened_by.root_secret else None
         if secret_fd is not None:
             stack.callback(os.close, secret_fd)
         loop = Loop("restore")
         loop.start()
         stack.callback(loop.stop)
         file = RootFile(kek)
-        custodian = Custodian(loop, lambda: file.open(may_create=False), Openers(secret_fd, open_tpm(None)), None)
+        openers = Openers(secret_fd, open_tpm(None), open_hsm(opened_by.hsm, os.environ))
+        custodian = Custodian(loop, lambda: file.open(may_create=False), openers, None)
         custodian.start()
         stack.callback(custodian.stop)
         ask_for_passphrase(custodian, needed=True)

@@ -170,6 +170,8 @@ static bool is_sealed_kind(uint32_t kind, uint32_t blob_bytes)
 {
     if (kind == VKS_ROOT_TPM)
         return blob_bytes > 0 && blob_bytes <= VKS_ROOT_BLOB_BYTES_MAX;
+    if (kind == VKS_ROOT_HSM)
+        return blob_bytes == VKS_ROOT_HSM_BLOB_BYTES;
     return (kind == VKS_ROOT_PASSPHRASE || kind == VKS_ROOT_CREDENTIAL) && blob_bytes == 0;
 }
 

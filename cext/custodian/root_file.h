@@ -9,7 +9,8 @@
  *   key            HKDF-SHA256(secret, salt, info "vmm-keystore root v1"); the secret is Argon2id(passphrase, salt) for
  *                  a passphrase, else random bytes, and the three costs are zero
  *   aad            everything before the sealed KEK
- *   blob           of a TPM, at most VKS_ROOT_BLOB_BYTES_MAX: what it gives the secret back for; else nothing
+ *   blob           of a TPM, at most VKS_ROOT_BLOB_BYTES_MAX, or of a token, VKS_ROOT_HSM_BLOB_BYTES: what it gives the
+ *                  secret back for; else nothing
  *
  * The checksum tells a damaged file from a wrong secret; a hash of 32 random bytes gives nothing away.
  */

@@ -206,6 +206,11 @@ enum vks_root_kind {
     VKS_ROOT_PASSPHRASE = 2, /* sealed under Argon2id of a passphrase */
     VKS_ROOT_CREDENTIAL = 3, /* sealed under random bytes that are kept elsewhere */
     VKS_ROOT_TPM = 4,        /* sealed under random bytes that a TPM gives back for the blob in the file */
+    VKS_ROOT_HSM = 5,        /* sealed under a MAC that a PKCS#11 token computes of the blob in the file */
+};
+
+enum vks_root_blob_bytes {
+    VKS_ROOT_HSM_BLOB_BYTES = 65, /* its only size; cext/hsm/hsm_blob.h says what is in it */
 };
 
 struct vks_custodian_status {

@@ -16,7 +16,7 @@ HEAD = struct.Struct("<19sBIII32s")
 LINE = b"vmm-keystore kek 2\n"
 SUM_BYTES = 32
 SEALED_KEK_BYTES = 48
-PASSPHRASE, CREDENTIAL, TPM = 2, 3, 4
+PASSPHRASE, CREDENTIAL, TPM, HSM = 2, 3, 4, 5
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from cryptography.exceptions import InvalidTag
 from custodian.custodian_process import KEY_ID, Custodian, Key, Secret, pack, root_body
-from custodian.kek_file import CREDENTIAL, PASSPHRASE, TPM, SealedKek, unseal
+from custodian.kek_file import CREDENTIAL, HSM, PASSPHRASE, TPM, SealedKek, unseal
 from custodian.wrapping import TYPES, wrap
 
 from vmm_keystore._vks import lib
@@ -153,6 +153,10 @@ def test_files_that_are_refused(locked: Custodian, kek: Path, passphrase_kek: by
         (good.but(blob=b"x"), errno.EINVAL),
         (good.but(kind=TPM), errno.EINVAL),
         (good.but(kind=TPM, blob=b"x"), errno.EKEYREJECTED),
+        (good.but(kind=HSM), errno.EINVAL),
+        (good.but(kind=HSM, blob=bytes(64)), errno.EINVAL),
+        (good.but(kind=HSM, blob=bytes(66)), errno.EINVAL),
+        (good.but(kind=HSM, blob=bytes(65)), errno.EKEYREJECTED),
         (good.but(kind=FILE), errno.EINVAL),
         (good.but(kind=9), errno.EINVAL),
         (good.but(line=b"vmm-keystore kek 1\n"), errno.EINVAL),
@@ -187,24 +191,25 @@ def test_credential_counts_to_the_last_byte(custodian: Custodian, tmp_path: Path
         assert successor.status().root_kind == CREDENTIAL
 
 
-@pytest.mark.parametrize("size", [1, 255, 2048])
-def test_blob_of_a_tpm_lies_in_the_file(custodian: Custodian, tmp_path: Path, size: int) -> None:
-    """Whoever asks the TPM finds it there, whole; what the TPM gives back opens the file."""
+@pytest.mark.parametrize(("kind", "size"), [(TPM, 1), (TPM, 255), (TPM, 2048), (HSM, 65)])
+def test_blob_lies_in_the_file(custodian: Custodian, tmp_path: Path, kind: int, size: int) -> None:
+    """Whoever asks the TPM or token finds it there, whole; what that gives back opens the file."""
     blob, secret = os.urandom(size), os.urandom(32)
-    assert custodian.change_root(tmp_path / "next", TPM, secret=typed(custodian, secret), blob=blob) == 0
+    assert custodian.change_root(tmp_path / "next", kind, secret=typed(custodian, secret), blob=blob) == 0
     sealed = SealedKek.parse((tmp_path / "next").read_bytes())
-    assert (sealed.kind, sealed.memory_kib, sealed.blob) == (TPM, 0, blob)
+    assert (sealed.kind, sealed.memory_kib, sealed.blob) == (kind, 0, blob)
     assert len(sealed.open(secret)) == 32
     with Custodian() as successor:
         assert successor.open_root(tmp_path / "next") == -errno.ENOKEY
-        assert successor.status().root_kind == TPM
+        assert successor.status().root_kind == kind
         assert successor.open_root(tmp_path / "next", secret=typed(successor, secret)) == 0
 
 
 def test_blobs_that_are_refused(custodian: Custodian, tmp_path: Path) -> None:
-    """A TPM's file has one, of a size that makes sense, and no other has."""
+    """A TPM's file has one, of a size that makes sense, a token's of its only size, and no other has."""
     path = tmp_path / "next"
-    for kind, blob in ((TPM, b""), (TPM, bytes(2049)), (PASSPHRASE, b"x"), (CREDENTIAL, b"x")):
+    of_a_token = [(HSM, bytes(size)) for size in (0, 64, 66)]
+    for kind, blob in ((TPM, b""), (TPM, bytes(2049)), *of_a_token, (PASSPHRASE, b"x"), (CREDENTIAL, b"x")):
         secret = typed(custodian, os.urandom(32))
         assert custodian.change_root(path, kind, secret=secret, blob=blob) == -errno.EINVAL
     assert custodian.change_root(path, FILE, blob=b"x") == -errno.EINVAL

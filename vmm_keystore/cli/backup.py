@@ -14,6 +14,7 @@ from typing import IO, Annotated
 import typer
 
 from vmm_keystore.cli.failure import CommandError
+from vmm_keystore.cli.hsm_options import HsmEnvironment, HsmModule, HsmPin, hsm_place
 from vmm_keystore.cli.output import moment, show_json
 from vmm_keystore.cli.progress import FileProgress
 from vmm_keystore.cli.session import Place, Session, command
@@ -80,6 +81,10 @@ def restore(
             help="Passphrase or credential that opens it, where it takes one; else a passphrase is asked for.",
         ),
     ] = None,
+    *,
+    hsm_module: HsmModule = None,
+    hsm_pin: HsmPin = None,
+    hsm_env: HsmEnvironment = None,
 ) -> None:
     """Make a new state folder (--state-dir) from a backup, before keystored is started on it.
 
@@ -87,11 +92,13 @@ def restore(
     for AES or ChaCha20-Poly1305 that could encrypt only decrypt afterwards, until they are rotated: the backup does not
     know which nonces were used after it. Those that were suspended or not active yet stay out of use.
     """
+    hsm = hsm_place(hsm_module, None, hsm_pin, hsm_env)
+    from vmm_keystore.restore import OpenedBy  # noqa: PLC0415  # the store, for this command only
     from vmm_keystore.restore import restore as restore_state  # noqa: PLC0415  # the store, for this command only
 
     state_dir = (session.place.state_dir or Place().resolve_state_dir(os.environ)).absolute()
     with FileProgress() as progress:
-        restored = restore_state(file, state_dir, progress, root_key, root_secret)
+        restored = restore_state(file, state_dir, progress, root_key, OpenedBy(root_secret, hsm))
     if session.as_json:
         show_json({"state_dir": str(state_dir), **asdict(restored)})
         return

@@ -73,7 +73,7 @@ def check_root(custodian: dict[str, Any]) -> Finding:
             Level.BAD, "root of trust", "the vault is locked: no guest gets its keys", "vmm-keystore root unlock"
         )
     if custodian["root"] == "file":
-        hint = "vmm-keystore root change passphrase, credential or tpm"
+        hint = "vmm-keystore root change passphrase, credential, tpm or hsm"
         return Finding(Level.WARN, "root of trust", "a file: a stolen disk has keys and what opens them", hint)
     return Finding(Level.OK, "root of trust", custodian["root"])
 

@@ -3,7 +3,7 @@
 
 from enum import IntEnum
 
-from vmm_keystore.errors import DaemonError, InvalidRequestError, KeystoreError
+from vmm_keystore.errors import DaemonError, InvalidRequestError, KeystoreError, PinRefusedError
 
 
 class ExitStatus(IntEnum):
@@ -13,6 +13,8 @@ class ExitStatus(IntEnum):
     FAILED = 1
     USAGE = 2
     UNREACHABLE = 3
+    PIN_REFUSED = 4
+    """Starting again with the same PIN may lock the token: the unit does not."""
 
 
 class CommandError(KeystoreError):
@@ -32,6 +34,8 @@ def exit_status(error: KeystoreError) -> ExitStatus:
     match error:
         case UnreachableError():
             return ExitStatus.UNREACHABLE
+        case PinRefusedError():
+            return ExitStatus.PIN_REFUSED
         case UsageError():
             return ExitStatus.USAGE
         case _:

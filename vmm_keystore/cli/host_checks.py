@@ -23,7 +23,7 @@ from vmm_keystore.workers.programs import LIBEXEC
 from vmm_keystore.workers.state_memory import is_tmpfs
 
 MEMFD_SECRET, LANDLOCK_CREATE_RULESET, LANDLOCK_VERSION = 447, 444, 1
-PROGRAMS = ("vks-custodian", "vks-zygote", "vks-holder", "vks-import", "vks-tpm", "vks-recovery")
+PROGRAMS = ("vks-custodian", "vks-zygote", "vks-holder", "vks-import", "vks-tpm", "vks-hsm-root", "vks-recovery")
 RUNTIME_FOLDERS = (Path("/run"), Path("/dev/shm"))  # noqa: S108 - looked at, nothing is made there
 LOCKED_MIN_BYTES = 64 << 20
 OPEN_FILES_MIN = 4096

@@ -29,6 +29,7 @@ MEANING = {
     RootKind.PASSPHRASE: "the file and a passphrase (Argon2id, 64 MiB)",
     RootKind.CREDENTIAL: "the file and a credential that keystored is started with",
     RootKind.TPM: "the file and this host's tpm",
+    RootKind.HSM: "the file and a pkcs#11 token",
 }
 
 
@@ -43,6 +44,7 @@ def root_show(session: Session) -> None:
         {
             "kek file": root["file"],
             "opened by": _meaning(root),
+            **_token(root),
             "state": "open" if root["open"] else "locked",
             "kek": root["kek"] or "unknown while it is locked",
         }
@@ -70,7 +72,8 @@ def root_change(
             metavar="KIND",
             help="file: the KEK stands in its file. passphrase: it takes a passphrase at each start, from the terminal "
             "or by serve --root-secret. credential: it takes the bytes in serve --root-secret, or systemd's credential "
-            "vmm-keystore-root. tpm: it takes this host's TPM 2.0, of serve --tpm.",
+            "vmm-keystore-root. tpm: it takes this host's TPM 2.0, of serve --tpm. hsm: it takes the "
+            "PKCS#11 token of serve --hsm-module, in which a key is made for it.",
         ),
     ],
     passphrase_file: PassphraseFile = None,
@@ -96,6 +99,11 @@ def _passphrase(session: Session, file: Path | None, *, new: bool) -> dict[str, 
 
     offer = session.keystored.post("root", "offer")
     return {"offer_id": offer["offer_id"], "wrapped": wrap_root_passphrase(offer, file, new=new)}
+
+
+def _token(root: dict[str, Any]) -> dict[str, str]:
+    token = root["token"]
+    return {"token": f"{token['label']}, serial number {token['serial']}"} if token else {}
 
 
 def _meaning(root: dict[str, Any]) -> str:

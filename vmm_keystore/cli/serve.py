@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from vmm_keystore.cli.hsm_options import HsmEnvironment, HsmModule, HsmPin, HsmTokenLabel, hsm_place
 from vmm_keystore.cli.session import CONTROL_SOCKET_NAME, ControlSocketOption, Place, StateDirOption
 from vmm_keystore.policy.approval import APPROVALS_MAX, APPROVALS_MIN, ApprovalRules
 
@@ -104,6 +105,10 @@ def serve(
             help="Device of the TPM 2.0, or socket of a software one; else /dev/tpmrm0, if there is one.",
         ),
     ] = None,
+    hsm_module: HsmModule = None,
+    hsm_token: HsmTokenLabel = None,
+    hsm_pin: HsmPin = None,
+    hsm_env: HsmEnvironment = None,
     event_handlers: Annotated[
         Path | None,
         typer.Option(
@@ -142,6 +147,7 @@ def serve(
 
     SIGUSR2 ends it too, but guests keep their devices until the next keystored on the same folders takes them over.
     """
+    hsm = hsm_place(hsm_module, hsm_token, hsm_pin, hsm_env)
     from vmm_keystore import daemon  # noqa: PLC0415  # the whole server, for this command only
 
     place = Place(control_socket, state_dir)
@@ -159,6 +165,7 @@ def serve(
         systemd_store=descriptor_store is DescriptorStoreName.SYSTEMD,
         root_secret=root_secret,
         tpm=tpm,
+        hsm=hsm,
         event_handlers=event_handlers.absolute() if event_handlers else None,
         rules=ApprovalRules(approvals, every_destruction=approve_destruction),
         roles={"admin": admin or [], "operator": operator or [], "auditor": auditor or []},

@@ -16,6 +16,8 @@ WatchdogSec=30s
 ExecStart={command}
 Restart=on-failure
 RestartSec=300ms
+# A token did not take its PIN: the next tries would lock it.
+RestartPreventExitStatus=4
 # Where there is such a unit, it has the control socket before keystored is there.
 Sockets={socket_unit}
 

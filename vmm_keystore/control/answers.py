@@ -283,7 +283,8 @@ def wrapped_kek_info(wrapped: WrappedKek) -> models.WrappedKekInfo:
 
 def root_info(root: RootView) -> models.RootInfo:
     """The root of trust."""
-    return models.RootInfo(kind=root.kind, open=root.is_open, file=str(root.file), kek=root.kek_id.hex())
+    token = models.TokenInfo(label=root.token.label, serial=root.token.serial) if root.token else None
+    return models.RootInfo(kind=root.kind, open=root.is_open, file=str(root.file), kek=root.kek_id.hex(), token=token)
 
 
 def offer_info(offer: ImportOffer) -> models.KeyImportOffer:

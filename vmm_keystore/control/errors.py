@@ -13,6 +13,7 @@ HTTP_STATUS: dict[str, int] = {
     "key-state": 409,
     "import-refused": 422,
     "secret-refused": 422,
+    "pin-refused": 422,
     "not-allowed": 403,
     "approval-needed": 403,
     "too-large": 413,

@@ -14,3 +14,5 @@ class RootKind(StrEnum):
     """Random bytes in a file that is kept elsewhere."""
     TPM = "tpm"
     """Random bytes that a TPM gives back."""
+    HSM = "hsm"
+    """A MAC that a PKCS#11 token computes."""

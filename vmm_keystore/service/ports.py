@@ -28,6 +28,7 @@ from typing import Protocol
 from vmm_keystore.policy.certificate_names import CertificateNames
 from vmm_keystore.policy.event import Event, EventKind
 from vmm_keystore.policy.grant import PermittedKey
+from vmm_keystore.policy.hsm import HsmToken
 from vmm_keystore.policy.oaep_hash import OaepHash
 from vmm_keystore.policy.root_kind import RootKind
 from vmm_keystore.policy.vocabulary import KeyType
@@ -111,7 +112,8 @@ class Validity:
 class CustodianStatus:
     """What the custodian says of itself; *secret_memory* is ``memfd-secret`` or ``mlock``.
 
-    *root_kind* is None while the KEK file could not be read, *kek_id* is empty while none is open.
+    *root_kind* is None while the KEK file could not be read, *kek_id* is empty while none is open; *token* is the
+    PKCS#11 token that opened it, where one did.
     """
 
     pid: int
@@ -120,6 +122,7 @@ class CustodianStatus:
     root_kind: RootKind | None = None
     kek_id: bytes = b""
     sandbox: str = ""
+    token: HsmToken | None = None
 
     @property
     def is_hidden_from_root(self) -> bool:

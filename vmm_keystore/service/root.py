@@ -14,6 +14,7 @@ from typing import Protocol
 
 from vmm_keystore._vks import lib
 from vmm_keystore.errors import InvalidRequestError, RootOfTrustError, StoreError
+from vmm_keystore.policy.hsm import HsmToken
 from vmm_keystore.policy.root_kind import RootKind
 from vmm_keystore.service.changes import Actor, Change, Changes
 from vmm_keystore.service.ports import ImportOffer, KeyCustodian, SealedBlob, WrappedKek, WrappedSecret
@@ -48,12 +49,16 @@ class KekFile(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RootView:
-    """What opens the KEK; *kind* is None while the file could not be read, *kek_id* is empty while it is not open."""
+    """What opens the KEK; *kind* is None while the file could not be read, *kek_id* is empty while it is not open.
+
+    *token* is the PKCS#11 token that opened it, where one did.
+    """
 
     kind: RootKind | None
     is_open: bool
     file: Path
     kek_id: bytes = b""
+    token: HsmToken | None = None
 
 
 class Root:
@@ -76,7 +81,7 @@ class Root:
     def show(self) -> RootView:
         """Say what opens the KEK, and whether it is open."""
         status = self._custodian.status()
-        return RootView(status.root_kind, status.root_open, self._file.path, status.kek_id)
+        return RootView(status.root_kind, status.root_open, self._file.path, status.kek_id, status.token)
 
     def offer(self) -> ImportOffer:
         """Make a one-time key to wrap a passphrase to."""

@@ -22,6 +22,7 @@ from vmm_keystore.errors import (
     SecretRefusedError,
 )
 from vmm_keystore.policy.certificate_names import CertificateNames
+from vmm_keystore.policy.hsm import HsmToken
 from vmm_keystore.policy.root_kind import RootKind
 from vmm_keystore.policy.vocabulary import KeyType
 from vmm_keystore.service.ports import (
@@ -60,10 +61,11 @@ from vmm_keystore.workers.custodian_messages import (
     wrapped_kek,
 )
 from vmm_keystore.workers.errors import ProgramError, ProgramLostError, ProgramRefusedError
+from vmm_keystore.workers.hsm import Hsm
 from vmm_keystore.workers.ipc import Message, pack
 from vmm_keystore.workers.loop import Loop
 from vmm_keystore.workers.programs import FirstPrograms
-from vmm_keystore.workers.root_file import RESTORE_HINT, tpm_blob
+from vmm_keystore.workers.root_file import RESTORE_HINT, sealed_for
 from vmm_keystore.workers.sandbox import describe
 from vmm_keystore.workers.supervised import SupervisedProgram
 from vmm_keystore.workers.tpm import Tpm
@@ -75,6 +77,7 @@ STRETCH_TIMEOUT_S = 120.0  # Argon2id on a busy machine
 GENERATE_TIMEOUT_S = 60.0  # RSA-4096 on a busy machine
 TIMEOUT_S = 5.0
 TPM_HINT = "serve --tpm PATH says where it is"
+HSM_HINT = "serve --hsm-module PATH --hsm-pin FILE say what opens it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +89,7 @@ class Openers:
 
     secret_fd: int | None = None
     tpm: Tpm | None = None
+    hsm: Hsm | None = None
 
 
 class Custodian:
@@ -105,6 +109,9 @@ class Custodian:
         self._open_file = open_file
         self._openers = openers
         self._started = False
+        self._token: HsmToken | None = None
+        """The one that opened the KEK in force, where one did; and the next KEK's."""
+        self._next_token: HsmToken | None = None
         self._program = SupervisedProgram(
             loop,
             PROGRAM,
@@ -157,13 +164,20 @@ class Custodian:
             os.close(fd)
 
     def _own_secret(self, connection: Connection, fd: int) -> Secret:
-        blob = tpm_blob(fd)
-        if not blob:
-            return NO_SECRET if self._openers.secret_fd is None else FD_SECRET
-        if self._openers.tpm is None:
-            raise RootOfTrustError("the kek is sealed to a tpm, and there is none", TPM_HINT)
-        offer = import_offer(connection.request(lib.VKS_CUSTODIAN_OFFER).body)
-        return wrapped(self._openers.tpm.unseal(offer, blob))
+        self._token = None
+        kind, blob = sealed_for(fd)
+        if kind == lib.VKS_ROOT_TPM:
+            if self._openers.tpm is None:
+                raise RootOfTrustError("the kek is sealed to a tpm, and there is none", TPM_HINT)
+            offer = import_offer(connection.request(lib.VKS_CUSTODIAN_OFFER).body)
+            return wrapped(self._openers.tpm.unseal(offer, blob))
+        if kind == lib.VKS_ROOT_HSM:
+            if self._openers.hsm is None:
+                raise RootOfTrustError("the kek is sealed to a pkcs#11 token, and none was named", HSM_HINT)
+            offer = import_offer(connection.request(lib.VKS_CUSTODIAN_OFFER).body)
+            secret, self._token = self._openers.hsm.unseal(offer, blob)
+            return wrapped(secret)
+        return NO_SECRET if self._openers.secret_fd is None else FD_SECRET
 
     def _secret_fds(self, secret: Secret) -> list[int]:
         return [self._openers.secret_fd] if secret is FD_SECRET and self._openers.secret_fd is not None else []
@@ -192,6 +206,7 @@ class Custodian:
             root_kind=ROOT_KINDS.get(body.root_kind),
             kek_id=bytes(body.kek_id) if body.root_open == 1 else b"",
             sandbox=describe(body.sandbox),
+            token=self._token if body.root_open == 1 else None,
         )
 
     def generate(self, key_id: bytes, version: int, key_type: KeyType) -> SealedKey:
@@ -299,7 +314,13 @@ class Custodian:
             raise root_refusal(error.errno) from error
 
     def _new_secret(self, kind: RootKind, passphrase: WrappedSecret | None) -> tuple[Secret, bytes]:
-        """What a new root of trust is opened with, and the blob for a TPM."""
+        """What a new root of trust is opened with, and the blob for a TPM or a token."""
+        self._next_token = None
+        if kind is RootKind.HSM:
+            if self._openers.hsm is None:
+                raise SecretRefusedError("keystored was started without a pkcs#11 token", HSM_HINT)
+            secret, blob, self._next_token = self._openers.hsm.seal(self.offer_import())
+            return wrapped(secret), blob
         if kind is RootKind.TPM:
             if self._openers.tpm is None:
                 raise SecretRefusedError("keystored was started without a tpm", TPM_HINT)
@@ -342,6 +363,7 @@ class Custodian:
 
     def switch_root(self) -> None:
         """Seal under the next KEK from now on, the one that lies in the KEK file; never fails."""
+        self._token = self._next_token
         try:
             self._program.connection().request(lib.VKS_CUSTODIAN_ROOT_SWITCH)
         except ProgramLostError:

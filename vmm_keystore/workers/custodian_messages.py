@@ -24,6 +24,7 @@ KINDS = {
     RootKind.PASSPHRASE: lib.VKS_ROOT_PASSPHRASE,
     RootKind.CREDENTIAL: lib.VKS_ROOT_CREDENTIAL,
     RootKind.TPM: lib.VKS_ROOT_TPM,
+    RootKind.HSM: lib.VKS_ROOT_HSM,
 }
 ROOT_KINDS = {number: kind for kind, number in KINDS.items()}
 ENTRY_BYTES = int(ffi.sizeof("struct vks_custodian_load_entry"))

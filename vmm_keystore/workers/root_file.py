@@ -6,6 +6,7 @@ name in the store and the file in the folder finishes what a killed keystored di
 """
 
 import contextlib
+import hashlib
 import logging
 import os
 import secrets
@@ -21,7 +22,7 @@ log = logging.getLogger(__name__)
 RESTORE_HINT = "restore it from a backup, the keys in the store cannot be opened without it"
 # The sealed form of root_file.h.
 SEALED_LINE = b"vmm-keystore kek 2\n"
-BLOB_OFFSET, SUM_BYTES, FILE_BYTES_MAX = 112, 32, 4096
+KIND_OFFSET, BLOB_OFFSET, SUM_BYTES, FILE_BYTES_MAX = 19, 112, 32, 4096
 _OPEN = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
@@ -107,11 +108,18 @@ def _overwrite(fd: int) -> None:
         log.warning("the last kek was not overwritten: %s", error.strerror)
 
 
-def tpm_blob(fd: int) -> bytes:
-    """What stands in a KEK file for a TPM; empty where it is none of a TPM's. A KEK in the clear is not read."""
+def sealed_for(fd: int) -> tuple[int, bytes]:
+    """Kind of a sealed KEK file, and what stands in it for a TPM or a token. A KEK in the clear is not read.
+
+    A file that is not sealed or not whole is of kind 0: the custodian says so, and nobody else is asked in vain.
+    """
     if os.pread(fd, len(SEALED_LINE), 0) != SEALED_LINE:
-        return b""
-    return os.pread(fd, FILE_BYTES_MAX, BLOB_OFFSET)[:-SUM_BYTES]
+        return 0, b""
+    content = os.pread(fd, FILE_BYTES_MAX, 0)
+    body, total = content[:-SUM_BYTES], content[-SUM_BYTES:]
+    if len(body) < BLOB_OFFSET or hashlib.sha256(body).digest() != total:
+        return 0, b""
+    return body[KIND_OFFSET], body[BLOB_OFFSET:]
 
 
 def _create_durably(path: Path) -> int:

@@ -5,8 +5,6 @@ It is a descriptor for the custodian, or what vks-import made of it.
 """
 
 import logging
-import os
-import stat
 import sys
 import termios
 from collections.abc import Mapping
@@ -15,29 +13,13 @@ from pathlib import Path
 from vmm_keystore.errors import RootLockedError, RootOfTrustError, SecretRefusedError
 from vmm_keystore.service.ports import WrappedSecret
 from vmm_keystore.workers.custodian import Custodian
+from vmm_keystore.workers.secret_file import open_secret
 from vmm_keystore.workers.secret_program import SecretProgramError, wrap_secret
 
 log = logging.getLogger(__name__)
 
 CREDENTIAL = "vmm-keystore-root"
 PASSPHRASE_TRIES = 3
-
-
-def open_secret(path: Path) -> int:
-    """Open the file with a passphrase or credential; it stays open, for each start of the custodian.
-
-    Raises:
-        RootOfTrustError: it cannot be opened, or is no regular file.
-    """
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise RootOfTrustError(f"cannot open the root of trust's secret {path}: {reason}") from error
-    if not stat.S_ISREG(os.fstat(fd).st_mode):
-        os.close(fd)
-        raise RootOfTrustError(f"the root of trust's secret {path} is no regular file")
-    return fd
 
 
 def open_credential(environment: Mapping[str, str]) -> int | None:

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs a C program that has a secret: vks-import and vks-tpm encrypt it to the custodian, vks-recovery has the KEK.
+"""Runs a C program that has a secret: most encrypt it to the custodian, vks-recovery has the KEK.
 
 The secret exists in that program only; what comes back through the pipe is ciphertext.
 """
 
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from vmm_keystore.workers.programs import program_path
@@ -44,15 +44,24 @@ def run_program(
     stdin: bytes | None = None,
     pass_fds: Sequence[int] = (),
     timeout_s: float | None = None,
+    environment: Mapping[str, str] | None = None,
 ) -> bytes:
-    """Run a program to its end and give what it wrote; its input is ours unless *stdin* says otherwise.
+    """Run a program to its end and give what it wrote; input and environment are ours unless it is said otherwise.
 
     Raises:
         SecretProgramError: it failed; the message is its own.
         TimeoutExpired: it did not end in time, and was killed.
     """
     command = [program_path(name), *arguments]
-    done = subprocess.run(command, input=stdin, capture_output=True, check=False, pass_fds=pass_fds, timeout=timeout_s)
+    done = subprocess.run(
+        command,
+        input=stdin,
+        capture_output=True,
+        check=False,
+        pass_fds=pass_fds,
+        timeout=timeout_s,
+        env=environment,
+    )
     if done.returncode == 0:
         return done.stdout
     raise failure_of(name, done.returncode, done.stderr)

@@ -83,6 +83,7 @@ def test_change_that_fails_leaves_nothing(daemon: FakeDaemon) -> None:
         (RootKind.PASSPHRASE, None),
         (RootKind.FILE, WrappedSecret(bytes(16), b"")),
         (RootKind.TPM, WrappedSecret(b"", b"")),
+        (RootKind.HSM, WrappedSecret(b"", b"")),
     ],
 )
 def test_passphrase_goes_with_its_kind(daemon: FakeDaemon, kind: RootKind, secret: WrappedSecret | None) -> None:

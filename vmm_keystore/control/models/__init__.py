@@ -66,6 +66,7 @@ from vmm_keystore.control.models.root import (
     RootChanged,
     RootInfo,
     RootPassphrase,
+    TokenInfo,
     WrappedKekInfo,
 )
 from vmm_keystore.control.models.status import AuditInfo, CustodianInfo, StatusInfo
@@ -168,6 +169,7 @@ __all__ = [
     "StatusInfo",
     "TagFilter",
     "Tags",
+    "TokenInfo",
     "Uid",
     "WorkerInfo",
     "WrappedKekInfo",

@@ -7,16 +7,25 @@ from vmm_keystore.control.models.words import Model
 from vmm_keystore.policy.root_kind import RootKind
 
 
+class TokenInfo(Model):
+    """What a PKCS#11 token says of itself."""
+
+    label: str
+    serial: str
+
+
 class RootInfo(Model):
     """What opens the key encryption key (KEK).
 
-    *kind* is null while its file could not be read; *kek* is what this KEK is told by, empty while it is not open.
+    *kind* is null while its file could not be read; *kek* is what this KEK is told by, empty while it is not open;
+    *token* is null where no PKCS#11 token opened it.
     """
 
     kind: RootKind | None
     open: bool
     file: str
     kek: str
+    token: TokenInfo | None
 
 
 class RootPassphrase(Model):

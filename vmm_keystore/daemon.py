@@ -22,27 +22,25 @@ from vmm_keystore.audit.keeper import AuditKeeper
 from vmm_keystore.audit.log import AuditLog
 from vmm_keystore.audit.use_counts import UseCounts
 from vmm_keystore.control.access import Access, AdminRole, parse_access
+from vmm_keystore.control.admission import admit_others, check_reach
 from vmm_keystore.control.app import make_app
 from vmm_keystore.control.server import ControlServer
 from vmm_keystore.errors import DaemonError
 from vmm_keystore.events.own_sights import OwnSights
 from vmm_keystore.identity import become, choose_identity, give_folder, log_process
-from vmm_keystore.policy.approval import ApprovalRules
-from vmm_keystore.policy.hsm import HsmPlace
 from vmm_keystore.process import CONTROL_FD_NAME, harden, log_to_stderr, notify
 from vmm_keystore.service.audit import Audit
 from vmm_keystore.service.audit_key import AuditKey
 from vmm_keystore.service.death_tally import DeathTally
 from vmm_keystore.service.guest_keys import KeyLabels, StoreGuestKeys
 from vmm_keystore.service.keystore import Keystore
-from vmm_keystore.service.latencies import HISTOGRAMS_MAX
 from vmm_keystore.service.ports import EventHandler
+from vmm_keystore.settings import Settings
 from vmm_keystore.store.audit_key import find_audit_key, find_retired_audit_key
 from vmm_keystore.store.keys import has_keys
 from vmm_keystore.store.sealed import root_file_name
 from vmm_keystore.store.state_dir import StateDir
 from vmm_keystore.store.store import Store
-from vmm_keystore.vhost_user.acl import admit
 from vmm_keystore.vhost_user.server import Server
 from vmm_keystore.watchdog import CallSoon, Watchdog, watchdog_period_s
 from vmm_keystore.workers.custodian import PROGRAM as CUSTODIAN
@@ -86,43 +84,11 @@ class Ending:
     leave: bool = False
 
 
-def serve(
-    state_dir: Path,
-    control_socket: Path | None = None,
-    runtime_dir: Path | None = None,
-    journal: Path | None = None,
-    *,
-    poll_us: int = 0,
-    histograms_max: int = HISTOGRAMS_MAX,
-    user: str | None = None,
-    systemd_store: bool = False,
-    roles: dict[str, Sequence[str]] | None = None,
-    root_secret: Path | None = None,
-    tpm: Path | None = None,
-    hsm: HsmPlace | None = None,
-    event_handlers: Path | None = None,
-    rules: ApprovalRules = ApprovalRules(),  # noqa: B008 - frozen
-) -> None:
+def serve(settings: Settings) -> None:
     """Run the daemon until SIGTERM, SIGINT or SIGUSR2; it then ends cleanly and returns.
 
     SIGUSR2 leaves the guests' workers and front-ends to the next keystored on the same folders; so does every signal
     where systemd keeps the descriptors, which knows whether there will be a next one.
-
-    Args:
-        state_dir: where store, KEK and audit log live; made private on first start.
-        control_socket: of the control API; in *state_dir* when None.
-        runtime_dir: on tmpfs, for state memory; chosen when None.
-        journal: socket of a systemd journal that gets a copy of the audit log.
-        poll_us: how long a worker looks at its ring before it sleeps.
-        histograms_max: latency histograms that metrics give at most.
-        user: whom root is to become; chosen when None.
-        systemd_store: systemd keeps descriptors for the next keystored, not vks-holder.
-        roles: who has which role, by its name, as ``parse_access`` reads it.
-        root_secret: file with the root of trust's passphrase or credential; systemd's credential when None.
-        tpm: device of a TPM, or socket of a software one; this host's when None.
-        hsm: a PKCS#11 token; none when None.
-        event_handlers: file that says whom to tell of events; nobody when None.
-        rules: what takes the approval of how many administrators.
 
     Raises:
         KeystoreError: it cannot start; nothing of it is left running.
@@ -137,42 +103,39 @@ def serve(
     ending = Ending()
 
     def open_store(loop: Loop, folder: Path) -> DescriptorStore:
-        return SystemdStore(listen_fds) if systemd_store else Holder(loop, folder)
+        return SystemdStore(listen_fds) if settings.systemd_store else Holder(loop, folder)
 
     with ExitStack() as stack:
         try:
-            runtime_dir = runtime_dir or default_runtime_dir(state_dir)
-            secret_fd = open_secret(root_secret) if root_secret else open_credential(os.environ)
-            openers = Openers(secret_fd, open_tpm(tpm), open_hsm(hsm, os.environ))
+            runtime_dir = settings.runtime_dir or default_runtime_dir(settings.state_dir)
+            secret = settings.root_secret
+            secret_fd = open_secret(secret) if secret else open_credential(os.environ)
+            openers = Openers(secret_fd, open_tpm(settings.tpm), open_hsm(settings.hsm, os.environ))
             # As root, where that starts us: the file may be nobody else's to read.
-            sights = OwnSights((state_dir, runtime_dir, *([control_socket] if control_socket else [])))
-            handlers = named_handlers(event_handlers, sights)
-            first = give_up_rights(stack, user, state_dir, runtime_dir)
-            who_by_role = {AdminRole[name.upper()]: who for name, who in (roles or {}).items()}
+            control_socket = (settings.control_socket,) if settings.control_socket else ()
+            sights = OwnSights((settings.state_dir, runtime_dir, *control_socket))
+            handlers = named_handlers(settings.event_handlers, sights)
+            first = give_up_rights(stack, settings.user, (settings.state_dir, runtime_dir))
+            who_by_role = {AdminRole[name.upper()]: who for name, who in settings.roles.items()}
             access = parse_access(who_by_role, {0, os.geteuid()})
-            check_reach(access, control_socket, state_dir)
+            check_reach(access, settings.control_socket, settings.state_dir)
             loops = start(
                 stack,
                 first,
-                state_dir,
-                control_socket,
+                settings,
                 runtime_dir=runtime_dir,
                 open_store=open_store,
                 ending=ending,
-                journal=journal,
-                poll_us=poll_us,
-                histograms_max=histograms_max,
                 access=access,
                 openers=openers,
                 handlers=handlers,
-                rules=rules,
                 sights=sights,
                 control_fd=control_fd,
             )
             period_s = watchdog_period_s(os.environ)
             wait_for_signal(Watchdog(loops, period_s) if period_s else None)
         except StopRequested as request:
-            ending.leave = request.leave or systemd_store
+            ending.leave = request.leave or settings.systemd_store
             notify("STOPPING=1")
             log.info("keystored stopping%s", "; workers go on for the next one" if ending.leave else "")
     log.info("keystored stopped")
@@ -202,17 +165,17 @@ def stop_requested(number: int, _frame: FrameType | None) -> None:
     raise StopRequested(number)
 
 
-def give_up_rights(stack: ExitStack, user: str | None, state_dir: Path, runtime_dir: Path) -> FirstPrograms:
+def give_up_rights(stack: ExitStack, user: str | None, folders: Sequence[Path]) -> FirstPrograms:
     """Start the programs that need root's rights, then be without them; *stack* ends programs that nobody took."""
     identity = choose_identity(user)
-    give_folder(state_dir, identity)
-    give_folder(runtime_dir, identity)
+    for folder in folders:
+        give_folder(folder, identity)
     try:
         first = FirstPrograms((CUSTODIAN, ZYGOTE), identity.uid)
     except ProgramError as error:
         raise DaemonError(str(error)) from error
     stack.callback(first.close)
-    become(identity, (state_dir, runtime_dir, LIBEXEC))
+    become(identity, (*folders, LIBEXEC))
     # Another user's process is dumpable again.
     harden()
     return first
@@ -221,19 +184,14 @@ def give_up_rights(stack: ExitStack, user: str | None, state_dir: Path, runtime_
 def start(
     stack: ExitStack,
     first: FirstPrograms,
-    state_dir: Path,
-    control_socket: Path | None,
+    settings: Settings,
     *,
     runtime_dir: Path,
     open_store: Callable[[Loop, Path], DescriptorStore],
     ending: Ending,
-    journal: Path | None,
-    poll_us: int,
-    histograms_max: int,
     access: Access,
     openers: Openers,
     handlers: Sequence[EventHandler],
-    rules: ApprovalRules,
     sights: OwnSights,
     control_fd: int | None,
 ) -> dict[str, CallSoon]:
@@ -244,14 +202,14 @@ def start(
     Returns:
         The loops that must answer as long as keystored is well, by their threads' names.
     """
-    folder = stack.enter_context(StateDir(state_dir))
-    control_socket = control_socket or folder.control_socket
+    folder = stack.enter_context(StateDir(settings.state_dir))
+    control_socket = settings.control_socket or folder.control_socket
     store = stack.enter_context(Store(folder.database))
     labels = KeyLabels(store)
     audit = AuditLog(folder.audit, labels.find)
     stack.callback(audit.close)
-    if journal is not None:
-        copy_to_journal(stack, audit, journal)
+    if settings.journal is not None:
+        copy_to_journal(stack, audit, settings.journal)
     prepare_runtime_dir(runtime_dir)
     stack.callback(os.close, lock_runtime_dir(runtime_dir))
 
@@ -290,7 +248,7 @@ def start(
         sink=uses,
         store=descriptors,
         runtime_dir=runtime_dir,
-        poll_us=poll_us,
+        poll_us=settings.poll_us,
         server=server,
         on_death=deaths.note,
     )
@@ -308,8 +266,8 @@ def start(
         kek=kek,
         handlers=handlers,
         deaths=deaths,
-        rules=rules,
-        histograms_max=histograms_max,
+        rules=settings.rules,
+        histograms_max=settings.histograms_max,
     )
     stack.callback(keystore.close)
     keystore.recover()
@@ -355,38 +313,6 @@ def has_audit_key(store: Store) -> bool:
     """Whether the audit log has a key; a new store, or a restored one, gets it at its first start."""
     with store.read() as connection:
         return find_audit_key(connection) is not None
-
-
-def admit_others(access: Access) -> Callable[[Path], None] | None:
-    """What opens the control socket to whoever has a role; None: there is nobody but root and ourselves."""
-    uids = frozenset(access.uids) - {0, os.geteuid()}
-    if not uids and not access.gids:
-        return None
-
-    def admit_all(path: Path) -> None:
-        try:
-            admit(path, uids, access.gids)
-        except OSError as error:
-            reason = (error.strerror or str(error)).lower()
-            raise DaemonError(
-                f"cannot open a control socket in {path.parent} to those with a role: {reason}",
-                "choose a --control-socket on a file system with access control lists",
-            ) from error
-
-    return admit_all
-
-
-def check_reach(access: Access, control_socket: Path | None, state_dir: Path) -> None:
-    """Refuse roles for those who could never reach the socket.
-
-    Raises:
-        DaemonError: it lies in the state folder, which is ours alone.
-    """
-    if admit_others(access) is not None and (control_socket is None or control_socket.parent == state_dir):
-        raise DaemonError(
-            f"nobody else can reach a control socket in {state_dir}: the folder is keystored's alone",
-            "give --control-socket a folder that they may enter, such as /run/vmm-keystore",
-        )
 
 
 def warn_of_open_memory(custodian: Custodian) -> None:

@@ -148,25 +148,28 @@ def serve(
     SIGUSR2 ends it too, but guests keep their devices until the next keystored on the same folders takes them over.
     """
     hsm = hsm_place(hsm_module, hsm_token, hsm_pin, hsm_env)
-    from vmm_keystore import daemon  # noqa: PLC0415  # the whole server, for this command only
+    # The whole server, for this command only.
+    from vmm_keystore import daemon  # noqa: PLC0415
+    from vmm_keystore.settings import Settings  # noqa: PLC0415
 
     place = Place(control_socket, state_dir)
     outer: Place = ctx.obj or Place()
     folder = (state_dir or outer.state_dir or Place().resolve_state_dir(os.environ)).absolute()
     socket = place.control_socket or outer.control_socket or folder / CONTROL_SOCKET_NAME
-    daemon.serve(
+    settings = Settings(
         folder,
-        control_socket=socket.absolute(),
         runtime_dir=runtime_dir.absolute() if runtime_dir else None,
+        control_socket=socket.absolute(),
         journal=journal_socket if journal else None,
-        poll_us=poll_us,
-        histograms_max=histograms,
         user=user,
         systemd_store=descriptor_store is DescriptorStoreName.SYSTEMD,
+        roles={"admin": admin or [], "operator": operator or [], "auditor": auditor or []},
+        rules=ApprovalRules(approvals, every_destruction=approve_destruction),
         root_secret=root_secret,
         tpm=tpm,
         hsm=hsm,
         event_handlers=event_handlers.absolute() if event_handlers else None,
-        rules=ApprovalRules(approvals, every_destruction=approve_destruction),
-        roles={"admin": admin or [], "operator": operator or [], "auditor": auditor or []},
+        poll_us=poll_us,
+        histograms_max=histograms,
     )
+    daemon.serve(settings)

@@ -19,11 +19,11 @@ from unit.fakes import FakeDaemon
 
 from vmm_keystore import errors
 from vmm_keystore.control.access import Access, AdminRole
+from vmm_keystore.control.admission import admit_others
 from vmm_keystore.control.app import make_app
 from vmm_keystore.control.errors import HTTP_STATUS
 from vmm_keystore.control.server import ControlServer, listen
 from vmm_keystore.control.size_limit import BODY_BYTES_MAX
-from vmm_keystore.daemon import admit_others
 
 OWN_UID = Access.for_owners([os.geteuid()])
 

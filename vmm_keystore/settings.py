@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What keystored is started with."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from vmm_keystore.policy.approval import ApprovalRules
+from vmm_keystore.policy.hsm import HsmPlace
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The options of ``vmm-keystore serve``; None where keystored chooses."""
+
+    state_dir: Path
+    """Where store, KEK and audit log live; made private on first start."""
+    runtime_dir: Path | None = None
+    """On tmpfs, for state memory."""
+    control_socket: Path | None = None
+    """Of the control API; in *state_dir* when None."""
+    journal: Path | None = None
+    """Socket of a systemd journal that gets a copy of the audit log; none does when None."""
+    user: str | None = None
+    """Whom root is to become."""
+    systemd_store: bool = False
+    """systemd keeps descriptors for the next keystored, not vks-holder."""
+    roles: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Who has which role, by its name, as ``parse_access`` reads it."""
+    rules: ApprovalRules = ApprovalRules()  # noqa: RUF009 - frozen
+    """What takes the approval of how many administrators."""
+    root_secret: Path | None = None
+    """File with the root of trust's passphrase or credential; systemd's credential when None."""
+    tpm: Path | None = None
+    """Device of a TPM, or socket of a software one; this host's when None."""
+    hsm: HsmPlace | None = None
+    """A PKCS#11 token; none when None."""
+    event_handlers: Path | None = None
+    """File that says whom to tell of events; nobody when None."""
+    poll_us: int = 0
+    """How long a worker looks at its ring before it sleeps."""
+    histograms_max: int = 2000
+    """Latency histograms that metrics give at most."""

@@ -22,6 +22,8 @@ static const struct {
         {VKS_HSM_EXIT_ABSENT,
          "the pkcs#11 module does not start\n"
          "hint: its configuration must be there and readable by keystored's user; serve --hsm-env"},
+    [VKS_HSM_MODULE_NONSENSE] = {VKS_HSM_EXIT_REFUSED, "the pkcs#11 module gave an answer that makes no sense\n"
+                                                       "hint: it is broken, or not made for what is plugged in"},
     [VKS_HSM_TOKEN_NONE] = {VKS_HSM_EXIT_ABSENT, "there is no such token\n"
                                                  "hint: it must be initialised; serve --hsm-token LABEL names it"},
     [VKS_HSM_TOKEN_SEVERAL] = {VKS_HSM_EXIT_ABSENT, "several tokens could be meant\n"

@@ -16,6 +16,7 @@ enum vks_hsm_error {
     VKS_HSM_MODULE_LOAD,
     VKS_HSM_MODULE_OTHER,
     VKS_HSM_MODULE_START,
+    VKS_HSM_MODULE_NONSENSE,
     /* the token */
     VKS_HSM_TOKEN_NONE,
     VKS_HSM_TOKEN_SEVERAL,

@@ -110,5 +110,5 @@ enum vks_hsm_error vks_root_key_mac(struct vks_token *token, const struct vks_ro
     if (!error)
         error = vks_module_result(token->module, functions->C_Sign(token->session, (CK_BYTE_PTR)(uintptr_t)message,
                                                                    message_bytes, mac, &mac_bytes));
-    return !error && mac_bytes != VKS_ROOT_KEY_MAC_BYTES ? VKS_HSM_REFUSED : error;
+    return !error && mac_bytes != VKS_ROOT_KEY_MAC_BYTES ? VKS_HSM_MODULE_NONSENSE : error;
 }

@@ -21,7 +21,8 @@ struct vks_root_key {
     uint8_t id[VKS_ROOT_KEY_ID_BYTES];
 };
 
-/* The one with the id in *key*. VKS_HSM_OK, VKS_HSM_KEY_GONE, VKS_HSM_KEY_SEVERAL or VKS_HSM_REFUSED. */
+/* The one with the id in *key*. VKS_HSM_OK, VKS_HSM_KEY_GONE, VKS_HSM_KEY_SEVERAL, VKS_HSM_REFUSED,
+ * VKS_HSM_MODULE_NONSENSE. */
 __attribute__((warn_unused_result)) enum vks_hsm_error vks_root_key_find(struct vks_token *token,
                                                                          struct vks_root_key *key);
 /*
@@ -30,7 +31,7 @@ __attribute__((warn_unused_result)) enum vks_hsm_error vks_root_key_find(struct 
  */
 __attribute__((warn_unused_result)) enum vks_hsm_error vks_root_key_provide(struct vks_token *token,
                                                                             struct vks_root_key *key);
-/* HMAC-SHA256. *mac* is in secret memory. VKS_HSM_OK or VKS_HSM_REFUSED. */
+/* HMAC-SHA256. *mac* is in secret memory. VKS_HSM_OK, VKS_HSM_REFUSED or VKS_HSM_MODULE_NONSENSE. */
 __attribute__((warn_unused_result)) enum vks_hsm_error vks_root_key_mac(struct vks_token *token,
                                                                         const struct vks_root_key *key,
                                                                         const uint8_t *message, size_t message_bytes,

@@ -26,9 +26,10 @@ static enum vks_hsm_error find(struct vks_token *token, struct vks_module *modul
     size_t found = 0;
 
     *token = (struct vks_token){.module = module};
-    if (vks_module_result(module, module->functions->C_GetSlotList(CK_TRUE, slots, &slot_count)) ||
-        slot_count > VKS_TOKEN_SLOTS_MAX)
+    if (vks_module_result(module, module->functions->C_GetSlotList(CK_TRUE, slots, &slot_count)))
         return VKS_HSM_REFUSED;
+    if (slot_count > VKS_TOKEN_SLOTS_MAX)
+        return VKS_HSM_MODULE_NONSENSE;
     for (CK_ULONG i = 0; i < slot_count; i++) {
         CK_TOKEN_INFO info;
 

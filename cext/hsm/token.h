@@ -26,7 +26,8 @@ struct vks_token {
     uint8_t serial[VKS_TOKEN_SERIAL_BYTES]; /* the same */
 };
 
-/* The token with this serial number: VKS_HSM_OK, VKS_HSM_TOKEN_ABSENT, VKS_HSM_TOKEN_SEVERAL or VKS_HSM_REFUSED. */
+/* The token with this serial number: VKS_HSM_OK, VKS_HSM_TOKEN_ABSENT, VKS_HSM_TOKEN_SEVERAL, VKS_HSM_REFUSED or
+ * VKS_HSM_MODULE_NONSENSE. */
 __attribute__((warn_unused_result)) enum vks_hsm_error
 vks_token_find_serial(struct vks_token *token, struct vks_module *module, const uint8_t *serial);
 /* The token with this label, or the only one there is where that is NULL; VKS_HSM_TOKEN_NONE, or as above. */

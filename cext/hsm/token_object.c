@@ -24,7 +24,7 @@ enum vks_hsm_error vks_token_object_find(struct vks_token *token, CK_ATTRIBUTE *
         part = 0;
         error = vks_module_result(token->module, functions->C_FindObjects(token->session, found + *count, room, &part));
         if (!error && part > room)
-            error = VKS_HSM_REFUSED;
+            error = VKS_HSM_MODULE_NONSENSE;
         if (!error)
             *count += part;
     }

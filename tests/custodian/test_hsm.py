@@ -105,7 +105,7 @@ def test_blobs_that_are_refused(hsm: SoftwareHsm) -> None:
 def test_serial_number_from_a_file_is_no_terminal_code(hsm: SoftwareHsm) -> None:
     """It is said as letters and digits, whatever it is."""
     _, blob = seal(hsm)
-    done = run(hsm, "unseal", blob[:1] + b"\x1b[31m\n\xff\0serial   " + blob[17:])
+    done = run(hsm, "unseal", blob[:1] + b"\x1b[31m\n\xff\0serial  " + blob[17:])
     assert done.returncode == 3
     assert done.stderr.splitlines()[-1].endswith(b"its serial number is ?[31m???serial")
 

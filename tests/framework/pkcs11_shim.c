@@ -2,7 +2,7 @@
 /*
  * A PKCS#11 module before SoftHSM2's: it hands every call on, counts logins (a byte each in the file "logins") and
  * causes the trouble that the file "trouble" names; both in the folder PKCS11_SHIM_FOLDER. It writes where a module
- * should not, to see that nobody takes that for ours.
+ * should not, to see that nobody takes that for ours; "hanging" is there once it hangs.
  */
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -84,9 +84,11 @@ static CK_RV sign(CK_SESSION_HANDLE session, CK_BYTE_PTR data, CK_ULONG data_byt
     static CK_BYTE calls;
     CK_RV rv;
 
-    if (is("hangs"))
+    if (is("hangs")) {
+        close(in_folder("hanging", O_WRONLY | O_CREAT));
         for (;;)
             pause();
+    }
     if (is("crashes"))
         abort();
     if (is("ends"))

@@ -12,6 +12,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,7 @@ from framework.software_hsm import KEY_LABEL, LABEL, MODULE, SoftwareHsm
 from workers.test_root_of_trust import custodian_pid, kill_custodian
 
 from vmm_keystore._vks import lib
+from vmm_keystore.workers.hsm import PROGRAM
 
 MODULE_HINT = "hint: the module must be for this machine; what it writes to its own log may say why"
 WRONG_PIN = "vmm-keystore: this is not the token's pin\nhint: it is not tried again by itself; each wrong try counts\n"
@@ -95,6 +97,23 @@ def refused_change(vault: Keystored) -> list[str]:
     assert (vault.state_dir / "kek").read_bytes() == before
     assert sign(vault) == lib.VKS_STATUS_OK
     return said
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the kernel says of a process: status and limits, names of its variables, what its descriptors are."""
+
+    status: str
+    variables: set[str]
+    files: list[str]
+
+
+def look_at(pid: int) -> Seen:
+    folder = Path(f"/proc/{pid}")
+    words = (folder / "environ").read_bytes().split(b"\0")
+    files = [str(path.readlink()) for path in (folder / "fd").iterdir()]
+    status = (folder / "status").read_text() + (folder / "limits").read_text()
+    return Seen(status, {word.split(b"=")[0].decode() for word in words if word}, files)
 
 
 def test_each_start_is_opened(vault: Keystored, hsm: SoftwareHsm) -> None:
@@ -232,11 +251,11 @@ def test_wrong_pin_is_tried_once(troubled: Keystored, hsm: SoftwareHsm, shim: Pa
         ("locked", "the token's user pin is locked", 0),
         ("locks", "the token's user pin is locked", 1),
         ("does not start", "the pkcs#11 module does not start", 0),
-        ("crashes", "the pkcs#11 module crashed: SIGABRT", 1),
+        ("crashes", "the pkcs#11 module crashed: aborted", 1),
         ("ends", "the pkcs#11 module ended the program that it was loaded into", 1),
-        ("short", "the token refused: error 0x0", 1),
-        ("endless slots", "the token refused: error 0x0", 0),
-        ("endless objects", "the token refused: error 0x0", 1),
+        ("short", "the pkcs#11 module gave an answer that makes no sense", 1),
+        ("endless slots", "the pkcs#11 module gave an answer that makes no sense", 0),
+        ("endless objects", "the pkcs#11 module gave an answer that makes no sense", 1),
     ],
 )
 def test_trouble(troubled: Keystored, hsm: SoftwareHsm, trouble: str, said: str, logins: int) -> None:
@@ -280,35 +299,28 @@ def test_module_that_hangs_costs_a_change_only(troubled: Keystored, hsm: Softwar
     """It is ended after a while; guests, and what needs no token, go on meanwhile. How it runs is looked at then."""
     hsm.cause("hangs")
     started = time.monotonic()
-    seen: list[tuple[str, bytes, list[str]]] = []
+    seen: list[Seen] = []
 
-    def look() -> bool:
-        pids = [child.pid for child in descendants(troubled.pid) if child.role == "vks-hsm-root"]
-        for pid in pids:
-            status, environment = Path(f"/proc/{pid}/status").read_text(), Path(f"/proc/{pid}/environ").read_bytes()
-            files = sorted(str(path.readlink()) for path in Path(f"/proc/{pid}/fd").iterdir())
-            limits = Path(f"/proc/{pid}/limits").read_text()
-            if str(hsm.tokens) in "".join(files) or "pin" in "".join(files):
-                seen.append((status + limits, environment, files))
-        return bool(seen)
+    def look() -> None:
+        wait_for((hsm.folder / "hanging").exists)
+        seen.extend(look_at(child.pid) for child in descendants(troubled.pid) if child.role == PROGRAM)
 
     with ring_guest(troubled.folder / "g.sock") as guest:
-        watcher = threading.Thread(target=lambda: wait_for(look))
+        watcher = threading.Thread(target=look)
         watcher.start()
         said = troubled.cli("root", "change", "hsm", ok=False).stderr.splitlines()
         watcher.join()
         assert said == ["vmm-keystore: the token did not answer within 30 s", MODULE_HINT]
         assert guest.sign("key", b"m").status == lib.VKS_STATUS_OK
     assert 30 <= time.monotonic() - started < 40
-    assert [child for child in descendants(troubled.pid) if child.role == "vks-hsm-root"] == []
+    assert [child for child in descendants(troubled.pid) if child.role == PROGRAM] == []
     assert [path.name for path in troubled.state_dir.glob("kek*")] == ["kek"]
     hsm.cause("")
-    status, environment, files = seen[0]
+    (found,) = seen
     for line in (r"CapEff:\t0+$", r"CapPrm:\t0+$", r"CapBnd:\t0+$", r"NoNewPrivs:\t1$", r"Max core file size +0 +0 "):
-        assert re.search(line, status, re.MULTILINE), line
-    names = {word.split(b"=")[0].decode() for word in environment.split(b"\0") if word}
-    assert names == set(hsm.environment)
-    assert not [path for path in files if str(troubled.state_dir) in path or "socket" in path]
+        assert re.search(line, found.status, re.MULTILINE), line
+    assert found.variables == set(hsm.environment)
+    assert not [path for path in found.files if str(troubled.state_dir) in path or "socket" in path]
 
 
 def test_key_that_could_leave_the_token(hsm: SoftwareHsm) -> None:
@@ -384,7 +396,7 @@ def test_damaged_file_costs_no_try(vault: Keystored) -> None:
     vault.stop()
     path = vault.state_dir / "kek"
     good = path.read_bytes()
-    for position in (19, 112, 113, 140, 170, len(good) - 1):
+    for position in (19, 140, len(good) - 1):
         damaged = bytearray(good)
         damaged[position] ^= 1
         path.write_bytes(damaged)

@@ -85,8 +85,8 @@ class Hsm:
             self._refused = (self._pin_version(), refusal)
             return refusal
         if error.status < 0:
-            name = signal.Signals(-error.status).name
-            return SecretRefusedError(f"the pkcs#11 module crashed: {name}", MODULE_HINT)
+            ended_by = signal.strsignal(-error.status) or f"signal {-error.status}"
+            return SecretRefusedError(f"the pkcs#11 module crashed: {ended_by.lower()}", MODULE_HINT)
         if not EXIT_OURS <= error.status < EXIT_PIN:
             return SecretRefusedError("the pkcs#11 module ended the program that it was loaded into", MODULE_HINT)
         return SecretRefusedError(error.message, error.hint)

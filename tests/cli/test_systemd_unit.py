@@ -4,6 +4,8 @@
 import pytest
 from cli.conftest import Cli
 
+from vmm_keystore.cli.failure import ExitStatus
+
 SYSTEM, HOME = "ProtectSystem=full", "ProtectHome=read-only"
 
 
@@ -51,6 +53,11 @@ def test_socket_user_and_folders_go_with_the_service(cli: Cli) -> None:
     folders = cli("systemd-unit", "tmpfiles", *where).stdout.splitlines()[1:]
     assert folders == ['d "/srv/a vault%%" 0700 keeper - -', "d /run/vmm-keystore 0755 keeper - -"]
     assert "Sockets=vmm-keystore.socket\n" in cli("systemd-unit", *where).stdout
+
+
+def test_wrong_pin_is_no_reason_to_start_again(cli: Cli) -> None:
+    """The status that a keystored ends with, whose token did not take its PIN."""
+    assert f"RestartPreventExitStatus={ExitStatus.PIN_REFUSED.value}\n" in cli("systemd-unit").stdout
 
 
 def test_another_program_may_be_named(cli: Cli) -> None:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +11,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from custodian.custodian_process import LIBEXEC
 from custodian.wrapping import unwrap
-from framework.software_hsm import KEY_LABEL, LABEL, MODULE, SoftwareHsm
+from framework.patience import wait_for
+from framework.processes import all_processes, descendants
+from framework.software_hsm import KEY_LABEL, LABEL, MODULE, SoftwareHsm, only_root
 
 from vmm_keystore._vks import lib
 from vmm_keystore.workers.hsm import BLOB_BYTES, LABEL_BYTES, WRAPPED_BYTES
@@ -20,7 +21,6 @@ from vmm_keystore.workers.hsm import BLOB_BYTES, LABEL_BYTES, WRAPPED_BYTES
 PRIVATE = X25519PrivateKey.generate()
 OFFER = bytes(16) + PRIVATE.public_key().public_bytes_raw()
 PADDED_LABEL = LABEL.encode().ljust(LABEL_BYTES)
-only_root = pytest.mark.skipif(os.geteuid() != 0, reason="a module that is compiled here must be root's")
 
 
 @pytest.fixture
@@ -119,6 +119,23 @@ def test_module_that_chats_is_not_heard(hsm: SoftwareHsm) -> None:
     done = run(hsm, "seal", module=shim)
     assert (done.returncode, done.stdout) == (4, b"")
     assert done.stderr.startswith(b"vks-hsm-root: the token's user pin is locked\n")
+
+
+@only_root
+def test_ends_with_who_started_it(hsm: SoftwareHsm) -> None:
+    """Nobody looks at the time any more then, and a module may hang for good."""
+    shim = hsm.compile_shim()
+    hsm.cause("hangs")
+    with hsm.pin_file.open("rb") as pin:
+        fd = pin.fileno()
+        command = [str(LIBEXEC / "vks-hsm-root"), "seal", OFFER.hex(), str(fd), str(shim)]
+        shell = subprocess.Popen(["sh", "-c", '"$@" & wait', "sh", *command], pass_fds=[fd], env=hsm.environment)
+    with shell:
+        wait_for((hsm.folder / "hanging").exists)
+        (child,) = descendants(shell.pid)
+        assert child.role == "vks-hsm-root"
+        shell.kill()
+    wait_for(lambda: not any(process.pid == child.pid and not process.is_zombie for process in all_processes()))
 
 
 OF_GOOD_FORM = ["seal", "00" * 48, "3", "/m"]

@@ -9,6 +9,8 @@ import tempfile
 from pathlib import Path
 from typing import Self
 
+import pytest
+
 from framework.keystored import PROGRAM
 
 MODULE = Path("/usr/lib/softhsm/libsofthsm2.so")
@@ -18,6 +20,7 @@ SO_PIN = "12345678"
 SHIM_SOURCE = Path(__file__).parent / "pkcs11_shim.c"
 SHIM_FOLDER = "PKCS11_SHIM_FOLDER"
 CONFIGURATION = "SOFTHSM2_CONF"
+only_root = pytest.mark.skipif(os.geteuid() != 0, reason="a module that is compiled here must be root's")
 
 
 class SoftwareHsm:

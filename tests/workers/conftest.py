@@ -5,7 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from framework.hsm_vault import keystored, seal, with_keys
 from framework.keystored import Keystored
+from framework.software_hsm import SoftwareHsm
 
 from vmm_keystore.workers.loop import Loop
 
@@ -26,3 +28,32 @@ def guest_socket(vault: Keystored) -> Path:
     vault.api.generate("key", "ec-p256")
     vault.api.grant("g", "key", ["sign"])
     return socket
+
+
+@pytest.fixture
+def hsm() -> Iterator[SoftwareHsm]:
+    """A software HSM with one token."""
+    with SoftwareHsm() as made:
+        yield made
+
+
+@pytest.fixture
+def token_vault(hsm: SoftwareHsm) -> Iterator[Keystored]:
+    """One whose keys this token opens."""
+    with keystored(hsm) as started:
+        seal(with_keys(started))
+        yield started
+
+
+@pytest.fixture
+def shim(hsm: SoftwareHsm) -> Path:
+    """The module that counts logins and causes trouble."""
+    return hsm.compile_shim()
+
+
+@pytest.fixture
+def shim_vault(hsm: SoftwareHsm, shim: Path) -> Iterator[Keystored]:
+    """A vault that the token opens through that module."""
+    with keystored(hsm, shim) as started:
+        seal(with_keys(started))
+        yield started

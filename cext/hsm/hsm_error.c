@@ -46,8 +46,9 @@ static const struct {
                             "hint: its security officer can set a new one; the keys are still there"},
     [VKS_HSM_PIN_EXPIRED] = {VKS_HSM_EXIT_REFUSED, "the token's user pin has expired\n"
                                                    "hint: set a new one, with the vendor's tool"},
-    [VKS_HSM_PIN_REFUSED] = {VKS_HSM_EXIT_PIN, "this is not the token's pin\n"
-                                               "hint: it is not tried again by itself; each wrong try counts"},
+    [VKS_HSM_PIN_REFUSED] =
+        {VKS_HSM_EXIT_PIN, "this is not the token's pin\n"
+                           "hint: put the right one into its file; this one is not tried again, each wrong try counts"},
     [VKS_HSM_KEY_GONE] = {VKS_HSM_EXIT_REFUSED,
                           "the token has lost the key that opens the kek\n"
                           "hint: without it take a backup whose kek something else opens, or recovery shares"},

@@ -21,7 +21,7 @@ enum vks_hsm_error {
     VKS_HSM_TOKEN_NONE,
     VKS_HSM_TOKEN_SEVERAL,
     VKS_HSM_TOKEN_ABSENT,
-    /* its PIN; none of them but VKS_HSM_PIN_REFUSED has cost a try */
+    /* its PIN; only VKS_HSM_PIN_REFUSED has cost a try that was left */
     VKS_HSM_PIN_FILE,
     VKS_HSM_PIN_BYTES,
     VKS_HSM_PIN_UNSET,

@@ -158,9 +158,10 @@ static int run(void)
         error = VKS_HSM_BLOB;
     if (!error)
         error = ask(&module, &blob);
-    vks_module_end(&module);
+    /* At once: a module that hangs or crashes over its end must not hide that a PIN was refused. */
     if (error)
         return explain(error, module.rv, &blob);
+    vks_module_end(&module);
     if (task.seals)
         vks_hsm_blob_write(&blob, task.blob);
     return 0;
@@ -182,7 +183,7 @@ static int write_result(void)
 }
 
 /* Exactly one blob: a byte more is one too many. */
-static int read_blob(void)
+static enum vks_hsm_error read_blob(void)
 {
     uint8_t bytes[VKS_ROOT_HSM_BLOB_BYTES + 1];
     size_t size_bytes = 0;
@@ -197,7 +198,7 @@ static int read_blob(void)
 
 static int work(void)
 {
-    enum vks_hsm_error error = task.seals ? VKS_HSM_OK : (enum vks_hsm_error)read_blob();
+    enum vks_hsm_error error = task.seals ? VKS_HSM_OK : read_blob();
     int code;
 
     if (error)

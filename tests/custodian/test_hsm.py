@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +17,7 @@ from framework.processes import all_processes, descendants
 from framework.software_hsm import KEY_LABEL, LABEL, MODULE, SoftwareHsm, only_root
 
 from vmm_keystore._vks import lib
-from vmm_keystore.workers.hsm import BLOB_BYTES, LABEL_BYTES, WRAPPED_BYTES
+from vmm_keystore.workers.hsm import BLOB_BYTES, EXIT_PIN, LABEL_BYTES, WRAPPED_BYTES
 
 PRIVATE = X25519PrivateKey.generate()
 OFFER = bytes(16) + PRIVATE.public_key().public_bytes_raw()
@@ -119,6 +120,18 @@ def test_module_that_chats_is_not_heard(hsm: SoftwareHsm) -> None:
     done = run(hsm, "seal", module=shim)
     assert (done.returncode, done.stdout) == (4, b"")
     assert done.stderr.startswith(b"vks-hsm-root: the token's user pin is locked\n")
+
+
+@only_root
+def test_refused_pin_is_said_whatever_comes_after(hsm: SoftwareHsm) -> None:
+    """With the exit code that keeps keystored from trying it again, although the module crashes over its end."""
+    shim = hsm.compile_shim()
+    hsm.cause("crashes at its end")
+    assert run(hsm, "seal", module=shim).returncode == -signal.SIGABRT
+    hsm.write_pin("1234567")
+    done = run(hsm, "seal", module=shim)
+    assert (done.returncode, done.stdout) == (EXIT_PIN, b"")
+    assert done.stderr.startswith(b"vks-hsm-root: this is not the token's pin\n")
 
 
 @only_root

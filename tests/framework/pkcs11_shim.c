@@ -101,6 +101,13 @@ static CK_RV sign(CK_SESSION_HANDLE session, CK_BYTE_PTR data, CK_ULONG data_byt
     return rv;
 }
 
+static CK_RV finalize(void *reserved)
+{
+    if (is("crashes at its end"))
+        abort();
+    return real->C_Finalize(reserved);
+}
+
 static CK_RV find_objects(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE_PTR objects, CK_ULONG room, CK_ULONG_PTR count)
 {
     CK_RV rv = real->C_FindObjects(session, objects, room, count);
@@ -122,6 +129,7 @@ CK_RV C_GetFunctionList(CK_FUNCTION_LIST_PTR_PTR functions)
         return CKR_GENERAL_ERROR;
     list = *real;
     list.C_Initialize = initialize;
+    list.C_Finalize = finalize;
     list.C_GetSlotList = get_slot_list;
     list.C_GetTokenInfo = get_token_info;
     list.C_Login = login;

@@ -16,7 +16,10 @@ from workers.test_root_of_trust import custodian_pid, kill_custodian
 
 from vmm_keystore._vks import lib
 
-WRONG_PIN = "vmm-keystore: this is not the token's pin\nhint: it is not tried again by itself; each wrong try counts\n"
+WRONG_PIN = """\
+vmm-keystore: this is not the token's pin
+hint: put the right one into its file; this one is not tried again, each wrong try counts
+"""
 
 
 @only_root

@@ -13,7 +13,7 @@ import pytest
 from framework.backups import restore
 from framework.hsm_vault import keystored, refused_change, refused_start, seal, sign, with_keys
 from framework.keystored import Keystored
-from framework.software_hsm import KEY_LABEL, LABEL, MODULE, SoftwareHsm
+from framework.software_hsm import KEY_LABEL, LABEL, MODULE, SoftwareHsm, only_root
 from workers.test_root_of_trust import kill_custodian
 
 from vmm_keystore._vks import lib
@@ -53,6 +53,25 @@ def test_one_key_for_every_change(token_vault: Keystored, hsm: SoftwareHsm) -> N
     token_vault.stop()
     token_vault.start()
     assert sign(token_vault) == lib.VKS_STATUS_OK
+
+
+@only_root
+def test_keystored_is_another_user(hsm: SoftwareHsm) -> None:
+    """The token is that user's, the PIN's file root's alone: it was opened before."""
+    hsm.folder.chmod(0o755)
+    hsm.pin_file.chmod(0o400)
+    for path in (hsm.tokens, *hsm.tokens.rglob("*")):
+        shutil.chown(path, "nobody")
+    vault = keystored(hsm, MODULE, "--user", "nobody")
+    vault.folder.chmod(0o755)
+    with vault:
+        vault.api.generate("key", "ec-p256")
+        seal(vault)
+        kill_custodian(vault)
+        assert vault.facts("root", "show")["open"]
+        vault.stop()
+        vault.start()
+        assert vault.facts("root", "show")["token"]["label"] == LABEL
 
 
 def test_another_token_opens_nothing(token_vault: Keystored, hsm: SoftwareHsm) -> None:

@@ -63,6 +63,7 @@ def test_vault_on_a_bare_machine(vault: Keystored, tmp_path: Path) -> None:
         "open": True,
         "file": str(vault.state_dir / "kek"),
         "kek": kek,
+        "token": None,
     }
     with ring_guest(socket) as guest:
         answer = guest.sign("sig", b"as before")

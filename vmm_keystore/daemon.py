@@ -44,7 +44,7 @@ from vmm_keystore.store.store import Store
 from vmm_keystore.vhost_user.server import Server
 from vmm_keystore.watchdog import CallSoon, Watchdog, watchdog_period_s
 from vmm_keystore.workers.custodian import PROGRAM as CUSTODIAN
-from vmm_keystore.workers.custodian import Custodian, Openers
+from vmm_keystore.workers.custodian import Custodian
 from vmm_keystore.workers.descriptor_store import DescriptorStore
 from vmm_keystore.workers.errors import ProgramError
 from vmm_keystore.workers.holder import Holder
@@ -53,6 +53,7 @@ from vmm_keystore.workers.loop import Loop
 from vmm_keystore.workers.pool import GuestPool
 from vmm_keystore.workers.programs import LIBEXEC, FirstPrograms
 from vmm_keystore.workers.root_file import RootFile
+from vmm_keystore.workers.root_openers import Openers
 from vmm_keystore.workers.root_secret import ask_for_passphrase, open_credential
 from vmm_keystore.workers.secret_file import open_secret
 from vmm_keystore.workers.state_memory import default_runtime_dir, lock_runtime_dir, prepare_runtime_dir

@@ -39,10 +39,11 @@ from vmm_keystore.store.lost_leases import note_lost_leases
 from vmm_keystore.store.pending import insert_pending
 from vmm_keystore.store.state_dir import StateDir
 from vmm_keystore.store.store import Store
-from vmm_keystore.workers.custodian import Custodian, Openers
+from vmm_keystore.workers.custodian import Custodian
 from vmm_keystore.workers.hsm import open_hsm
 from vmm_keystore.workers.loop import Loop
 from vmm_keystore.workers.root_file import RootFile
+from vmm_keystore.workers.root_openers import Openers
 from vmm_keystore.workers.root_secret import ask_for_passphrase
 from vmm_keystore.workers.secret_file import open_secret
 from vmm_keystore.workers.tpm import open_tpm

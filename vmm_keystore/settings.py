@@ -8,6 +8,8 @@ from pathlib import Path
 from vmm_keystore.policy.approval import ApprovalRules
 from vmm_keystore.policy.hsm import HsmPlace
 
+HISTOGRAMS_MAX = 2000
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -39,5 +41,5 @@ class Settings:
     """File that says whom to tell of events; nobody when None."""
     poll_us: int = 0
     """How long a worker looks at its ring before it sleeps."""
-    histograms_max: int = 2000
+    histograms_max: int = HISTOGRAMS_MAX
     """Latency histograms that metrics give at most."""

@@ -5,10 +5,10 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "budget.h"
+#include "clock.h"
 #include "guest_fault.h"
 #include "kill_point.h"
 #include "worker.h"
@@ -57,14 +57,6 @@ static int take_fds(struct ring *ring, const struct vks_worker_ring_start *start
     ring_set_fd(&ring->call_fd, start->flags & VKS_RING_F_CALL ? vks_ipc_take_fd(message, next++) : -1);
     ring_set_fd(&ring->err_fd, start->flags & VKS_RING_F_ERR ? vks_ipc_take_fd(message, next++) : -1);
     return 0;
-}
-
-static uint64_t realtime_ns(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
 int ring_start(struct worker *worker, const struct vks_worker_ring_start *start, struct vks_ipc_message *message)
@@ -122,10 +114,7 @@ static void cancel_queued(struct worker *worker)
 
 static int64_t monotonic_ms(void)
 {
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    return (int64_t)(monotonic_ns() / 1000000);
 }
 
 static void finish_running(struct worker *worker)

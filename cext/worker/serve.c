@@ -5,10 +5,10 @@
  */
 #include <errno.h>
 #include <string.h>
-#include <time.h>
 
 #include "answer.h"
 #include "budget.h"
+#include "clock.h"
 #include "decide.h"
 #include "guest_fault.h"
 #include "kill_point.h"
@@ -27,22 +27,6 @@ static void cpu_relax(void)
 #ifdef __x86_64__
     __builtin_ia32_pause();
 #endif
-}
-
-static uint64_t realtime_ns(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
-
-static uint64_t monotonic_ns(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
 /* Record, then answer. A job of an earlier run of the ring is recorded only: its request will be run again. */

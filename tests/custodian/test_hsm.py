@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from custodian.custodian_process import LIBEXEC
-from custodian.wrapping import unwrap
+from custodian.wrapping import unwrap, unwrap_root_secret
 from framework.patience import wait_for
 from framework.processes import all_processes, descendants
 from framework.software_hsm import KEY_LABEL, LABEL, MODULE, SoftwareHsm, only_root
 
 from vmm_keystore._vks import lib
-from vmm_keystore.workers.hsm import BLOB_BYTES, EXIT_PIN, LABEL_BYTES, WRAPPED_BYTES
+from vmm_keystore.workers.hsm import BLOB_BYTES, EXIT_PIN, LABEL_BYTES
+from vmm_keystore.workers.secret_program import WRAPPED_BYTES
 
 PRIVATE = X25519PrivateKey.generate()
 OFFER = bytes(16) + PRIVATE.public_key().public_bytes_raw()
@@ -44,8 +45,7 @@ def seal(hsm: SoftwareHsm, module: Path = MODULE) -> tuple[bytes, bytes]:
     """Secret and blob."""
     done = run(hsm, "seal", module=module)
     assert (done.returncode, done.stderr) == (0, b"")
-    key_type, secret = unwrap(PRIVATE, OFFER, done.stdout[:WRAPPED_BYTES])
-    assert (key_type, len(secret)) == (lib.VKS_TYPE_ROOT_SECRET, 32)
+    secret = unwrap_root_secret(PRIVATE, OFFER, done.stdout[:WRAPPED_BYTES])
     assert done.stdout[-LABEL_BYTES:] == PADDED_LABEL
     blob = done.stdout[WRAPPED_BYTES:-LABEL_BYTES]
     assert len(blob) == BLOB_BYTES

@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from custodian.custodian_process import LIBEXEC
-from custodian.wrapping import unwrap
+from custodian.wrapping import unwrap, unwrap_root_secret
 from framework.secret_forms import secret_bytes
 from framework.secret_search import SecretSearch
 from framework.software_tpm import Bus, SoftwareTpm
 
 from vmm_keystore._vks import lib
-from vmm_keystore.workers.tpm import WRAPPED_BYTES
+from vmm_keystore.workers.secret_program import WRAPPED_BYTES
 
 PRIVATE = X25519PrivateKey.generate()
 OFFER = bytes(16) + PRIVATE.public_key().public_bytes_raw()
@@ -48,9 +48,7 @@ def seal(tpm: SoftwareTpm) -> tuple[bytes, bytes]:
     """Secret and blob."""
     done = ask(tpm, "seal")
     assert done.returncode == 0, done.stderr
-    key_type, secret = unwrap(PRIVATE, OFFER, done.stdout[:WRAPPED_BYTES])
-    assert (key_type, len(secret)) == (lib.VKS_TYPE_ROOT_SECRET, 32)
-    return secret, done.stdout[WRAPPED_BYTES:]
+    return unwrap_root_secret(PRIVATE, OFFER, done.stdout[:WRAPPED_BYTES]), done.stdout[WRAPPED_BYTES:]
 
 
 def test_tpm_gives_back_what_it_sealed(tpm: SoftwareTpm) -> None:

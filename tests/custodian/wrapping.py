@@ -10,6 +10,8 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from framework.secret_forms import PrivateKey
 
+from vmm_keystore._vks import lib
+
 TYPES = {
     "ec-p256": 1, "ec-p384": 2, "ed25519": 3, "rsa-2048": 4, "rsa-3072": 5, "rsa-4096": 6, "aes-128": 7, "aes-256": 8,
     "hmac-sha256": 9, "hmac-sha384": 10, "hmac-sha512": 11, "chacha20-poly1305": 12, "aes-128-xts": 13, "aes-256-xts": 14,
@@ -43,3 +45,10 @@ def unwrap(private: X25519PrivateKey, offer: bytes, wrapped: bytes) -> tuple[int
     shared = private.exchange(X25519PublicKey.from_public_bytes(theirs))
     text = AESGCM(HKDF(SHA256(), 32, None, info).derive(shared)).decrypt(bytes(12), wrapped[33:], wrapped[:1])
     return int.from_bytes(text[:4], "little"), text[4:]
+
+
+def unwrap_root_secret(private: X25519PrivateKey, offer: bytes, wrapped: bytes) -> bytes:
+    """What a root of trust gave: 32 bytes, marked as its own."""
+    key_type, secret = unwrap(private, offer, wrapped)
+    assert (key_type, len(secret)) == (lib.VKS_TYPE_ROOT_SECRET, 32)
+    return secret

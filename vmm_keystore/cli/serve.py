@@ -13,10 +13,11 @@ import typer
 from vmm_keystore.cli.hsm_options import HsmEnvironment, HsmModule, HsmPin, HsmTokenLabel, hsm_place
 from vmm_keystore.cli.session import CONTROL_SOCKET_NAME, ControlSocketOption, Place, StateDirOption
 from vmm_keystore.policy.approval import APPROVALS_MAX, APPROVALS_MIN, ApprovalRules
+from vmm_keystore.settings import HISTOGRAMS_MAX, Settings
 
 POLL_US_MAX = 1000
 """VKS_SNAPSHOT_POLL_US_MAX, which only the daemon can import."""
-HISTOGRAMS, HISTOGRAMS_MAX = 2000, 1_000_000
+HISTOGRAMS_LIMIT = 1_000_000
 
 
 Who = Annotated[
@@ -73,11 +74,11 @@ def serve(
             "--histograms",
             metavar="N",
             min=0,
-            max=HISTOGRAMS_MAX,
+            max=HISTOGRAMS_LIMIT,
             help="Latency histograms that metrics give at most, one for each guest, key and operation in use; what is "
             "beyond is added up by operation.",
         ),
-    ] = HISTOGRAMS,
+    ] = HISTOGRAMS_MAX,
     descriptor_store: Annotated[
         DescriptorStoreName,
         typer.Option(
@@ -148,9 +149,7 @@ def serve(
     SIGUSR2 ends it too, but guests keep their devices until the next keystored on the same folders takes them over.
     """
     hsm = hsm_place(hsm_module, hsm_token, hsm_pin, hsm_env)
-    # The whole server, for this command only.
-    from vmm_keystore import daemon  # noqa: PLC0415
-    from vmm_keystore.settings import Settings  # noqa: PLC0415
+    from vmm_keystore import daemon  # noqa: PLC0415  # the whole server, for this command only
 
     place = Place(control_socket, state_dir)
     outer: Place = ctx.obj or Place()

@@ -7,7 +7,6 @@ issue.
 """
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from itertools import pairwise
 
 from cryptography import x509
@@ -17,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from vmm_keystore.errors import InvalidRequestError
 from vmm_keystore.policy.certificate_names import name_text
+from vmm_keystore.policy.moment import moment_text
 
 PEM_BYTES_MAX = 65536
 DEPTH_MAX = 10
@@ -78,7 +78,7 @@ def check_chain(chain: Chain, public_der: bytes, now_s: int) -> None:
             "the key's own certificate comes first; --version names another version of the key",
         )
     if chain.facts.not_after_s < now_s:
-        ended = datetime.fromtimestamp(chain.facts.not_after_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        ended = moment_text(chain.facts.not_after_s)
         raise InvalidRequestError(f"the first certificate ({chain.facts.subject}) has ended, at {ended}")
 
 

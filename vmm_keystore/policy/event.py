@@ -7,10 +7,10 @@ carries numbers and words of ours: nothing that a guest wrote.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from enum import StrEnum
 
 from vmm_keystore.policy.lifecycle import ENCRYPTIONS_MAX
+from vmm_keystore.policy.moment import moment_text
 
 BUDGET_LOW_SHARE = 0.9
 BUDGET_HELD_SHARE = 0.8
@@ -65,7 +65,7 @@ class Event:
         """What a handler reads."""
         return {
             "id": self.event_id,
-            "time": _moment(self.at_s),
+            "time": moment_text(self.at_s),
             "kind": self.kind.value,
             "subject": dict(self.subject),
             "facts": dict(self.facts),
@@ -111,9 +111,9 @@ def grant_expiry_near(holder: str, key: str, grant_row: int, not_after_s: int) -
     return Finding(
         EventKind.GRANT_EXPIRY_NEAR,
         expiry_edge(grant_row, not_after_s),
-        f"the grant of key {key} to {kind} {name} ends {_moment(not_after_s)}; after that it is refused",
+        f"the grant of key {key} to {kind} {name} ends {moment_text(not_after_s)}; after that it is refused",
         {kind: name, "key": key},
-        {"not_after": _moment(not_after_s)},
+        {"not_after": moment_text(not_after_s)},
     )
 
 
@@ -134,10 +134,10 @@ def key_destruction_near(key: str, versions: list[int], at_s: int) -> Finding:
     return Finding(
         EventKind.KEY_DESTRUCTION_NEAR,
         destruction_edge(key, at_s),
-        f"{which} {numbers} of key {key} will be destroyed {_moment(at_s)}; "
+        f"{which} {numbers} of key {key} will be destroyed {moment_text(at_s)}; "
         f"vmm-keystore key destroy {key} --cancel keeps what is left",
         {"key": key},
-        {"versions": numbers, "destroy_at": _moment(at_s)},
+        {"versions": numbers, "destroy_at": moment_text(at_s)},
     )
 
 
@@ -193,20 +193,12 @@ def proposal_waits(proposal_id: str, what: str, uid: int, expires_s: int) -> Fin
     return Finding(
         EventKind.PROPOSAL_WAITS,
         proposal_id,
-        f"uid {uid} proposes to {what}; vmm-keystore proposal approve {proposal_id} approves, until {_moment(expires_s)}",
+        f"uid {uid} proposes to {what}; vmm-keystore proposal approve {proposal_id} approves, until {moment_text(expires_s)}",
         {"proposal": proposal_id},
-        {"uid": uid, "expires": _moment(expires_s)},
+        {"uid": uid, "expires": moment_text(expires_s)},
     )
 
 
 def handler_test(handler: str) -> Finding:
     """Somebody tries a handler."""
     return Finding(EventKind.TEST, handler, f"a test of event handler {handler}: nothing has happened")
-
-
-def _moment(at_s: int) -> str:
-    # A grant may end later than datetime can say.
-    try:
-        return datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    except (ValueError, OverflowError, OSError):
-        return f"@{at_s}"

@@ -5,7 +5,6 @@ A chain belongs to a version: a rotation makes another public key, which needs a
 """
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from hashlib import sha256
 
 import sqlalchemy as sa
@@ -15,6 +14,7 @@ from vmm_keystore.errors import InvalidRequestError, NotFoundError, StateError
 from vmm_keystore.policy.certificate_chain import CertificateFacts, Chain, check_chain, read_chain
 from vmm_keystore.policy.certificate_names import CertificateNames, WantedNames
 from vmm_keystore.policy.lifecycle import effective_state, state_allows
+from vmm_keystore.policy.moment import moment_text
 from vmm_keystore.policy.vocabulary import KeyState, Op
 from vmm_keystore.service.certified import checked_certificate, checked_request
 from vmm_keystore.service.changes import Actor, Changes
@@ -115,7 +115,7 @@ class Certificates:
             check_chain(chain, public_der(change.connection, key, number), now_s())
             put_chain(change.connection, key.row_id, number, chain)
             facts = chain.facts
-            not_after = datetime.fromtimestamp(facts.not_after_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+            not_after = moment_text(facts.not_after_s)
             change.note(version=number, subject=facts.subject, sha256=facts.sha256, not_after=not_after)
         return Attached(key.label, number, chain)
 

@@ -92,8 +92,12 @@ class EventWatch(Background):
     def _look(self) -> None:
         found = [self._look_at_refusals(), self._look_at_budgets(), self._look_at_vault()]
         if time.monotonic() - self._ends_looked_s >= ENDS_PERIOD_S:
-            found += [self._look_at_expiries(), self._look_at_destructions(), self._look_at_worn_keys()]
-            found += [self._look_at_proposals()]
+            found += [
+                self._look_at_expiries(),
+                self._look_at_destructions(),
+                self._look_at_worn_keys(),
+                self._look_at_proposals(),
+            ]
             self._ends_looked_s = time.monotonic()
         found.append(self._look_at_deaths())
         if any(found):

@@ -3,7 +3,7 @@
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -59,6 +59,8 @@ class KeyPlans:
         self._store = store
         self._changes = changes
         self._keys = keys
+        self.on_plan: Callable[[], None] = lambda: None
+        """Called when something may be due sooner than before."""
 
     def destroy_later(self, actor: Actor, name: str, version: int | None, at_s: int) -> Changed:
         """Plan the destruction of a version, or of all; until then none of them is of any use to a guest.
@@ -88,6 +90,7 @@ class KeyPlans:
             if is_destruction_near(at_s, now_s()):
                 change.tell(key_destruction_near(key.label, numbers, at_s))
             change.affects(*key.guests)
+        self.on_plan()
         return self._keys.show(key.label), change.applied
 
     def keep(self, actor: Actor, name: str, version: int | None) -> Changed:
@@ -132,6 +135,7 @@ class KeyPlans:
             key = named_key(change, name)
             remaining_versions(key)
             set_rotation(change.connection, key, every_s, after_uses)
+        self.on_plan()
         return self._keys.show(key.label), change.applied
 
     def next_due(self, behind_s: int = -1) -> Due | None:

@@ -9,9 +9,9 @@ from textwrap import wrap
 
 import sqlalchemy as sa
 
-from vmm_keystore.audit.line import time_text
 from vmm_keystore.errors import InvalidRequestError, StateError, StoreError
 from vmm_keystore.policy.lifecycle import check_move, rotated_state
+from vmm_keystore.policy.moment import moment_text
 from vmm_keystore.policy.tags import check_count
 from vmm_keystore.policy.vocabulary import KeyState, KeyType
 from vmm_keystore.service.changes import Actor, Changes
@@ -291,7 +291,7 @@ def public_pem(der: bytes) -> str:
 def _check_counted(connection: sa.Connection, since_s: int) -> None:
     standing = find_standing(connection)
     if standing is None or standing.since_s > since_s:
-        since = time_text(standing.since_s * 10**9)[:19] + "Z" if standing else "soon"
+        since = moment_text(standing.since_s) if standing else "soon"
         raise InvalidRequestError(
             f"uses of keys are known from {since} on, not before",
             "ask for a time after that, or look into the audit log",

@@ -41,13 +41,14 @@ from vmm_keystore.service.key_names import KeyNames
 from vmm_keystore.service.key_plans import KeyPlans
 from vmm_keystore.service.key_uses import KeyUseStore
 from vmm_keystore.service.keys import Keys
-from vmm_keystore.service.latencies import HISTOGRAMS_MAX, Latencies
+from vmm_keystore.service.latencies import Latencies
 from vmm_keystore.service.ports import CustodianStatus, EventHandler, GuestWorkers, KeyCustodian
 from vmm_keystore.service.proposals import Proposals
 from vmm_keystore.service.roles import Roles
 from vmm_keystore.service.root import KekFile, Root
 from vmm_keystore.service.schedule import Schedule
 from vmm_keystore.service.sealing import Sealing
+from vmm_keystore.settings import HISTOGRAMS_MAX
 from vmm_keystore.store.backup import remove_unfinished
 from vmm_keystore.store.store import Store
 

@@ -16,7 +16,6 @@ from vmm_keystore._vks import lib
 from vmm_keystore.audit.record import OPS
 from vmm_keystore.service.ports import GuestWorkers, Latency, LatencyKind
 
-HISTOGRAMS_MAX = 2000
 OTHER = "_other"
 """No name of a guest, no label: both begin with a letter or a digit."""
 BOUNDS_S = tuple(lib.vks_latency_bound_ns(bucket) / 1e9 for bucket in range(lib.VKS_LATENCY_BUCKETS - 1))
@@ -42,9 +41,7 @@ class Histogram:
 class Latencies:
     """Reads when it is asked; from any thread."""
 
-    def __init__(
-        self, workers: GuestWorkers, label_of: Callable[[bytes], str | None], histograms_max: int = HISTOGRAMS_MAX
-    ) -> None:
+    def __init__(self, workers: GuestWorkers, label_of: Callable[[bytes], str | None], histograms_max: int) -> None:
         self._workers = workers
         self._label_of = label_of
         self._histograms_max = histograms_max

@@ -126,7 +126,7 @@ class Proposals:
             delete_expired(connection, now)
             waiting = list_proposals(connection, now)
             for row in waiting:
-                if read_act(row.kind, row.fields) == act:
+                if (row.kind, row.fields) == (act.kind, act_fields(act)):
                     raise AlreadyExistsError(
                         f"the same is proposed already: {row.proposal_id}",
                         f"vmm-keystore proposal approve {row.proposal_id}",
@@ -214,10 +214,12 @@ class Proposals:
 
     def _by_label(self, act: Act) -> Act:
         """The same of the key itself: an alias may stand for another one when it is approved."""
-        if isinstance(act, AssignRole):
-            return act
-        with self._store.read() as connection:
-            return replace(act, key=get_key(connection, act.key).label)
+        match act:
+            case AssignRole():
+                return act
+            case AddGrant(request):
+                return AddGrant(replace(request, key=self._keys.show(request.key).label))
+        return replace(act, key=self._keys.show(act.key).label)
 
     def _make(self, actor: Actor, act: Act) -> tuple[Applied, ...]:
         match act:

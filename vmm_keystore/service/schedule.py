@@ -16,11 +16,16 @@ _logger = logging.getLogger(__name__)
 
 
 class Schedule(Background):
-    """Runs from ``start`` to ``stop``; ``wake`` has it look again after a change of plans."""
+    """Runs from ``start`` to ``stop``; looks again when plans change."""
 
     def __init__(self, plans: KeyPlans) -> None:
         super().__init__("schedule")
         self._plans = plans
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._plans.on_plan = self.wake
+        super().start()
 
     def step(self) -> float:
         """Do what is due."""

@@ -93,7 +93,7 @@ class KeyRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Queries:
+class _Queries:
     """What is asked for the keys that one condition names."""
 
     heads: sa.Select[*tuple[Any, ...]]
@@ -104,10 +104,10 @@ class Queries:
     uses: sa.Select[*tuple[Any, ...]]
 
 
-def queries_for(condition: sa.ColumnElement[bool]) -> Queries:
+def _queries(condition: sa.ColumnElement[bool]) -> _Queries:
     """Write them."""
     held = holdings()
-    return Queries(
+    return _Queries(
         heads=sa.select(keys).where(condition).order_by(keys.c.label),
         versions=(
             sa.select(
@@ -139,7 +139,7 @@ def queries_for(condition: sa.ColumnElement[bool]) -> Queries:
     )
 
 
-_LABELLED = queries_for(keys.c.label == sa.bindparam("label"))
+_LABELLED = _queries(keys.c.label == sa.bindparam("label"))
 """Once: to write a statement takes longer than to run it, and every change looks its key up."""
 
 
@@ -150,10 +150,10 @@ def load_labelled(connection: sa.Connection, label: str) -> tuple[KeyRow, ...]:
 
 def load_keys(connection: sa.Connection, condition: sa.ColumnElement[bool]) -> tuple[KeyRow, ...]:
     """The keys that *condition* names, by label, with all that belongs to them."""
-    return _load(connection, queries_for(condition), {})
+    return _load(connection, _queries(condition), {})
 
 
-def _load(connection: sa.Connection, queries: Queries, values: Mapping[str, object]) -> tuple[KeyRow, ...]:
+def _load(connection: sa.Connection, queries: _Queries, values: Mapping[str, object]) -> tuple[KeyRow, ...]:
     heads = connection.execute(queries.heads, values).all()
     versions: dict[int, list[VersionRow]] = {head.id: [] for head in heads}
     names: dict[int, list[str]] = {head.id: [] for head in heads}

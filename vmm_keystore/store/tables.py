@@ -228,7 +228,7 @@ proposals = Table(
     Column("proposal_id", String(16), nullable=False, unique=True),
     Column("kind", String(32), nullable=False),
     Column("fields", Text, nullable=False),
-    Column("keys", Text, nullable=False),
+    Column("labels", Text, nullable=False),
     Column("proposed_uid", BigInteger, nullable=False),
     Column("proposed_s", BigInteger, nullable=False),
     Column("expires_s", BigInteger, nullable=False),

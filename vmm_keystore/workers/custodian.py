@@ -11,7 +11,6 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
 
 from vmm_keystore._vks import lib
 from vmm_keystore.errors import (
@@ -41,11 +40,9 @@ from vmm_keystore.workers.certify_message import certify_body
 from vmm_keystore.workers.connection import Connection
 from vmm_keystore.workers.custodian_messages import (
     ENTRY_BYTES,
-    FD_SECRET,
     FORMS,
     IMPORT_REFUSALS,
     KINDS,
-    NO_SECRET,
     OAEP_HASHES,
     ROOT_KINDS,
     SECRET_MEMORY,
@@ -61,14 +58,13 @@ from vmm_keystore.workers.custodian_messages import (
     wrapped_kek,
 )
 from vmm_keystore.workers.errors import ProgramError, ProgramLostError, ProgramRefusedError
-from vmm_keystore.workers.hsm import Hsm
 from vmm_keystore.workers.ipc import Message, pack
 from vmm_keystore.workers.loop import Loop
 from vmm_keystore.workers.programs import FirstPrograms
-from vmm_keystore.workers.root_file import RESTORE_HINT, sealed_for
+from vmm_keystore.workers.root_file import RESTORE_HINT
+from vmm_keystore.workers.root_openers import Openers
 from vmm_keystore.workers.sandbox import describe
 from vmm_keystore.workers.supervised import SupervisedProgram
-from vmm_keystore.workers.tpm import Tpm
 
 log = logging.getLogger(__name__)
 
@@ -76,20 +72,6 @@ PROGRAM = "vks-custodian"
 STRETCH_TIMEOUT_S = 120.0  # Argon2id on a busy machine
 GENERATE_TIMEOUT_S = 60.0  # RSA-4096 on a busy machine
 TIMEOUT_S = 5.0
-TPM_HINT = "serve --tpm PATH says where it is"
-HSM_HINT = "serve --hsm-module PATH --hsm-pin FILE say what opens it"
-
-
-@dataclass(frozen=True, slots=True)
-class Openers:
-    """What opens a KEK file without anybody being asked.
-
-    *secret_fd* is that of a file with a passphrase or credential, which stays open and is not read here.
-    """
-
-    secret_fd: int | None = None
-    tpm: Tpm | None = None
-    hsm: Hsm | None = None
 
 
 class Custodian:
@@ -154,33 +136,17 @@ class Custodian:
         """Open it with *secret*, or with what there is."""
         fd, create = self._open_file()
         try:
-            secret = secret or self._own_secret(connection, fd)
+            if secret is None:
+                # The successor of a custodian that died has no connection but this one yet.
+                opened = self._openers.open(fd, lambda: import_offer(connection.request(lib.VKS_CUSTODIAN_OFFER).body))
+                secret, self._token = opened.secret, opened.token
             body = pack("vks_custodian_root", {"create": int(create), "secret": secret.fields}) + secret.wrapped
-            fds = [fd, *self._secret_fds(secret)]
+            fds = [fd, *self._openers.fds(secret)]
             connection.request(lib.VKS_CUSTODIAN_ROOT_OPEN, body, fds, timeout_s=STRETCH_TIMEOUT_S)
         except ProgramRefusedError as error:
             raise root_refusal(error.errno) from None
         finally:
             os.close(fd)
-
-    def _own_secret(self, connection: Connection, fd: int) -> Secret:
-        self._token = None
-        kind, blob = sealed_for(fd)
-        if kind == lib.VKS_ROOT_TPM:
-            if self._openers.tpm is None:
-                raise RootOfTrustError("the kek is sealed to a tpm, and there is none", TPM_HINT)
-            offer = import_offer(connection.request(lib.VKS_CUSTODIAN_OFFER).body)
-            return wrapped(self._openers.tpm.unseal(offer, blob))
-        if kind == lib.VKS_ROOT_HSM:
-            if self._openers.hsm is None:
-                raise RootOfTrustError("the kek is sealed to a pkcs#11 token, and none was named", HSM_HINT)
-            offer = import_offer(connection.request(lib.VKS_CUSTODIAN_OFFER).body)
-            secret, self._token = self._openers.hsm.unseal(offer, blob)
-            return wrapped(secret)
-        return NO_SECRET if self._openers.secret_fd is None else FD_SECRET
-
-    def _secret_fds(self, secret: Secret) -> list[int]:
-        return [self._openers.secret_fd] if secret is FD_SECRET and self._openers.secret_fd is not None else []
 
     def _ask(self, message_type: int, body: bytes = b"", *, timeout_s: float = TIMEOUT_S) -> Message:
         """Ask; when the custodian dies over it, ask its successor once."""
@@ -301,10 +267,11 @@ class Custodian:
 
     def begin_root_change(self, fd: int, kind: RootKind, secret: WrappedSecret | None) -> None:
         """Have the next KEK made and written into an empty file."""
-        source, blob = self._new_secret(kind, secret)
-        fields = {"kind": KINDS[kind], "blob_bytes": len(blob), "secret": source.fields}
-        body = pack("vks_custodian_root_change", fields) + source.wrapped + blob
-        fds = [fd, *self._secret_fds(source)]
+        new = self._openers.seal(kind, secret, self.offer_import)
+        self._next_token = new.token
+        fields = {"kind": KINDS[kind], "blob_bytes": len(new.blob), "secret": new.secret.fields}
+        body = pack("vks_custodian_root_change", fields) + new.secret.wrapped + new.blob
+        fds = [fd, *self._openers.fds(new.secret)]
         try:
             connection = self._program.connection()
             connection.request(lib.VKS_CUSTODIAN_ROOT_CHANGE, body, fds, timeout_s=STRETCH_TIMEOUT_S)
@@ -312,26 +279,6 @@ class Custodian:
             raise CustodianError(str(error), "the daemon's log says why") from error
         except ProgramRefusedError as error:
             raise root_refusal(error.errno) from error
-
-    def _new_secret(self, kind: RootKind, passphrase: WrappedSecret | None) -> tuple[Secret, bytes]:
-        """What a new root of trust is opened with, and the blob for a TPM or a token."""
-        self._next_token = None
-        if kind is RootKind.HSM:
-            if self._openers.hsm is None:
-                raise SecretRefusedError("keystored was started without a pkcs#11 token", HSM_HINT)
-            secret, blob, self._next_token = self._openers.hsm.seal(self.offer_import())
-            return wrapped(secret), blob
-        if kind is RootKind.TPM:
-            if self._openers.tpm is None:
-                raise SecretRefusedError("keystored was started without a tpm", TPM_HINT)
-            secret, blob = self._openers.tpm.seal(self.offer_import())
-            return wrapped(secret), blob
-        if kind is RootKind.CREDENTIAL:
-            if self._openers.secret_fd is None:
-                hint = "serve --root-secret FILE, or LoadCredential=vmm-keystore-root:FILE in its unit"
-                raise SecretRefusedError("keystored was started without a credential", hint)
-            return FD_SECRET, b""
-        return wrapped(passphrase) if passphrase else NO_SECRET, b""
 
     def reseal(self, blobs: Sequence[SealedBlob]) -> list[bytes]:
         """Seal under the next KEK what is sealed under the current one; in the same order."""

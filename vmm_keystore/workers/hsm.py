@@ -16,12 +16,10 @@ from vmm_keystore.errors import PinRefusedError, SecretRefusedError
 from vmm_keystore.policy.hsm import HsmPlace, HsmToken
 from vmm_keystore.service.ports import ImportOffer, WrappedSecret
 from vmm_keystore.workers.secret_file import open_secret
-from vmm_keystore.workers.secret_program import SecretProgramError, run_program
+from vmm_keystore.workers.secret_program import WRAPPED_BYTES, SecretProgramError, run_program
 
 PROGRAM = "vks-hsm-root"
 TIMEOUT_S = 30.0
-WRAPPED_BYTES = 1 + 32 + 4 + 16 + 32
-"""VKS_IMPORT_WRAPPED_OVERHEAD and VKS_HSM_SECRET_BYTES."""
 BLOB_BYTES = int(lib.VKS_ROOT_HSM_BLOB_BYTES)
 LABEL_BYTES = 32
 SERIAL = slice(1, 17)

@@ -11,6 +11,8 @@ from pathlib import Path
 from vmm_keystore.workers.programs import program_path
 
 IMPORT = "vks-import"
+WRAPPED_BYTES = 1 + 32 + 4 + 16 + 32
+"""VKS_IMPORT_WRAPPED_OVERHEAD, and what a root of trust gives: VKS_TPM_SECRET_BYTES, VKS_HSM_SECRET_BYTES."""
 
 
 class SecretProgramError(Exception):

@@ -13,13 +13,11 @@ from pathlib import Path
 
 from vmm_keystore.errors import SecretRefusedError
 from vmm_keystore.service.ports import ImportOffer, WrappedSecret
-from vmm_keystore.workers.secret_program import SecretProgramError, run_program
+from vmm_keystore.workers.secret_program import WRAPPED_BYTES, SecretProgramError, run_program
 
 PROGRAM = "vks-tpm"
 DEVICE = Path("/dev/tpmrm0")
 TIMEOUT_S = 30.0  # a slow one takes seconds to make its storage key
-WRAPPED_BYTES = 1 + 32 + 4 + 16 + 32
-"""VKS_IMPORT_WRAPPED_OVERHEAD and VKS_TPM_SECRET_BYTES."""
 
 
 class Tpm:

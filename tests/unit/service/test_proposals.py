@@ -20,7 +20,7 @@ from vmm_keystore.policy.approval import ApprovalRules
 from vmm_keystore.policy.desired import Guest as WantedGuest
 from vmm_keystore.policy.desired import State
 from vmm_keystore.policy.mechanisms import permission_for
-from vmm_keystore.policy.vocabulary import KeyState, KeyType, Op
+from vmm_keystore.policy.vocabulary import KeyState, KeyType, Mechanism, Op
 from vmm_keystore.service import key_plans, proposals
 from vmm_keystore.service.acts import Act, AddGrant, AssignRole, DestroyKey, UnguardKey
 from vmm_keystore.service.changes import Actor
@@ -30,7 +30,14 @@ from vmm_keystore.service.ports import Guest
 
 ROOT, ALICE, BOB, CAROL = (Actor(uid=uid, pid=99) for uid in (0, 1001, 1002, 1003))
 FAR_S = 4_000_000_000
-SIGN = AddGrant("vm1", "ca", ("sign",), ops_max=7)
+
+
+def sign(guest: str = "vm1", ops_max: int = 0) -> AddGrant:
+    """A grant of the guarded key."""
+    return AddGrant(GrantRequest(guest, "ca", [Op.SIGN], ops_max=ops_max))
+
+
+SIGN = sign(ops_max=7)
 
 
 @pytest.fixture
@@ -174,7 +181,9 @@ def test_second_administrator_does_it(
 def test_grant_is_what_was_proposed(daemon: FakeDaemon) -> None:
     """Every bound of it, whatever an alias stands for by then; nobody else gets anything by the approval."""
     keystore = daemon.keystore
-    act = AddGrant("vm1", "issuer", ("sign", "verify"), ("ed25519",), 64, 5, FAR_S, (7, 8), 9, 10)
+    act = AddGrant(
+        GrantRequest("vm1", "issuer", [Op.SIGN, Op.VERIFY], [Mechanism.ED25519], 64, 5, FAR_S, (7, 8), 9, 10)
+    )
     found = keystore.proposals.propose(ALICE, act, approve=True)
     assert found.act.text == (
         "let guest vm1 use key ca: sign, verify (mechanisms ed25519; bytes of a request 64; operations 9; operations a "
@@ -213,9 +222,9 @@ def test_what_cannot_be_done_is_not_proposed(daemon: FakeDaemon) -> None:
         (DestroyKey("ca", 9), NotFoundError, "no version 9"),
         (DestroyKey("ca", None, 5), RequestError, "time of the destruction has passed"),
         (UnguardKey("tls"), StateError, "is not guarded"),
-        (AddGrant("vm9", "ca", ("sign",)), NotFoundError, "vm9"),
-        (AddGrant("@signer", "ca", ("sign",)), AlreadyExistsError, "has a grant of key 'ca' already"),
-        (AddGrant("vm1", "ca", ("encrypt",)), RequestError, "encrypt"),
+        (sign("vm9"), NotFoundError, "vm9"),
+        (sign("@signer"), AlreadyExistsError, "has a grant of key 'ca' already"),
+        (AddGrant(GrantRequest("vm1", "ca", [Op.ENCRYPT])), RequestError, "encrypt"),
         (AssignRole("none", ("vm1",)), NotFoundError, "no role 'none'"),
     ]
     for act, kind, said in refused:
@@ -277,7 +286,7 @@ def test_so_many_and_no_more(daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch
     """Whoever proposes without end does not fill the store."""
     monkeypatch.setattr(proposals, "WAITING_MAX", 3)
     for number in range(3):
-        daemon.keystore.proposals.propose(ALICE, AddGrant("vm1", "ca", ("sign",), ops_max=number + 1), approve=False)
+        daemon.keystore.proposals.propose(ALICE, sign(ops_max=number + 1), approve=False)
     with pytest.raises(StateError, match="3 proposals wait already"):
         daemon.keystore.proposals.propose(ALICE, SIGN, approve=False)
 
@@ -321,3 +330,14 @@ def test_every_destruction(tmp_path: Path) -> None:
         assert keystore.keys.show("tls").is_destroyed
     finally:
         daemon.close()
+
+
+def test_approved_plan_is_looked_at_at_once(daemon: FakeDaemon) -> None:
+    """It may be due long before the schedule would look again by itself."""
+    keystore = daemon.keystore
+    looks: list[str] = []
+    keystore.plans.on_plan = lambda: looks.append("again")
+    proposal_id = keystore.proposals.propose(ALICE, DestroyKey("ca", None, FAR_S), approve=True).row.proposal_id
+    assert looks == []
+    keystore.proposals.approve(BOB, proposal_id)
+    assert looks == ["again"]

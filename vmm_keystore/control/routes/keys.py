@@ -137,9 +137,7 @@ def destroy_key(
     """Destroy one version, or all of them, at once (the sealed blob is wiped) or at a time to come."""
     if body is None or body.at is None:
         return _move(service, caller, label, KeyState.DESTROYED, body)
-    changed = service.plans.destroy_later(caller, label, body.version, int(body.at.timestamp()))
-    service.schedule.wake()
-    return answers.key_changed(*changed)
+    return answers.key_changed(*service.plans.destroy_later(caller, label, body.version, int(body.at.timestamp())))
 
 
 @router.post("/keys/{label}/destroy/cancel")
@@ -157,9 +155,7 @@ def set_min_version(label: str, body: models.KeyMinVersion, service: Service, ca
 @router.post("/keys/{label}/rotation")
 def set_rotation(label: str, body: models.KeyRotation, service: Service, caller: Caller) -> models.KeyChanged:
     """Have the key rotated by its age or its uses, or by hand only."""
-    changed = service.plans.set_rotation(caller, label, body.every_s, body.after_uses)
-    service.schedule.wake()
-    return answers.key_changed(*changed)
+    return answers.key_changed(*service.plans.set_rotation(caller, label, body.every_s, body.after_uses))
 
 
 def _move(

@@ -57,7 +57,7 @@ def propose_unguard(label: str, request: Request, service: Service, caller: Call
 def propose_grant(body: models.GrantCreate, request: Request, service: Service, caller: Caller) -> models.ProposalInfo:
     """Propose to grant a guarded key."""
     grant = GrantRequest(body.guest, body.key, body.ops, body.mechanisms, **body.bounds())
-    return _propose(request, service, caller, AddGrant.of(grant))
+    return _propose(request, service, caller, AddGrant(grant))
 
 
 @router.post("/roles/{name}/assign/propose", status_code=201)

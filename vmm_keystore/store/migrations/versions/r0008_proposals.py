@@ -17,7 +17,7 @@ def upgrade() -> None:
         sa.Column("proposal_id", sa.String(16), nullable=False),
         sa.Column("kind", sa.String(32), nullable=False),
         sa.Column("fields", sa.Text, nullable=False),
-        sa.Column("keys", sa.Text, nullable=False),
+        sa.Column("labels", sa.Text, nullable=False),
         sa.Column("proposed_uid", sa.BigInteger, nullable=False),
         sa.Column("proposed_s", sa.BigInteger, nullable=False),
         sa.Column("expires_s", sa.BigInteger, nullable=False),

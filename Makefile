@@ -39,8 +39,10 @@ lint: deps venv
 test-c: deps venv
 	@tools/test-c
 
+# Two at a time, file by file; then one by one what measures time.
 test-py: build images
-	@$(VENV)/bin/pytest --durations=15
+	@$(VENV)/bin/pytest --durations=15 -n 2 --dist loadfile --no-loadscope-reorder -m "not alone"
+	@$(VENV)/bin/pytest --durations=5 -m alone
 
 # The worker once more, built with the sanitizers, against honest and lying drivers.
 test-sanitized: build test-c

@@ -28,6 +28,8 @@ from framework.vault import Vault
 
 from vmm_keystore._vks import lib
 
+pytestmark = pytest.mark.alone
+
 VICTIMS = ("one", "two", "three", "four")
 ROUNDS = 5
 ROUND_MS = 400

@@ -23,6 +23,8 @@ from framework.ring_guest import RingGuest, ring_guest
 from vmm_keystore._vks import lib
 from vmm_keystore.policy.vocabulary import Op
 
+pytestmark = pytest.mark.alone
+
 PAIRS = 20000
 DEVIATIONS_MAX = 5.0
 KEY_COUNT = 16

@@ -18,6 +18,8 @@ from protocol.worker_rig import Bench, RigKey, key_id, pkcs8
 from vmm_keystore._vks import lib
 from vmm_keystore.workers.ipc import pack
 
+pytestmark = pytest.mark.alone
+
 OK, NO_KEY = lib.VKS_STATUS_OK, lib.VKS_STATUS_NO_KEY
 MAC = RigKey(key_id(5), lib.VKS_KEY_TYPE_HMAC_SHA256, bytes(range(64, 96)))
 ED = RigKey(key_id(2), lib.VKS_KEY_TYPE_ED25519, pkcs8(ed25519.Ed25519PrivateKey.generate()))
@@ -98,8 +100,9 @@ def test_stop_with_slow_operations_under_way(bench: Bench, rsa_key: RigKey) -> N
         before_s = time.monotonic()
         base = bench.rig.stop()
         took_s.append(time.monotonic() - before_s)
-        used = bench.ring.used_head[1]
-        assert base in {bench.ring.avail_idx, used}  # all were taken, or none
+        # Some may have been taken while the rest was still being published; none was answered and left out.
+        ahead = (base - bench.ring.used_head[1]) & 0xFFFF
+        assert ahead <= (bench.ring.avail_idx - bench.ring.used_head[1]) & 0xFFFF
         bench.rig.start(bench.ring, base=base)
         answers = bench.vault.collect(20, timeout_s=30)
         assert {head for head, _ in answers} == sent

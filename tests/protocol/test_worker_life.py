@@ -59,6 +59,7 @@ def test_what_a_worker_is(bench: Bench, zygote: Zygote) -> None:
     assert not Path(f"/proc/{pid}").exists()
 
 
+@pytest.mark.alone
 def test_spawn_is_quick(zygote: Zygote) -> None:
     """A worker is ready within milliseconds: that is what the zygote is for."""
     before_s = time.monotonic()

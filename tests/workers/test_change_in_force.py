@@ -75,7 +75,7 @@ def recorded_ns(line_time: str) -> int:
     return int(datetime.fromisoformat(whole).replace(tzinfo=UTC).timestamp()) * 10**9 + int(fraction)
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1500)
 def test_no_signature_after_the_answer_to_a_revocation(vault: Keystored) -> None:
     """Under full load, by the worker's own records: allowed uses lie only between grant and answered revocation."""
     socket = vault.add_guest("hammered")

@@ -16,6 +16,8 @@ from framework.ring_guest import RingGuest, ring_guest
 
 from vmm_keystore._vks import lib
 
+pytestmark = pytest.mark.alone
+
 KILLS = 60
 IN_FLIGHT = 40
 # A worker that lives shorter counts for the crash loop.

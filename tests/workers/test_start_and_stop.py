@@ -26,6 +26,7 @@ def refusal(*arguments: str | Path) -> str:
     return done.stderr
 
 
+@pytest.mark.alone
 def test_sigterm_leaves_nothing_behind(vault: Keystored) -> None:
     """Within two seconds: children ended, sockets gone, a connected front-end hung up."""
     path = vault.add_guest("g")

@@ -87,6 +87,7 @@ def test_guests_go_on(vault: Keystored, guest_socket: Path, end: str, profile: A
 
 
 @pytest.mark.timeout(240)
+@pytest.mark.alone
 def test_time_to_take_everything_back(vault: Keystored, guest_socket: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """From the start of the next process to its readiness, by which every guest has its worker; figures, no verdict."""
     lines = []

@@ -9,7 +9,7 @@ from vmm_keystore.policy.budget import Usage, charge
 from vmm_keystore.policy.grant import Permission, PermittedKey
 from vmm_keystore.policy.lifecycle import state_allows
 from vmm_keystore.policy.mechanisms import TYPE_MECHANISMS, mechanism_ops
-from vmm_keystore.policy.vocabulary import Mechanism, Op, Status, Word
+from vmm_keystore.policy.vocabulary import RELEASING_OPS, Mechanism, Op, Status, Word
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +85,8 @@ def _type_supports(key: PermittedKey, op: Op, number: int) -> bool:
     if op == Op.PUBLIC:
         return key.key_type.has_public
     mechanism = Mechanism.find(number)
+    if op == Op.RELEASE:
+        return False
     return mechanism is not None and mechanism in TYPE_MECHANISMS[key.key_type] and op in mechanism_ops(mechanism)
 
 
@@ -98,6 +100,12 @@ def _grant_checks(permission: Permission, op: Op, request: PolicyRequest) -> Ite
         yield check("operation", named, holds=bool(permission.op_mask >> op & 1))
         named = f"the grant names {_words(Mechanism, permission.mechanism_mask)}"
         yield check("mechanism", named, holds=bool(permission.mechanism_mask >> request.mechanism & 1))
+    if op in RELEASING_OPS:
+        released = bool(permission.op_mask >> Op.RELEASE & 1)
+        says = (
+            "the secret may leave the vault" if released else "the grant does not name it: no secret leaves the vault"
+        )
+        yield check("release", says, holds=released)
     if permission.not_before_s:
         holds = request.now_s >= permission.not_before_s
         yield check("not before", _moment(permission.not_before_s), holds=holds)

@@ -37,6 +37,8 @@ enum vks_hmac_key_limit {
 const struct vks_key_kind *vks_key_kind_find(uint32_t type);
 const struct vks_key_kind *vks_key_kind_named(const char *name);
 bool vks_key_kind_is_symmetric(const struct vks_key_kind *kind);
+/* Whether it makes signatures, and certificates with them. */
+bool vks_key_kind_signs(const struct vks_key_kind *kind);
 /* A public key by itself: SEC 1's uncompressed point (2.3.3) or RFC 7748's 32 bytes; 0 for types that do not agree. */
 uint32_t vks_key_kind_point_bytes(const struct vks_key_kind *kind);
 

@@ -7,6 +7,7 @@ Each search must be able to fail: a control that went the same way in the clear 
 from __future__ import annotations
 
 import fcntl
+import errno
 import os
 import subprocess
 from pathlib import Path
@@ -52,7 +53,7 @@ def test_known_keys_are_not_in_the_custodians_memory(
     bring_in(custodian, "hmac-sha512", mac)
     for name, private in private_keys.items():
         key = bring_in(custodian, name, pkcs8(private))
-        assert certify(custodian, key, [CN])[0] == 0
+        assert certify(custodian, key, [CN])[0] == (-errno.EINVAL if name == "x25519" else 0)
         secrets.append(private_key_secret(name, private))
     kek = (tmp_path / "kek").read_bytes()[KEK_OFFSET : KEK_OFFSET + 32]
     secrets.append(secret_bytes("kek", kek))

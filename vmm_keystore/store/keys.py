@@ -175,7 +175,7 @@ def guarded_labels(connection: sa.Connection, key_rows: Sequence[int]) -> list[s
 
 
 def are_bound_by_use(connection: sa.Connection, key_rows: Sequence[int], encryptions: int) -> bool:
-    """Whether any of these keys is rotated after so many uses, or may have encrypted so often."""
+    """Whether any of these keys is rotated after so many uses, or has encrypted so often."""
     bound = sa.or_(keys.c.rotate_after_uses >= 0, keys.c.id.in_(_encrypted(encryptions)))
     return any(
         connection.execute(sa.select(keys.c.id).where(keys.c.id.in_(part), bound).limit(1)).first()
@@ -184,12 +184,12 @@ def are_bound_by_use(connection: sa.Connection, key_rows: Sequence[int], encrypt
 
 
 def list_encrypting_keys(connection: sa.Connection, encryptions: int) -> tuple[KeyRow, ...]:
-    """Keys of which a version may have encrypted so often, by label; ``KeyRow.encrypted_count`` says."""
+    """Keys of which a version encrypted so often, twice ``MANY_USES`` or more, by label."""
     return load_keys(connection, keys.c.id.in_(_encrypted(encryptions)))
 
 
 def list_planned_keys(connection: sa.Connection, encryptions: int) -> tuple[KeyRow, ...]:
-    """Keys for which anything is planned, or that may have encrypted so often, by label."""
+    """Keys for which anything is planned, or that encrypted so often, by label."""
     # A range is what an index is used for; NULL is in none.
     planned = sa.select(key_versions.c.key).where(key_versions.c.destroy_at_s >= 0)
     return load_keys(
@@ -204,13 +204,19 @@ def list_planned_keys(connection: sa.Connection, encryptions: int) -> tuple[KeyR
 
 
 def _encrypted(count: int) -> sa.Select[int]:
-    """Rows of keys of which a version may have encrypted so often, twice ``MANY_USES`` or more.
+    """Rows of keys of which a version encrypted so often, twice ``MANY_USES`` or more.
 
-    There are two operations that encrypt: one of them has at least half of what both come to.
+    There are two operations that encrypt: one of them has at least half of what both come to, and an index.
     """
+    other = key_uses.alias()
+    both = (
+        sa.select(sa.func.sum(other.c.use_count))
+        .where(other.c.key == key_uses.c.key, other.c.version == key_uses.c.version, other.c.op.in_(ENCRYPT_OPS))
+        .scalar_subquery()
+    )
     indexed = key_uses.c.use_count >= sa.literal_column(str(MANY_USES))
-    enough = key_uses.c.use_count >= (count + 1) // 2
-    return sa.select(key_uses.c.key).where(indexed, enough, key_uses.c.op.in_(ENCRYPT_OPS))
+    half = key_uses.c.use_count >= (count + 1) // 2
+    return sa.select(key_uses.c.key).where(indexed, half, key_uses.c.op.in_(ENCRYPT_OPS), both >= count)
 
 
 def take_nonce_lease(connection: sa.Connection, version_row: int) -> int:

@@ -6,8 +6,8 @@ Each search must be able to fail: a control that went the same way in the clear 
 
 from __future__ import annotations
 
-import fcntl
 import errno
+import fcntl
 import os
 import subprocess
 from pathlib import Path

@@ -131,10 +131,11 @@ def test_derive_sizes(bench: Bench, key: RigKey) -> None:
     for size in (0, SECRET_MAX + 1, 1 << 14):
         assert derive(bench, key, size, parameter=peer).status == MALFORMED
     for field in ("aad", "data"):
-        assert derive(bench, key, parameter=peer, **{field: bytes(SECRET_MAX)}).status == OK
-        assert derive(bench, key, parameter=peer, **{field: bytes(SECRET_MAX + 1)}).status == INPUT_SIZE
+        fits: dict[str, Any] = {"parameter": peer, field: bytes(SECRET_MAX)}
+        assert derive(bench, key, **fits).status == OK
+        assert derive(bench, key, **fits | {field: bytes(SECRET_MAX + 1)}).status == INPUT_SIZE
         if peer:
-            assert derive(bench, key, parameter=peer, mechanism=ECDH, **{field: b"x"}).status == INPUT_SIZE
+            assert derive(bench, key, **fits | {field: b"x", "mechanism": ECDH}).status == INPUT_SIZE
     if peer:
         small = derive(bench, key, 31, parameter=peer, mechanism=ECDH)
         assert (small.status, small.output_bytes) == (lib.VKS_STATUS_OUTPUT_SIZE, 32)

@@ -64,8 +64,9 @@ def checks(key: PermittedKey | None, request: PolicyRequest, usage: Usage | None
         return
     yield Check("grant", holds=True, status=Status.NO_KEY, detail=f"key {key.label}, version {key.version}")
     op = Op.find(request.op)
-    if op is None:
-        yield Check("key type", holds=False, status=Status.UNSUPPORTED, detail=f"there is no operation {request.op}")
+    if op is None or op == Op.RELEASE:
+        no_op = f"there is no operation {request.op}" if op is None else "release is not asked for by itself"
+        yield Check("key type", holds=False, status=Status.UNSUPPORTED, detail=no_op)
         return
     supported = _type_supports(key, op, request.mechanism)
     detail = f"a key of type {key.key_type.text} {'does' if supported else 'does not'} {op.text}"
@@ -85,8 +86,6 @@ def _type_supports(key: PermittedKey, op: Op, number: int) -> bool:
     if op == Op.PUBLIC:
         return key.key_type.has_public
     mechanism = Mechanism.find(number)
-    if op == Op.RELEASE:
-        return False
     return mechanism is not None and mechanism in TYPE_MECHANISMS[key.key_type] and op in mechanism_ops(mechanism)
 
 

@@ -173,11 +173,14 @@ def _check_fit(key_type: KeyType, ops: tuple[Op, ...], mechanisms: tuple[Mechani
                 f"a key of type {key_type.text} cannot {op.text}",
                 "it can: " + ", ".join(op.text for op in possible_ops),
             )
-    if (Op.RELEASE in ops) != any(op in RELEASING_OPS for op in ops):
+    releasing = [op for op in ops if op in RELEASING_OPS]
+    if releasing and Op.RELEASE not in ops:
         raise InvalidRequestError(
-            "derive and data-key take release in the same grant, and nothing else does",
-            "release: what is derived, or made as a data key, leaves the vault for the guest",
+            f"{releasing[0].text} gives the guest a secret, and the grant does not say release",
+            "if the guest shall have it: --ops " + ",".join(op.text for op in (*ops, Op.RELEASE)),
         )
+    if Op.RELEASE in ops and not releasing:
+        raise InvalidRequestError("release goes with derive or data-key, and alone allows nothing")
     for mechanism in mechanisms:
         if mechanism not in possible:
             raise InvalidRequestError(

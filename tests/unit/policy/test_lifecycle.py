@@ -92,9 +92,9 @@ def test_default_mechanisms_leave_out_those_with_a_trap() -> None:
         (KeyType.RSA_2048, [Op.SIGN, Op.DECRYPT], [Mechanism.RSA_PSS_SHA256], "none of the mechanisms can decrypt"),
         (KeyType.X25519, [Op.SIGN], None, "cannot sign"),
         (KeyType.ED25519, [Op.SIGN, Op.RELEASE], None, "cannot release"),
-        (KeyType.EC_P256, [Op.DERIVE], None, "derive and data-key take release in the same grant"),
-        (KeyType.EC_P256, [Op.SIGN, Op.RELEASE], None, "derive and data-key take release in the same grant"),
-        (KeyType.AES_256, [Op.DATA_KEY, Op.ENCRYPT], None, "derive and data-key take release in the same grant"),
+        (KeyType.EC_P256, [Op.DERIVE], None, "derive gives the guest a secret"),
+        (KeyType.EC_P256, [Op.SIGN, Op.RELEASE], None, "release goes with derive or data-key"),
+        (KeyType.AES_256, [Op.DATA_KEY, Op.ENCRYPT], None, "data-key gives the guest a secret"),
         (KeyType.AES_256, [Op.DATA_KEY, Op.RELEASE], [Mechanism.AES_CBC], "none of the mechanisms can data-key"),
     ],
 )

@@ -13,6 +13,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
 from cryptography.hazmat.primitives.serialization.pkcs12 import serialize_key_and_certificates
 from custodian.custodian_process import KEY_ID, LIBEXEC, WITHOUT_CAPABILITIES, Custodian, Key
@@ -97,6 +98,7 @@ def test_custodian_is_closed_to_its_own_user() -> None:
 def test_import_leaves_nothing_to_find(private_keys: dict[str, PrivateKey], tmp_path: Path, way: str) -> None:
     """Searched at its last step, the write of the wrapped key to a pipe that is full: no key, no passphrase."""
     private = private_keys["rsa-2048"]
+    assert isinstance(private, rsa.RSAPrivateKey)
     path = tmp_path / "control-file-name-that-is-long-enough"
     encryption = BestAvailableEncryption(PASSPHRASE)
     forms = {

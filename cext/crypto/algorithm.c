@@ -11,6 +11,7 @@ static struct {
     EVP_CIPHER *cipher[VKS_CIPHER_MODE_COUNT][2];
     EVP_MAC *hmac;
     EVP_MAC *cmac;
+    EVP_KDF *hkdf;
 } fetched;
 
 /* Messages are no secrets of ours: these contexts are shared by all keys of a lane. */
@@ -43,6 +44,9 @@ static const enum vks_hash mechanism_hash[VKS_MECHANISM_COUNT] = {
     [VKS_MECHANISM_RSA_OAEP_SHA256] = VKS_HASH_SHA256,  [VKS_MECHANISM_RSA_OAEP_SHA384] = VKS_HASH_SHA384,
     [VKS_MECHANISM_RSA_OAEP_SHA512] = VKS_HASH_SHA512,  [VKS_MECHANISM_HMAC_SHA256] = VKS_HASH_SHA256,
     [VKS_MECHANISM_HMAC_SHA384] = VKS_HASH_SHA384,      [VKS_MECHANISM_HMAC_SHA512] = VKS_HASH_SHA512,
+    [VKS_MECHANISM_ECDH_HKDF_SHA256] = VKS_HASH_SHA256, [VKS_MECHANISM_ECDH_HKDF_SHA384] = VKS_HASH_SHA384,
+    [VKS_MECHANISM_ECDH_HKDF_SHA512] = VKS_HASH_SHA512, [VKS_MECHANISM_HKDF_SHA256] = VKS_HASH_SHA256,
+    [VKS_MECHANISM_HKDF_SHA384] = VKS_HASH_SHA384,      [VKS_MECHANISM_HKDF_SHA512] = VKS_HASH_SHA512,
 };
 
 int vks_algorithm_fetch(void)
@@ -58,7 +62,8 @@ int vks_algorithm_fetch(void)
                 (fetched.cipher[mode][size] = EVP_CIPHER_fetch(NULL, ciphers[mode][size], NULL)) == NULL)
                 return -ENOTSUP;
     fetched.cmac = EVP_MAC_fetch(NULL, "CMAC", NULL);
-    if (fetched.cmac)
+    fetched.hkdf = EVP_KDF_fetch(NULL, "HKDF", NULL);
+    if (fetched.cmac && fetched.hkdf)
         fetched.hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
     return fetched.hmac ? 0 : -ENOTSUP;
 }
@@ -91,6 +96,11 @@ EVP_MAC *vks_hmac(void)
 EVP_MAC *vks_cmac(void)
 {
     return fetched.cmac;
+}
+
+EVP_KDF *vks_hkdf(void)
+{
+    return fetched.hkdf;
 }
 
 const EVP_CIPHER *vks_cipher(enum vks_cipher_mode mode, uint32_t key_bytes)

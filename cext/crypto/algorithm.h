@@ -7,6 +7,7 @@
 #define VKS_ALGORITHM_H
 
 #include <openssl/evp.h>
+#include <openssl/kdf.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -46,6 +47,7 @@ const char *vks_hash_name(enum vks_hash hash);
 const EVP_MD *vks_hash_md(enum vks_hash hash);
 EVP_MAC *vks_hmac(void);
 EVP_MAC *vks_cmac(void);
+EVP_KDF *vks_hkdf(void);
 /* NULL for a key length that the mode does not take. */
 const EVP_CIPHER *vks_cipher(enum vks_cipher_mode mode, uint32_t key_bytes);
 

@@ -10,6 +10,7 @@
 
 #include "algorithm.h"
 #include "key_generate.h"
+#include "key_kind.h"
 #include "operation.h"
 #include "policy.h"
 #include "secret_arena.h"
@@ -109,6 +110,27 @@ static int warm_mechanism(struct vks_key *key, uint32_t mechanism, uint32_t prot
     return vks_operation_run(key, &operation, VKS_LANE_FAST) == VKS_STATUS_OK ? 0 : -EIO;
 }
 
+/* With itself: the point or the 32 bytes are the end of its SubjectPublicKeyInfo. */
+static int warm_derive(struct vks_key *key, uint32_t mechanism)
+{
+    uint8_t public_der[WARM_OUTPUT_BYTES];
+    uint8_t made[WARM_OUTPUT_BYTES];
+    struct vks_operation operation = {
+        .op = VKS_OP_PUBLIC, .output = public_der, .output_bytes_max = sizeof(public_der)};
+
+    if (mechanism <= VKS_MECHANISM_ECDH_HKDF_SHA512) {
+        if (vks_operation_run(key, &operation, VKS_LANE_FAST) != VKS_STATUS_OK)
+            return -EIO;
+        operation.parameter_bytes = vks_key_kind_point_bytes(vks_key_kind_find(vks_key_type(key)));
+        operation.parameter = public_der + operation.output_bytes - operation.parameter_bytes;
+    }
+    operation.op = VKS_OP_DERIVE;
+    operation.mechanism = mechanism;
+    operation.output = made;
+    operation.output_bytes_max = VKS_SECRET_BYTES_MAX;
+    return vks_operation_run(key, &operation, VKS_LANE_FAST) == VKS_STATUS_OK ? 0 : -EIO;
+}
+
 static int warm_key(struct vks_key *key)
 {
     static const uint32_t protects[] = {VKS_OP_SIGN, VKS_OP_ENCRYPT, VKS_OP_MAC};
@@ -120,6 +142,9 @@ static int warm_key(struct vks_key *key)
             if ((mechanisms & (UINT64_C(1) << mechanism)) &&
                 (vks_policy_mechanism_ops(mechanism) & (UINT64_C(1) << protects[i])))
                 error = warm_mechanism(key, mechanism, protects[i]);
+    for (uint32_t mechanism = VKS_MECHANISM_ECDH; mechanism < VKS_MECHANISM_COUNT && error == 0; mechanism++)
+        if (mechanisms & (UINT64_C(1) << mechanism))
+            error = warm_derive(key, mechanism);
     return error;
 }
 

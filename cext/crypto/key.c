@@ -14,6 +14,7 @@ static void lane_free(struct vks_key_lane *lane)
 {
     EVP_PKEY_CTX_free(lane->private_use.context);
     EVP_PKEY_CTX_free(lane->public_use.context);
+    EVP_PKEY_CTX_free(lane->derive);
     EVP_MD_CTX_free(lane->ed25519);
     EVP_MAC_CTX_free(lane->mac);
     for (int mode = 0; mode < VKS_CIPHER_MODE_COUNT; mode++)

@@ -23,6 +23,7 @@ static const struct vks_key_kind kinds[] = {
     {VKS_KEY_TYPE_CHACHA20_POLY1305, VKS_KEY_FAMILY_CHACHA20, "chacha20-poly1305", NULL, 32, 0},
     {VKS_KEY_TYPE_AES_128_XTS, VKS_KEY_FAMILY_XTS, "aes-128-xts", NULL, 32, 0},
     {VKS_KEY_TYPE_AES_256_XTS, VKS_KEY_FAMILY_XTS, "aes-256-xts", NULL, 64, 0},
+    {VKS_KEY_TYPE_X25519, VKS_KEY_FAMILY_X25519, "x25519", NULL, 32, 44},
 };
 
 _Static_assert(sizeof(kinds) / sizeof(kinds[0]) == VKS_KEY_TYPE_COUNT - 1, "every type of the ABI has its line");
@@ -46,4 +47,16 @@ const struct vks_key_kind *vks_key_kind_named(const char *name)
 bool vks_key_kind_is_symmetric(const struct vks_key_kind *kind)
 {
     return kind->public_bytes == 0;
+}
+
+bool vks_key_kind_signs(const struct vks_key_kind *kind)
+{
+    return !vks_key_kind_is_symmetric(kind) && kind->family != VKS_KEY_FAMILY_X25519;
+}
+
+uint32_t vks_key_kind_point_bytes(const struct vks_key_kind *kind)
+{
+    if (kind->family == VKS_KEY_FAMILY_EC)
+        return 1 + 2 * kind->size_bytes;
+    return kind->family == VKS_KEY_FAMILY_X25519 ? kind->size_bytes : 0;
 }

@@ -14,6 +14,7 @@ enum vks_key_family {
     VKS_KEY_FAMILY_HMAC = 5,
     VKS_KEY_FAMILY_CHACHA20 = 6,
     VKS_KEY_FAMILY_XTS = 7,
+    VKS_KEY_FAMILY_X25519 = 8,
 };
 
 struct vks_key_kind {
@@ -21,7 +22,8 @@ struct vks_key_kind {
     enum vks_key_family family;
     const char *name;      /* as users write it */
     const char *group;     /* EC: libcrypto's name of the curve */
-    uint32_t size_bytes;   /* EC: of the order; RSA: of the modulus; symmetric: of a key, HMAC: of a generated one */
+    uint32_t size_bytes;   /* EC: of the order; X25519: of a public key; RSA: of the modulus; symmetric: of a key, HMAC:
+                              of a generated one */
     uint32_t public_bytes; /* SubjectPublicKeyInfo at most; 0 for symmetric types */
 };
 
@@ -35,5 +37,9 @@ enum vks_hmac_key_limit {
 const struct vks_key_kind *vks_key_kind_find(uint32_t type);
 const struct vks_key_kind *vks_key_kind_named(const char *name);
 bool vks_key_kind_is_symmetric(const struct vks_key_kind *kind);
+/* Whether it makes signatures, and certificates with them. */
+bool vks_key_kind_signs(const struct vks_key_kind *kind);
+/* A public key by itself: SEC 1's uncompressed point (2.3.3) or RFC 7748's 32 bytes; 0 for types that do not agree. */
+uint32_t vks_key_kind_point_bytes(const struct vks_key_kind *kind);
 
 #endif

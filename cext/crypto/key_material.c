@@ -91,6 +91,8 @@ int vks_key_material_check(const struct vks_key_kind *kind, EVP_PKEY *pkey)
         error = check_ec(kind, pkey);
     else if (kind->family == VKS_KEY_FAMILY_ED25519)
         error = EVP_PKEY_is_a(pkey, "ED25519") ? 0 : -EBADMSG;
+    else if (kind->family == VKS_KEY_FAMILY_X25519)
+        error = EVP_PKEY_is_a(pkey, "X25519") ? 0 : -EBADMSG;
     else if (kind->family == VKS_KEY_FAMILY_RSA)
         error = check_rsa(kind, pkey);
     ERR_clear_error();
@@ -128,7 +130,11 @@ static EVP_PKEY *decoded;
 static EVP_PKEY *decode(const struct vks_key_kind *kind, const uint8_t *material, size_t material_bytes)
 {
     static const char *const names[] = {
-        [VKS_KEY_FAMILY_EC] = "EC", [VKS_KEY_FAMILY_ED25519] = "ED25519", [VKS_KEY_FAMILY_RSA] = "RSA"};
+        [VKS_KEY_FAMILY_EC] = "EC",
+        [VKS_KEY_FAMILY_ED25519] = "ED25519",
+        [VKS_KEY_FAMILY_RSA] = "RSA",
+        [VKS_KEY_FAMILY_X25519] = "X25519",
+    };
     static OSSL_DECODER_CTX *decoders[sizeof(names) / sizeof(names[0])];
     OSSL_DECODER_CTX **decoder = &decoders[kind->family];
 

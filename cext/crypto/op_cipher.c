@@ -60,11 +60,22 @@ static uint32_t overhead_bytes(const struct form *form)
     return form->front_bytes + form->tag_bytes;
 }
 
+/* What a data key of this area has: the secret stands there twice, once in the clear. 0: the area fits none. */
+static uint32_t data_key_bytes(const struct form *form, uint32_t area_bytes)
+{
+    uint32_t secret_bytes = area_bytes > overhead_bytes(form) ? (area_bytes - overhead_bytes(form)) / 2 : 0;
+
+    return secret_bytes <= VKS_SECRET_BYTES_MAX && 2 * secret_bytes + overhead_bytes(form) == area_bytes ? secret_bytes
+                                                                                                         : 0;
+}
+
 static uint32_t sizes(const struct vks_key_kind *kind, const struct vks_operation *operation)
 {
     const struct form *form = &forms[operation->mechanism];
     uint32_t text_bytes = operation->input_bytes;
 
+    if (operation->op == VKS_OP_DATA_KEY)
+        return data_key_bytes(form, operation->output_bytes_max) ? VKS_STATUS_OK : VKS_STATUS_MALFORMED;
     if (operation->parameter_bytes != parameter_bytes(form, operation->op))
         return VKS_STATUS_INPUT_SIZE;
     if (operation->aad_bytes && form->tag_bytes == 0)
@@ -210,9 +221,32 @@ static uint32_t decrypt_run(struct vks_key *key, struct vks_operation *operation
     return VKS_STATUS_OK;
 }
 
+static uint32_t data_key_run(struct vks_key *key, struct vks_operation *operation, enum vks_lane lane)
+{
+    uint32_t secret_bytes = data_key_bytes(&forms[operation->mechanism], operation->output_bytes_max);
+    struct vks_operation sealing = *operation;
+    uint32_t status;
+
+    if (RAND_priv_bytes(operation->output, (int)secret_bytes) != 1)
+        return VKS_STATUS_INTERNAL;
+    sealing.input = operation->output;
+    sealing.input_bytes = secret_bytes;
+    sealing.output = operation->output + secret_bytes;
+    status = encrypt_run(key, &sealing, lane);
+    operation->output_bytes = secret_bytes + sealing.output_bytes;
+    return status;
+}
+
 static uint32_t run(struct vks_key *key, struct vks_operation *operation, enum vks_lane lane)
 {
-    return operation->op == VKS_OP_ENCRYPT ? encrypt_run(key, operation, lane) : decrypt_run(key, operation, lane);
+    switch (operation->op) {
+    case VKS_OP_ENCRYPT:
+        return encrypt_run(key, operation, lane);
+    case VKS_OP_DATA_KEY:
+        return data_key_run(key, operation, lane);
+    default:
+        return decrypt_run(key, operation, lane);
+    }
 }
 
 const struct vks_op_family vks_op_cipher = {sizes, output_bytes, run};

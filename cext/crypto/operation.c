@@ -19,12 +19,14 @@ static const struct vks_op_family *const families[] = {
     [VKS_KEY_FAMILY_EC] = &vks_op_ecdsa,   [VKS_KEY_FAMILY_ED25519] = &vks_op_ed25519,
     [VKS_KEY_FAMILY_RSA] = &vks_op_rsa,    [VKS_KEY_FAMILY_AES] = &vks_op_cipher,
     [VKS_KEY_FAMILY_HMAC] = &vks_op_mac,   [VKS_KEY_FAMILY_CHACHA20] = &vks_op_cipher,
-    [VKS_KEY_FAMILY_XTS] = &vks_op_cipher,
+    [VKS_KEY_FAMILY_XTS] = &vks_op_cipher, [VKS_KEY_FAMILY_X25519] = &vks_op_derive,
 };
 
-/* A type's own family, but for what AES keys do beside encryption. */
+/* A type's own family, but for what keys do beside their main use. */
 static const struct vks_op_family *family_of(const struct vks_key_kind *kind, uint32_t mechanism)
 {
+    if (mechanism >= VKS_MECHANISM_ECDH)
+        return &vks_op_derive;
     if (mechanism == VKS_MECHANISM_AES_CMAC)
         return &vks_op_mac;
     if (mechanism == VKS_MECHANISM_AES_KW || mechanism == VKS_MECHANISM_AES_KWP)
@@ -36,7 +38,7 @@ static const struct vks_op_family *family_of(const struct vks_key_kind *kind, ui
 static uint32_t resolve(uint32_t key_type, uint32_t op, uint32_t mechanism)
 {
     if (mechanism == VKS_MECHANISM_DEFAULT)
-        mechanism = vks_policy_default_mechanism(key_type);
+        mechanism = vks_policy_default_mechanism(key_type, op);
     if (mechanism >= VKS_MECHANISM_COUNT || op >= VKS_OP_COUNT ||
         !(vks_policy_type_mechanisms(key_type) & (UINT64_C(1) << mechanism)) ||
         !(vks_policy_mechanism_ops(mechanism) & (UINT64_C(1) << op)))
@@ -54,12 +56,20 @@ static bool has_only_its_parts(const struct vks_operation *operation)
     case VKS_OP_SIGN:
     case VKS_OP_MAC:
         return operation->parameter_bytes == 0 && operation->aad_bytes == 0;
+    case VKS_OP_DATA_KEY:
+        return operation->parameter_bytes == 0 && operation->input_bytes == 0;
     case VKS_OP_VERIFY:
     case VKS_OP_MAC_VERIFY:
         return operation->aad_bytes == 0;
     default:
         return true;
     }
+}
+
+/* As with random: there are as many bytes as there is room for. */
+static bool area_says_how_much(uint32_t op, uint32_t mechanism)
+{
+    return op == VKS_OP_DATA_KEY || (op == VKS_OP_DERIVE && mechanism != VKS_MECHANISM_ECDH);
 }
 
 static bool has_room(struct vks_operation *operation, uint32_t needed_bytes)
@@ -107,7 +117,9 @@ static uint32_t run_family(struct vks_key *key, struct vks_operation *operation,
     status = family->sizes(key->kind, &resolved);
     if (status != VKS_STATUS_OK)
         return status;
-    needed_bytes = family->output_bytes(key->kind, resolved.op, resolved.mechanism, resolved.input_bytes);
+    needed_bytes = area_says_how_much(resolved.op, resolved.mechanism)
+                       ? operation->output_bytes_max
+                       : family->output_bytes(key->kind, resolved.op, resolved.mechanism, resolved.input_bytes);
     if (!has_room(operation, needed_bytes))
         return VKS_STATUS_OUTPUT_SIZE;
     status = family->run(key, &resolved, lane);
@@ -145,7 +157,7 @@ uint32_t vks_operation_output_bytes(uint32_t key_type, uint32_t op, uint32_t mec
     if (op == VKS_OP_PUBLIC)
         return kind->public_bytes;
     mechanism = resolve(key_type, op, mechanism);
-    if (mechanism == VKS_MECHANISM_DEFAULT)
+    if (mechanism == VKS_MECHANISM_DEFAULT || area_says_how_much(op, mechanism))
         return 0;
     return family_of(kind, mechanism)->output_bytes(kind, op, mechanism, input_bytes);
 }
@@ -164,7 +176,7 @@ bool vks_operation_is_slow(uint32_t key_type, uint32_t op, uint32_t mechanism, u
         return input_bytes > KEY_WRAP_SLOW_BYTES;
     /* libcrypto has no fast code for P-384: 0.8 ms either way, four times an RSA-2048 signature. */
     if (kind->type == VKS_KEY_TYPE_EC_P384)
-        return op == VKS_OP_SIGN || op == VKS_OP_VERIFY;
+        return op == VKS_OP_SIGN || op == VKS_OP_VERIFY || op == VKS_OP_DERIVE;
     return kind->family == VKS_KEY_FAMILY_RSA && (op == VKS_OP_SIGN || op == VKS_OP_DECRYPT);
 }
 

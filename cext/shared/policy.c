@@ -12,6 +12,8 @@
 #define SIGN_OPS   (BIT(VKS_OP_SIGN) | BIT(VKS_OP_VERIFY))
 #define CIPHER_OPS (BIT(VKS_OP_ENCRYPT) | BIT(VKS_OP_DECRYPT))
 #define MAC_OPS    (BIT(VKS_OP_MAC) | BIT(VKS_OP_MAC_VERIFY))
+/* Their results are secrets that a guest shall have only where its grant says release. */
+#define RELEASING_OPS (BIT(VKS_OP_DERIVE) | BIT(VKS_OP_DATA_KEY))
 
 #define RSA_MECHANISMS                                                                                                 \
     (BIT(VKS_MECHANISM_RSA_PKCS1_SHA256) | BIT(VKS_MECHANISM_RSA_PKCS1_SHA384) | BIT(VKS_MECHANISM_RSA_PKCS1_SHA512) | \
@@ -24,26 +26,36 @@
     (BIT(VKS_MECHANISM_AES_GCM) | BIT(VKS_MECHANISM_AES_GCM_OWN_NONCE) | BIT(VKS_MECHANISM_AES_CBC) |                  \
      BIT(VKS_MECHANISM_AES_CTR) | BIT(VKS_MECHANISM_AES_CMAC) | BIT(VKS_MECHANISM_AES_KW) |                            \
      BIT(VKS_MECHANISM_AES_KWP))
+#define ECDH_MECHANISMS                                                                                                \
+    (BIT(VKS_MECHANISM_ECDH) | BIT(VKS_MECHANISM_ECDH_HKDF_SHA256) | BIT(VKS_MECHANISM_ECDH_HKDF_SHA384) |             \
+     BIT(VKS_MECHANISM_ECDH_HKDF_SHA512))
 #define CHACHA20_MECHANISMS (BIT(VKS_MECHANISM_CHACHA20_POLY1305) | BIT(VKS_MECHANISM_CHACHA20_POLY1305_OWN_NONCE))
 
 static const struct {
     uint64_t mechanisms;
     uint32_t mechanism_default;
+    uint32_t derive_default; /* where deriving has another */
 } types[VKS_KEY_TYPE_COUNT] = {
-    [VKS_KEY_TYPE_EC_P256] = {ECDSA_MECHANISMS, VKS_MECHANISM_ECDSA_SHA256},
-    [VKS_KEY_TYPE_EC_P384] = {ECDSA_MECHANISMS, VKS_MECHANISM_ECDSA_SHA384},
+    [VKS_KEY_TYPE_EC_P256] = {ECDSA_MECHANISMS | ECDH_MECHANISMS, VKS_MECHANISM_ECDSA_SHA256,
+                              VKS_MECHANISM_ECDH_HKDF_SHA256},
+    [VKS_KEY_TYPE_EC_P384] = {ECDSA_MECHANISMS | ECDH_MECHANISMS, VKS_MECHANISM_ECDSA_SHA384,
+                              VKS_MECHANISM_ECDH_HKDF_SHA384},
     [VKS_KEY_TYPE_ED25519] = {BIT(VKS_MECHANISM_ED25519), VKS_MECHANISM_ED25519},
     [VKS_KEY_TYPE_RSA_2048] = {RSA_MECHANISMS, VKS_MECHANISM_RSA_PSS_SHA256},
     [VKS_KEY_TYPE_RSA_3072] = {RSA_MECHANISMS, VKS_MECHANISM_RSA_PSS_SHA256},
     [VKS_KEY_TYPE_RSA_4096] = {RSA_MECHANISMS, VKS_MECHANISM_RSA_PSS_SHA256},
     [VKS_KEY_TYPE_AES_128] = {AES_MECHANISMS, VKS_MECHANISM_AES_GCM},
     [VKS_KEY_TYPE_AES_256] = {AES_MECHANISMS, VKS_MECHANISM_AES_GCM},
-    [VKS_KEY_TYPE_HMAC_SHA256] = {BIT(VKS_MECHANISM_HMAC_SHA256), VKS_MECHANISM_HMAC_SHA256},
-    [VKS_KEY_TYPE_HMAC_SHA384] = {BIT(VKS_MECHANISM_HMAC_SHA384), VKS_MECHANISM_HMAC_SHA384},
-    [VKS_KEY_TYPE_HMAC_SHA512] = {BIT(VKS_MECHANISM_HMAC_SHA512), VKS_MECHANISM_HMAC_SHA512},
+    [VKS_KEY_TYPE_HMAC_SHA256] = {BIT(VKS_MECHANISM_HMAC_SHA256) | BIT(VKS_MECHANISM_HKDF_SHA256),
+                                  VKS_MECHANISM_HMAC_SHA256, VKS_MECHANISM_HKDF_SHA256},
+    [VKS_KEY_TYPE_HMAC_SHA384] = {BIT(VKS_MECHANISM_HMAC_SHA384) | BIT(VKS_MECHANISM_HKDF_SHA384),
+                                  VKS_MECHANISM_HMAC_SHA384, VKS_MECHANISM_HKDF_SHA384},
+    [VKS_KEY_TYPE_HMAC_SHA512] = {BIT(VKS_MECHANISM_HMAC_SHA512) | BIT(VKS_MECHANISM_HKDF_SHA512),
+                                  VKS_MECHANISM_HMAC_SHA512, VKS_MECHANISM_HKDF_SHA512},
     [VKS_KEY_TYPE_CHACHA20_POLY1305] = {CHACHA20_MECHANISMS, VKS_MECHANISM_CHACHA20_POLY1305},
     [VKS_KEY_TYPE_AES_128_XTS] = {BIT(VKS_MECHANISM_AES_XTS), VKS_MECHANISM_AES_XTS},
     [VKS_KEY_TYPE_AES_256_XTS] = {BIT(VKS_MECHANISM_AES_XTS), VKS_MECHANISM_AES_XTS},
+    [VKS_KEY_TYPE_X25519] = {ECDH_MECHANISMS, VKS_MECHANISM_ECDH_HKDF_SHA256},
 };
 
 uint64_t vks_policy_type_mechanisms(uint32_t type)
@@ -51,9 +63,12 @@ uint64_t vks_policy_type_mechanisms(uint32_t type)
     return type < VKS_KEY_TYPE_COUNT ? types[type].mechanisms : 0;
 }
 
-uint32_t vks_policy_default_mechanism(uint32_t type)
+uint32_t vks_policy_default_mechanism(uint32_t type, uint32_t op)
 {
-    return type < VKS_KEY_TYPE_COUNT ? types[type].mechanism_default : VKS_MECHANISM_DEFAULT;
+    if (type >= VKS_KEY_TYPE_COUNT)
+        return VKS_MECHANISM_DEFAULT;
+    return op == VKS_OP_DERIVE && types[type].derive_default ? types[type].derive_default
+                                                             : types[type].mechanism_default;
 }
 
 uint64_t vks_policy_mechanism_ops(uint32_t mechanism)
@@ -62,6 +77,10 @@ uint64_t vks_policy_mechanism_ops(uint32_t mechanism)
         return 0;
     if (mechanism <= VKS_MECHANISM_RSA_PSS_SHA512)
         return SIGN_OPS;
+    if (mechanism == VKS_MECHANISM_AES_GCM || mechanism == VKS_MECHANISM_CHACHA20_POLY1305)
+        return CIPHER_OPS | BIT(VKS_OP_DATA_KEY) | BIT(VKS_OP_RELEASE);
+    if (mechanism >= VKS_MECHANISM_ECDH)
+        return BIT(VKS_OP_DERIVE) | BIT(VKS_OP_RELEASE);
     if (mechanism <= VKS_MECHANISM_AES_CTR)
         return CIPHER_OPS;
     if (mechanism <= VKS_MECHANISM_HMAC_SHA512 || mechanism == VKS_MECHANISM_AES_CMAC)
@@ -76,10 +95,12 @@ static int state_allows(uint32_t state, uint32_t op)
     case VKS_OP_SIGN:
     case VKS_OP_ENCRYPT:
     case VKS_OP_MAC:
+    case VKS_OP_DATA_KEY:
         return state == VKS_KEY_STATE_ACTIVE;
     case VKS_OP_VERIFY:
     case VKS_OP_DECRYPT:
     case VKS_OP_MAC_VERIFY:
+    case VKS_OP_DERIVE: /* what an older secret protects could not be read any more */
         return state == VKS_KEY_STATE_ACTIVE || state == VKS_KEY_STATE_DEACTIVATED ||
                state == VKS_KEY_STATE_COMPROMISED;
     case VKS_OP_PUBLIC:
@@ -103,7 +124,7 @@ static int uid_allows(const struct vks_snapshot_key *key, const struct vks_polic
 
 static int type_has_public(uint32_t type)
 {
-    return type >= VKS_KEY_TYPE_EC_P256 && type <= VKS_KEY_TYPE_RSA_4096;
+    return (type >= VKS_KEY_TYPE_EC_P256 && type <= VKS_KEY_TYPE_RSA_4096) || type == VKS_KEY_TYPE_X25519;
 }
 
 /*
@@ -146,6 +167,8 @@ uint32_t vks_policy_decide(const struct vks_snapshot_key *key, const struct vks_
     }
     /* The public key of a granted key is no secret to its holder: it needs no operation of its own. */
     if (request->op != VKS_OP_PUBLIC && (!(key->op_mask & op_bit) || !(key->mechanism_mask & BIT(request->mechanism))))
+        return VKS_STATUS_DENIED;
+    if ((RELEASING_OPS & op_bit) && !(key->op_mask & BIT(VKS_OP_RELEASE)))
         return VKS_STATUS_DENIED;
     if ((key->not_before_s && request->now_s < key->not_before_s) ||
         (key->not_after_s && request->now_s > key->not_after_s) || !uid_allows(key, request) ||

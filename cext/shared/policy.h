@@ -32,8 +32,8 @@ struct vks_snapshot_key;
 uint64_t vks_policy_type_mechanisms(uint32_t type);
 /* Operations a mechanism takes part in, bit numbers enum vks_op; 0 for an unknown mechanism. */
 uint64_t vks_policy_mechanism_ops(uint32_t mechanism);
-/* The mechanism that VKS_MECHANISM_DEFAULT means for a type; VKS_MECHANISM_DEFAULT for an unknown type. */
-uint32_t vks_policy_default_mechanism(uint32_t type);
+/* The mechanism that VKS_MECHANISM_DEFAULT means for type and operation; VKS_MECHANISM_DEFAULT for an unknown type. */
+uint32_t vks_policy_default_mechanism(uint32_t type, uint32_t op);
 /*
  * May an operation that vks_policy_decide allows begin within the grant's budget? OK: *usage* counts it. LIMIT: used
  * up, or more than a second's worth ahead of the rate; *usage* is as before.

@@ -31,7 +31,7 @@ static uint32_t decide_key(struct job *job, const struct snapshot_table *table, 
     uint32_t status;
 
     if (entry && request->op != VKS_OP_PUBLIC && request->mechanism == VKS_MECHANISM_DEFAULT)
-        question.mechanism = vks_policy_default_mechanism(entry->type);
+        question.mechanism = vks_policy_default_mechanism(entry->type, request->op);
     status = vks_policy_decide(entry, &question);
     if (!entry)
         return status;

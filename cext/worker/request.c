@@ -26,7 +26,22 @@ static const struct op_form {
     [VKS_OP_MAC] = {.known = true, .input = true},
     [VKS_OP_MAC_VERIFY] = {.known = true, .parameter = true, .input = true},
     [VKS_OP_RANDOM] = {.known = true, .no_key = true, .no_mechanism = true},
+    [VKS_OP_DERIVE] = {.known = true, .parameter = true, .aad = true, .input = true},
+    [VKS_OP_DATA_KEY] = {.known = true, .aad = true},
 };
+
+/* Where the output area says how much is asked for, the most that it may say. */
+static uint32_t output_bytes_max(uint32_t op)
+{
+    switch (op) {
+    case VKS_OP_RANDOM:
+        return VKS_RANDOM_BYTES_MAX;
+    case VKS_OP_DERIVE:
+        return VKS_SECRET_BYTES_MAX;
+    default:
+        return VKS_OUTPUT_BYTES_MAX;
+    }
+}
 
 static bool key_is_zero(const struct request *request)
 {
@@ -50,7 +65,7 @@ static bool form_fits(const struct request *request)
 
     if ((form->no_key && !key_is_zero(request)) || (form->no_mechanism && request->mechanism))
         return false;
-    if (request->op == VKS_OP_RANDOM && request->output_bytes > VKS_RANDOM_BYTES_MAX)
+    if (request->output_bytes > output_bytes_max(request->op))
         return false;
     return (form->parameter || !request->parameter_bytes) && (form->aad || !request->aad_bytes) &&
            (form->input || !request->input_bytes);

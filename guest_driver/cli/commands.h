@@ -14,6 +14,8 @@ int command_encrypt(const struct options *options);
 int command_decrypt(const struct options *options);
 int command_mac(const struct options *options);
 int command_mac_verify(const struct options *options);
+int command_derive(const struct options *options);
+int command_data_key(const struct options *options);
 int command_random(const struct options *options);
 int command_doctor(const struct options *options);
 

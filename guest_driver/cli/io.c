@@ -60,6 +60,35 @@ int buffer_read(const char *path, size_t limit, struct buffer *buffer)
     return error;
 }
 
+int file_create(const char *path)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+
+    return fd < 0 ? -errno : fd;
+}
+
+int file_finish(int fd, const void *data, size_t size)
+{
+    const uint8_t *at = data;
+    int error = 0;
+
+    while (size && !error) {
+        ssize_t put = write(fd, at, size);
+
+        if (put < 0 && errno != EINTR)
+            error = -errno;
+        if (put > 0) {
+            at += put;
+            size -= (size_t)put;
+        }
+    }
+    if (!error && fsync(fd))
+        error = -errno;
+    if (close(fd) && !error)
+        error = -errno;
+    return error;
+}
+
 int output_write(const void *data, size_t size)
 {
     return fwrite(data, 1, size, stdout) == size ? 0 : -errno;

@@ -17,6 +17,10 @@ void buffer_free(struct buffer *buffer); /* wipes: it may hold plaintext */
 /* Writes all of it to stdout; 0, or a negative errno. */
 VKS_MUST_CHECK int output_write(const void *data, size_t size);
 VKS_MUST_CHECK int output_write_pem(const char *kind, const void *der, size_t size);
+/* A file of the owner's alone that was not there before; a descriptor, or a negative errno. */
+VKS_MUST_CHECK int file_create(const char *path);
+/* Writes all of it, onto the disk, and closes @fd whatever happens; 0, or a negative errno. */
+VKS_MUST_CHECK int file_finish(int fd, const void *data, size_t size);
 /* Flushes stdout: what could not be written must not pass as success. */
 VKS_MUST_CHECK int output_end(void);
 

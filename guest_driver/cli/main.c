@@ -53,6 +53,30 @@ static const struct command commands[] = {
      "verify stdin against the MAC in the file TAG",
      NULL,
      command_mac_verify},
+    {"derive",
+     {"KEY"},
+     KEY_OPTIONS | OPTION_PEER | OPTION_SALT | OPTION_INFO | OPTION_BYTES,
+     "a secret derived from a key to stdout",
+     "Raw bytes, where the grant has derive and release.\n"
+     "Keys of type ec-p256, ec-p384 and x25519 agree with the peer's key on a secret that HKDF derives from;\n"
+     "--mechanism ecdh, which the grant has to name, gives it as it is, 32 or 48 bytes. HMAC keys derive by\n"
+     "HKDF without a peer.\n"
+     "Both sides get the same secret:\n"
+     "  vks public KEY >key.pem; openssl pkey -in their-private.pem -pubout >their.pem\n"
+     "  vks derive KEY --peer their.pem --mechanism ecdh >SECRET\n"
+     "  openssl pkeyutl -derive -inkey their-private.pem -peerkey key.pem >SECRET",
+     command_derive},
+    {"data-key",
+     {"KEY", "SEALED"},
+     KEY_OPTIONS | OPTION_AAD | OPTION_BYTES,
+     "a new secret to stdout, encrypted into the file SEALED",
+     "Raw bytes, where the grant has data-key and release; of AES and ChaCha20-Poly1305 keys.\n"
+     "SEALED is a new file that its owner may read. Where there is one of that name nothing is made: it may\n"
+     "be all that opens what was encrypted earlier. decrypt gives the secret again, with the same --aad, and\n"
+     "with --version once the key was rotated:\n"
+     "  vks data-key KEY disk.sealed | cryptsetup luksFormat --batch-mode --key-file - DEVICE\n"
+     "  vks decrypt KEY <disk.sealed | cryptsetup open --key-file - DEVICE NAME",
+     command_data_key},
     {"random", {"N"}, 0, "N random bytes from the host to stdout", NULL, command_random},
     {"doctor", {0}, OPTION_JSON, "find out why it does not work", NULL, command_doctor},
     {0},

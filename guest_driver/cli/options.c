@@ -29,7 +29,13 @@ static const struct option_spec option_specs[] = {
     {"--nonce", OPTION_NONCE, true, "--nonce HEX        the nonce, 12 bytes (mechanisms ...-own-nonce)"},
     {"--tweak", OPTION_TWEAK, true, "--tweak HEX        the tweak, 16 bytes (aes-xts)"},
     {"--oaep-label", OPTION_OAEP_LABEL, true, "--oaep-label TEXT  the label (rsa-oaep-*)"},
+    {"--peer", OPTION_PEER, true, "--peer FILE        the peer's public key: PEM, DER, or the point itself"},
+    {"--salt", OPTION_SALT, true, "--salt TEXT        the salt of HKDF, up to 1024 bytes"},
+    {"--info", OPTION_INFO, true, "--info TEXT        what the secret is for (HKDF), up to 1024 bytes"},
+    {"--bytes", OPTION_BYTES, true, "--bytes N          how long the secret is, 1 to 1024; else 32"},
 };
+
+#define SECRET_BYTES_DEFAULT 32
 
 #define OPTION_COUNT (sizeof(option_specs) / sizeof(option_specs[0]))
 
@@ -92,6 +98,14 @@ static int set_value(const struct option_spec *spec, const char *value, struct o
         options->aad = value;
     if (spec->flag == OPTION_OAEP_LABEL)
         options->oaep_label = value;
+    if (spec->flag == OPTION_PEER)
+        options->peer = value;
+    if (spec->flag == OPTION_SALT)
+        options->salt = value;
+    if (spec->flag == OPTION_INFO)
+        options->info = value;
+    if (spec->flag == OPTION_BYTES && (!parse_number(value, &options->bytes) || options->bytes > VKS_SECRET_BYTES_MAX))
+        return fail(error, "1 to 1024", "'%.40s' is not a number of bytes", value);
     if (spec->flag == OPTION_MECHANISM) {
         options->mechanism = vks_mechanism_from_name(value);
         if (!options->mechanism)
@@ -189,7 +203,7 @@ int options_parse(int argc, const char *const argv[], const struct command *comm
     unsigned int operand_count = 0;
     bool only_operands = false;
 
-    *options = (struct options){0};
+    *options = (struct options){.bytes = SECRET_BYTES_DEFAULT};
     *error = (struct parse_error){0};
     for (int at = 1; at < argc; at++) {
         const char *word = argv[at];

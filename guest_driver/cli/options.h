@@ -20,6 +20,10 @@ enum option_flag {
     OPTION_NONCE = 1 << 7,
     OPTION_OAEP_LABEL = 1 << 8,
     OPTION_TWEAK = 1 << 9,
+    OPTION_PEER = 1 << 10,
+    OPTION_SALT = 1 << 11,
+    OPTION_INFO = 1 << 12,
+    OPTION_BYTES = 1 << 13,
 };
 
 struct options;
@@ -39,6 +43,9 @@ struct options {
     const char *device;
     const char *aad;
     const char *oaep_label;
+    const char *peer; /* a file */
+    const char *salt;
+    const char *info;
     uint8_t nonce[16];
     size_t nonce_size;
     uint8_t tweak[16];
@@ -46,6 +53,7 @@ struct options {
     uint32_t given; /* enum option_flag */
     uint32_t mechanism;
     uint32_t version;
+    uint32_t bytes; /* of a secret; 32 where --bytes was not given */
     bool help;
 };
 

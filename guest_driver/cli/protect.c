@@ -12,16 +12,6 @@
 /* Nonce and tag, or a block of RSA-4096. */
 #define CIPHER_EXTRA_BYTES 512
 
-static int session_write(struct session *session, int error, const void *data, size_t size)
-{
-    if (error)
-        error = complain(session->name, error);
-    else if (output_write(data, size))
-        error = complain_words("stdout", "the result could not be written", NULL);
-    session_end(session);
-    return error;
-}
-
 /* Of an ECDSA signature, r || s; 0 for the other types, whose signatures have one form. */
 static size_t ecdsa_bytes(const struct vks_key *key)
 {

@@ -52,6 +52,16 @@ void session_end(struct session *session)
     session->device = NULL;
 }
 
+int session_write(struct session *session, int error, const void *data, size_t size)
+{
+    if (error)
+        error = complain(session->name, error);
+    else if (output_write(data, size))
+        error = complain_words("stdout", "the result could not be written", NULL);
+    session_end(session);
+    return error;
+}
+
 bool file_read(const char *path, size_t limit, struct buffer *buffer)
 {
     int error = buffer_read(path, limit, buffer);

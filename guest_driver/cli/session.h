@@ -17,6 +17,8 @@ struct session {
 /* Opens, finds the key of operand 0 and, where the command takes data, reads stdin. Else complains and gives false. */
 VKS_MUST_CHECK bool session_begin(const struct options *options, bool takes_input, struct session *session);
 void session_end(struct session *session);
+/* Ends it: @data to stdout, or where @error is not 0 what that means to stderr; gives the exit status. */
+VKS_MUST_CHECK int session_write(struct session *session, int error, const void *data, size_t size);
 /* A file named on the command line; complains and gives false. */
 VKS_MUST_CHECK bool file_read(const char *path, size_t limit, struct buffer *buffer);
 struct vks_bytes bytes_of(const struct buffer *buffer);

@@ -11,9 +11,10 @@ _vks() {
         words=$(vks info --json 2>/dev/null | sed -n 's/.*"mechanisms": \[\([^]]*\)\].*/\1/p' | tr -d '",')
         mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")
         return ;;
+    --peer) mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
     esac
     if [[ -z $command ]]; then
-        words='info list public sign verify encrypt decrypt mac mac-verify random doctor --help'
+        words='info list public sign verify encrypt decrypt mac mac-verify derive data-key random doctor --help'
     elif [[ $current == -* ]]; then
         words=$(vks "$command" --help 2>/dev/null | grep -o '^  --[a-z-]*')
     elif [[ $previous == "$command" && $command != random ]]; then

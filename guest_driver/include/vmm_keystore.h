@@ -44,6 +44,7 @@ enum vks_limit {
     VKS_PARAMETER_BYTES_MAX = 4096,
     VKS_RANDOM_BYTES_MAX = 65536,
     VKS_KEY_WRAP_BYTES_MAX = 4096, /* text under AES_KW and AES_KWP, which work it six times over */
+    VKS_SECRET_BYTES_MAX = 1024,   /* one derived secret or data key; also salt and info of HKDF, each */
     VKS_DESCRIPTORS_MAX = 1024,    /* descriptors of one chain, indirect ones included */
     VKS_LIST_ENTRIES_MAX = 256,    /* entries of one answer to list */
 };
@@ -59,7 +60,10 @@ enum vks_op {
     VKS_OP_MAC = 8,        /* input: message; output: tag */
     VKS_OP_MAC_VERIFY = 9, /* parameter: tag, full length; input: message */
     VKS_OP_RANDOM = 10,    /* output area filled with random bytes; key id and version zero */
-    VKS_OP_COUNT = 11,
+    VKS_OP_DERIVE = 11,    /* parameter: peer's public key (ECDH); aad: salt; input: info (both HKDF); output: secret */
+    VKS_OP_DATA_KEY = 12,  /* output: a new random secret, then what encrypt would give of it */
+    VKS_OP_COUNT = 13,
+    VKS_OP_RELEASE = 62, /* no operation: beside derive and data key in a grant's mask, where secrets reach the guest */
 };
 
 /* Bit numbers of the mechanism masks. Signatures are raw: r || s, each as long as the curve order, or RSA's integer. */
@@ -89,10 +93,17 @@ enum vks_mechanism {
     VKS_MECHANISM_CHACHA20_POLY1305 = 22,           /* RFC 8439; nonce in front, tag behind as AES_GCM has them */
     VKS_MECHANISM_CHACHA20_POLY1305_OWN_NONCE = 23, /* as AES_GCM_OWN_NONCE */
     VKS_MECHANISM_AES_CMAC = 24,                    /* SP 800-38B; tag 16 bytes */
-    VKS_MECHANISM_AES_KW = 25,  /* RFC 3394; whole 8-byte units, at least two; output 8 bytes longer */
-    VKS_MECHANISM_AES_KWP = 26, /* RFC 5649; at least 1 byte, padded to 8-byte units; output 8 bytes longer */
-    VKS_MECHANISM_AES_XTS = 27, /* SP 800-38E; parameter: tweak 16 bytes; at least 16 bytes; output as long */
-    VKS_MECHANISM_COUNT = 28,
+    VKS_MECHANISM_AES_KW = 25,           /* RFC 3394; whole 8-byte units, at least two; output 8 bytes longer */
+    VKS_MECHANISM_AES_KWP = 26,          /* RFC 5649; at least 1 byte, padded to 8-byte units; output 8 bytes longer */
+    VKS_MECHANISM_AES_XTS = 27,          /* SP 800-38E; parameter: tweak 16 bytes; at least 16 bytes; output as long */
+    VKS_MECHANISM_ECDH = 28,             /* the shared secret itself: SP 800-56A 5.7.1.2 (x-coordinate), RFC 7748 */
+    VKS_MECHANISM_ECDH_HKDF_SHA256 = 29, /* RFC 5869, extract and expand, of the shared secret */
+    VKS_MECHANISM_ECDH_HKDF_SHA384 = 30,
+    VKS_MECHANISM_ECDH_HKDF_SHA512 = 31,
+    VKS_MECHANISM_HKDF_SHA256 = 32, /* of an HMAC key */
+    VKS_MECHANISM_HKDF_SHA384 = 33,
+    VKS_MECHANISM_HKDF_SHA512 = 34,
+    VKS_MECHANISM_COUNT = 35,
 };
 
 enum vks_key_type {
@@ -110,7 +121,8 @@ enum vks_key_type {
     VKS_KEY_TYPE_CHACHA20_POLY1305 = 12,
     VKS_KEY_TYPE_AES_128_XTS = 13, /* two AES keys that differ */
     VKS_KEY_TYPE_AES_256_XTS = 14,
-    VKS_KEY_TYPE_COUNT = 15,
+    VKS_KEY_TYPE_X25519 = 15,
+    VKS_KEY_TYPE_COUNT = 16,
 };
 
 /* NIST SP 800-57 part 1, 7: states of a key version. */
@@ -135,7 +147,7 @@ enum vks_status {
     VKS_STATUS_DENIED = 0x84,       /* the grant does not allow this operation, mechanism, size, uid or time */
     VKS_STATUS_KEY_STATE = 0x85,    /* this version's state does not allow it */
     VKS_STATUS_LIMIT = 0x86,        /* a budget or a mechanism's bound is used up */
-    VKS_STATUS_AUTH_FAILED = 0x87,  /* signature, tag or padding did not verify */
+    VKS_STATUS_AUTH_FAILED = 0x87,  /* signature, tag or padding did not verify, or the peer's key is no public key */
     VKS_STATUS_INPUT_SIZE = 0x88,   /* input, parameter or associated data of a size the mechanism does not take */
     VKS_STATUS_OUTPUT_SIZE = 0x89,  /* output area too small; the result's output_bytes says what is needed */
     VKS_STATUS_INTERNAL = 0x8a,     /* the device failed; nothing the guest did */
@@ -157,7 +169,7 @@ struct vks_request_head {
     __le32 uid;             /* with VKS_REQUEST_F_UID; else 0 */
     __u8 key_id[16];        /* zero for info, list, random */
     __le32 key_version;     /* 0: the current one */
-    __le32 parameter_bytes; /* signature, tag, label, nonce or tweak; follows the head */
+    __le32 parameter_bytes; /* signature, tag, label, nonce, tweak or peer's public key; follows the head */
     __le32 aad_bytes;       /* follows the parameter */
     __le32 input_bytes;     /* follows the associated data */
     __le32 output_bytes;    /* size of the output area */

@@ -36,13 +36,20 @@ static const char *const mechanism_names[VKS_MECHANISM_COUNT] = {
     [VKS_MECHANISM_AES_KW] = "aes-kw",
     [VKS_MECHANISM_AES_KWP] = "aes-kwp",
     [VKS_MECHANISM_AES_XTS] = "aes-xts",
+    [VKS_MECHANISM_ECDH] = "ecdh",
+    [VKS_MECHANISM_ECDH_HKDF_SHA256] = "ecdh-hkdf-sha256",
+    [VKS_MECHANISM_ECDH_HKDF_SHA384] = "ecdh-hkdf-sha384",
+    [VKS_MECHANISM_ECDH_HKDF_SHA512] = "ecdh-hkdf-sha512",
+    [VKS_MECHANISM_HKDF_SHA256] = "hkdf-sha256",
+    [VKS_MECHANISM_HKDF_SHA384] = "hkdf-sha384",
+    [VKS_MECHANISM_HKDF_SHA512] = "hkdf-sha512",
 };
 
 static const char *const op_names[VKS_OP_COUNT] = {
     [VKS_OP_INFO] = "info",       [VKS_OP_LIST] = "list",     [VKS_OP_PUBLIC] = "public",
     [VKS_OP_SIGN] = "sign",       [VKS_OP_VERIFY] = "verify", [VKS_OP_ENCRYPT] = "encrypt",
     [VKS_OP_DECRYPT] = "decrypt", [VKS_OP_MAC] = "mac",       [VKS_OP_MAC_VERIFY] = "mac-verify",
-    [VKS_OP_RANDOM] = "random",
+    [VKS_OP_RANDOM] = "random",   [VKS_OP_DERIVE] = "derive", [VKS_OP_DATA_KEY] = "data-key",
 };
 
 static const char *const key_type_names[VKS_KEY_TYPE_COUNT] = {
@@ -53,6 +60,7 @@ static const char *const key_type_names[VKS_KEY_TYPE_COUNT] = {
     [VKS_KEY_TYPE_HMAC_SHA256] = "hmac-sha256", [VKS_KEY_TYPE_HMAC_SHA384] = "hmac-sha384",
     [VKS_KEY_TYPE_HMAC_SHA512] = "hmac-sha512", [VKS_KEY_TYPE_CHACHA20_POLY1305] = "chacha20-poly1305",
     [VKS_KEY_TYPE_AES_128_XTS] = "aes-128-xts", [VKS_KEY_TYPE_AES_256_XTS] = "aes-256-xts",
+    [VKS_KEY_TYPE_X25519] = "x25519",
 };
 
 static const char *const key_state_names[VKS_KEY_STATE_COUNT] = {
@@ -77,6 +85,9 @@ uint32_t vks_mechanism_from_name(const char *name)
 
 const char *vks_op_name(uint32_t op)
 {
+    /* A bit of a grant's mask only, and far from the others. */
+    if (op == VKS_OP_RELEASE)
+        return "release";
     return op < ARRAY_SIZE(op_names) ? op_names[op] : NULL;
 }
 
@@ -111,7 +122,8 @@ static const struct error_words error_words[] = {
     {VKS_STATUS_KEY_STATE, "the key's state does not allow this", "'vks list' shows the state"},
     {VKS_STATUS_LIMIT, "a limit of the grant or of the mechanism is used up",
      "the host's operator may raise it, or rotate the key"},
-    {VKS_STATUS_AUTH_FAILED, "verification failed: wrong key, or signature, tag or data were changed", NULL},
+    {VKS_STATUS_AUTH_FAILED,
+     "verification failed: wrong key, or signature, tag, data or peer's public key were changed", NULL},
     {VKS_STATUS_INPUT_SIZE, "data of a size that the mechanism does not take", NULL},
     {VKS_STATUS_OUTPUT_SIZE, "the result is larger than the room for it", NULL},
     {VKS_STATUS_INTERNAL, "the device failed", "see the host's log"},

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* One function an operation. */
+#include <errno.h>
+
 #include "vks.h"
 
 static int submit_output(struct vks_device *device, struct vks_request *request, void *output, size_t *output_size)
@@ -85,4 +87,35 @@ int vks_random(struct vks_device *device, void *output, size_t size)
         size -= piece;
     }
     return 0;
+}
+
+int vks_derive(struct vks_device *device, const struct vks_use *use, struct vks_bytes peer, struct vks_bytes salt,
+               struct vks_bytes info, void *secret, size_t *secret_size)
+{
+    struct vks_request request = {.op = VKS_OP_DERIVE, .use = *use, .parameter = peer, .aad = salt, .input = info};
+    size_t wanted = *secret_size;
+    int error;
+
+    if (wanted == 0 || wanted > VKS_SECRET_BYTES_MAX)
+        return -EINVAL;
+    error = submit_output(device, &request, secret, secret_size);
+    /* Only the shared secret has a size of its own; a short answer must not pass as what was asked for. */
+    if (!error && use->mechanism != VKS_MECHANISM_ECDH && *secret_size != wanted)
+        return -EPROTO;
+    return error;
+}
+
+int vks_data_key(struct vks_device *device, const struct vks_use *use, struct vks_bytes aad, void *output,
+                 size_t secret_size)
+{
+    struct vks_request request = {.op = VKS_OP_DATA_KEY, .use = *use, .aad = aad, .output = output};
+    int error;
+
+    if (secret_size == 0 || secret_size > VKS_SECRET_BYTES_MAX)
+        return -EINVAL;
+    request.output_size = VKS_DATA_KEY_BYTES(secret_size);
+    error = vks_submit(device, &request);
+    if (!error && request.output_written != request.output_size)
+        return -EPROTO;
+    return error;
 }

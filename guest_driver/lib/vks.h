@@ -108,6 +108,32 @@ VKS_MUST_CHECK int vks_mac_verify(struct vks_device *device, const struct vks_us
                                   struct vks_bytes tag);
 VKS_MUST_CHECK int vks_random(struct vks_device *device, void *output, size_t size);
 
+/*
+ * Secrets that the host gives away: only where the grant has release beside derive or data-key, else
+ * VKS_STATUS_DENIED. The library keeps no copy; wiping @secret and @output is the caller's.
+ */
+
+/*
+ * HKDF, by @salt and @info of up to VKS_SECRET_BYTES_MAX bytes, of an HMAC key, then without @peer, or of what an
+ * ec-p256, ec-p384 or x25519 key and @peer agree on: as many bytes as there is room, 1 to VKS_SECRET_BYTES_MAX, else
+ * -EINVAL. VKS_MECHANISM_ECDH: what they agree on itself, 32 or 48 bytes, without @salt and @info. @peer: the
+ * uncompressed point, 65 or 97 bytes, or the 32 of X25519; see vks_peer_from_der(). VKS_STATUS_AUTH_FAILED: it is no
+ * public key of this curve.
+ */
+VKS_MUST_CHECK int vks_derive(struct vks_device *device, const struct vks_use *use, struct vks_bytes peer,
+                              struct vks_bytes salt, struct vks_bytes info, void *secret, size_t *secret_size);
+
+/* Sizes in bytes: of a data key's sealed form, which is nonce, ciphertext and tag; of the secret and that. */
+#define VKS_SEALED_BYTES(secret_size)   ((secret_size) + 12 + 16)
+#define VKS_DATA_KEY_BYTES(secret_size) ((secret_size) + VKS_SEALED_BYTES(secret_size))
+/*
+ * A new random secret of 1 to VKS_SECRET_BYTES_MAX bytes, else -EINVAL; behind it in @output its sealed form, which
+ * vks_decrypt() with the same key version and @aad opens. AES and ChaCha20-Poly1305 keys. @output has
+ * VKS_DATA_KEY_BYTES(@secret_size).
+ */
+VKS_MUST_CHECK int vks_data_key(struct vks_device *device, const struct vks_use *use, struct vks_bytes aad,
+                                void *output, size_t secret_size);
+
 /* Any request, for those who want many at once or do not want to wait. */
 struct vks_request {
     uint32_t op; /* enum vks_op */
@@ -145,6 +171,13 @@ int vks_poll_fd(const struct vks_device *device);
 VKS_MUST_CHECK int vks_ecdsa_to_der(struct vks_bytes raw, void *der, size_t *der_size);
 /* Strict DER, nothing behind it, both numbers within @raw_size / 2 bytes; else -EINVAL. */
 VKS_MUST_CHECK int vks_ecdsa_from_der(struct vks_bytes der, void *raw, size_t raw_size);
+
+/*
+ * SubjectPublicKeyInfo as vks_public() and openssl write it: @type is VKS_KEY_TYPE_EC_P256, EC_P384 or X25519, @peer
+ * what vks_derive() takes, inside @der. -EINVAL: anything else, other curves and compressed points among it. That the
+ * point is on its curve is for the device to say.
+ */
+VKS_MUST_CHECK int vks_peer_from_der(struct vks_bytes der, uint32_t *type, struct vks_bytes *peer);
 
 /* Names as the host's CLI spells them. NULL, or 0 from a name, where there is none. */
 const char *vks_mechanism_name(uint32_t mechanism);

@@ -60,7 +60,7 @@ static int load(uint32_t type, const uint8_t *material, size_t bytes)
 static void test_types(void)
 {
     static const uint32_t types[] = {VKS_KEY_TYPE_EC_P256, VKS_KEY_TYPE_EC_P384, VKS_KEY_TYPE_ED25519,
-                                     VKS_KEY_TYPE_RSA_2048};
+                                     VKS_KEY_TYPE_RSA_2048, VKS_KEY_TYPE_X25519};
 
     for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)
         make(types[i]);
@@ -70,7 +70,8 @@ static void test_types(void)
 
             if (claimed == types[i])
                 CHECK_EQUAL("its own type", error, 0);
-            else if (claimed >= VKS_KEY_TYPE_EC_P256 && claimed <= VKS_KEY_TYPE_RSA_4096)
+            else if ((claimed >= VKS_KEY_TYPE_EC_P256 && claimed <= VKS_KEY_TYPE_RSA_4096) ||
+                     claimed == VKS_KEY_TYPE_X25519)
                 CHECK_EQUAL("another asymmetric type", error, -EBADMSG);
             else if (claimed < VKS_KEY_TYPE_HMAC_SHA256 || claimed > VKS_KEY_TYPE_HMAC_SHA512 ||
                      made[types[i]].bytes > 1024)

@@ -273,6 +273,8 @@ static void test_refused(void)
 #define RSA    VKS_KEY_TYPE_RSA_2048
 #define CHACHA VKS_KEY_TYPE_CHACHA20_POLY1305
 #define XTS    VKS_KEY_TYPE_AES_256_XTS
+#define HMAC   VKS_KEY_TYPE_HMAC_SHA256
+#define X25519 VKS_KEY_TYPE_X25519
         {"unknown op", P256, VKS_OP_COUNT, 0, 0, 0, 0, 0, VKS_STATUS_UNSUPPORTED},
         {"op 0", P256, 0, 0, 0, 0, 0, 0, VKS_STATUS_UNSUPPORTED},
         {"op 64, a shift too far", P256, 64, 0, 0, 0, 0, 0, VKS_STATUS_UNSUPPORTED},
@@ -350,6 +352,21 @@ static void test_refused(void)
         {"unwrap padded zeros", AES, VKS_OP_DECRYPT, KWP, 0, 0, 0, 16, VKS_STATUS_AUTH_FAILED},
         {"unwrap padded too much", AES, VKS_OP_DECRYPT, KWP, 0, 0, 0, 4112, VKS_STATUS_INPUT_SIZE},
         {"KW by a ChaCha20 key", CHACHA, VKS_OP_ENCRYPT, KW, 0, 0, 0, 16, VKS_STATUS_UNSUPPORTED},
+        {"no peer", P256, VKS_OP_DERIVE, 0, 0, 0, 0, 0, VKS_STATUS_INPUT_SIZE},
+        {"peer too long", P256, VKS_OP_DERIVE, 0, 0, 66, 0, 0, VKS_STATUS_INPUT_SIZE},
+        {"peer of another curve", X25519, VKS_OP_DERIVE, 0, 0, 65, 0, 0, VKS_STATUS_INPUT_SIZE},
+        {"HMAC with a peer", HMAC, VKS_OP_DERIVE, 0, 0, 32, 0, 0, VKS_STATUS_INPUT_SIZE},
+        {"salt too long", HMAC, VKS_OP_DERIVE, 0, 0, 0, 1025, 0, VKS_STATUS_INPUT_SIZE},
+        {"info too long", HMAC, VKS_OP_DERIVE, 0, 0, 0, 0, 1025, VKS_STATUS_INPUT_SIZE},
+        {"more to derive than there is", HMAC, VKS_OP_DERIVE, 0, 0, 0, 0, 0, VKS_STATUS_MALFORMED},
+        {"ECDH with a salt", P256, VKS_OP_DERIVE, VKS_MECHANISM_ECDH, 0, 65, 1, 0, VKS_STATUS_INPUT_SIZE},
+        {"ECDH of an HMAC key", HMAC, VKS_OP_DERIVE, VKS_MECHANISM_ECDH, 0, 32, 0, 0, VKS_STATUS_UNSUPPORTED},
+        {"RSA does not derive", RSA, VKS_OP_DERIVE, 0, 0, 0, 0, 0, VKS_STATUS_UNSUPPORTED},
+        {"X25519 does not sign", X25519, VKS_OP_SIGN, 0, 0, 0, 0, 32, VKS_STATUS_UNSUPPORTED},
+        {"data key with an input", AES, VKS_OP_DATA_KEY, 0, 0, 0, 0, 1, VKS_STATUS_MALFORMED},
+        {"data key too long", AES, VKS_OP_DATA_KEY, 0, 0, 0, 0, 0, VKS_STATUS_MALFORMED},
+        {"data key by CBC", AES, VKS_OP_DATA_KEY, VKS_MECHANISM_AES_CBC, 0, 0, 0, 0, VKS_STATUS_UNSUPPORTED},
+        {"release is no operation", AES, VKS_OP_RELEASE, 0, 0, 0, 0, 0, VKS_STATUS_UNSUPPORTED},
         {"XTS without a tweak", XTS, VKS_OP_ENCRYPT, 0, 0, 0, 0, 32, VKS_STATUS_INPUT_SIZE},
         {"XTS, tweak short", XTS, VKS_OP_ENCRYPT, 0, 0, 15, 0, 32, VKS_STATUS_INPUT_SIZE},
         {"XTS, tweak long", XTS, VKS_OP_DECRYPT, 0, 0, 17, 0, 32, VKS_STATUS_INPUT_SIZE},
@@ -387,6 +404,7 @@ static void test_refused(void)
         [RSA] = generate(RSA),
         [CHACHA] = generate(CHACHA),
         [XTS] = generate(XTS),
+        [X25519] = generate(X25519),
         [VKS_KEY_TYPE_ED25519] = generate(VKS_KEY_TYPE_ED25519),
         [VKS_KEY_TYPE_HMAC_SHA256] = generate(VKS_KEY_TYPE_HMAC_SHA256),
     };

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa, x25519
 from custodian.custodian_process import Custodian
 from framework.secret_forms import PrivateKey
 
@@ -29,4 +29,5 @@ def private_keys() -> dict[str, PrivateKey]:
         "ed25519": ed25519.Ed25519PrivateKey.generate(),
         "rsa-2048": rsa.generate_private_key(65537, 2048),
         "rsa-3072": rsa.generate_private_key(65537, 3072),
+        "x25519": x25519.X25519PrivateKey.generate(),
     }

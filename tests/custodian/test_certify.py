@@ -112,6 +112,13 @@ def test_request(custodian: Custodian, name: str) -> None:
     assert "verify OK" in text
 
 
+def test_key_that_does_not_sign(custodian: Custodian) -> None:
+    """A key for agreement only, whatever keystored asks."""
+    key = generate(custodian, "x25519")
+    assert certify(custodian, key, [CN]) == (-errno.EINVAL, b"")
+    assert self_sign(custodian, key, [CN]) == (-errno.EINVAL, b"")
+
+
 def test_request_with_either_sort_of_name(custodian: Custodian, key: Key) -> None:
     """A subject alone has no extensions; alternative names alone are critical (RFC 5280, 4.2.1.6)."""
     _, der = certify(custodian, key, [CN])

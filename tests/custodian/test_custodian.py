@@ -104,7 +104,7 @@ def test_one_bad_blob_fails_the_whole_load(custodian: Custodian) -> None:
     assert worker.receive()[0] == 2
 
 
-@pytest.mark.parametrize("name", ["ec-p256", "ec-p384", "ed25519", "rsa-2048", "rsa-3072"])
+@pytest.mark.parametrize("name", ["ec-p256", "ec-p384", "ed25519", "rsa-2048", "rsa-3072", "x25519"])
 def test_import_of_a_private_key(custodian: Custodian, private_keys: dict[str, PrivateKey], name: str) -> None:
     """A key made elsewhere arrives whole: its numbers are those that went in."""
     private = private_keys[name]

@@ -11,11 +11,11 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa, x25519
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-PrivateKey = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey
+PrivateKey = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey | x25519.X25519PrivateKey
 
 # Runs shorter than this are chance: eight digits of hex are four bytes, and memory is full of hex.
 _RUN_MIN = {"hex": 24, "HEX": 24, "base64": 16}
@@ -94,6 +94,12 @@ def _numbers(key: PrivateKey) -> Iterator[tuple[str, bytes]]:
             yield part, value.to_bytes(half)
     elif isinstance(key, ec.EllipticCurvePrivateKey):
         yield "scalar", key.private_numbers().private_value.to_bytes((key.key_size + 7) // 8)
+    elif isinstance(key, x25519.X25519PrivateKey):
+        scalar = bytearray(key.private_bytes_raw())
+        yield "scalar", bytes(scalar)
+        scalar[0] &= 0xF8
+        scalar[31] = scalar[31] & 0x7F | 0x40
+        yield "clamped scalar", bytes(scalar)
     else:
         seed = key.private_bytes(Encoding.Raw, PrivateFormat.Raw, NoEncryption())
         expanded = bytearray(hashlib.sha512(seed).digest())

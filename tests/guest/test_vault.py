@@ -13,12 +13,19 @@ from dataclasses import dataclass
 import pytest
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa, x25519
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.cmac import CMAC
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.keywrap import aes_key_wrap_with_padding
-from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_public_key,
+)
 from framework.guest import Guest
 from framework.keystored import Keystored
 from framework.qemu import qemu_version
@@ -186,6 +193,120 @@ def test_mac_and_random(place: Place) -> None:
     place.guest.run(f"vks mac-verify {label} /tmp/tag", stdin=MESSAGE)
     assert place.guest.run(f"vks mac-verify {label} /tmp/tag", stdin=b"", check=False).status != 0
     assert len({place.guest.run("vks random 32").stdout for _ in range(4)}) == 4
+
+
+def spki(public: ec.EllipticCurvePublicKey | x25519.X25519PublicKey, encoding: Encoding) -> bytes:
+    """A public key as openssl writes it."""
+    return public.public_bytes(encoding, PublicFormat.SubjectPublicKeyInfo)
+
+
+@pytest.mark.parametrize("key_type", ["ec-p256", "x25519"])
+def test_both_sides_of_an_agreement_derive_the_same(place: Place, key_type: str) -> None:
+    """The shared secret, and what HKDF makes of it, are the peer's, in whatever form its public key comes (MUST-38)."""
+    label = key(place, key_type, "derive,release", "ecdh", "ecdh-hkdf-sha256")
+    ours = public_key(place, label)
+    theirs: ec.EllipticCurvePublicKey | x25519.X25519PublicKey
+    if isinstance(ours, x25519.X25519PublicKey):
+        peer = x25519.X25519PrivateKey.generate()
+        theirs, shared = peer.public_key(), peer.exchange(ours)
+        point = theirs.public_bytes_raw()
+    else:
+        assert isinstance(ours, ec.EllipticCurvePublicKey)
+        other = ec.generate_private_key(ec.SECP256R1())
+        theirs, shared = other.public_key(), other.exchange(ec.ECDH(), ours)
+        point = theirs.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+    for form in (spki(theirs, Encoding.PEM), spki(theirs, Encoding.DER), point):
+        place.guest.push(form, "/tmp/peer")
+        assert place.guest.run(f"vks derive --mechanism ecdh --peer /tmp/peer {label}").stdout == shared
+    secret = place.guest.run(f"vks derive --peer /tmp/peer --salt grain --info disk --bytes 100 {label}").stdout
+    assert secret == HKDF(hashes.SHA256(), 100, b"grain", b"disk").derive(shared)
+    secret = place.guest.run(f"vks derive --peer /tmp/peer {label}").stdout
+    assert secret == HKDF(hashes.SHA256(), 32, None, b"").derive(shared)
+    entries = json.loads(place.guest.run("vks list --json").stdout)
+    assert [entry["operations"] for entry in entries if entry["label"] == label] == [["derive", "release"]]
+
+
+def test_peers_that_are_none_are_refused_in_words(place: Place) -> None:
+    """Another curve, a private key, a point beside the curve, nothing at all: each says what is wrong."""
+    label = key(place, "ec-p256", "derive,release")
+    good, other = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP384R1()).public_key()
+    point = good.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+    private = good.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    none = "not a public key of type ec-p256, ec-p384 or x25519, as PEM, DER or uncompressed point"
+    for file, words in (
+        (spki(other, Encoding.PEM), "a public key of type ec-p384, and the key is of type ec-p256"),
+        (point[:-1] + bytes([point[-1] ^ 1]), "not a public key: no point of this curve"),
+        (private, none),
+        (b"", none),
+        (bytes(5000), "too large for what it should be"),
+    ):
+        place.guest.push(file, "/tmp/none")
+        refused = place.guest.run(f"vks derive --peer /tmp/none {label}", check=False)
+        assert (refused.status, refused.stdout) == (1, b"")
+        assert refused.stderr.decode().splitlines()[0] == f"vks: /tmp/none: {words}"
+    for options, words in (
+        ("", "derive: the peer's public key is missing"),
+        ("--peer /tmp/absent", "/tmp/absent: No such file or directory"),
+        (
+            "--peer /tmp/none --mechanism ecdh --info disk",
+            "derive: ecdh gives the shared secret as it is: no --salt, --info or --bytes",
+        ),
+    ):
+        refused = place.guest.run(f"vks derive {options} {label}", check=False)
+        assert (refused.status, refused.stdout) == (1, b"")
+        assert refused.stderr.decode().splitlines()[0] == f"vks: {words}"
+
+
+def test_secrets_derived_from_an_hmac_key(place: Place) -> None:
+    """HKDF of the key that the test knows as well; another info is another secret; there is no peer."""
+    label, raw = imported(place, "hmac-sha256", 32, "derive,release", "hkdf-sha256")
+    for info in ("disk", "swap"):
+        secret = place.guest.run(f"vks derive --salt grain --info {info} --bytes 1024 {label}").stdout
+        assert secret == HKDF(hashes.SHA256(), 1024, b"grain", info.encode()).derive(raw)
+    assert place.guest.run(f"vks derive {label}").stdout == HKDF(hashes.SHA256(), 32, None, b"").derive(raw)
+    refused = place.guest.run(f"vks derive --peer /etc/passwd {label}", check=False)
+    assert (refused.status, refused.stdout) == (1, b"")
+    assert refused.stderr.startswith(b"vks: derive: this type of key has no peer")
+
+
+@pytest.mark.parametrize("key_type", ["aes-256", "chacha20-poly1305"])
+def test_data_key_opens_again(place: Place, key_type: str) -> None:
+    """What ``data-key`` gave, ``decrypt`` gives again of SEALED; that file is its owner's and never overwritten."""
+    label = key(place, key_type, "data-key,decrypt,release")
+    sealed, other = f"/tmp/{label}.sealed", f"/tmp/{label}.other"
+    secret = place.guest.run(f"umask 0; vks data-key --aad context --bytes 48 {label} {sealed}").stdout
+    assert len(secret) == 48
+    assert place.guest.run(f"stat -c '%a %s' {sealed}").text == f"600 {48 + 28}"
+    assert place.guest.run(f"vks decrypt --aad context {label} <{sealed}").stdout == secret
+    assert place.guest.run(f"vks decrypt --aad elsewhere {label} <{sealed}", check=False).status != 0
+    refused = place.guest.run(f"vks data-key {label} {sealed}", check=False)
+    assert (refused.status, refused.stdout) == (1, b"")
+    assert refused.stderr.decode().splitlines()[0] == f"vks: {sealed}: File exists"
+    assert place.guest.run(f"vks decrypt --aad context {label} <{sealed}").stdout == secret
+    # A secret that did not arrive leaves no sealed form behind.
+    assert place.guest.run(f"vks data-key {label} {other} >/dev/full", check=False).status == 1
+    place.guest.run(f"test ! -e {other}")
+    assert len(place.guest.run(f"vks data-key {label} {other}").stdout) == 32
+
+
+def test_no_secret_without_release(place: Place) -> None:
+    """Neither grants nor the device give one away by the way; what a person reads says why (MUST-40)."""
+    label = f"{place.name}-unreleased-{next(numbers)}"
+    place.vault.api.generate(label, "hmac-sha256")
+    refused = place.vault.cli("grant", "add", place.name, label, "--ops", "derive", ok=False)
+    assert refused.status != 0
+    assert "derive and data-key take release in the same grant" in refused.stderr
+    place.vault.cli("grant", "add", place.name, label, "--ops", "mac,mac-verify")
+    sealing = key(place, "aes-256", "encrypt,decrypt")
+    sealed = f"/tmp/{label}.sealed"
+    for command in (f"derive {label}", f"data-key {sealing} {sealed}"):
+        answer = place.guest.run(f"vks {command}", check=False)
+        assert (answer.status, answer.stdout) == (1, b"")
+        assert answer.stderr.decode() == (
+            f"vks: {command.split()[0]}: the grant does not allow this\n"
+            "hint: 'vks list' shows what is granted; the host's operator may extend it\n"
+        )
+    place.guest.run(f"test ! -e {sealed}")
 
 
 def test_largest_request_makes_the_round_trip(place: Place) -> None:

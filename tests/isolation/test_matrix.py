@@ -16,20 +16,22 @@ from framework.vault import RESULT_BYTES, Answer
 from protocol.worker_rig import RigKey, WorkerRig, Zygote, key_id, pkcs8, running_bench
 
 from vmm_keystore._vks import ffi, lib
+from vmm_keystore.policy import vocabulary
 from vmm_keystore.policy.decision import PolicyRequest, decide
 from vmm_keystore.policy.grant import Permission, PermittedKey
-from vmm_keystore.policy.mechanisms import TYPE_MECHANISMS
+from vmm_keystore.policy.mechanisms import default_mechanism
 from vmm_keystore.policy.vocabulary import KeyState, KeyType, Mechanism, Op, Status, mask
 
-KEYED_OPS = (Op.PUBLIC, Op.SIGN, Op.VERIFY, Op.ENCRYPT, Op.DECRYPT, Op.MAC, Op.MAC_VERIFY)
+KEYED_OPS = (Op.PUBLIC, *vocabulary.KEYED_OPS)
 GRANT_OPS = {
     "ed25519": ["sign", "verify"],
-    "ec-p256": ["sign", "verify"],
+    "ec-p256": ["sign", "verify", "derive", "release"],
     "rsa-2048": ["sign", "verify", "encrypt", "decrypt"],
-    "aes-256": ["encrypt", "decrypt"],
+    "aes-256": ["encrypt", "decrypt", "data-key", "release"],
     "hmac-sha256": ["mac", "mac-verify"],
     "chacha20-poly1305": ["encrypt", "decrypt"],
     "aes-256-xts": ["encrypt", "decrypt"],
+    "x25519": ["derive", "release"],
 }
 GRANT_LIMITS: dict[str, dict[str, Any]] = {"aes-256-xts": {"mechanisms": ["aes-xts"]}}
 MOVES = {
@@ -48,7 +50,7 @@ def request_fields(op: Op) -> dict[str, Any]:
     """A well-formed request of this operation for whatever key."""
     return {
         "parameter": PARAMETERS.get(op, b""),
-        "data": b"" if op == Op.PUBLIC else bytes(48),
+        "data": b"" if op in {Op.PUBLIC, Op.DATA_KEY} else bytes(48),
         "output_bytes": OUTPUT_BYTES,
     }
 
@@ -101,7 +103,7 @@ def test_foreign_key_answers_like_none(foreign: tuple[RingGuest, dict[str, bytes
     """Every type, state, version and mechanism: the same status, used length and bytes as for a key nobody has."""
     guest, ids = foreign
     absent_id = os.urandom(16)
-    for version, mechanism in ((0, 0), (1, 0), (2, 0), (0, 1), (0, 15), (0, 24), (0, 27), (0, 99)):
+    for version, mechanism in ((0, 0), (1, 0), (2, 0), (0, 1), (0, 15), (0, 24), (0, 27), (0, 28), (0, 32), (0, 99)):
         fields = request_fields(op) | {"key_version": version, "mechanism": 0 if op == Op.PUBLIC else mechanism}
         absent = ask(guest, op, key_id=absent_id, **fields)
         assert absent.status == Status.NO_KEY
@@ -135,6 +137,7 @@ GRANTS = {
     "all": UNBOUNDED,
     "no operation": replace(UNBOUNDED, op_mask=0),
     "verify only": replace(UNBOUNDED, op_mask=1 << Op.VERIFY),
+    "no release": replace(UNBOUNDED, op_mask=mask(Op) & ~(1 << Op.RELEASE)),
     "no mechanism": replace(UNBOUNDED, mechanism_mask=0),
     "other user": replace(UNBOUNDED, uids=(7,)),
     "expired": replace(UNBOUNDED, not_after_s=NOW_S - 3600),
@@ -175,7 +178,7 @@ def test_own_keys_answer_as_the_reference_decides(zygote: Zygote) -> None:
             fields = request_fields(op) | {"flags": 0 if uid is None else lib.VKS_REQUEST_F_UID, "uid": uid or 0}
             answer = bench.vault.request(op, key_id=key.key_id, **fields)
             permitted = permit(key, times[name.split(" ", 2)[2]])
-            mechanism = TYPE_MECHANISMS[permitted.key_type][0]
+            mechanism = default_mechanism(permitted.key_type, op)
             wanted = decide(
                 permitted,
                 PolicyRequest(op=op, mechanism=mechanism, uid=uid, input_bytes=len(fields["data"]), now_s=NOW_S),

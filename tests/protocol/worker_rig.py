@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa, x25519
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from framework.guest_ram import GuestRam
 from framework.split_ring import SplitRing
@@ -48,7 +48,7 @@ class RigKey:
     version: int = 1
     state: int = lib.VKS_KEY_STATE_ACTIVE
     current: bool = True
-    op_mask: int = (1 << lib.VKS_OP_COUNT) - 1
+    op_mask: int = (1 << lib.VKS_OP_COUNT) - 1 | 1 << lib.VKS_OP_RELEASE
     mechanism_mask: int = ALL
     input_bytes_max: int = 0
     uids: tuple[int, ...] = ()
@@ -103,7 +103,10 @@ def key_id(number: int) -> bytes:
     return number.to_bytes(16, "big")
 
 
-def pkcs8(key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey) -> bytes:
+PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey | x25519.X25519PrivateKey
+
+
+def pkcs8(key: PrivateKey) -> bytes:
     """Material of an asymmetric key."""
     return key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
 

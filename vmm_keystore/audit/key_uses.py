@@ -13,14 +13,14 @@ from typing import Any, NamedTuple
 
 from vmm_keystore._vks import ffi, lib
 from vmm_keystore.audit.reader import AuditReader
-from vmm_keystore.policy.vocabulary import GRANTABLE_OPS, Op, Status
+from vmm_keystore.policy.vocabulary import KEYED_OPS, Op, Status
 
 KINDS_MAX = 4096
 """Kinds of uses kept apart at once: a worker that has fallen and makes keys up costs no more memory than that."""
 PAGE_LINES = 5000
 
-_OPS = {int(op): op for op in GRANTABLE_OPS}
-_OP_WORDS = {op.text: op for op in GRANTABLE_OPS}
+_OPS = {int(op): op for op in KEYED_OPS}
+_OP_WORDS = {op.text: op for op in KEYED_OPS}
 _USED = frozenset({int(Status.OK), int(Status.AUTH_FAILED)})
 _USED_WORDS = frozenset({Status.OK.text, Status.AUTH_FAILED.text})
 

@@ -38,7 +38,11 @@ def grant_add(
     *,
     ops: Annotated[
         str,
-        typer.Option("--ops", metavar="OP,…", help="Of sign, verify, encrypt, decrypt, mac, mac-verify."),
+        typer.Option(
+            "--ops",
+            metavar="OP,…",
+            help="Of sign, verify, encrypt, decrypt, mac, mac-verify; derive and data-key, which take release as well.",
+        ),
     ],
     mechanisms: Annotated[
         str | None,
@@ -127,7 +131,10 @@ def grant_explain(
     guest: GuestArgument,
     key: Key,
     op: Annotated[
-        str, typer.Argument(metavar="OP", help="Of public, sign, verify, encrypt, decrypt, mac, mac-verify.")
+        str,
+        typer.Argument(
+            metavar="OP", help="Of public, sign, verify, encrypt, decrypt, mac, mac-verify, derive, data-key."
+        ),
     ],
     *,
     version: Annotated[

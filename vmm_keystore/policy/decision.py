@@ -9,7 +9,7 @@ from vmm_keystore.policy.budget import Usage, charge
 from vmm_keystore.policy.grant import Permission, PermittedKey
 from vmm_keystore.policy.lifecycle import state_allows
 from vmm_keystore.policy.mechanisms import TYPE_MECHANISMS, mechanism_ops
-from vmm_keystore.policy.vocabulary import Mechanism, Op, Status, Word
+from vmm_keystore.policy.vocabulary import RELEASING_OPS, Mechanism, Op, Status, Word
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +64,9 @@ def checks(key: PermittedKey | None, request: PolicyRequest, usage: Usage | None
         return
     yield Check("grant", holds=True, status=Status.NO_KEY, detail=f"key {key.label}, version {key.version}")
     op = Op.find(request.op)
-    if op is None:
-        yield Check("key type", holds=False, status=Status.UNSUPPORTED, detail=f"there is no operation {request.op}")
+    if op is None or op == Op.RELEASE:
+        no_op = f"there is no operation {request.op}" if op is None else "release is not asked for by itself"
+        yield Check("key type", holds=False, status=Status.UNSUPPORTED, detail=no_op)
         return
     supported = _type_supports(key, op, request.mechanism)
     detail = f"a key of type {key.key_type.text} {'does' if supported else 'does not'} {op.text}"
@@ -98,6 +99,12 @@ def _grant_checks(permission: Permission, op: Op, request: PolicyRequest) -> Ite
         yield check("operation", named, holds=bool(permission.op_mask >> op & 1))
         named = f"the grant names {_words(Mechanism, permission.mechanism_mask)}"
         yield check("mechanism", named, holds=bool(permission.mechanism_mask >> request.mechanism & 1))
+    if op in RELEASING_OPS:
+        released = bool(permission.op_mask >> Op.RELEASE & 1)
+        says = (
+            "the secret may leave the vault" if released else "the grant does not name it: no secret leaves the vault"
+        )
+        yield check("release", says, holds=released)
     if permission.not_before_s:
         holds = request.now_s >= permission.not_before_s
         yield check("not before", _moment(permission.not_before_s), holds=holds)

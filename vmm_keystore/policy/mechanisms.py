@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from vmm_keystore.errors import InvalidRequestError
 from vmm_keystore.policy.grant import Permission
-from vmm_keystore.policy.vocabulary import GRANTABLE_OPS, KeyType, Mechanism, Op, mask
+from vmm_keystore.policy.vocabulary import GRANTABLE_OPS, RELEASING_OPS, KeyType, Mechanism, Op, mask
 
 _ECDSA = (Mechanism.ECDSA_SHA256, Mechanism.ECDSA_SHA384, Mechanism.ECDSA_SHA512)
 _RSA = tuple(m for m in Mechanism if Mechanism.RSA_PKCS1_SHA256 <= m <= Mechanism.RSA_OAEP_SHA512)
@@ -22,22 +22,24 @@ _AES = (
     Mechanism.AES_KWP,
 )
 _CHACHA20 = (Mechanism.CHACHA20_POLY1305, Mechanism.CHACHA20_POLY1305_OWN_NONCE)
+_ECDH = (Mechanism.ECDH, Mechanism.ECDH_HKDF_SHA256, Mechanism.ECDH_HKDF_SHA384, Mechanism.ECDH_HKDF_SHA512)
 
 TYPE_MECHANISMS: dict[KeyType, tuple[Mechanism, ...]] = {
-    KeyType.EC_P256: _ECDSA,
-    KeyType.EC_P384: _ECDSA,
+    KeyType.EC_P256: (*_ECDSA, *_ECDH),
+    KeyType.EC_P384: (*_ECDSA, *_ECDH),
     KeyType.ED25519: (Mechanism.ED25519,),
     KeyType.RSA_2048: _RSA,
     KeyType.RSA_3072: _RSA,
     KeyType.RSA_4096: _RSA,
     KeyType.AES_128: _AES,
     KeyType.AES_256: _AES,
-    KeyType.HMAC_SHA256: (Mechanism.HMAC_SHA256,),
-    KeyType.HMAC_SHA384: (Mechanism.HMAC_SHA384,),
-    KeyType.HMAC_SHA512: (Mechanism.HMAC_SHA512,),
+    KeyType.HMAC_SHA256: (Mechanism.HMAC_SHA256, Mechanism.HKDF_SHA256),
+    KeyType.HMAC_SHA384: (Mechanism.HMAC_SHA384, Mechanism.HKDF_SHA384),
+    KeyType.HMAC_SHA512: (Mechanism.HMAC_SHA512, Mechanism.HKDF_SHA512),
     KeyType.CHACHA20_POLY1305: _CHACHA20,
     KeyType.AES_128_XTS: (Mechanism.AES_XTS,),
     KeyType.AES_256_XTS: (Mechanism.AES_XTS,),
+    KeyType.X25519: _ECDH,
 }
 
 DEFAULT_MECHANISM: dict[KeyType, Mechanism] = {
@@ -55,8 +57,17 @@ DEFAULT_MECHANISM: dict[KeyType, Mechanism] = {
     KeyType.CHACHA20_POLY1305: Mechanism.CHACHA20_POLY1305,
     KeyType.AES_128_XTS: Mechanism.AES_XTS,
     KeyType.AES_256_XTS: Mechanism.AES_XTS,
+    KeyType.X25519: Mechanism.ECDH_HKDF_SHA256,
 }
-"""What a request that names none means."""
+"""What a request that names none means, unless it derives."""
+
+_DERIVE_DEFAULT: dict[KeyType, Mechanism] = {
+    KeyType.EC_P256: Mechanism.ECDH_HKDF_SHA256,
+    KeyType.EC_P384: Mechanism.ECDH_HKDF_SHA384,
+    KeyType.HMAC_SHA256: Mechanism.HKDF_SHA256,
+    KeyType.HMAC_SHA384: Mechanism.HKDF_SHA384,
+    KeyType.HMAC_SHA512: Mechanism.HKDF_SHA512,
+}
 
 NAMED_ONLY = frozenset(
     {
@@ -69,6 +80,7 @@ NAMED_ONLY = frozenset(
         Mechanism.AES_KW,
         Mechanism.AES_KWP,
         Mechanism.AES_XTS,
+        Mechanism.ECDH,
     },
 )
 """Mechanisms with a trap of their own, or a second use of a key: a grant has them only where it names them."""
@@ -76,12 +88,25 @@ NAMED_ONLY = frozenset(
 _SIGN_OPS = (Op.SIGN, Op.VERIFY)
 _CIPHER_OPS = (Op.ENCRYPT, Op.DECRYPT)
 _MAC_OPS = (Op.MAC, Op.MAC_VERIFY)
+_DERIVE_OPS = (Op.DERIVE, Op.RELEASE)
+_DATA_KEY_OPS = (Op.DATA_KEY, Op.RELEASE)
+
+
+def default_mechanism(key_type: KeyType, op: Op) -> Mechanism:
+    """Return what a request for *op* that names none means."""
+    if op == Op.DERIVE:
+        return _DERIVE_DEFAULT.get(key_type, DEFAULT_MECHANISM[key_type])
+    return DEFAULT_MECHANISM[key_type]
 
 
 def mechanism_ops(mechanism: Mechanism) -> tuple[Op, ...]:
     """Return the operations that take *mechanism*."""
     if mechanism <= Mechanism.RSA_PSS_SHA512:
         return _SIGN_OPS
+    if mechanism >= Mechanism.ECDH:
+        return _DERIVE_OPS
+    if mechanism in {Mechanism.AES_GCM, Mechanism.CHACHA20_POLY1305}:
+        return (*_CIPHER_OPS, *_DATA_KEY_OPS)
     if mechanism <= Mechanism.AES_CTR:
         return _CIPHER_OPS
     if mechanism <= Mechanism.HMAC_SHA512 or mechanism == Mechanism.AES_CMAC:
@@ -148,6 +173,14 @@ def _check_fit(key_type: KeyType, ops: tuple[Op, ...], mechanisms: tuple[Mechani
                 f"a key of type {key_type.text} cannot {op.text}",
                 "it can: " + ", ".join(op.text for op in possible_ops),
             )
+    releasing = [op for op in ops if op in RELEASING_OPS]
+    if releasing and Op.RELEASE not in ops:
+        raise InvalidRequestError(
+            f"{releasing[0].text} gives the guest a secret, and the grant does not say release",
+            "if the guest shall have it: --ops " + ",".join(op.text for op in (*ops, Op.RELEASE)),
+        )
+    if Op.RELEASE in ops and not releasing:
+        raise InvalidRequestError("release goes with derive or data-key, and alone allows nothing")
     for mechanism in mechanisms:
         if mechanism not in possible:
             raise InvalidRequestError(

@@ -65,6 +65,7 @@ class KeyType(Word):
     CHACHA20_POLY1305 = 12
     AES_128_XTS = 13
     AES_256_XTS = 14
+    X25519 = 15
 
     @classmethod
     def noun(cls) -> str:
@@ -74,6 +75,11 @@ class KeyType(Word):
     @property
     def has_public(self) -> bool:
         """True for key pairs."""
+        return self <= KeyType.RSA_4096 or self is KeyType.X25519
+
+    @property
+    def signs(self) -> bool:
+        """True for key pairs that make signatures."""
         return self <= KeyType.RSA_4096
 
     @property
@@ -99,7 +105,7 @@ class KeyState(Word):
 
 
 class Op(Word):
-    """An operation of the device."""
+    """An operation of the device, and *release*: without it in a grant no derived secret or data key reaches a guest."""
 
     INFO = 1
     LIST = 2
@@ -111,6 +117,9 @@ class Op(Word):
     MAC = 8
     MAC_VERIFY = 9
     RANDOM = 10
+    DERIVE = 11
+    DATA_KEY = 12
+    RELEASE = 62
 
     @classmethod
     def noun(cls) -> str:
@@ -148,6 +157,13 @@ class Mechanism(Word):
     AES_KW = 25
     AES_KWP = 26
     AES_XTS = 27
+    ECDH = 28
+    ECDH_HKDF_SHA256 = 29
+    ECDH_HKDF_SHA384 = 30
+    ECDH_HKDF_SHA512 = 31
+    HKDF_SHA256 = 32
+    HKDF_SHA384 = 33
+    HKDF_SHA512 = 34
 
 
 class Status(Word):
@@ -168,8 +184,21 @@ class Status(Word):
     INTERNAL = 0x8A
 
 
-GRANTABLE_OPS = (Op.SIGN, Op.VERIFY, Op.ENCRYPT, Op.DECRYPT, Op.MAC, Op.MAC_VERIFY)
-"""Operations a grant names; info, list and random need no grant, public needs any grant."""
+KEYED_OPS = (
+    Op.SIGN,
+    Op.VERIFY,
+    Op.ENCRYPT,
+    Op.DECRYPT,
+    Op.MAC,
+    Op.MAC_VERIFY,
+    Op.DERIVE,
+    Op.DATA_KEY,
+)
+"""Operations that use a key and that a grant must name; info, list and random need no grant, public needs any grant."""
+GRANTABLE_OPS = (*KEYED_OPS, Op.RELEASE)
+"""What a grant may name."""
+RELEASING_OPS = frozenset({Op.DERIVE, Op.DATA_KEY})
+"""They give the guest a secret: only where its grant names release, and each on a line of the audit log of its own."""
 
 
 def mask(members: Iterable[int]) -> int:

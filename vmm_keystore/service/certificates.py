@@ -160,8 +160,9 @@ def _version(key: KeyRow, version: int | None) -> tuple[KeyRow, int]:
 def _signing(key: KeyRow, version: int | None) -> tuple[KeyRow, int]:
     """The key and the version, which may sign now."""
     key, number = _version(key, version)
-    if not key.key_type.has_public:
-        raise InvalidRequestError(f"key '{key.label}' is symmetric ({key.key_type.text}): it does not sign")
+    if not key.key_type.signs:
+        kind = "for key agreement" if key.key_type.has_public else "symmetric"
+        raise InvalidRequestError(f"key '{key.label}' is {kind} ({key.key_type.text}): it does not sign")
     found = key.version(number)
     planned = found.destroy_at_s is not None
     state = effective_state(found.state, set_aside=planned or number < key.min_process_version)

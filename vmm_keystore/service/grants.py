@@ -12,7 +12,7 @@ from vmm_keystore.policy.decision import Check, PolicyRequest, checks, verdict
 from vmm_keystore.policy.desired import ROLE_MARK
 from vmm_keystore.policy.event import grant_expiry_near, is_expiry_near
 from vmm_keystore.policy.grant import Permission
-from vmm_keystore.policy.mechanisms import DEFAULT_MECHANISM, permission_for
+from vmm_keystore.policy.mechanisms import default_mechanism, permission_for
 from vmm_keystore.policy.vocabulary import Mechanism, Op, Status
 from vmm_keystore.service.changes import Actor, Change, Changes
 from vmm_keystore.service.clock import now_s
@@ -167,7 +167,7 @@ class Grants:
             key = get_key(connection, question.key)
             granted = [version.permitted for version in permitted_versions(connection, question.guest)]
             held = list_held(connection, question.guest, key.label)
-        mechanism = question.mechanism or DEFAULT_MECHANISM[key.key_type]
+        mechanism = question.mechanism or default_mechanism(key.key_type, question.op)
         wanted = [
             version
             for version in granted

@@ -9,8 +9,8 @@ import sqlalchemy as sa
 
 from vmm_keystore.errors import NotFoundError
 from vmm_keystore.policy.certificate_chain import CertificateFacts
-from vmm_keystore.policy.lifecycle import AEAD_TYPES, PROTECT_OPS
-from vmm_keystore.policy.vocabulary import KeyState, KeyType, Op
+from vmm_keystore.policy.lifecycle import AEAD_TYPES, ENCRYPT_OPS, PROTECT_OPS
+from vmm_keystore.policy.vocabulary import KeyState, KeyType
 from vmm_keystore.store.certificates import FACTS, facts_of
 from vmm_keystore.store.holdings import holdings
 from vmm_keystore.store.key_aliases import aliased
@@ -81,10 +81,10 @@ class KeyRow:
 
     @property
     def encrypted_count(self) -> int:
-        """How often the current version encrypted, as far as it is known; 0 for one that does no AEAD."""
+        """How often the current version encrypted, data keys among it, as far as it is known; 0 for one that does no AEAD."""
         if self.key_type not in AEAD_TYPES:
             return 0
-        return sum(use.count for use in self.uses.get(self.current_version, ()) if use.op == Op.ENCRYPT)
+        return sum(use.count for use in self.uses.get(self.current_version, ()) if use.op in ENCRYPT_OPS)
 
     @property
     def is_destroyed(self) -> bool:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 
 from vmm_keystore.errors import NonceLeasesUsedUpError, NotFoundError
-from vmm_keystore.policy.vocabulary import KeyState, KeyType, Op
+from vmm_keystore.policy.lifecycle import ENCRYPT_OPS
+from vmm_keystore.policy.vocabulary import KeyState, KeyType
 from vmm_keystore.store.certificates import drop_chain
 from vmm_keystore.store.holdings import parts
 from vmm_keystore.store.key_aliases import find_alias
@@ -174,7 +175,7 @@ def guarded_labels(connection: sa.Connection, key_rows: Sequence[int]) -> list[s
 
 
 def are_bound_by_use(connection: sa.Connection, key_rows: Sequence[int], encryptions: int) -> bool:
-    """Whether any of these keys is rotated after so many uses, or was used for *encryptions*, ``MANY_USES`` or more."""
+    """Whether any of these keys is rotated after so many uses, or has encrypted so often."""
     bound = sa.or_(keys.c.rotate_after_uses >= 0, keys.c.id.in_(_encrypted(encryptions)))
     return any(
         connection.execute(sa.select(keys.c.id).where(keys.c.id.in_(part), bound).limit(1)).first()
@@ -183,12 +184,12 @@ def are_bound_by_use(connection: sa.Connection, key_rows: Sequence[int], encrypt
 
 
 def list_encrypting_keys(connection: sa.Connection, encryptions: int) -> tuple[KeyRow, ...]:
-    """Keys of which a version was used for *encryptions*, ``MANY_USES`` or more, by label."""
+    """Keys of which a version encrypted so often, twice ``MANY_USES`` or more, by label."""
     return load_keys(connection, keys.c.id.in_(_encrypted(encryptions)))
 
 
 def list_planned_keys(connection: sa.Connection, encryptions: int) -> tuple[KeyRow, ...]:
-    """Keys for which anything is planned, or that were used for *encryptions*, ``MANY_USES`` or more, by label."""
+    """Keys for which anything is planned, or that encrypted so often, by label."""
     # A range is what an index is used for; NULL is in none.
     planned = sa.select(key_versions.c.key).where(key_versions.c.destroy_at_s >= 0)
     return load_keys(
@@ -203,9 +204,19 @@ def list_planned_keys(connection: sa.Connection, encryptions: int) -> tuple[KeyR
 
 
 def _encrypted(count: int) -> sa.Select[int]:
-    """Rows of keys of which a version encrypted so often, ``MANY_USES`` or more."""
+    """Rows of keys of which a version encrypted so often, twice ``MANY_USES`` or more.
+
+    There are two operations that encrypt: one of them has at least half of what both come to, and an index.
+    """
+    other = key_uses.alias()
+    both = (
+        sa.select(sa.func.sum(other.c.use_count))
+        .where(other.c.key == key_uses.c.key, other.c.version == key_uses.c.version, other.c.op.in_(ENCRYPT_OPS))
+        .scalar_subquery()
+    )
     indexed = key_uses.c.use_count >= sa.literal_column(str(MANY_USES))
-    return sa.select(key_uses.c.key).where(indexed, key_uses.c.use_count >= count, key_uses.c.op == Op.ENCRYPT)
+    half = key_uses.c.use_count >= (count + 1) // 2
+    return sa.select(key_uses.c.key).where(indexed, half, key_uses.c.op.in_(ENCRYPT_OPS), both >= count)
 
 
 def take_nonce_lease(connection: sa.Connection, version_row: int) -> int:

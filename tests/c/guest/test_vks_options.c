@@ -10,6 +10,7 @@ static const struct command commands[] = {
     {"list", {0}, OPTION_JSON, "", NULL, NULL},
     {"encrypt", {"KEY"}, OPTION_MECHANISM | OPTION_VERSION | OPTION_AAD | OPTION_NONCE | OPTION_TWEAK, "", NULL, NULL},
     {"verify", {"KEY", "SIG"}, OPTION_DIGEST | OPTION_RAW, "", NULL, NULL},
+    {"derive", {"KEY"}, OPTION_PEER | OPTION_SALT | OPTION_INFO | OPTION_BYTES, "", NULL, NULL},
     {0},
 };
 
@@ -28,6 +29,8 @@ static const struct {
     {{"encrypt", "k", "--version=3", "--device=/dev/x"}, NULL},
     {{"encrypt", "k", "--aad", "--json"}, NULL},
     {{"encrypt", "k", "--aad="}, NULL},
+    {{"derive", "k", "--peer", "p.pem", "--salt=s", "--info=", "--bytes=1"}, NULL},
+    {{"derive", "k", "--bytes", "1024"}, NULL},
     {{"--help"}, NULL},
     {{"encrypt", "--help"}, NULL},
     {{"-h"}, NULL},
@@ -50,6 +53,16 @@ static const struct {
     {{"encrypt", "k", "--version", " 1"}, "' 1' is not a key version"},
     {{"encrypt", "k", "--version", "4294967296"}, "'4294967296' is not a key version"},
     {{"encrypt", "k", "--version", "99999999999999999999999"}, "'99999999999999999999999' is not a key version"},
+    {{"derive"}, "derive: KEY is missing"},
+    {{"derive", "k", "--peer"}, "option --peer needs a value"},
+    {{"derive", "k", "--bytes", "0"}, "'0' is not a number of bytes"},
+    {{"derive", "k", "--bytes", "1025"}, "'1025' is not a number of bytes"},
+    {{"derive", "k", "--bytes", "4294967297"}, "'4294967297' is not a number of bytes"},
+    {{"derive", "k", "--bytes", "32k"}, "'32k' is not a number of bytes"},
+    {{"verify", "k", "s", "--peer", "p"}, "verify takes no option --peer"},
+    {{"verify", "k", "s", "--bytes", "1"}, "verify takes no option --bytes"},
+    {{"verify", "k", "s", "--salt", "s"}, "verify takes no option --salt"},
+    {{"verify", "k", "s", "--info", "i"}, "verify takes no option --info"},
     {{"encrypt", "k", "--mechanism", "rot13"}, "no mechanism 'rot13'"},
     {{"encrypt", "k", "--mechanism", "default"}, "no mechanism 'default'"},
     {{"encrypt", "k", "--nonce", "0"}, "'0' is not a nonce in hex"},
@@ -99,6 +112,7 @@ static void test_values(void)
                            "aes-gcm-own-nonce", "--aad=a", "--version=7", NULL};
     const char *tweak[] = {"encrypt", "key", "--tweak=000102030405060708090a0b0c0d0eff", NULL};
     const char *operands[] = {"verify", "--", "--raw", "sig", NULL};
+    const char *derive[] = {"derive", "--peer", "p.pem", "key", "--salt=s", "--info", "i", "--bytes=1024", NULL};
     struct parse_error error;
     struct options options;
 
@@ -112,6 +126,12 @@ static void test_values(void)
     CHECK_EQUAL("tweak", parse(tweak, &options, &error), 0);
     CHECK("tweak", options.tweak_size == 16 && options.tweak[1] == 1 && options.tweak[15] == 0xff);
     CHECK_EQUAL("no nonce", options.nonce_size, 0);
+    CHECK("no derivation", !options.peer && !options.salt && !options.info);
+    CHECK_EQUAL("as a key of AES-256", options.bytes, 32);
+    CHECK_EQUAL("derive", parse(derive, &options, &error), 0);
+    CHECK("peer", strcmp(options.peer, "p.pem") == 0 && strcmp(options.operands[0], "key") == 0);
+    CHECK("hkdf", strcmp(options.salt, "s") == 0 && strcmp(options.info, "i") == 0);
+    CHECK_EQUAL("bytes", options.bytes, 1024);
     CHECK_EQUAL("operands", parse(operands, &options, &error), 0);
     CHECK("operands", strcmp(options.operands[0], "--raw") == 0 && options.given == 0);
 }

@@ -168,6 +168,105 @@ static void test_random(void)
     CHECK_EQUAL("nothing", vks_random(&device, output, 0), 0);
 }
 
+static const struct {
+    const char *name;
+    uint32_t mechanism;
+    size_t room;
+    int transport_error;
+    uint32_t status, output_bytes;
+    int error;
+    size_t written;
+} derivations[] = {
+    {"one byte", VKS_MECHANISM_DEFAULT, 1, 0, 0, 1, 0, 1},
+    {"the most", VKS_MECHANISM_HKDF_SHA512, VKS_SECRET_BYTES_MAX, 0, 0, VKS_SECRET_BYTES_MAX, 0, VKS_SECRET_BYTES_MAX},
+    {"short of what was asked for", VKS_MECHANISM_DEFAULT, 32, 0, 0, 31, -EPROTO, 31},
+    {"nothing of what was asked for", VKS_MECHANISM_ECDH_HKDF_SHA256, 32, 0, 0, 0, -EPROTO, 0},
+    {"more than was asked for", VKS_MECHANISM_DEFAULT, 32, 0, 0, 33, -EPROTO, 0},
+    {"the shared secret has its own size", VKS_MECHANISM_ECDH, VKS_SECRET_BYTES_MAX, 0, 0, 48, 0, 48},
+    {"too little room for it", VKS_MECHANISM_ECDH, 32, 0, VKS_STATUS_OUTPUT_SIZE, 48, VKS_STATUS_OUTPUT_SIZE, 48},
+    {"no release", VKS_MECHANISM_DEFAULT, 32, 0, VKS_STATUS_DENIED, 32, VKS_STATUS_DENIED, 0},
+    {"not on the curve", VKS_MECHANISM_DEFAULT, 32, 0, VKS_STATUS_AUTH_FAILED, 0, VKS_STATUS_AUTH_FAILED, 0},
+    {"no answer", VKS_MECHANISM_DEFAULT, 32, -ENODEV, 0, 32, -ENODEV, 0},
+};
+
+static void test_derive(void)
+{
+    for (size_t i = 0; i < sizeof(derivations) / sizeof(derivations[0]); i++) {
+        struct fake fake = {.error = derivations[i].transport_error,
+                            .status = derivations[i].status,
+                            .output_bytes = derivations[i].output_bytes};
+        struct vks_device device = {.transport = &transport, .context = &fake};
+        struct vks_use use = {.mechanism = derivations[i].mechanism};
+        uint8_t secret[VKS_SECRET_BYTES_MAX];
+        size_t size = derivations[i].room;
+
+        CHECK_EQUAL(derivations[i].name,
+                    vks_derive(&device, &use, (struct vks_bytes){"peer", 4}, (struct vks_bytes){"s", 1},
+                               (struct vks_bytes){"in", 2}, secret, &size),
+                    derivations[i].error);
+        CHECK_EQUAL(derivations[i].name, size, derivations[i].written);
+        CHECK_EQUAL("opcode", le32toh(fake.seen.head.opcode), VKS_OPCODE(VKS_OP_DERIVE));
+        CHECK_EQUAL("peer", le32toh(fake.seen.head.parameter_bytes), 4);
+        CHECK_EQUAL("salt", le32toh(fake.seen.head.aad_bytes), 1);
+        CHECK_EQUAL("info", le32toh(fake.seen.head.input_bytes), 2);
+        CHECK_EQUAL("area", le32toh(fake.seen.head.output_bytes), derivations[i].room);
+        CHECK_EQUAL("into the caller's memory", fake.seen.output_ptr, (uintptr_t)secret);
+    }
+}
+
+static const struct {
+    const char *name;
+    size_t secret_size;
+    uint32_t status, output_bytes;
+    int error;
+} data_keys[] = {
+    {"one byte", 1, 0, 30, 0},
+    {"the most", VKS_SECRET_BYTES_MAX, 0, 2 * VKS_SECRET_BYTES_MAX + 28, 0},
+    {"no sealed form", 32, 0, 32, -EPROTO},
+    {"nothing", 32, 0, 0, -EPROTO},
+    {"a byte short", 32, 0, 91, -EPROTO},
+    {"a byte more", 32, 0, 93, -EPROTO},
+    {"no release", 32, VKS_STATUS_DENIED, 92, VKS_STATUS_DENIED},
+};
+
+static void test_data_key(void)
+{
+    for (size_t i = 0; i < sizeof(data_keys) / sizeof(data_keys[0]); i++) {
+        struct fake fake = {.status = data_keys[i].status, .output_bytes = data_keys[i].output_bytes};
+        struct vks_device device = {.transport = &transport, .context = &fake};
+        struct vks_use use = {.key_version = 0};
+        uint8_t output[VKS_DATA_KEY_BYTES(VKS_SECRET_BYTES_MAX)];
+
+        CHECK_EQUAL(data_keys[i].name,
+                    vks_data_key(&device, &use, (struct vks_bytes){"aad", 3}, output, data_keys[i].secret_size),
+                    data_keys[i].error);
+        CHECK_EQUAL("opcode", le32toh(fake.seen.head.opcode), VKS_OPCODE(VKS_OP_DATA_KEY));
+        CHECK_EQUAL("aad", le32toh(fake.seen.head.aad_bytes), 3);
+        CHECK_EQUAL("no more", fake.seen.head.parameter_bytes | fake.seen.head.input_bytes, 0);
+        CHECK_EQUAL("area", le32toh(fake.seen.head.output_bytes), 2 * data_keys[i].secret_size + 28);
+        CHECK_EQUAL("into the caller's memory", fake.seen.output_ptr, (uintptr_t)output);
+    }
+}
+
+/* Sizes of no secret: nothing is sent. */
+static void test_secret_sizes(void)
+{
+    static const size_t sizes[] = {0, VKS_SECRET_BYTES_MAX + 1, SIZE_MAX};
+
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        struct fake fake = {.calls = 0};
+        struct vks_device device = {.transport = &transport, .context = &fake};
+        struct vks_use use = {.key_version = 0};
+        struct vks_bytes none = {NULL, 0};
+        size_t size = sizes[i];
+        uint8_t output[1];
+
+        CHECK_EQUAL("derive", vks_derive(&device, &use, none, none, none, output, &size), -EINVAL);
+        CHECK_EQUAL("data key", vks_data_key(&device, &use, none, output, sizes[i]), -EINVAL);
+        CHECK_EQUAL("none was sent", fake.calls, 0);
+    }
+}
+
 /* A page of a list: head and entries; the fake gives the same page again and again. */
 struct page {
     struct vks_list_head head;
@@ -275,6 +374,9 @@ static void test_names(void)
         CHECK("type", vks_key_type_name(i) != NULL);
     for (uint32_t i = 0; i < VKS_KEY_STATE_COUNT; i++)
         CHECK("state", vks_key_state_name(i) != NULL);
+    CHECK("release", strcmp(vks_op_name(VKS_OP_RELEASE), "release") == 0);
+    for (uint32_t i = VKS_OP_COUNT; i < 256; i++)
+        CHECK_EQUAL("beyond", vks_op_name(i) != NULL, i == VKS_OP_RELEASE);
     CHECK("beyond", !vks_op_name(VKS_OP_COUNT) && !vks_key_type_name(UINT32_MAX) && !vks_key_state_name(64));
 }
 
@@ -285,6 +387,9 @@ int main(void)
     test_answers();
     test_batch();
     test_random();
+    test_derive();
+    test_data_key();
+    test_secret_sizes();
     test_list();
     test_find();
     test_names();

@@ -71,6 +71,14 @@ def test_default_mechanisms_leave_out_those_with_a_trap() -> None:
     assert not signing.mechanism_mask >> Mechanism.RSA_OAEP_SHA256 & 1
     named = permission_for(KeyType.AES_128, [Op.ENCRYPT], [Mechanism.AES_CBC])
     assert named.mechanism_mask == mask([Mechanism.AES_CBC])
+    signing = permission_for(KeyType.EC_P256, [Op.SIGN], None)
+    assert signing.mechanism_mask == mask([Mechanism.ECDSA_SHA256, Mechanism.ECDSA_SHA384, Mechanism.ECDSA_SHA512])
+    deriving = permission_for(KeyType.EC_P256, [Op.DERIVE, Op.RELEASE], None)
+    hkdf = [Mechanism.ECDH_HKDF_SHA256, Mechanism.ECDH_HKDF_SHA384, Mechanism.ECDH_HKDF_SHA512]
+    assert deriving.mechanism_mask == mask(hkdf)
+    assert deriving.op_mask == mask([Op.DERIVE, Op.RELEASE])
+    data_keys = permission_for(KeyType.AES_256, [Op.DATA_KEY, Op.RELEASE, Op.DECRYPT], None)
+    assert data_keys.mechanism_mask == mask([Mechanism.AES_GCM])
 
 
 @pytest.mark.parametrize(
@@ -82,6 +90,12 @@ def test_default_mechanisms_leave_out_those_with_a_trap() -> None:
         (KeyType.AES_256_XTS, [Op.ENCRYPT], None, "none of the mechanisms can encrypt"),
         (KeyType.AES_256, [Op.ENCRYPT, Op.MAC], None, "none of the mechanisms can mac"),
         (KeyType.RSA_2048, [Op.SIGN, Op.DECRYPT], [Mechanism.RSA_PSS_SHA256], "none of the mechanisms can decrypt"),
+        (KeyType.X25519, [Op.SIGN], None, "cannot sign"),
+        (KeyType.ED25519, [Op.SIGN, Op.RELEASE], None, "cannot release"),
+        (KeyType.EC_P256, [Op.DERIVE], None, "derive gives the guest a secret"),
+        (KeyType.EC_P256, [Op.SIGN, Op.RELEASE], None, "release goes with derive or data-key"),
+        (KeyType.AES_256, [Op.DATA_KEY, Op.ENCRYPT], None, "data-key gives the guest a secret"),
+        (KeyType.AES_256, [Op.DATA_KEY, Op.RELEASE], [Mechanism.AES_CBC], "none of the mechanisms can data-key"),
     ],
 )
 def test_a_grant_that_could_never_be_used_is_refused(

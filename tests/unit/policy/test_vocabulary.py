@@ -7,8 +7,8 @@ import pytest
 
 from vmm_keystore._vks import ffi, lib
 from vmm_keystore.errors import InvalidRequestError
-from vmm_keystore.policy.mechanisms import DEFAULT_MECHANISM, NAMED_ONLY, TYPE_MECHANISMS, mechanism_ops
-from vmm_keystore.policy.vocabulary import KeyState, KeyType, Mechanism, Op, Status, Word, mask
+from vmm_keystore.policy.mechanisms import NAMED_ONLY, TYPE_MECHANISMS, default_mechanism, mechanism_ops
+from vmm_keystore.policy.vocabulary import KEYED_OPS, KeyState, KeyType, Mechanism, Op, Status, Word, mask
 
 README = Path(__file__).resolve().parents[3] / "README.md"
 C_ENUMS = [
@@ -41,8 +41,15 @@ def test_words_round_trip() -> None:
 def test_type_mechanisms_agree_with_c(key_type: KeyType) -> None:
     """What a type can do is one table in two languages."""
     assert mask(TYPE_MECHANISMS[key_type]) == lib.vks_policy_type_mechanisms(key_type)
-    assert DEFAULT_MECHANISM[key_type] == lib.vks_policy_default_mechanism(key_type)
-    assert lib.vks_policy_default_mechanism(key_type) in TYPE_MECHANISMS[key_type]
+    for op in Op:
+        assert default_mechanism(key_type, op) == lib.vks_policy_default_mechanism(key_type, op)
+        assert lib.vks_policy_default_mechanism(key_type, op) in TYPE_MECHANISMS[key_type]
+    for op in KEYED_OPS:
+        # Encrypting by RSA apart, the default does whatever a mechanism does that need not be named.
+        able = [one for one in TYPE_MECHANISMS[key_type] if op in mechanism_ops(one) and one not in NAMED_ONLY]
+        main = [one for one in able if not Mechanism.RSA_OAEP_SHA1 <= one <= Mechanism.RSA_OAEP_SHA512]
+        if main:
+            assert op in mechanism_ops(default_mechanism(key_type, op))
 
 
 @pytest.mark.parametrize("mechanism", Mechanism)

@@ -377,6 +377,25 @@ def test_bound_of_aead(daemon: FakeDaemon, rotated: bool) -> None:
     assert keystore.keys.show("k2").state == KeyState.ACTIVE
 
 
+def test_data_keys_count_as_encryptions(daemon: FakeDaemon) -> None:
+    """Either alone is far from the bound, both together have come to it."""
+    keystore, guests = daemon.keystore, Guests(daemon)
+    keystore.schedule.stop()
+    append(daemon, guests.record(key_version=2), guests.record(key_version=2, op=Op.DATA_KEY))
+    keystore.key_uses.store_now()
+    for count, are_worn, state in (
+        (ENCRYPTIONS_NEAR // 2, False, KeyState.ACTIVE),
+        (ENCRYPTIONS_MAX // 2 - 1, True, KeyState.ACTIVE),
+        (ENCRYPTIONS_MAX // 2, False, KeyState.DEACTIVATED),
+    ):
+        with daemon.store.write() as connection:
+            of_version = tables.key_uses.update().where(tables.key_uses.c.version == 2)
+            connection.execute(of_version.values(use_count=count - (count == ENCRYPTIONS_NEAR // 2)))
+        keystore.plans.do_due()
+        assert keystore.keys.show("k1").state == state
+        assert [key.label for key in keystore.plans.worn()] == ["k1"] * are_worn
+
+
 def test_bound_of_aead_is_of_aead(daemon: FakeDaemon) -> None:
     """However often a key has signed, that is no reason to stop it."""
     keystore = daemon.keystore

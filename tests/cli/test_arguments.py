@@ -72,14 +72,6 @@ def test_wrong_arguments(cli: Cli, fake: ControlFake, arguments: list[str], mess
     assert fake.asked == []
 
 
-def test_help_imports_no_server_and_no_http() -> None:
-    """What makes help fast, whatever the machine: the heavy libraries stay out."""
-    code = "import sys, vmm_keystore.cli.main as m; m.run(['--help']); print(*sys.modules, file=sys.stderr)"
-    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    heavy = {"fastapi", "pydantic", "sqlalchemy", "uvicorn", "asyncio", "http.client", "rich.console", "_cffi_backend"}
-    assert heavy.isdisjoint(done.stderr.split())
-
-
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_scripts_name_the_program(cli: Cli, shell: str) -> None:
     outcome = cli("completion", shell)

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import typer
 
+app = typer.Typer()
+
 RULES = """\
 # Alert rules for vmm-keystore; every series is one of "vmm-keystore metrics".
 # critical: guests wait, or soon will. warning: somebody should look within the day.
@@ -160,11 +162,7 @@ groups:
 """
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to *app*."""
-    app.command("alert-rules")(alert_rules)
-
-
+@app.command("alert-rules")
 def alert_rules() -> None:
     """Print alert rules for Prometheus.
 

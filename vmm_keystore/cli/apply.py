@@ -13,14 +13,12 @@ from vmm_keystore.cli.failure import UsageError
 from vmm_keystore.cli.output import show_json
 from vmm_keystore.cli.session import Session, command
 
+app = typer.Typer()
+
 SIGNS = {"add": "+", "generate": "+", "assign": "+", "remove": "-", "unassign": "-", "change": "~"}
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    command(app, "apply")(apply)
-
-
+@command(app, "apply")
 def apply(
     session: Session,
     *,

@@ -19,7 +19,7 @@ from vmm_keystore.cli.output import show_facts, show_json, show_json_line, show_
 from vmm_keystore.cli.session import Session, command
 from vmm_keystore.cli.time_option import as_time
 
-app = typer.Typer(help="The audit log.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(name="audit", help="The audit log.", no_args_is_help=True, rich_markup_mode=None)
 
 PAGE_LINES = 1000
 FOLLOW_PERIOD_S = 0.25

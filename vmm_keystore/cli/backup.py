@@ -19,13 +19,10 @@ from vmm_keystore.cli.output import moment, show_json
 from vmm_keystore.cli.progress import FileProgress
 from vmm_keystore.cli.session import Place, Session, command
 
-
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    command(app, "backup")(backup)
-    command(app, "restore")(restore)
+app = typer.Typer()
 
 
+@command(app, "backup")
 def backup(
     session: Session,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A new file; - writes to standard output.")],
@@ -66,6 +63,7 @@ def new_file(path: Path) -> Iterator[IO[bytes]]:
         raise
 
 
+@command(app, "restore")
 def restore(
     session: Session,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="What vmm-keystore backup made.")],

@@ -10,7 +10,6 @@ import typer
 
 from vmm_keystore.cli.session import Place
 from vmm_keystore.errors import KeystoreError
-from vmm_keystore.policy.event import KINDS
 from vmm_keystore.policy.vocabulary import KeyType
 
 PROPOSALS_MAX = 200
@@ -67,11 +66,6 @@ def complete_event(incomplete: str) -> list[str]:
 def complete_proposal(incomplete: str) -> list[str]:
     """Propose ids of proposals that wait for approval."""
     return _proposals("proposals", "id", incomplete)
-
-
-def complete_event_kind(incomplete: str) -> list[str]:
-    """Propose kinds of events."""
-    return [kind.value for kind in KINDS if kind.value.startswith(incomplete)]
 
 
 def complete_handler(incomplete: str) -> list[str]:

@@ -9,6 +9,8 @@ import typer
 
 from vmm_keystore.cli.failure import UsageError
 
+app = typer.Typer()
+
 SHELLS = ("bash", "zsh", "fish")
 PROGRAM = "vmm-keystore"
 VARIABLE = "_VMM_KEYSTORE_COMPLETE"
@@ -22,11 +24,7 @@ def prepare() -> None:
     completion_init()
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to *app*."""
-    app.command("completion")(completion)
-
-
+@app.command("completion")
 def completion(shell: Annotated[str, typer.Argument(metavar="SHELL", help="bash, zsh or fish.")]) -> None:
     """Print the completion script of a shell.
 

@@ -14,14 +14,12 @@ from vmm_keystore.cli.finding import Finding, Level
 from vmm_keystore.cli.output import show_json
 from vmm_keystore.cli.session import Session, command
 
+app = typer.Typer()
+
 HIDDEN = "memfd-secret"
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to *app*."""
-    command(app, "doctor")(doctor)
-
-
+@command(app, "doctor")
 def doctor(session: Session) -> None:
     """Look at kernel, limits, QEMU and, if it runs, keystored and its workers; say what to do.
 

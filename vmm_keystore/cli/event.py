@@ -9,13 +9,14 @@ from typing import Annotated, Any
 
 import typer
 
-from vmm_keystore.cli.complete import complete_event, complete_event_kind, complete_handler
+from vmm_keystore.cli.complete import complete_event, complete_handler
 from vmm_keystore.cli.failure import CommandError, UsageError
 from vmm_keystore.cli.output import cell, moment, show_facts, show_json, show_table
 from vmm_keystore.cli.session import Session, command
 from vmm_keystore.policy.event import KINDS
 
 app = typer.Typer(
+    name="events",
     help="Events for operators' handlers (serve --event-handlers): what was delivered, and what could not be.",
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -32,6 +33,11 @@ MaybeEventId = Annotated[
     str | None, typer.Argument(metavar="[ID]", help="Id of the event.", autocompletion=complete_event)
 ]
 All = Annotated[bool, typer.Option("--all", help="Every dead event instead of one.")]
+
+
+def complete_event_kind(incomplete: str) -> list[str]:
+    """Propose kinds of events."""
+    return [kind.value for kind in KINDS if kind.value.startswith(incomplete)]
 
 
 class EventState(StrEnum):

@@ -16,7 +16,9 @@ from vmm_keystore.cli.session import Session, command
 from vmm_keystore.policy.mechanisms import NAMED_ONLY
 from vmm_keystore.policy.vocabulary import Mechanism
 
-app = typer.Typer(help="Grants: guest, key, operations, limits.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(
+    name="grant", help="Grants: guest, key, operations, limits.", no_args_is_help=True, rich_markup_mode=None
+)
 
 GuestArgument = Annotated[
     str, typer.Argument(metavar="GUEST", help="Name of the guest.", autocompletion=complete_guest)

@@ -12,7 +12,9 @@ from vmm_keystore.cli.complete import complete_guest
 from vmm_keystore.cli.output import moment, show_facts, show_json, show_table
 from vmm_keystore.cli.session import Session, command
 
-app = typer.Typer(help="Guests: one socket per virtual machine.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(
+    name="guest", help="Guests: one socket per virtual machine.", no_args_is_help=True, rich_markup_mode=None
+)
 
 GuestName = Annotated[str, typer.Argument(metavar="NAME", help="Name of the guest.", autocompletion=complete_guest)]
 

@@ -18,7 +18,7 @@ from vmm_keystore.cli.session import Session, command
 from vmm_keystore.cli.time_option import as_seconds, as_time
 from vmm_keystore.policy.tags import check_filter, parse_tags, tag_words
 
-app = typer.Typer(help="Keys and their life cycle.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(name="key", help="Keys and their life cycle.", no_args_is_help=True, rich_markup_mode=None)
 key_names.register(app)
 key_plans.register(app)
 proposal.register(app)

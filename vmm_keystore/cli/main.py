@@ -9,33 +9,15 @@ import sys
 
 import typer
 
-from vmm_keystore.cli import (
-    alert_rules,
-    apply,
-    audit,
-    backup,
-    completion,
-    doctor,
-    event,
-    grant,
-    guest,
-    key,
-    metrics,
-    proposal,
-    qemu_args,
-    role,
-    root,
-    serve,
-    status,
-    systemd_unit,
-    top,
-)
+from vmm_keystore.cli import completion
+from vmm_keystore.cli.command_tree import CommandTree
 from vmm_keystore.cli.failure import ExitStatus, exit_status
 from vmm_keystore.cli.session import ControlSocketOption, Place, StateDirOption
 from vmm_keystore.errors import KeystoreError
 
 app = typer.Typer(
     name="vmm-keystore",
+    cls=CommandTree,
     help="Key vault for virtual machines: guests use keys they can never read.",
     no_args_is_help=True,
     add_completion=False,
@@ -50,27 +32,6 @@ def main_options(
 ) -> None:
     """Key vault for virtual machines: guests use keys they can never read."""
     ctx.obj = Place(control_socket, state_dir)
-
-
-serve.register(app)
-app.add_typer(guest.app, name="guest")
-app.add_typer(key.app, name="key")
-app.add_typer(grant.app, name="grant")
-app.add_typer(role.app, name="role")
-app.add_typer(proposal.app, name="proposal")
-app.add_typer(root.app, name="root")
-app.add_typer(audit.app, name="audit")
-app.add_typer(event.app, name="events")
-apply.register(app)
-backup.register(app)
-qemu_args.register(app)
-status.register(app)
-doctor.register(app)
-metrics.register(app)
-top.register(app)
-alert_rules.register(app)
-systemd_unit.register(app)
-completion.register(app)
 
 
 def main() -> None:

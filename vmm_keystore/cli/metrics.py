@@ -8,12 +8,10 @@ import typer
 from vmm_keystore.cli.output import show_json
 from vmm_keystore.cli.session import Session, command
 
-
-def register(app: typer.Typer) -> None:
-    """Add the command to *app*."""
-    command(app, "metrics")(metrics)
+app = typer.Typer()
 
 
+@command(app, "metrics")
 def metrics(session: Session) -> None:
     """Print the daemon's figures in Prometheus' text format.
 

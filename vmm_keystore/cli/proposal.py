@@ -12,6 +12,7 @@ from vmm_keystore.cli.output import moment, show_facts, show_json, show_table
 from vmm_keystore.cli.session import Session, command
 
 app = typer.Typer(
+    name="proposal",
     help="Changes of guarded keys (key guard) that wait until enough administrators have approved.",
     no_args_is_help=True,
     rich_markup_mode=None,

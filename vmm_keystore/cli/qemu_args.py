@@ -21,6 +21,8 @@ from vmm_keystore.cli.failure import UsageError
 from vmm_keystore.cli.output import show_json
 from vmm_keystore.cli.session import Session, command
 
+app = typer.Typer()
+
 OLDEST_QEMU = (7, 2)
 # Under TCG older ones set up MSI-X through a KVM pointer and die; without vectors the device uses INTx.
 TCG_MSIX_QEMU = (11, 1)
@@ -35,11 +37,7 @@ class Accelerator(StrEnum):
     TCG = "tcg"
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to *app*."""
-    command(app, "qemu-args")(qemu_args)
-
-
+@command(app, "qemu-args")
 def qemu_args(
     session: Session,
     name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the guest.", autocompletion=complete_guest)],

@@ -13,6 +13,7 @@ from vmm_keystore.cli.proposal import Propose, send_proposal
 from vmm_keystore.cli.session import Session, command
 
 app = typer.Typer(
+    name="role",
     help="Roles: what is granted to one (grant add @ROLE KEY), each guest that has it may do.",
     no_args_is_help=True,
     rich_markup_mode=None,

@@ -16,6 +16,7 @@ from vmm_keystore.cli.session import Session, command
 from vmm_keystore.policy.root_kind import RootKind
 
 app = typer.Typer(
+    name="root",
     help="The root of trust: what opens the key encryption key (KEK), under which every key is sealed.",
     no_args_is_help=True,
     rich_markup_mode=None,

@@ -15,6 +15,8 @@ from vmm_keystore.cli.session import CONTROL_SOCKET_NAME, ControlSocketOption, P
 from vmm_keystore.policy.approval import APPROVALS_MAX, APPROVALS_MIN, ApprovalRules
 from vmm_keystore.settings import HISTOGRAMS_MAX, Settings
 
+app = typer.Typer()
+
 POLL_US_MAX = 1000
 """VKS_SNAPSHOT_POLL_US_MAX, which only the daemon can import."""
 HISTOGRAMS_LIMIT = 1_000_000
@@ -37,11 +39,7 @@ class DescriptorStoreName(StrEnum):
     SYSTEMD = "systemd"
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to *app*."""
-    app.command("serve")(serve)
-
-
+@app.command("serve")
 def serve(
     ctx: typer.Context,
     *,

@@ -10,12 +10,10 @@ import typer
 from vmm_keystore.cli.output import show_facts, show_json
 from vmm_keystore.cli.session import Session, command
 
-
-def register(app: typer.Typer) -> None:
-    """Add the command to *app*."""
-    command(app, "status")(status)
+app = typer.Typer()
 
 
+@command(app, "status")
 def status(session: Session) -> None:
     """Show the state of keystored."""
     answer = session.keystored.get("status")

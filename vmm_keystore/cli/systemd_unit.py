@@ -22,6 +22,8 @@ from vmm_keystore.cli.session import (
 from vmm_keystore.cli.systemd_texts import SERVICE, SOCKET, SYSUSERS, TMPFILES
 from vmm_keystore.process import CONTROL_FD_NAME, DEFAULT_USER
 
+app = typer.Typer()
+
 SOCKET_UNIT = "vmm-keystore.socket"
 
 OUT_OF_REACH = {
@@ -40,11 +42,7 @@ class Kind(StrEnum):
     TMPFILES = "tmpfiles"
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to *app*."""
-    app.command("systemd-unit")(systemd_unit)
-
-
+@app.command("systemd-unit")
 def systemd_unit(
     ctx: typer.Context,
     kind: Annotated[

@@ -20,6 +20,8 @@ from vmm_keystore.cli.failure import UsageError
 from vmm_keystore.cli.output import aligned, cell, moment, plain, show_json_line
 from vmm_keystore.cli.session import Session, command
 
+app = typer.Typer()
+
 MEMBERS = ("guest", "key", "op", "status")
 FRAME_LINES = 5
 """What a terminal needs beside the rows: sentence, blank line, header with its rule, what was left out."""
@@ -46,11 +48,7 @@ class Reading:
         return grown and self.uptime_s >= earlier.uptime_s
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to *app*."""
-    command(app, "top")(top)
-
-
+@command(app, "top")
 def top(
     session: Session,
     *,

@@ -29,7 +29,7 @@ DISK_BYTES = 24 << 20
 STARTS = 5
 """At how many of the moments a keystored is started, beside every third that follows an answer."""
 
-pytestmark = pytest.mark.skipif(lacking() is not None, reason=str(lacking()))
+pytestmark = [pytest.mark.alone, pytest.mark.skipif(lacking() is not None, reason=str(lacking()))]
 Facts = dict[str, Any]
 
 

@@ -20,7 +20,7 @@ from vmm_keystore._vks import lib
 DISK_BYTES = 24 << 20
 OK = lib.VKS_STATUS_OK
 
-pytestmark = pytest.mark.skipif(lacking() is not None, reason=str(lacking()))
+pytestmark = [pytest.mark.alone, pytest.mark.skipif(lacking() is not None, reason=str(lacking()))]
 
 
 @pytest.fixture

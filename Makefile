@@ -39,7 +39,7 @@ lint: deps venv
 test-c: deps venv
 	@tools/test-c
 
-# Two at a time, file by file; then one by one what measures time.
+# Two at a time, file by file; then one by one what needs the machine for itself.
 test-py: build images
 	@$(VENV)/bin/pytest --durations=15 -n 2 --dist loadfile --no-loadscope-reorder -m "not alone"
 	@$(VENV)/bin/pytest --durations=5 -m alone

@@ -18,12 +18,14 @@ class Operation:
     name: str
     key_type: str
     grant: str
+    """Operations, as ``--ops`` takes them."""
     op: int
     mechanism: int
     sizes: tuple[int, ...]
     overhead_bytes: int
     """What the output is longer than the input, or its whole length where it does not grow with it."""
     grows: bool = False
+    parameter: bytes = b""
 
     def output_bytes(self, size_bytes: int) -> int:
         """Room for the answer."""
@@ -40,6 +42,12 @@ class Cell:
 
 
 SIGN = lib.VKS_OP_SIGN
+# A peer's public key: the base point of P-256 (SP 800-186, 3.2.1.3), and that of X25519 (RFC 7748, 4.1).
+P256_POINT = bytes.fromhex(
+    "046b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c296"
+    "4fe342e2fe1a7f9b8ee7eb4a7c0f9e162bce33576b315ececbb6406837bf51f5"
+)
+X25519_POINT = b"\x09" + bytes(31)
 OPERATIONS = (
     Operation("p256-sign", "ec-p256", "sign", SIGN, lib.VKS_MECHANISM_ECDSA_SHA256, (32,), 64),
     Operation("p384-sign", "ec-p384", "sign", SIGN, lib.VKS_MECHANISM_ECDSA_SHA256, (32,), 96),
@@ -55,6 +63,36 @@ OPERATIONS = (
         (64, 1024, 16384, 1 << 20),
         28,
         grows=True,
+    ),
+    Operation(
+        "chacha20poly1305-encrypt",
+        "chacha20-poly1305",
+        "encrypt",
+        lib.VKS_OP_ENCRYPT,
+        lib.VKS_MECHANISM_CHACHA20_POLY1305,
+        (64, 16384),
+        28,
+        grows=True,
+    ),
+    Operation(
+        "p256-ecdh",
+        "ec-p256",
+        "derive,release",
+        lib.VKS_OP_DERIVE,
+        lib.VKS_MECHANISM_ECDH,
+        (0,),
+        32,
+        parameter=P256_POINT,
+    ),
+    Operation(
+        "x25519-ecdh",
+        "x25519",
+        "derive,release",
+        lib.VKS_OP_DERIVE,
+        lib.VKS_MECHANISM_ECDH,
+        (0,),
+        32,
+        parameter=X25519_POINT,
     ),
     Operation(
         "hmac-sha256",

@@ -24,6 +24,7 @@ enum {
 struct job {
     EVP_PKEY *pkey;
     EVP_PKEY_CTX *sign;
+    EVP_PKEY_CTX *derive;
     EVP_MD_CTX *message_sign;
     EVP_CIPHER_CTX *cipher;
     EVP_MAC_CTX *mac;
@@ -87,6 +88,21 @@ static void mac(struct job *job)
     need(EVP_MAC_final(job->mac, job->output, &output_bytes, 64), "mac final");
 }
 
+static void derive(struct job *job)
+{
+    size_t output_bytes = OUTPUT_BYTES;
+
+    need(EVP_PKEY_derive(job->derive, job->output, &output_bytes), "derive");
+}
+
+/* With a peer that was read and checked once; the vault is given one with each request. */
+static void open_derive(struct job *job, EVP_PKEY *peer)
+{
+    job->derive = EVP_PKEY_CTX_new_from_pkey(NULL, job->pkey, NULL);
+    need(job->derive && EVP_PKEY_derive_init(job->derive) == 1, "derive init");
+    need(EVP_PKEY_derive_set_peer(job->derive, peer), "peer");
+}
+
 static void open_digest_sign(struct job *job, bool pkcs1)
 {
     job->sign = EVP_PKEY_CTX_new_from_pkey(NULL, job->pkey, NULL);
@@ -106,12 +122,12 @@ static void open_mac(struct job *job)
     need(job->mac && EVP_MAC_init(job->mac, fixed_key, sizeof(fixed_key), params) == 1, "mac");
 }
 
-static void open_cipher(struct job *job)
+static void open_cipher(struct job *job, const EVP_CIPHER *cipher)
 {
     static const uint8_t iv[12];
 
     job->cipher = EVP_CIPHER_CTX_new();
-    need(job->cipher && EVP_EncryptInit_ex2(job->cipher, EVP_aes_256_gcm(), fixed_key, iv, NULL) == 1, "cipher");
+    need(job->cipher && EVP_EncryptInit_ex2(job->cipher, cipher, fixed_key, iv, NULL) == 1, "cipher");
 }
 
 static void open_message_sign(struct job *job)
@@ -138,8 +154,22 @@ static void (*open_job(struct job *job, const char *name))(struct job *)
         return sign_message;
     }
     if (strcmp(name, "aes256gcm-encrypt") == 0) {
-        open_cipher(job);
+        open_cipher(job, EVP_aes_256_gcm());
         return encrypt;
+    }
+    if (strcmp(name, "chacha20poly1305-encrypt") == 0) {
+        open_cipher(job, EVP_chacha20_poly1305());
+        return encrypt;
+    }
+    if (strcmp(name, "p256-ecdh") == 0) {
+        job->pkey = EVP_EC_gen("P-256");
+        open_derive(job, EVP_EC_gen("P-256"));
+        return derive;
+    }
+    if (strcmp(name, "x25519-ecdh") == 0) {
+        job->pkey = EVP_PKEY_Q_keygen(NULL, NULL, "X25519");
+        open_derive(job, EVP_PKEY_Q_keygen(NULL, NULL, "X25519"));
+        return derive;
     }
     if (strcmp(name, "hmac-sha256") == 0) {
         open_mac(job);

@@ -16,6 +16,7 @@ from framework.split_ring import SplitRing
 from framework.vault import HEAD_BYTES, TAIL_BYTES, Vault
 
 from bench.operation import OPERATIONS, Operation
+from vmm_keystore.policy.vocabulary import Mechanism
 
 GUEST = "bench"
 CRYPTO_CPU = 0
@@ -37,7 +38,8 @@ class VaultSubject:
     def connected(self, operation: Operation, size_bytes: int, depth_max: int) -> Iterator["Load"]:
         """Connect with requests of one kind built, up to *depth_max* at once."""
         output_bytes = operation.output_bytes(size_bytes)
-        readable_bytes, writable_bytes = HEAD_BYTES + size_bytes, output_bytes + TAIL_BYTES
+        readable_bytes = HEAD_BYTES + len(operation.parameter) + size_bytes
+        writable_bytes = output_bytes + TAIL_BYTES
         ram_bytes = (readable_bytes + writable_bytes + 128) * depth_max + SPARE_BYTES
         with (
             GuestRam(-(-ram_bytes // 4096) * 4096) as ram,
@@ -75,6 +77,7 @@ class Load:
             output_bytes=operation.output_bytes(size_bytes),
             key_id=guest.key_id(operation.name),
             mechanism=operation.mechanism,
+            parameter=operation.parameter,
             data=os.urandom(size_bytes),
         )
 
@@ -90,5 +93,6 @@ def vault_subject(poll_us: int) -> Iterator[VaultSubject]:
         socket = daemon.add_guest(GUEST)
         for operation in OPERATIONS:
             daemon.api.generate(operation.name, operation.key_type)
-            daemon.api.grant(GUEST, operation.name, [operation.grant])
+            mechanisms = [Mechanism(operation.mechanism).text]
+            daemon.api.grant(GUEST, operation.name, operation.grant.split(","), mechanisms=mechanisms)
         yield VaultSubject(daemon, socket)

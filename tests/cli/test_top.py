@@ -226,6 +226,8 @@ def on_terminal(command: list[str | Path], *, lines: int) -> str:
     master, slave = os.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", lines, 100, 0, 0))
     env = {**environment(), "TERM": "xterm"}
+    for name in ("LINES", "COLUMNS"):  # of whatever terminal the tests are watched on
+        env.pop(name, None)
     with subprocess.Popen(command, stdin=slave, stdout=slave, stderr=slave, env=env) as process:
         os.close(slave)
         shown = b""

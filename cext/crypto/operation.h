@@ -6,18 +6,25 @@
  * who may do what.
  *
  * Statuses, beyond OK:
- *   UNSUPPORTED  operation or mechanism unknown or not of this key type; DIGEST where no digest can be taken (Ed25519,
- *                anything but sign and verify)
- *   MALFORMED    a parameter, associated data or input that the operation as such does not take (the table of
- *                SPECIFICATION.md, 5), more than VKS_RANDOM_BYTES_MAX random bytes
- *   INPUT_SIZE   one of a length that the mechanism does not take: a digest that is not the hash's length, CBC input
- *                that is not whole blocks, a text that key wrap or XTS does not take, a tweak that is not 16 bytes, a
- * ciphertext shorter than nonce and tag, an own nonce that is not 12 bytes, a nonce where the device makes it, OAEP
- * plaintext that is too long, associated data without AEAD (GCM, ChaCha20-Poly1305) OUTPUT_SIZE  output_bytes_max is
- * below vks_operation_output_bytes; output_bytes says what is needed AUTH_FAILED  the signature, tag or padding did not
- * verify, whatever the reason: a signature or MAC tag of the wrong length, an OAEP ciphertext of the wrong length or
- * value LIMIT        the nonce counter of this load is used up INTERNAL     libcrypto failed, usually for want of
- * secret memory
+ *
+ * UNSUPPORTED: operation or mechanism unknown or not of this key type; DIGEST where no digest can be taken (Ed25519,
+ * anything but sign and verify).
+ *
+ * MALFORMED: a parameter, associated data or input that the operation as such does not take (the table of
+ * SPECIFICATION.md, 5); an output area that says more than there is: more than VKS_RANDOM_BYTES_MAX random bytes, no
+ * secret or one of more than VKS_SECRET_BYTES_MAX bytes, a size that no data key has.
+ *
+ * INPUT_SIZE: one of a length that the mechanism does not take: a digest that is not the hash's length, CBC input that
+ * is not whole blocks, a text that key wrap or XTS does not take, a tweak that is not 16 bytes, a ciphertext shorter
+ * than nonce and tag, an own nonce that is not 12 bytes, a nonce where the device makes it, OAEP plaintext that is too
+ * long, associated data where neither AEAD nor HKDF takes it, a peer's key that is not as long as a point.
+ *
+ * OUTPUT_SIZE: output_bytes_max is below what is needed; output_bytes says that.
+ *
+ * AUTH_FAILED: the signature, tag or padding did not verify, whatever the reason: a signature or MAC tag of the wrong
+ * length, an OAEP ciphertext of the wrong length or value; or a peer's key that is no point of the curve.
+ *
+ * LIMIT: the nonce counter of this load is used up. INTERNAL: libcrypto failed, usually for want of secret memory.
  *
  * On every status but OK the output area has no byte of the result (decrypted text is wiped) and output_bytes is 0,
  * except with OUTPUT_SIZE.
@@ -37,7 +44,7 @@ struct vks_operation {
     uint32_t parameter_bytes;
     uint32_t aad_bytes;
     uint32_t input_bytes;
-    uint32_t output_bytes_max; /* random: how many bytes to make */
+    uint32_t output_bytes_max; /* random, derive, data key: how much to make */
     uint32_t output_bytes;     /* out */
     const uint8_t *parameter;  /* each may be NULL where its length is 0 */
     const uint8_t *aad;
@@ -47,7 +54,10 @@ struct vks_operation {
 
 /* enum vks_status. *key* is NULL for random only. Each lane belongs to one thread. */
 uint32_t vks_operation_run(struct vks_key *key, struct vks_operation *operation, enum vks_lane lane);
-/* Output bytes needed at most, to be checked before anything runs; 0 for verify and for what is unsupported. */
+/*
+ * Output bytes needed at most, to be checked before anything runs; 0 for verify, for what is unsupported, and where the
+ * output area says how much.
+ */
 uint32_t vks_operation_output_bytes(uint32_t key_type, uint32_t op, uint32_t mechanism, uint32_t input_bytes);
 /*
  * True for what may hold up others: RSA private operations, P-384, key wrap of more than 256 bytes, more than 16 KiB of

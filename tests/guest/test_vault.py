@@ -295,7 +295,7 @@ def test_no_secret_without_release(place: Place) -> None:
     place.vault.api.generate(label, "hmac-sha256")
     refused = place.vault.cli("grant", "add", place.name, label, "--ops", "derive", ok=False)
     assert refused.status != 0
-    assert "derive and data-key take release in the same grant" in refused.stderr
+    assert "derive gives the guest a secret, and the grant does not say release" in refused.stderr
     place.vault.cli("grant", "add", place.name, label, "--ops", "mac,mac-verify")
     sealing = key(place, "aes-256", "encrypt,decrypt")
     sealed = f"/tmp/{label}.sealed"

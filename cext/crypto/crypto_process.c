@@ -113,15 +113,16 @@ static int warm_mechanism(struct vks_key *key, uint32_t mechanism, uint32_t prot
 /* With itself: the point or the 32 bytes are the end of its SubjectPublicKeyInfo. */
 static int warm_derive(struct vks_key *key, uint32_t mechanism)
 {
+    uint32_t point_bytes = vks_key_kind_point_bytes(vks_key_kind_find(vks_key_type(key)));
     uint8_t public_der[WARM_OUTPUT_BYTES];
     uint8_t made[WARM_OUTPUT_BYTES];
     struct vks_operation operation = {
         .op = VKS_OP_PUBLIC, .output = public_der, .output_bytes_max = sizeof(public_der)};
 
-    if (mechanism <= VKS_MECHANISM_ECDH_HKDF_SHA512) {
+    if (point_bytes) {
         if (vks_operation_run(key, &operation, VKS_LANE_FAST) != VKS_STATUS_OK)
             return -EIO;
-        operation.parameter_bytes = vks_key_kind_point_bytes(vks_key_kind_find(vks_key_type(key)));
+        operation.parameter_bytes = point_bytes;
         operation.parameter = public_der + operation.output_bytes - operation.parameter_bytes;
     }
     operation.op = VKS_OP_DERIVE;

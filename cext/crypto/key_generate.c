@@ -29,13 +29,7 @@ static int generate_raw(const struct vks_key_kind *kind, uint8_t **material, siz
 
 static EVP_PKEY *generate_pkey(const struct vks_key_kind *kind)
 {
-    static const char *const names[] = {
-        [VKS_KEY_FAMILY_EC] = "EC",
-        [VKS_KEY_FAMILY_ED25519] = "ED25519",
-        [VKS_KEY_FAMILY_RSA] = "RSA",
-        [VKS_KEY_FAMILY_X25519] = "X25519",
-    };
-    EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_from_name(NULL, names[kind->family], NULL);
+    EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_from_name(NULL, vks_key_kind_algorithm(kind), NULL);
     EVP_PKEY *pkey = NULL;
 
     if (context == NULL || EVP_PKEY_keygen_init(context) != 1)

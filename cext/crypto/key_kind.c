@@ -49,6 +49,18 @@ bool vks_key_kind_is_symmetric(const struct vks_key_kind *kind)
     return kind->public_bytes == 0;
 }
 
+const char *vks_key_kind_algorithm(const struct vks_key_kind *kind)
+{
+    static const char *const names[VKS_KEY_FAMILY_COUNT] = {
+        [VKS_KEY_FAMILY_EC] = "EC",
+        [VKS_KEY_FAMILY_ED25519] = "ED25519",
+        [VKS_KEY_FAMILY_RSA] = "RSA",
+        [VKS_KEY_FAMILY_X25519] = "X25519",
+    };
+
+    return names[kind->family];
+}
+
 bool vks_key_kind_signs(const struct vks_key_kind *kind)
 {
     return !vks_key_kind_is_symmetric(kind) && kind->family != VKS_KEY_FAMILY_X25519;

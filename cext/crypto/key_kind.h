@@ -15,6 +15,7 @@ enum vks_key_family {
     VKS_KEY_FAMILY_CHACHA20 = 6,
     VKS_KEY_FAMILY_XTS = 7,
     VKS_KEY_FAMILY_X25519 = 8,
+    VKS_KEY_FAMILY_COUNT = 9,
 };
 
 struct vks_key_kind {
@@ -37,6 +38,8 @@ enum vks_hmac_key_limit {
 const struct vks_key_kind *vks_key_kind_find(uint32_t type);
 const struct vks_key_kind *vks_key_kind_named(const char *name);
 bool vks_key_kind_is_symmetric(const struct vks_key_kind *kind);
+/* What libcrypto calls key pairs of this family; NULL for symmetric types. */
+const char *vks_key_kind_algorithm(const struct vks_key_kind *kind);
 /* Whether it makes signatures, and certificates with them. */
 bool vks_key_kind_signs(const struct vks_key_kind *kind);
 /* A public key by itself: SEC 1's uncompressed point (2.3.3) or RFC 7748's 32 bytes; 0 for types that do not agree. */

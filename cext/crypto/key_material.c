@@ -89,10 +89,8 @@ int vks_key_material_check(const struct vks_key_kind *kind, EVP_PKEY *pkey)
 
     if (kind->family == VKS_KEY_FAMILY_EC)
         error = check_ec(kind, pkey);
-    else if (kind->family == VKS_KEY_FAMILY_ED25519)
-        error = EVP_PKEY_is_a(pkey, "ED25519") ? 0 : -EBADMSG;
-    else if (kind->family == VKS_KEY_FAMILY_X25519)
-        error = EVP_PKEY_is_a(pkey, "X25519") ? 0 : -EBADMSG;
+    else if (kind->family == VKS_KEY_FAMILY_ED25519 || kind->family == VKS_KEY_FAMILY_X25519)
+        error = EVP_PKEY_is_a(pkey, vks_key_kind_algorithm(kind)) ? 0 : -EBADMSG;
     else if (kind->family == VKS_KEY_FAMILY_RSA)
         error = check_rsa(kind, pkey);
     ERR_clear_error();
@@ -129,17 +127,11 @@ static EVP_PKEY *decoded;
 
 static EVP_PKEY *decode(const struct vks_key_kind *kind, const uint8_t *material, size_t material_bytes)
 {
-    static const char *const names[] = {
-        [VKS_KEY_FAMILY_EC] = "EC",
-        [VKS_KEY_FAMILY_ED25519] = "ED25519",
-        [VKS_KEY_FAMILY_RSA] = "RSA",
-        [VKS_KEY_FAMILY_X25519] = "X25519",
-    };
-    static OSSL_DECODER_CTX *decoders[sizeof(names) / sizeof(names[0])];
+    static OSSL_DECODER_CTX *decoders[VKS_KEY_FAMILY_COUNT];
     OSSL_DECODER_CTX **decoder = &decoders[kind->family];
 
     if (*decoder == NULL)
-        *decoder = OSSL_DECODER_CTX_new_for_pkey(&decoded, "DER", "PrivateKeyInfo", names[kind->family],
+        *decoder = OSSL_DECODER_CTX_new_for_pkey(&decoded, "DER", "PrivateKeyInfo", vks_key_kind_algorithm(kind),
                                                  EVP_PKEY_KEYPAIR, NULL, NULL);
     decoded = NULL;
     if (*decoder && OSSL_DECODER_from_data(*decoder, &material, &material_bytes) == 1 && material_bytes == 0)

@@ -18,18 +18,12 @@ enum {
     POINT_UNCOMPRESSED = 0x04, /* SEC 1, 2.3.3 */
 };
 
-/* Whether there is a peer. */
-static bool agrees(uint32_t mechanism)
-{
-    return mechanism <= VKS_MECHANISM_ECDH_HKDF_SHA512;
-}
-
 static uint32_t sizes(const struct vks_key_kind *kind, const struct vks_operation *operation)
 {
     uint32_t extra_bytes_max = operation->mechanism == VKS_MECHANISM_ECDH ? 0 : VKS_SECRET_BYTES_MAX;
 
-    if (operation->parameter_bytes != (agrees(operation->mechanism) ? vks_key_kind_point_bytes(kind) : 0) ||
-        operation->aad_bytes > extra_bytes_max || operation->input_bytes > extra_bytes_max)
+    if (operation->parameter_bytes != vks_key_kind_point_bytes(kind) || operation->aad_bytes > extra_bytes_max ||
+        operation->input_bytes > extra_bytes_max)
         return VKS_STATUS_INPUT_SIZE;
     if (operation->output_bytes_max == 0 || operation->output_bytes_max > VKS_SECRET_BYTES_MAX)
         return VKS_STATUS_MALFORMED;
@@ -128,7 +122,7 @@ static uint32_t run(struct vks_key *key, struct vks_operation *operation, enum v
         return agree(key, operation, lane, operation->output);
     }
     operation->output_bytes = operation->output_bytes_max;
-    if (!agrees(operation->mechanism))
+    if (vks_key_kind_is_symmetric(key->kind))
         return expand(operation, key->material, key->material_bytes);
     status = agree(key, operation, lane, shared);
     if (status == VKS_STATUS_OK)

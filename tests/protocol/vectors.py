@@ -14,9 +14,10 @@ from functools import cache
 from pathlib import Path
 
 import cryptography_vectors
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa, x25519
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from protocol.worker_rig import pkcs8
 
 from vmm_keystore._vks import lib
 
@@ -52,13 +53,6 @@ def mechanism(family: str, digest: str) -> int | None:
     """Return the number of a mechanism such as ``ECDSA`` with ``SHA256``, None where the device has none."""
     number: int | None = getattr(lib, f"VKS_MECHANISM_{family}_{digest.replace('-', '')}", None)
     return number
-
-
-PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey | x25519.X25519PrivateKey
-
-
-def pkcs8(key: PrivateKey) -> bytes:
-    return key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
 
 
 def blocks(path: Path) -> Iterator[tuple[dict[str, str], dict[str, str]]]:

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import ec, x25519
-from protocol.vectors import CURVES, ROOT, Case, blocks, pkcs8
+from protocol.vectors import CURVES, ROOT, Case, blocks
+from protocol.worker_rig import pkcs8
 
 from vmm_keystore._vks import lib
 

@@ -17,9 +17,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa, x25519
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from framework.guest_ram import GuestRam
+from framework.secret_forms import PrivateKey
 from framework.split_ring import SplitRing
 from framework.vault import Vault
 
@@ -101,9 +101,6 @@ class RigKey:
 def key_id(number: int) -> bytes:
     """A key id that sorts by *number*."""
     return number.to_bytes(16, "big")
-
-
-PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey | x25519.X25519PrivateKey
 
 
 def pkcs8(key: PrivateKey) -> bytes:

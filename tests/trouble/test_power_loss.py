@@ -11,7 +11,6 @@ import itertools
 import os
 import shutil
 import sqlite3
-import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
@@ -105,28 +104,21 @@ def make_changes(keystored: Keystored) -> Iterator[str]:
     yield change("delete", "/guests/g")
 
 
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """On tmpfs: the disk's speed is not what is tried here."""
-    with tempfile.TemporaryDirectory(dir="/dev/shm", prefix="vks-") as path:
-        yield Path(path)
-
-
 @pytest.mark.timeout(900)
-def test_after_each_write(folder: Path) -> None:
+def test_after_each_write(tmpfs_folder: Path) -> None:
     """Whatever was answered is there; nothing is there by half."""
-    with LoggedDisk(folder, DISK_BYTES) as disk:
+    with LoggedDisk(tmpfs_folder, DISK_BYTES) as disk:
         make_file_system(disk.exported)
         begin = disk.written()
         with ExitStack() as stack:
-            stack.enter_context(mounted(disk.exported, folder / "m"))
-            keystored = stack.enter_context(Keystored(folder / "m"))
+            stack.enter_context(mounted(disk.exported, tmpfs_folder / "m"))
+            keystored = stack.enter_context(Keystored(tmpfs_folder / "m"))
             answered: list[Answered] = []
             for name in itertools.chain(["start"], make_changes(keystored)):
                 writes = disk.written()
                 answered.append(Answered(name, writes, facts_of_api(keystored), admin_lines(keystored)))
         end = disk.written()
-        Replay(folder, disk, answered).run(begin, end)
+        Replay(tmpfs_folder, disk, answered).run(begin, end)
 
 
 class Replay:

@@ -4,7 +4,6 @@
 import os
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,12 +20,6 @@ DISK_BYTES = 24 << 20
 OK = lib.VKS_STATUS_OK
 
 pytestmark = [pytest.mark.alone, pytest.mark.skipif(lacking() is not None, reason=str(lacking()))]
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(dir="/dev/shm", prefix="vks-") as path:
-        yield Path(path)
 
 
 @contextmanager
@@ -46,10 +39,10 @@ def signed(keystored: Keystored) -> int:
     return sum(line.get("count", 1) for line in lines if line.get("op") == "sign" and line["status"] == "ok")
 
 
-def test_it_goes_on_and_nothing_is_lost(folder: Path) -> None:
+def test_it_goes_on_and_nothing_is_lost(tmpfs_folder: Path) -> None:
     """Changes are refused with what to do; guests work on, and what they did is on record once the disk is mended."""
     # The guest's socket lies elsewhere: one that is listened on keeps its file system.
-    image, place, socket = folder / "image", folder / "m", folder / "g.sock"
+    image, place, socket = tmpfs_folder / "image", tmpfs_folder / "m", tmpfs_folder / "g.sock"
     image.touch()
     os.truncate(image, DISK_BYTES)
     make_file_system(image)

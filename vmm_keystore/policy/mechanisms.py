@@ -42,7 +42,7 @@ TYPE_MECHANISMS: dict[KeyType, tuple[Mechanism, ...]] = {
     KeyType.X25519: _ECDH,
 }
 
-DEFAULT_MECHANISM: dict[KeyType, Mechanism] = {
+_DEFAULT: dict[KeyType, Mechanism] = {
     KeyType.EC_P256: Mechanism.ECDSA_SHA256,
     KeyType.EC_P384: Mechanism.ECDSA_SHA384,
     KeyType.ED25519: Mechanism.ED25519,
@@ -95,8 +95,8 @@ _DATA_KEY_OPS = (Op.DATA_KEY, Op.RELEASE)
 def default_mechanism(key_type: KeyType, op: Op) -> Mechanism:
     """Return what a request for *op* that names none means."""
     if op == Op.DERIVE:
-        return _DERIVE_DEFAULT.get(key_type, DEFAULT_MECHANISM[key_type])
-    return DEFAULT_MECHANISM[key_type]
+        return _DERIVE_DEFAULT.get(key_type, _DEFAULT[key_type])
+    return _DEFAULT[key_type]
 
 
 def mechanism_ops(mechanism: Mechanism) -> tuple[Op, ...]:

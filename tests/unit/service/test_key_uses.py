@@ -384,13 +384,13 @@ def test_data_keys_count_as_encryptions(daemon: FakeDaemon) -> None:
     append(daemon, guests.record(key_version=2), guests.record(key_version=2, op=Op.DATA_KEY))
     keystore.key_uses.store_now()
     for count, are_worn, state in (
-        (ENCRYPTIONS_NEAR // 2, False, KeyState.ACTIVE),
+        (ENCRYPTIONS_NEAR // 2 - 1, False, KeyState.ACTIVE),
         (ENCRYPTIONS_MAX // 2 - 1, True, KeyState.ACTIVE),
         (ENCRYPTIONS_MAX // 2, False, KeyState.DEACTIVATED),
     ):
         with daemon.store.write() as connection:
             of_version = tables.key_uses.update().where(tables.key_uses.c.version == 2)
-            connection.execute(of_version.values(use_count=count - (count == ENCRYPTIONS_NEAR // 2)))
+            connection.execute(of_version.values(use_count=count))
         keystore.plans.do_due()
         assert keystore.keys.show("k1").state == state
         assert [key.label for key in keystore.plans.worn()] == ["k1"] * are_worn

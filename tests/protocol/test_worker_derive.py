@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from framework.vault import Answer
 from protocol.worker_rig import Bench, RigKey, key_id, pkcs8
 
-from vmm_keystore._vks import lib
+from vmm_keystore._vks import ffi, lib
 
 OK, DENIED, AUTH_FAILED = lib.VKS_STATUS_OK, lib.VKS_STATUS_DENIED, lib.VKS_STATUS_AUTH_FAILED
 INPUT_SIZE, MALFORMED = lib.VKS_STATUS_INPUT_SIZE, lib.VKS_STATUS_MALFORMED
@@ -35,6 +35,7 @@ MACS = {name: RigKey(key_id(4), getattr(lib, f"VKS_KEY_TYPE_HMAC_{name}"), os.ur
 AES = RigKey(key_id(5), lib.VKS_KEY_TYPE_AES_256, bytes(range(32)), nonce_lease=0x0A0B0C0D)
 CHACHA = RigKey(key_id(6), lib.VKS_KEY_TYPE_CHACHA20_POLY1305, bytes(range(32)), nonce_lease=0x0A0B0C0D)
 RELEASE = 1 << lib.VKS_OP_RELEASE
+INFO_REQUEST = bytes(ffi.buffer(ffi.new("struct vks_info_request *", {"abi_version_min": 1, "abi_version_max": 1})))
 
 
 def derive(bench: Bench, key: RigKey, output_bytes: int = 32, **fields: Any) -> Answer:
@@ -194,6 +195,9 @@ def test_only_where_the_grant_says_release(bench: Bench, op: int) -> None:
     bench.rig.publish(key.with_(op_mask=RELEASE | 1 << op))
     assert bench.vault.request(op, **asked).status == OK
     assert bench.vault.request(lib.VKS_OP_RELEASE, **asked).status == UNSUPPORTED
+    info = bench.vault.request(lib.VKS_OP_INFO, data=INFO_REQUEST, output_bytes=512)
+    content: Any = ffi.from_buffer("struct vks_info *", info.data)
+    assert (content.op_mask >> op & 1, content.op_mask & RELEASE) == (1, 0)
 
 
 def test_states(bench: Bench) -> None:

@@ -50,7 +50,7 @@ static int load_raw(struct vks_key *key, const uint8_t *material, uint32_t mater
 
 int vks_key_load(const struct vks_key_slot *slot, const uint8_t *material, struct vks_key **key)
 {
-    const struct vks_key_kind *kind = vks_key_kind_find(slot->type);
+    const struct vks_key_kind *kind = vks_key_kind_find(slot->type & ~(uint32_t)VKS_TYPE_F_TOKEN);
     struct vks_key *made;
     int error;
 
@@ -65,7 +65,10 @@ int vks_key_load(const struct vks_key_slot *slot, const uint8_t *material, struc
     made->reference_count = 1;
     made->kind = kind;
     made->nonce_lease = slot->nonce_lease;
-    if (vks_key_kind_is_symmetric(kind))
+    made->in_token = slot->type & VKS_TYPE_F_TOKEN;
+    if (made->in_token)
+        error = vks_key_material_parse_public(kind, material, slot->material_bytes, &made->pkey);
+    else if (vks_key_kind_is_symmetric(kind))
         error = load_raw(made, material, slot->material_bytes);
     else
         error = vks_key_material_parse(kind, material, slot->material_bytes, &made->pkey);
@@ -101,4 +104,9 @@ uint32_t vks_key_version(const struct vks_key *key)
 uint32_t vks_key_type(const struct vks_key *key)
 {
     return key->kind->type;
+}
+
+bool vks_key_is_in_token(const struct vks_key *key)
+{
+    return key->in_token;
 }

@@ -8,6 +8,7 @@
 #ifndef VKS_KEY_H
 #define VKS_KEY_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "ipc.h"
@@ -21,7 +22,8 @@ enum vks_lane {
 struct vks_key;
 
 /*
- * Parse and check one slot. The reference count starts at 1. 0, or -EINVAL: unknown type or length, -EBADMSG: not a key
+ * Parse and check one slot. With VKS_TYPE_F_TOKEN in its type the material is the public half of a key pair that lies
+ * in a token. The reference count starts at 1. 0, or -EINVAL: unknown type or length, -EBADMSG: not a key
  * of this type (curve, size, broken encoding), -ENOMEM: arena full. One thread. *material*
  * is not kept.
  */
@@ -34,6 +36,7 @@ void vks_key_unref(struct vks_key *key);
 
 const uint8_t *vks_key_id(const struct vks_key *key); /* 16 bytes */
 uint32_t vks_key_version(const struct vks_key *key);
-uint32_t vks_key_type(const struct vks_key *key);
+uint32_t vks_key_type(const struct vks_key *key); /* enum vks_key_type */
+bool vks_key_is_in_token(const struct vks_key *key);
 
 #endif

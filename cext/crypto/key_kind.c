@@ -66,6 +66,11 @@ bool vks_key_kind_signs(const struct vks_key_kind *kind)
     return !vks_key_kind_is_symmetric(kind) && kind->family != VKS_KEY_FAMILY_X25519;
 }
 
+bool vks_key_kind_fits_token(const struct vks_key_kind *kind)
+{
+    return kind->family == VKS_KEY_FAMILY_EC || kind->family == VKS_KEY_FAMILY_RSA;
+}
+
 uint32_t vks_key_kind_point_bytes(const struct vks_key_kind *kind)
 {
     if (kind->family == VKS_KEY_FAMILY_EC)

@@ -42,6 +42,8 @@ bool vks_key_kind_is_symmetric(const struct vks_key_kind *kind);
 const char *vks_key_kind_algorithm(const struct vks_key_kind *kind);
 /* Whether it makes signatures, and certificates with them. */
 bool vks_key_kind_signs(const struct vks_key_kind *kind);
+/* Whether its private half may lie in a PKCS#11 token that makes the signatures: EC and RSA. */
+bool vks_key_kind_fits_token(const struct vks_key_kind *kind);
 /* A public key by itself: SEC 1's uncompressed point (2.3.3) or RFC 7748's 32 bytes; 0 for types that do not agree. */
 uint32_t vks_key_kind_point_bytes(const struct vks_key_kind *kind);
 

@@ -44,8 +44,15 @@ static int check_ec(const struct vks_key_kind *kind, EVP_PKEY *pkey)
     return 0;
 }
 
+/* A modulus of this length, and an exponent that verifying cannot be slowed down with. */
+static bool rsa_public_fits(const struct vks_key_kind *kind, const BIGNUM *n, const BIGNUM *e)
+{
+    return (uint32_t)BN_num_bits(n) == kind->size_bytes * 8 && BN_is_odd(n) && BN_is_odd(e) && BN_num_bits(e) >= 2 &&
+           BN_num_bits(e) <= 64;
+}
+
 /*
- * n = p * q (so two primes), and an exponent that verifying cannot be slowed down with. That d and its CRT parts fit is
+ * n = p * q (so two primes), and a public half that fits. That d and its CRT parts fit is
  * proven by each signature: libcrypto checks a CRT result against e and computes without CRT where it is wrong.
  */
 static int check_rsa(const struct vks_key_kind *kind, EVP_PKEY *pkey)
@@ -66,10 +73,8 @@ static int check_rsa(const struct vks_key_kind *kind, EVP_PKEY *pkey)
         EVP_PKEY_get_bn_param(pkey, OSSL_PKEY_PARAM_RSA_FACTOR1, &p) != 1 ||
         EVP_PKEY_get_bn_param(pkey, OSSL_PKEY_PARAM_RSA_FACTOR2, &q) != 1)
         goto out;
-    if ((uint32_t)BN_num_bits(n) != kind->size_bytes * 8 || BN_mul(product, p, q, context) != 1 ||
-        BN_cmp(product, n) != 0)
-        goto out;
-    if (!BN_is_odd(e) || BN_num_bits(e) < 2 || BN_num_bits(e) > 64 || BN_is_zero(d) || BN_cmp(d, n) >= 0)
+    if (!rsa_public_fits(kind, n, e) || BN_mul(product, p, q, context) != 1 || BN_cmp(product, n) != 0 ||
+        BN_is_zero(d) || BN_cmp(d, n) >= 0)
         goto out;
     error = 0;
 out:
@@ -80,6 +85,20 @@ out:
     BN_clear_free(q);
     BN_clear_free(product);
     BN_CTX_free(context);
+    return error;
+}
+
+static int check_rsa_public(const struct vks_key_kind *kind, EVP_PKEY *pkey)
+{
+    BIGNUM *n = NULL;
+    BIGNUM *e = NULL;
+    int error = -EBADMSG;
+
+    if (EVP_PKEY_is_a(pkey, "RSA") && EVP_PKEY_get_bn_param(pkey, OSSL_PKEY_PARAM_RSA_N, &n) == 1 &&
+        EVP_PKEY_get_bn_param(pkey, OSSL_PKEY_PARAM_RSA_E, &e) == 1 && rsa_public_fits(kind, n, e))
+        error = 0;
+    BN_free(n);
+    BN_free(e);
     return error;
 }
 
@@ -173,6 +192,30 @@ int vks_key_material_parse(const struct vks_key_kind *kind, const uint8_t *mater
     if (is_pkcs8(material, material_bytes))
         *pkey = decode(kind, material, material_bytes);
     error = *pkey ? vks_key_material_check(kind, *pkey) : decode_error();
+    if (error) {
+        EVP_PKEY_free(*pkey);
+        *pkey = NULL;
+    }
+    ERR_clear_error();
+    return error;
+}
+
+int vks_key_material_parse_public(const struct vks_key_kind *kind, const uint8_t *der, size_t der_bytes,
+                                  EVP_PKEY **pkey)
+{
+    const uint8_t *cursor = der;
+    int error = -EBADMSG;
+
+    *pkey = NULL;
+    if (!vks_key_kind_fits_token(kind) || der_bytes > INT32_MAX)
+        return -EBADMSG;
+    ERR_clear_error();
+    /* A point that is not on the curve is refused here. */
+    *pkey = d2i_PUBKEY(NULL, &cursor, (long)der_bytes);
+    if (*pkey == NULL)
+        error = decode_error();
+    else if (cursor == der + der_bytes)
+        error = kind->family == VKS_KEY_FAMILY_EC ? check_ec(kind, *pkey) : check_rsa_public(kind, *pkey);
     if (error) {
         EVP_PKEY_free(*pkey);
         *pkey = NULL;

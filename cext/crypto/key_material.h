@@ -29,6 +29,12 @@ __attribute__((warn_unused_result)) int vks_key_material_check(const struct vks_
  * elsewhere. 0 or -EBADMSG.
  */
 __attribute__((warn_unused_result)) int vks_key_material_check_import(const struct vks_key_kind *kind, EVP_PKEY *pkey);
+/*
+ * Parse a SubjectPublicKeyInfo (RFC 5280, 4.1) with nothing behind it: of this type, which a token may have, and a
+ * point of the curve or a modulus and exponent as above. 0, -EBADMSG or -ENOMEM.
+ */
+__attribute__((warn_unused_result)) int
+vks_key_material_parse_public(const struct vks_key_kind *kind, const uint8_t *der, size_t der_bytes, EVP_PKEY **pkey);
 /* The type a parsed private key is of; NULL if it is none of ours. */
 const struct vks_key_kind *vks_key_material_kind(EVP_PKEY *pkey);
 /* PKCS#8 DER in the arena, for vks_secret_free. 0 or -ENOMEM. */

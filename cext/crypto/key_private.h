@@ -5,6 +5,7 @@
 
 #include <openssl/evp.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 
 #include "algorithm.h"
 #include "key.h"
@@ -31,6 +32,7 @@ struct vks_key {
     uint32_t version;
     uint32_t reference_count; /* fast lane only */
     const struct vks_key_kind *kind;
+    bool in_token; /* *pkey* is the public half only */
     EVP_PKEY *pkey;
     uint8_t *material; /* raw, symmetric types only */
     uint32_t material_bytes;

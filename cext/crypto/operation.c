@@ -99,6 +99,30 @@ static uint32_t run_public(struct vks_key *key, struct vks_operation *operation)
     return VKS_STATUS_OK;
 }
 
+bool vks_operation_needs_token(const struct vks_key *key, uint32_t op)
+{
+    return key->in_token && (op == VKS_OP_SIGN || op == VKS_OP_DECRYPT);
+}
+
+/* The rest of what a token does, up to the one step that takes the private key. */
+static uint32_t run_for_token(const struct vks_key *key, struct vks_operation *operation, enum vks_lane lane)
+{
+    uint32_t digest_bytes = vks_hash_bytes(vks_mechanism_hash(operation->mechanism));
+    uint8_t buffer[VKS_HASH_BYTES_MAX];
+    const uint8_t *digest;
+
+    if (operation->op == VKS_OP_DECRYPT)
+        return operation->input_bytes == key->kind->size_bytes ? VKS_OPERATION_IN_TOKEN : VKS_STATUS_AUTH_FAILED;
+    digest = vks_op_digest(operation, lane, buffer);
+    if (digest == NULL)
+        return VKS_STATUS_INTERNAL;
+    if (key->kind->family == VKS_KEY_FAMILY_EC && digest_bytes > key->kind->size_bytes)
+        digest_bytes = key->kind->size_bytes;
+    memcpy(operation->output, digest, digest_bytes);
+    operation->output_bytes = digest_bytes;
+    return VKS_OPERATION_IN_TOKEN;
+}
+
 static uint32_t run_family(struct vks_key *key, struct vks_operation *operation, enum vks_lane lane)
 {
     struct vks_operation resolved = *operation;
@@ -107,7 +131,7 @@ static uint32_t run_family(struct vks_key *key, struct vks_operation *operation,
     uint32_t status;
 
     resolved.mechanism = resolve(key->kind->type, operation->op, operation->mechanism);
-    if (resolved.mechanism == VKS_MECHANISM_DEFAULT)
+    if (resolved.mechanism == VKS_MECHANISM_DEFAULT || (key->in_token && operation->op == VKS_OP_DERIVE))
         return VKS_STATUS_UNSUPPORTED;
     if ((operation->flags & VKS_REQUEST_F_DIGEST) &&
         ((operation->op != VKS_OP_SIGN && operation->op != VKS_OP_VERIFY) ||
@@ -122,8 +146,9 @@ static uint32_t run_family(struct vks_key *key, struct vks_operation *operation,
                        : family->output_bytes(key->kind, resolved.op, resolved.mechanism, resolved.input_bytes);
     if (!has_room(operation, needed_bytes))
         return VKS_STATUS_OUTPUT_SIZE;
-    status = family->run(key, &resolved, lane);
-    if (status == VKS_STATUS_OK) {
+    status = vks_operation_needs_token(key, resolved.op) ? run_for_token(key, &resolved, lane)
+                                                         : family->run(key, &resolved, lane);
+    if (status == VKS_STATUS_OK || status == VKS_OPERATION_IN_TOKEN) {
         operation->output_bytes = resolved.output_bytes;
         return status;
     }

@@ -37,6 +37,14 @@
 
 #include "key.h"
 
+/*
+ * Not a status: the key lies in a token. To sign, the output area has the digest for it, already as short as the
+ * curve's order (FIPS 186-5, 6.4.1); to decrypt, it has nothing, and label and ciphertext go there as they are.
+ */
+enum vks_operation_elsewhere {
+    VKS_OPERATION_IN_TOKEN = 0x100,
+};
+
 struct vks_operation {
     uint32_t op;        /* enum vks_op: public to random */
     uint32_t mechanism; /* enum vks_mechanism; VKS_MECHANISM_DEFAULT is resolved by the key type; random: 0 */
@@ -52,16 +60,19 @@ struct vks_operation {
     uint8_t *output; /* overlaps none of the above */
 };
 
-/* enum vks_status. *key* is NULL for random only. Each lane belongs to one thread. */
+/* enum vks_status, or VKS_OPERATION_IN_TOKEN. *key* is NULL for random only. Each lane belongs to one thread. */
 uint32_t vks_operation_run(struct vks_key *key, struct vks_operation *operation, enum vks_lane lane);
+/* Whether a token has to sign for it. */
+bool vks_operation_needs_token(const struct vks_key *key, uint32_t op);
 /*
  * Output bytes needed at most, to be checked before anything runs; 0 for verify, for what is unsupported, and where the
  * output area says how much.
  */
 uint32_t vks_operation_output_bytes(uint32_t key_type, uint32_t op, uint32_t mechanism, uint32_t input_bytes);
 /*
- * True for what may hold up others: RSA private operations, P-384, key wrap of more than 256 bytes, more than 16 KiB of
- * input or random bytes. *mechanism* is never VKS_MECHANISM_DEFAULT where the operation has one.
+ * True for what may hold up others when it is done here: RSA private operations, P-384, key wrap of more than 256
+ * bytes, more than 16 KiB of input or random bytes. *mechanism* is never VKS_MECHANISM_DEFAULT where the operation has
+ * one.
  */
 bool vks_operation_is_slow(uint32_t key_type, uint32_t op, uint32_t mechanism, uint32_t input_bytes);
 

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <openssl/err.h>
 #include <openssl/x509.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "certify.h"
@@ -18,20 +19,23 @@
 #include "seal.h"
 #include "secret_arena.h"
 
-/* Seal a key and answer with blob and public key. */
+/* Seal a key, or the public half of one that lies in a token, and answer with blob and public key. */
 static int reply_key(int fd, const struct vks_ipc_head *request, const struct vks_seal_name *name,
                      const uint8_t *material, size_t material_bytes)
 {
     static uint8_t sealed[VKS_SEAL_BYTES_MAX];
-    const struct vks_key_kind *kind = vks_key_kind_find(name->type);
+    bool in_token = name->type & VKS_TYPE_F_TOKEN;
+    uint32_t type = name->type & ~(uint32_t)VKS_TYPE_F_TOKEN;
+    const struct vks_key_kind *kind = vks_key_kind_find(type);
     struct vks_ipc_head head = {.type = request->type | VKS_IPC_REPLY, .tag = request->tag};
-    struct vks_custodian_key key = {.type = name->type, .sealed_bytes = (uint32_t)material_bytes + VKS_SEAL_OVERHEAD};
+    struct vks_custodian_key key = {.type = type, .sealed_bytes = (uint32_t)material_bytes + VKS_SEAL_OVERHEAD};
     EVP_PKEY *pkey = NULL;
     uint8_t *public_der = NULL;
     int error = material_bytes > VKS_KEY_MATERIAL_BYTES_MAX ? -EINVAL : 0;
 
     if (!error && !vks_key_kind_is_symmetric(kind)) {
-        error = vks_key_material_parse(kind, material, material_bytes, &pkey);
+        error = in_token ? vks_key_material_parse_public(kind, material, material_bytes, &pkey)
+                         : vks_key_material_parse(kind, material, material_bytes, &pkey);
         if (!error) {
             int public_bytes = i2d_PUBKEY(pkey, &public_der);
 
@@ -77,6 +81,30 @@ int vks_key_serve_generate(int fd, struct vks_ipc_message *message)
     error = reply_key(fd, &message->head, &name, material, material_bytes);
     vks_secret_free(material);
     return error;
+}
+
+int vks_key_serve_enroll(int fd, struct vks_ipc_message *message)
+{
+    const uint8_t *body = vks_ipc_body(message);
+    struct vks_custodian_enroll enroll;
+    const struct vks_key_kind *kind;
+    struct vks_seal_name name;
+    int error = 0;
+
+    memcpy(&enroll, body, sizeof(enroll));
+    if (enroll.public_bytes != vks_ipc_body_bytes(message) - sizeof(enroll))
+        return -EPROTO;
+    kind = vks_key_kind_find(enroll.type);
+    if (vks_root_kek(VKS_ROOT_CURRENT) == NULL)
+        error = -ENOKEY;
+    else if (kind == NULL || !vks_key_kind_fits_token(kind))
+        error = -EINVAL;
+    if (error)
+        return vks_ipc_reply(fd, &message->head, error, NULL, 0);
+    memcpy(name.key_id, enroll.key_id, sizeof(name.key_id));
+    name.version = enroll.version;
+    name.type = enroll.type | VKS_TYPE_F_TOKEN;
+    return reply_key(fd, &message->head, &name, body + sizeof(enroll), enroll.public_bytes);
 }
 
 int vks_key_serve_offer(int fd, struct vks_ipc_message *message)

@@ -6,6 +6,7 @@
 #include "ipc_socket.h"
 
 __attribute__((warn_unused_result)) int vks_key_serve_generate(int fd, struct vks_ipc_message *message);
+__attribute__((warn_unused_result)) int vks_key_serve_enroll(int fd, struct vks_ipc_message *message);
 __attribute__((warn_unused_result)) int vks_key_serve_offer(int fd, struct vks_ipc_message *message);
 __attribute__((warn_unused_result)) int vks_key_serve_import(int fd, struct vks_ipc_message *message);
 __attribute__((warn_unused_result)) int vks_key_serve_rsa_offer(int fd, struct vks_ipc_message *message);

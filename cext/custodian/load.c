@@ -26,7 +26,7 @@ static int measure(uint32_t count, struct vks_load_walk walk, size_t *page_bytes
     for (uint32_t i = 0; i < count; i++) {
         if (!vks_load_walk_next(&walk, &entry, &sealed))
             return -EPROTO;
-        if (vks_key_kind_find(entry.type) == NULL)
+        if (vks_key_kind_find(entry.type & ~(uint32_t)VKS_TYPE_F_TOKEN) == NULL)
             return -EINVAL;
         *page_bytes += vks_key_slot_bytes(entry.sealed_bytes - VKS_SEAL_OVERHEAD);
     }

@@ -92,6 +92,7 @@ static const struct {
     {VKS_CUSTODIAN_STATUS, serve_status},
     {VKS_CUSTODIAN_ROOT_OPEN, vks_root_serve_open},
     {VKS_CUSTODIAN_GENERATE, vks_key_serve_generate},
+    {VKS_CUSTODIAN_ENROLL, vks_key_serve_enroll},
     {VKS_CUSTODIAN_OFFER, vks_key_serve_offer},
     {VKS_CUSTODIAN_IMPORT, vks_key_serve_import},
     {VKS_CUSTODIAN_CHANNEL, serve_channel},

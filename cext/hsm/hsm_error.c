@@ -30,6 +30,8 @@ static const struct {
                                                     "hint: serve --hsm-token LABEL says which, by a label of its own"},
     [VKS_HSM_TOKEN_ABSENT] = {VKS_HSM_EXIT_ABSENT, "the token that the kek is sealed to is not there\n"
                                                    "hint: no other token opens it; its serial number is"},
+    [VKS_HSM_TOKEN_LOST] = {VKS_HSM_EXIT_ABSENT, "the token is gone\n"
+                                                 "hint: its keys can be used again as soon as it is back"},
     [VKS_HSM_PIN_FILE] = {VKS_HSM_EXIT_OURS, "cannot read the pin's file"},
     [VKS_HSM_PIN_BYTES] = {VKS_HSM_EXIT_REFUSED,
                            "what is in the pin's file cannot be this token's pin: it has another length\n"
@@ -62,6 +64,21 @@ static const struct {
                                               "hint: give it one, or another label"},
     [VKS_HSM_KEY_UNSTEADY] = {VKS_HSM_EXIT_REFUSED, "the token computes two macs of the same bytes\n"
                                                     "hint: it is broken, or the module is; nothing was sealed to it"},
+    [VKS_HSM_KEY_TYPE] = {VKS_HSM_EXIT_REFUSED,
+                          "the token has no such keys\n"
+                          "hint: of a token's keys ec-p256, ec-p384, rsa-2048, rsa-3072 and rsa-4096 are of use here"},
+    [VKS_HSM_PAIR_GONE] = {VKS_HSM_EXIT_REFUSED, "the token has no such key pair\n"
+                                                 "hint: the vendor's tool shows labels and ids of those it has"},
+    [VKS_HSM_PAIR_SEVERAL] = {VKS_HSM_EXIT_REFUSED, "the token has several such key pairs\n"
+                                                    "hint: a key is told by an id that no other one has"},
+    [VKS_HSM_PAIR_ID] = {VKS_HSM_EXIT_REFUSED, "the token's key has no id, or one of more than 32 bytes\n"
+                                               "hint: give it one (CKA_ID), with the vendor's tool"},
+    [VKS_HSM_PAIR_LEAVES] = {VKS_HSM_EXIT_REFUSED,
+                             "the token's key could leave it, or neither signs nor decrypts\n"
+                             "hint: it must be sensitive, not extractable, and for one of the two; make another one"},
+    [VKS_HSM_PAIR_PUBLIC] = {VKS_HSM_EXIT_REFUSED, "the token does not give the public half of the key\n"
+                                                   "hint: it must be there as an object of the same id"},
+    [VKS_HSM_UNSOUND] = {VKS_HSM_EXIT_REFUSED, "what was to be decrypted was not encrypted for this key"},
     [VKS_HSM_REFUSED] = {VKS_HSM_EXIT_REFUSED, "the token refused"},
 };
 

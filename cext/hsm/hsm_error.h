@@ -21,6 +21,7 @@ enum vks_hsm_error {
     VKS_HSM_TOKEN_NONE,
     VKS_HSM_TOKEN_SEVERAL,
     VKS_HSM_TOKEN_ABSENT,
+    VKS_HSM_TOKEN_LOST,
     /* its PIN; only VKS_HSM_PIN_REFUSED has cost a try that was left */
     VKS_HSM_PIN_FILE,
     VKS_HSM_PIN_BYTES,
@@ -36,6 +37,14 @@ enum vks_hsm_error {
     VKS_HSM_KEY_WEAK,
     VKS_HSM_KEY_ID,
     VKS_HSM_KEY_UNSTEADY,
+    /* a key pair of the guests' */
+    VKS_HSM_KEY_TYPE,
+    VKS_HSM_PAIR_GONE,
+    VKS_HSM_PAIR_SEVERAL,
+    VKS_HSM_PAIR_ID,
+    VKS_HSM_PAIR_LEAVES,
+    VKS_HSM_PAIR_PUBLIC,
+    VKS_HSM_UNSOUND,
     VKS_HSM_REFUSED, /* any other call; its CK_RV says which */
     VKS_HSM_ERROR_COUNT,
 };

@@ -18,10 +18,22 @@ static bool has_all(const CK_FUNCTION_LIST *list)
     return list->C_Initialize && list->C_Finalize && list->C_GetSlotList && list->C_GetTokenInfo &&
            list->C_OpenSession && list->C_CloseSession && list->C_Login && list->C_Logout &&
            list->C_GetAttributeValue && list->C_FindObjectsInit && list->C_FindObjects && list->C_FindObjectsFinal &&
-           list->C_SignInit && list->C_Sign && list->C_GenerateKey;
+           list->C_SignInit && list->C_Sign && list->C_GenerateKey && list->C_GenerateKeyPair &&
+           list->C_GetSessionInfo && list->C_DecryptInit && list->C_Decrypt;
 }
 
-enum vks_hsm_error vks_module_load(struct vks_module *module, const char *path)
+static CK_RV initialise(struct vks_module *module, bool *threads)
+{
+    CK_C_INITIALIZE_ARGS arguments = {.flags = CKF_OS_LOCKING_OK};
+    CK_RV rv = *threads ? module->functions->C_Initialize(&arguments) : CKR_CANT_LOCK;
+
+    if (rv != CKR_CANT_LOCK)
+        return rv;
+    *threads = false;
+    return module->functions->C_Initialize(NULL);
+}
+
+enum vks_hsm_error vks_module_load(struct vks_module *module, const char *path, bool *threads)
 {
     CK_C_GetFunctionList get_list;
     char resolved[PATH_MAX];
@@ -41,7 +53,7 @@ enum vks_hsm_error vks_module_load(struct vks_module *module, const char *path)
     if (module->functions->version.major < VERSION_MIN || module->functions->version.major > VERSION_MAX ||
         !has_all(module->functions))
         return VKS_HSM_MODULE_OTHER;
-    return vks_module_result(module, module->functions->C_Initialize(NULL)) ? VKS_HSM_MODULE_START : VKS_HSM_OK;
+    return vks_module_result(module, initialise(module, threads)) ? VKS_HSM_MODULE_START : VKS_HSM_OK;
 }
 
 void vks_module_end(struct vks_module *module)

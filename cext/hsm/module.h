@@ -7,6 +7,7 @@
 #define VKS_MODULE_H
 
 #include <p11-kit/pkcs11.h>
+#include <stdbool.h>
 
 #include "hsm_error.h"
 
@@ -16,9 +17,11 @@ struct vks_module {
 };
 
 /*
- * Load and initialise it, for one thread. VKS_HSM_OK, or VKS_HSM_MODULE_* ; after VKS_HSM_MODULE_START the rv says why.
+ * Load and initialise it, for several threads where *threads* says so; it says false when the module takes only one.
+ * VKS_HSM_OK, or VKS_HSM_MODULE_* ; after VKS_HSM_MODULE_START the rv says why.
  */
-__attribute__((warn_unused_result)) enum vks_hsm_error vks_module_load(struct vks_module *module, const char *path);
+__attribute__((warn_unused_result)) enum vks_hsm_error vks_module_load(struct vks_module *module, const char *path,
+                                                                       bool *threads);
 /* C_Finalize. The library stays where it is: what it started in the process may run on. */
 void vks_module_end(struct vks_module *module);
 

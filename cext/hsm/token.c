@@ -123,6 +123,39 @@ enum vks_hsm_error vks_token_open(struct vks_token *token, uint8_t *pin, size_t 
     return error;
 }
 
+enum vks_hsm_error vks_token_open_another(struct vks_token *token)
+{
+    CK_FUNCTION_LIST_PTR functions = token->module->functions;
+    CK_SESSION_INFO info = {0};
+    CK_FLAGS flags = CKF_SERIAL_SESSION;
+
+    if (functions->C_GetSessionInfo(token->session, &info) == CKR_OK)
+        flags |= info.flags & CKF_RW_SESSION;
+    return vks_module_result(token->module, functions->C_OpenSession(token->slot, flags, NULL, NULL, &token->session));
+}
+
+bool vks_token_is_lost(struct vks_token *token, enum vks_hsm_error error)
+{
+    CK_SESSION_INFO info;
+
+    if (error != VKS_HSM_REFUSED)
+        return false;
+    switch (token->module->rv) {
+    case CKR_DEVICE_REMOVED:
+    case CKR_DEVICE_ERROR:
+    case CKR_TOKEN_NOT_PRESENT:
+    case CKR_TOKEN_NOT_RECOGNIZED:
+    case CKR_SLOT_ID_INVALID:
+    case CKR_SESSION_HANDLE_INVALID:
+    case CKR_SESSION_CLOSED:
+    case CKR_USER_NOT_LOGGED_IN:
+    case CKR_CRYPTOKI_NOT_INITIALIZED:
+        return true;
+    default:
+        return token->module->functions->C_GetSessionInfo(token->session, &info) != CKR_OK;
+    }
+}
+
 void vks_token_close(struct vks_token *token)
 {
     (void)token->module->functions->C_Logout(token->session);

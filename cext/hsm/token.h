@@ -39,6 +39,10 @@ vks_token_find_label(struct vks_token *token, struct vks_module *module, const c
  */
 __attribute__((warn_unused_result)) enum vks_hsm_error vks_token_open(struct vks_token *token, uint8_t *pin,
                                                                       size_t pin_bytes, bool writes);
+/* A further session beside the open one, of the same kind where there are such. VKS_HSM_OK or VKS_HSM_REFUSED. */
+__attribute__((warn_unused_result)) enum vks_hsm_error vks_token_open_another(struct vks_token *token);
+/* Whether what a call came to means that the token, or our session with it, is gone. */
+bool vks_token_is_lost(struct vks_token *token, enum vks_hsm_error error);
 /* Log out and close the session. */
 void vks_token_close(struct vks_token *token);
 

@@ -29,6 +29,7 @@ static const struct shape {
     {VKS_WORKER_SNAPSHOT, sizeof(struct vks_worker_snapshot), 0, 1, 1},
     {VKS_WORKER_DRAINED, 0, 0, 0, 0},
     {VKS_WORKER_LEASED, 0, 0, 0, 0},
+    {VKS_WORKER_TOKEN, 0, 0, 1, 1},
     {VKS_KEYS, sizeof(struct vks_keys), 0, 1, 1},
     {VKS_CUSTODIAN_STATUS, 0, 0, 0, 0},
     {VKS_CUSTODIAN_ROOT_OPEN, sizeof(struct vks_custodian_root), 1, 1, 2},
@@ -47,11 +48,20 @@ static const struct shape {
     {VKS_CUSTODIAN_RSA_OFFER, 0, 0, 0, 0},
     {VKS_CUSTODIAN_IMPORT_RSA, sizeof(struct vks_custodian_import_rsa), 1, 0, 0},
     {VKS_CUSTODIAN_CERTIFY, sizeof(struct vks_custodian_certify), 1, 0, 0},
+    {VKS_CUSTODIAN_ENROLL, sizeof(struct vks_custodian_enroll), 1, 0, 0},
     {VKS_ZYGOTE_SPAWN, sizeof(struct vks_zygote_spawn), 0, 3, 3},
     {VKS_HOLDER_KEEP, sizeof(struct vks_holder_name), 0, 1, 1},
     {VKS_HOLDER_DROP, sizeof(struct vks_holder_name), 0, 0, 0},
     {VKS_HOLDER_LIST, sizeof(struct vks_holder_index), 0, 0, 0},
     {VKS_HOLDER_END, 0, 0, 0, 0},
+    {VKS_HSM_OPEN, sizeof(struct vks_hsm_open), 1, 1, 1},
+    {VKS_HSM_CHANNEL, sizeof(struct vks_hsm_channel), 0, 1, 1},
+    {VKS_HSM_CLOSE, sizeof(struct vks_hsm_channel), 0, 0, 0},
+    {VKS_HSM_ALLOW, sizeof(struct vks_hsm_allow), 1, 0, 0},
+    {VKS_HSM_GENERATE, sizeof(struct vks_hsm_generate), 0, 0, 0},
+    {VKS_HSM_FIND, sizeof(struct vks_hsm_find), 0, 0, 0},
+    {VKS_HSM_RUN, sizeof(struct vks_hsm_run), 1, 0, 0},
+    {VKS_HSM_RUN | VKS_IPC_REPLY, sizeof(struct vks_hsm_result), 1, 0, 0},
 };
 
 static int message_check(const struct vks_ipc_message *message, size_t size_bytes)

@@ -114,6 +114,7 @@ static void park_queued(struct worker *worker)
     struct job *job;
 
     while ((job = slow_lane_cancel(&worker->slow)) != NULL) {
+        token_lane_release(job->token);
         if (!ring->running || job->ring_run != ring->run)
             continue;
         inflight_cancel_run(&ring->inflight, job->head);
@@ -160,6 +161,12 @@ static void on_drained(struct worker *worker)
     reply(worker, 0, NULL, 0);
 }
 
+static void on_token(struct worker *worker)
+{
+    token_lane_connect(&worker->token, vks_ipc_take_fd(&worker->message, 0));
+    reply(worker, 0, NULL, 0);
+}
+
 static void on_leased(struct worker *worker)
 {
     redo_unleased(&worker->ring);
@@ -173,6 +180,7 @@ static const struct {
     {VKS_WORKER_MEM_TABLE, on_mem_table}, {VKS_WORKER_RING_START, on_ring_start}, {VKS_WORKER_RING_STOP, on_ring_stop},
     {VKS_WORKER_RING_CALL, on_ring_fd},   {VKS_WORKER_RING_KICK, on_ring_fd},     {VKS_WORKER_RING_ERR, on_ring_fd},
     {VKS_WORKER_SNAPSHOT, on_snapshot},   {VKS_WORKER_DRAINED, on_drained},       {VKS_WORKER_LEASED, on_leased},
+    {VKS_WORKER_TOKEN, on_token},
 };
 
 bool control_receive(struct worker *worker)

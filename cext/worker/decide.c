@@ -73,6 +73,11 @@ uint32_t decide_release(const struct job *job, const struct snapshot_table *tabl
     return vks_policy_decide(index < 0 ? NULL : &table->entry[index], &question);
 }
 
+bool decide_needs_token(const struct job *job)
+{
+    return job->key && vks_operation_needs_token(job->key, job->request.op);
+}
+
 bool decide_is_slow(const struct job *job)
 {
     const struct request *request = &job->request;
@@ -82,6 +87,10 @@ bool decide_is_slow(const struct job *job)
 
     if (device_answers(request->op))
         return false;
+    /* Only the digest is made here. */
+    if (decide_needs_token(job))
+        return payload_bytes > JOB_FAST_INPUT_BYTES ||
+               vks_operation_is_slow(0, request->op, job->mechanism, work_bytes);
     if (request->op == VKS_OP_RANDOM)
         work_bytes = request->output_bytes;
     return payload_bytes > JOB_FAST_INPUT_BYTES ||

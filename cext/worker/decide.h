@@ -22,6 +22,8 @@ uint32_t decide(struct job *job, const struct snapshot_table *table, uint64_t no
                 const struct vks_snapshot_key **entry);
 /* May the result of one that was decided under an earlier snapshot go out under *table*? OK, or why not. */
 uint32_t decide_release(const struct job *job, const struct snapshot_table *table, uint64_t now_s);
+/* Whether a token has to sign for a decided request. */
+bool decide_needs_token(const struct job *job);
 /* Is a request that may run one for the slow lane? */
 bool decide_is_slow(const struct job *job);
 

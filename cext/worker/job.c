@@ -58,12 +58,18 @@ void job_run(struct job *job, enum vks_lane lane)
         operation.output_bytes_max = job->output_bytes_max;
     job->status = vks_operation_run(job->key, &operation, lane);
     job->output_bytes = operation.output_bytes;
+    if (job->status == VKS_OPERATION_IN_TOKEN)
+        job->token_output_bytes =
+            vks_operation_output_bytes(vks_key_type(job->key), request->op, job->mechanism, request->input_bytes);
+    /* A ciphertext is still needed. */
+    if (job->status == VKS_OPERATION_IN_TOKEN && request->op == VKS_OP_DECRYPT)
+        return;
     explicit_bzero(job->input, request_payload_bytes(request));
 }
 
 void job_wipe_output(struct job *job)
 {
-    if (job->status == VKS_STATUS_OK)
+    if (job->status == VKS_STATUS_OK || job->status == VKS_OPERATION_IN_TOKEN)
         explicit_bzero(job->output, job->output_bytes);
     job->output_bytes = 0;
 }

@@ -21,9 +21,11 @@ enum job_limit {
     JOB_SLOW_OUTPUT_BYTES = VKS_OUTPUT_BYTES_MAX,
 };
 
+struct token_job;
+
 struct job {
     struct request request;
-    uint32_t status;       /* enum vks_status */
+    uint32_t status;       /* enum vks_status, or VKS_OPERATION_IN_TOKEN */
     uint32_t output_bytes; /* in output; with OUTPUT_SIZE needed */
     uint32_t mechanism;    /* that was used */
     uint32_t key_version;  /* that was used, 0: none */
@@ -32,10 +34,12 @@ struct job {
     uint32_t attempt;
     uint32_t ring_run; /* which life of the ring the head belongs to */
     uint16_t head;
-    bool set_aside;      /* not run: workers died over it */
-    uint8_t *run;        /* enum vks_state_run in state memory: what the lane that runs it marks */
-    struct vks_key *key; /* borrowed on the fast lane, one reference on the slow lane */
-    uint8_t *input;      /* parameter, associated data, input */
+    bool set_aside;              /* not run: workers died over it */
+    uint8_t *run;                /* enum vks_state_run in state memory: what the lane that runs it marks */
+    struct token_job *token;     /* where it waits for a token, if it comes to that */
+    uint32_t token_output_bytes; /* what the token has to give, at most */
+    struct vks_key *key;         /* borrowed on the fast lane, one reference on the slow lane */
+    uint8_t *input;              /* parameter, associated data, input */
     uint8_t *output;
     uint32_t input_bytes_max;
     uint32_t output_bytes_max;
@@ -44,7 +48,10 @@ struct job {
 
 /* Map the two buffers, kept out of core dumps. 0 or a negative errno. */
 __attribute__((warn_unused_result)) int job_open(struct job *job, uint32_t input_bytes_max, uint32_t output_bytes_max);
-/* Run the operation of an accepted request on the private copy, then wipe it. Sets status and output_bytes. */
+/*
+ * Run the operation of an accepted request on the private copy, then wipe it, but for what has to go to a token. Sets
+ * status and output_bytes.
+ */
 void job_run(struct job *job, enum vks_lane lane);
 /* Wipe what the operation wrote. */
 void job_wipe_output(struct job *job);

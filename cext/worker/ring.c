@@ -78,7 +78,7 @@ int ring_start(struct worker *worker, const struct vks_worker_ring_start *start,
     if (error)
         return error;
     audit_run_take_over(&worker->audit);
-    ring->parked.count = ring->unleased.count = 0;
+    ring->parked.count = ring->untokened.count = ring->unleased.count = 0;
     ring->run++;
     ring->running = true;
     vks_budget_recover(ring->inflight.state);
@@ -99,7 +99,7 @@ static void let_go(struct worker *worker)
 
     ring->running = false;
     ring->run++;
-    ring->redo.count = ring->parked.count = ring->unleased.count = 0;
+    ring->redo.count = ring->parked.count = ring->untokened.count = ring->unleased.count = 0;
     ring_set_fd(&ring->kick_fd, -1);
 }
 
@@ -107,9 +107,11 @@ static void cancel_queued(struct worker *worker)
 {
     struct job *job;
 
-    while ((job = slow_lane_cancel(&worker->slow)) != NULL)
+    while ((job = slow_lane_cancel(&worker->slow)) != NULL) {
+        token_lane_release(job->token);
         if (worker->ring.running && job->ring_run == worker->ring.run)
             inflight_cancel_run(&worker->ring.inflight, job->head);
+    }
 }
 
 static int64_t monotonic_ms(void)
@@ -153,6 +155,13 @@ void ring_break(struct worker *worker, int error)
     control_event(worker, VKS_WORKER_RING_BROKEN, &body, sizeof(body));
 }
 
+/* A range that went away takes its answer with it: the used element says so with length 0. */
+static void resolve(const struct worker *worker, struct vks_desc_chain *chain)
+{
+    if (vks_desc_chain_resolve(chain, &worker->mem))
+        chain->status = NULL;
+}
+
 void ring_remap(struct worker *worker)
 {
     struct ring *ring = &worker->ring;
@@ -166,8 +175,8 @@ void ring_remap(struct worker *worker)
         ring_break(worker, error);
         return;
     }
-    /* A range that went away takes its answer with it: the used element says so with length 0. */
     for (int i = 0; i < SLOW_JOBS; i++)
-        if (vks_desc_chain_resolve(&worker->slow.job[i].chain, &worker->mem))
-            worker->slow.job[i].chain.status = NULL;
+        resolve(worker, &worker->slow.job[i].chain);
+    for (int i = 0; i < VKS_HSM_WINDOW; i++)
+        resolve(worker, &worker->token.slot[i].job.chain);
 }

@@ -54,7 +54,8 @@ static void check_release(struct worker *worker, struct job *job)
 {
     uint32_t status;
 
-    if (job->status != VKS_STATUS_OK || !worker->table || job->generation == worker->table->head.generation)
+    if ((job->status != VKS_STATUS_OK && job->status != VKS_OPERATION_IN_TOKEN) || !worker->table ||
+        job->generation == worker->table->head.generation)
         return;
     worker->now_ns = realtime_ns();
     status = decide_release(job, worker->table, worker->now_ns / 1000000000);
@@ -64,15 +65,47 @@ static void check_release(struct worker *worker, struct job *job)
     job->status = status;
 }
 
+/*
+ * What a lane has done: an answer, or a digest that goes on to the token. While that has it nothing executes here, and
+ * a request of an earlier run of the ring is not asked for any more.
+ */
+static void conclude(struct worker *worker, struct job *job)
+{
+    struct ring *ring = &worker->ring;
+
+    check_release(worker, job);
+    if (job->status != VKS_OPERATION_IN_TOKEN) {
+        token_lane_release(job->token);
+        finish(worker, job, true);
+    } else if (!ring->running || job->ring_run != ring->run) {
+        token_lane_release(job->token);
+    } else {
+        inflight_postpone(&ring->inflight, job->head);
+        token_lane_send(&worker->token, job->token, job);
+    }
+    job->token = NULL;
+}
+
+static void serve_done_tokens(struct worker *worker)
+{
+    struct token_job *slot;
+
+    while ((slot = token_lane_done(&worker->token)) != NULL && audit_run_has_room(&worker->audit)) {
+        check_release(worker, &slot->job);
+        finish(worker, &slot->job, true);
+        token_lane_release(slot);
+    }
+}
+
 void serve_done_jobs(struct worker *worker)
 {
     struct job *job;
 
     while ((job = slow_lane_done(&worker->slow)) != NULL && audit_run_has_room(&worker->audit)) {
-        check_release(worker, job);
-        finish(worker, job, true);
+        conclude(worker, job);
         slow_lane_release(&worker->slow, job);
     }
+    serve_done_tokens(worker);
     control_settle_snapshot(worker);
 }
 
@@ -206,10 +239,12 @@ static void serve_head(struct worker *worker, uint16_t head)
 {
     struct ring *ring = &worker->ring;
     struct job *job = &worker->fast, *slow = NULL;
+    struct token_job *token = NULL;
     const struct vks_snapshot_key *entry;
     uint32_t deaths = inflight_deaths(&ring->inflight, head);
 
     job->head = head;
+    job->token = NULL;
     (void)inflight_execute(&ring->inflight, head);
     if (deaths >= SET_ASIDE_DEATHS) {
         set_aside(worker, job, deaths);
@@ -221,18 +256,28 @@ static void serve_head(struct worker *worker, uint16_t head)
     }
     decode_and_decide(worker, job, &entry);
     KILL_POINT(KILL_DECIDED);
+    if (job->status == VKS_STATUS_OK && decide_needs_token(job)) {
+        token = token_lane_take(&worker->token);
+        if (!token) {
+            postpone(ring, &ring->untokened, head);
+            return;
+        }
+    }
     if (job->status == VKS_STATUS_OK && decide_is_slow(job)) {
         slow = slow_lane_free_job(&worker->slow);
         if (!slow) {
+            token_lane_release(token);
             postpone(ring, &ring->parked, head);
             return;
         }
     }
     if (job->status == VKS_STATUS_OK && !charge(worker, job, entry)) {
+        token_lane_release(token);
         postpone(ring, &ring->unleased, head);
         return;
     }
     KILL_POINT(KILL_CHARGED);
+    job->token = token;
     if (job->status == VKS_STATUS_OK && slow) {
         number_run(worker, job);
         job_move(slow, job);
@@ -250,7 +295,7 @@ static void serve_head(struct worker *worker, uint16_t head)
         run_fast(worker, job);
     }
     KILL_POINT(KILL_RAN);
-    finish(worker, job, true);
+    conclude(worker, job);
     job_wipe_output(job);
 }
 
@@ -262,6 +307,10 @@ static int next_head(struct worker *worker, uint16_t *head)
 
     if (ring->parked.count && slow_lane_free_job(&worker->slow)) {
         *head = head_queue_pop(&ring->parked);
+        return 1;
+    }
+    if (ring->untokened.count && token_lane_has(&worker->token, TOKEN_FREE)) {
+        *head = head_queue_pop(&ring->untokened);
         return 1;
     }
     if (ring->redo.count) {
@@ -311,7 +360,7 @@ static enum serve_result serve_batch(struct worker *worker)
 static bool has_work(const struct worker *worker)
 {
     return vks_vring_available(&worker->ring.vring) != 0 || slow_lane_count(&worker->slow, SLOW_DONE) ||
-           guest_fault_seen();
+           token_lane_has(&worker->token, TOKEN_DONE) || guest_fault_seen();
 }
 
 /* Not while the other lane works: it may need this very processor, and it signals. */
@@ -354,7 +403,8 @@ enum serve_result serve(struct worker *worker)
         ring_break(worker, -EFAULT);
     if (worker->ring.running && vks_vring_needs_signal(&worker->ring.vring))
         ring_signal(&worker->ring);
-    if (slow_lane_count(&worker->slow, SLOW_DONE) && !audit_run_has_room(&worker->audit))
+    if ((slow_lane_count(&worker->slow, SLOW_DONE) || token_lane_has(&worker->token, TOKEN_DONE)) &&
+        !audit_run_has_room(&worker->audit))
         result = SERVE_BLOCKED;
     return worker->ring.running || result == SERVE_BLOCKED ? result : SERVE_IDLE;
 }

@@ -139,10 +139,9 @@ static int loop(void *argument)
         enum serve_result result = serve(&worker);
         int timeout_ms = wait_ms(result == SERVE_IDLE && serve_await(&worker) ? SERVE_MORE : result);
         struct pollfd fds[] = {
-            {.fd = worker.control_fd, .events = POLLIN},
-            {.fd = worker.key_fd, .events = POLLIN},
-            {.fd = worker.slow.done_fd, .events = POLLIN},
-            {.fd = worker.ring.kick_fd, .events = POLLIN},
+            {.fd = worker.control_fd, .events = POLLIN},   {.fd = worker.key_fd, .events = POLLIN},
+            {.fd = worker.slow.done_fd, .events = POLLIN}, {.fd = worker.ring.kick_fd, .events = POLLIN},
+            {.fd = worker.token.fd, .events = POLLIN},
         };
 
         if (timeout_ms) {
@@ -160,6 +159,8 @@ static int loop(void *argument)
             slow_lane_acknowledge(&worker.slow);
         if (fds[3].revents)
             read_kick();
+        if (fds[4].revents)
+            token_lane_receive(&worker.token, &worker.message);
         if (fds[0].revents && !control_receive(&worker))
             return 0;
     }
@@ -183,6 +184,8 @@ static void set_up(int control_fd, int key_fd, int state_fd, uint32_t keeper)
     if ((error = guest_fault_guard(&worker.mem)))
         fail("signal handler", error);
     if ((error = job_open(&worker.fast, JOB_FAST_INPUT_BYTES, JOB_FAST_OUTPUT_BYTES)))
+        fail("buffers", error);
+    if ((error = token_lane_open(&worker.token)))
         fail("buffers", error);
     if ((error = slow_lane_start(&worker.slow)))
         fail("slow lane", error);

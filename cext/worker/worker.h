@@ -23,14 +23,16 @@
 #include "lane_slow.h"
 #include "poll_spin.h"
 #include "snapshot_table.h"
+#include "token_lane.h"
 #include "vring.h"
 
 struct ring {
     struct vks_vring vring;
     struct inflight inflight;
-    struct head_queue redo;     /* in flight when the ring started, to be run again before anything new */
-    struct head_queue parked;   /* slow ones for which no job was free */
-    struct head_queue unleased; /* whose budget is used up to what is on disk: keystored was asked for more */
+    struct head_queue redo;      /* in flight when the ring started, to be run again before anything new */
+    struct head_queue parked;    /* slow ones for which no job was free */
+    struct head_queue untokened; /* that a token has to sign, and no slot was free */
+    struct head_queue unleased;  /* whose budget is used up to what is on disk: keystored was asked for more */
     int kick_fd;
     int call_fd;
     int err_fd;
@@ -46,6 +48,7 @@ struct worker {
     struct ring ring;
     struct job fast;
     struct slow_lane slow;
+    struct token_lane token;
     struct snapshot_table *table;
     struct key_loads loads;
     struct poll_spin spin;
@@ -75,7 +78,7 @@ enum serve_result serve(struct worker *worker);
  * sleep: nothing is there, and whatever comes will wake it.
  */
 bool serve_await(struct worker *worker);
-/* Record and answer what the slow lane has done, as far as the audit ring has room. */
+/* Record and answer what slow lane and token have done, as far as the audit ring has room. */
 void serve_done_jobs(struct worker *worker);
 
 /* ring.c */

@@ -151,7 +151,9 @@ enum vks_status {
     VKS_STATUS_INPUT_SIZE = 0x88,   /* input, parameter or associated data of a size the mechanism does not take */
     VKS_STATUS_OUTPUT_SIZE = 0x89,  /* output area too small; the result's output_bytes says what is needed */
     VKS_STATUS_INTERNAL = 0x8a,     /* the device failed; nothing the guest did */
-    VKS_STATUS_END = 0x8b,
+    VKS_STATUS_UNAVAILABLE =
+        0x8b, /* the host keeps the key in a token that cannot be asked now; it may be tried again */
+    VKS_STATUS_END = 0x8c,
 };
 
 enum vks_request_flag {

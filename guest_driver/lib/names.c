@@ -127,6 +127,8 @@ static const struct error_words error_words[] = {
     {VKS_STATUS_INPUT_SIZE, "data of a size that the mechanism does not take", NULL},
     {VKS_STATUS_OUTPUT_SIZE, "the result is larger than the room for it", NULL},
     {VKS_STATUS_INTERNAL, "the device failed", "see the host's log"},
+    {VKS_STATUS_UNAVAILABLE, "the key is in a token of the host that cannot be asked now",
+     "try again; the host's operator knows what is wrong with it"},
     {-ENOENT, "no device", "'vks doctor' looks for the cause"},
     {-ENXIO, "no device", "'vks doctor' looks for the cause"},
     {-ENODEV, "the device is gone", "'vks doctor' looks for the cause"},

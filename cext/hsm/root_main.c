@@ -149,7 +149,8 @@ static int run(void)
 {
     struct vks_hsm_blob blob = {0};
     struct vks_module module;
-    enum vks_hsm_error error = vks_module_load(&module, task.module);
+    bool threads = false;
+    enum vks_hsm_error error = vks_module_load(&module, task.module, &threads);
 
     if (error)
         return explain(error, module.rv, &blob);

@@ -37,7 +37,7 @@ from vmm_keystore.service.keystore import Keystore
 from vmm_keystore.service.ports import EventHandler
 from vmm_keystore.settings import Settings
 from vmm_keystore.store.audit_key import find_audit_key, find_retired_audit_key
-from vmm_keystore.store.keys import has_keys
+from vmm_keystore.store.keys import has_keys, has_token_keys
 from vmm_keystore.store.sealed import root_file_name
 from vmm_keystore.store.state_dir import StateDir
 from vmm_keystore.store.store import Store
@@ -48,7 +48,7 @@ from vmm_keystore.workers.custodian import Custodian
 from vmm_keystore.workers.descriptor_store import DescriptorStore
 from vmm_keystore.workers.errors import ProgramError
 from vmm_keystore.workers.holder import Holder
-from vmm_keystore.workers.hsm import open_hsm
+from vmm_keystore.workers.hsm import Hsm, open_hsm
 from vmm_keystore.workers.loop import Loop
 from vmm_keystore.workers.pool import GuestPool
 from vmm_keystore.workers.programs import LIBEXEC, FirstPrograms
@@ -58,6 +58,7 @@ from vmm_keystore.workers.root_secret import ask_for_passphrase, open_credential
 from vmm_keystore.workers.secret_file import open_secret
 from vmm_keystore.workers.state_memory import default_runtime_dir, lock_runtime_dir, prepare_runtime_dir
 from vmm_keystore.workers.systemd_store import SystemdStore, take_listen_fds
+from vmm_keystore.workers.token import Token
 from vmm_keystore.workers.tpm import open_tpm
 from vmm_keystore.workers.zygote import PROGRAM as ZYGOTE
 from vmm_keystore.workers.zygote import Zygote
@@ -228,13 +229,13 @@ def start(
     custodian = Custodian(loop, lambda: open_root(store, kek), openers, first)
     custodian.start()
     stack.callback(custodian.stop)
-    if not ask_for_passphrase(custodian, needed=not has_audit_key(store)):
-        log.warning("the vault is locked, guests wait for their keys; hint: vmm-keystore root unlock")
+    unlock(custodian, store)
     audit_key = AuditKey(store, custodian)
     keeper = AuditKeeper(audit, audit_key)
     keeper.start()
     # After the pool's end, which drains the last records, and before the custodian's.
     stack.callback(keeper.stop)
+    token = open_token(stack, loop, store, openers.hsm)
     zygote = Zygote(loop, first)
     zygote.start()
     stack.callback(zygote.stop)
@@ -244,6 +245,7 @@ def start(
     pool = GuestPool(
         loop=loop,
         custodian=custodian,
+        token=token,
         zygote=zygote,
         keys=StoreGuestKeys(store),
         sink=uses,
@@ -267,6 +269,7 @@ def start(
         kek=kek,
         handlers=handlers,
         deaths=deaths,
+        token=token,
         rules=settings.rules,
         histograms_max=settings.histograms_max,
     )
@@ -308,6 +311,24 @@ def open_root(store: Store, kek: RootFile) -> tuple[int, bool]:
     if name:
         kek.finish(name)
     return kek.open(may_create=may_create)
+
+
+def unlock(custodian: Custodian, store: Store) -> None:
+    """Ask for the passphrase where there is somebody to ask; a vault may stay locked, but not a new one."""
+    if not ask_for_passphrase(custodian, needed=not has_audit_key(store)):
+        log.warning("the vault is locked, guests wait for their keys; hint: vmm-keystore root unlock")
+
+
+def open_token(stack: ExitStack, loop: Loop, store: Store, hsm: Hsm | None) -> Token | None:
+    """The token that keys may lie in, which *stack* lets go; it is asked at once only where some do."""
+    if hsm is None:
+        return None
+    token = Token(loop, hsm.place, hsm.pin, hsm.environment)
+    stack.callback(token.stop)
+    with store.read() as connection:
+        if has_token_keys(connection):
+            token.start()
+    return token
 
 
 def has_audit_key(store: Store) -> bool:

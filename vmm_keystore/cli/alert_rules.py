@@ -62,6 +62,14 @@ groups:
           summary: keys can be neither made nor loaded
           description: Guests that have their keys work on; no worker can be replaced. Look at "vmm-keystore status".
 
+      - alert: KeystoreTokenDown
+        expr: vmm_keystore_token_up == 0
+        for: 1m
+        labels: {severity: critical}
+        annotations:
+          summary: the keys of the PKCS#11 token cannot be used
+          description: Guests with such keys are told so, all others work on. "vmm-keystore status" says the reason.
+
       - alert: KeystoreWorkerDown
         expr: vmm_keystore_worker_up == 0 and vmm_keystore_front_end_connected == 1
         for: 1m

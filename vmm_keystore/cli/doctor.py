@@ -17,6 +17,7 @@ from vmm_keystore.cli.session import Session, command
 app = typer.Typer()
 
 HIDDEN = "memfd-secret"
+NOT_ASKED = "it was not asked yet"
 
 
 @command(app, "doctor")
@@ -53,6 +54,8 @@ def check_keystored(session: Session) -> Iterator[Finding]:
     yield from check_process("custodian", status["custodian"])
     if status["custodian"]["running"]:
         yield check_root(status["custodian"])
+    if status.get("token"):
+        yield check_token(status["token"])
     for key in ("problem", "upkeep_problem"):
         if status["audit"][key]:
             yield Finding(Level.BAD, "audit log", status["audit"][key], "free or extend the disk; operations wait")
@@ -74,6 +77,16 @@ def check_root(custodian: dict[str, Any]) -> Finding:
         hint = "vmm-keystore root change passphrase, credential, tpm or hsm"
         return Finding(Level.WARN, "root of trust", "a file: a stolen disk has keys and what opens them", hint)
     return Finding(Level.OK, "root of trust", custodian["root"])
+
+
+def check_token(token: dict[str, Any]) -> Finding:
+    """Look at the token that keys may lie in."""
+    if token["open"]:
+        sessions = f"{token['sessions']} sessions" if token["sessions"] > 1 else "one session"
+        return Finding(Level.OK, "token", f"{token['label']}, serial {token['serial']}, {sessions}")
+    if token["pid"] is None and token["problem"] == NOT_ASKED:
+        return Finding(Level.OK, "token", "no key lies in it: it was not asked yet")
+    return Finding(Level.BAD, "token", token["problem"], "its keys can be used again as soon as that is mended")
 
 
 def check_process(name: str, process: dict[str, Any]) -> Iterator[Finding]:

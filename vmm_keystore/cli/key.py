@@ -31,6 +31,7 @@ NO_KEY = "no key yet: vmm-keystore key generate"
 def key_generate(
     session: Session,
     label: NewLabel,
+    *,
     key_type: Annotated[
         str,
         typer.Option(
@@ -39,11 +40,18 @@ def key_generate(
     ],
     tag: NewTags = None,
     inactive: Inactive = False,
+    in_token: Annotated[
+        bool,
+        typer.Option(
+            "--in-token", help="In the PKCS#11 token (serve --hsm-module), which its private half never leaves."
+        ),
+    ] = False,
 ) -> None:
     """Make a new key."""
     body = {"label": label, "type": key_type, "activate": not inactive, "tags": parse_tags(tag or ())}
-    key = session.keystored.post("keys", body=body)
-    session.done(key, f"key {label} generated: {key_type}, version 1, {key['state']}")
+    key = session.keystored.post("keys", body={**body, "in_token": True} if in_token else body)
+    where = key_import.token_words(key)
+    session.done(key, f"key {label} generated{where}: {key_type}, version 1, {key['state']}")
 
 
 @command(app, "list")
@@ -129,6 +137,7 @@ def key_show(session: Session, label: Key) -> None:
             "tags": tag_words(key["tags"]),
             "guests": key["guests"],
             "guarded": "by several administrators" if key["guarded"] else "no",
+            **key_import.token_facts(key),
         }
     )
     rows = [

@@ -26,6 +26,49 @@ def register(keys: typer.Typer) -> None:
     """Add the commands to those for keys."""
     command(keys, "import")(key_import)
     command(keys, "import-offer")(key_import_offer)
+    command(keys, "adopt")(key_adopt)
+
+
+def key_adopt(
+    session: Session,
+    label: NewLabel,
+    *,
+    token_label: Annotated[
+        str | None, typer.Option("--token-label", metavar="LABEL", help="The key pair's label in the token.")
+    ] = None,
+    token_id: Annotated[
+        str | None, typer.Option("--token-id", metavar="HEX", help="Instead: its id there (CKA_ID), in hex.")
+    ] = None,
+    tag: NewTags = None,
+    inactive: Inactive = False,
+) -> None:
+    """Use a key pair that lies in the PKCS#11 token already (serve --hsm-module); it stays there.
+
+    It must be sensitive and not extractable, and its public half must be there too.
+    """
+    if bool(token_label) == bool(token_id):
+        raise UsageError("say which key pair of the token: --token-label LABEL or --token-id HEX")
+    named = {"token_label": token_label} if token_label else {"token_id": (token_id or "").lower()}
+    body = {"label": label, "activate": not inactive, "tags": parse_tags(tag or ()), **named}
+    key = session.keystored.post("keys", "adopt", body=body)
+    session.done(key, f"key {label} adopted{token_words(key)}: {key['type']}, version 1, {key['state']}")
+
+
+def token_words(key: dict[str, Any]) -> str:
+    """Where the current version lies, if that is not the vault."""
+    token = _token(key)
+    return f" in token {token['serial']}" if token else ""
+
+
+def token_facts(key: dict[str, Any]) -> dict[str, object]:
+    """The same for a list of facts, with the id that the token's own tools show."""
+    token = _token(key)
+    return {"in token": f"serial {token['serial']}, id {token['id']}"} if token else {}
+
+
+def _token(key: dict[str, Any]) -> dict[str, str] | None:
+    token: dict[str, str] | None = key["versions"][key["current_version"] - 1]["token"]
+    return token
 
 
 def key_import(

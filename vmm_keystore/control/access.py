@@ -69,6 +69,7 @@ ROUTES: dict[tuple[str, str], AdminRole] = {
         for path in (
             "/v1/guests",
             "/v1/keys",
+            "/v1/keys/adopt",
             "/v1/keys/import/offer",
             "/v1/keys/import",
             "/v1/keys/import/wrapping-offer",

@@ -10,6 +10,7 @@ from vmm_keystore.audit.verify import ChainReport
 from vmm_keystore.control import models
 from vmm_keystore.errors import CustodianError
 from vmm_keystore.policy.certificate_chain import CertificateFacts
+from vmm_keystore.policy.hsm import TokenObject, TokenStatus
 from vmm_keystore.policy.vocabulary import Mechanism, Op, Status
 from vmm_keystore.service.certificates import Attached, Signed
 from vmm_keystore.service.events import Events
@@ -66,6 +67,26 @@ def guest_info(view: GuestView) -> models.GuestInfo:
     )
 
 
+def token_object_info(token: TokenObject | None) -> models.TokenObjectInfo | None:
+    """Where a private key lies, if that is not the vault."""
+    return models.TokenObjectInfo(serial=token.serial, id=token.object_id.hex()) if token else None
+
+
+def token_keys_info(status: TokenStatus | None) -> models.TokenKeysInfo | None:
+    """The token that keys may lie in."""
+    if status is None:
+        return None
+    label, serial = (status.token.label, status.token.serial) if status.token else ("", "")
+    return models.TokenKeysInfo(
+        open=status.token is not None,
+        label=label,
+        serial=serial,
+        pid=status.pid,
+        sessions=status.sessions,
+        problem=status.problem,
+    )
+
+
 def key_info(key: KeyRow) -> models.KeyInfo:
     """A key with its versions."""
     return models.KeyInfo(
@@ -88,6 +109,7 @@ def key_info(key: KeyRow) -> models.KeyInfo:
                     for use in key.uses.get(version.version, ())
                 ],
                 certificate=certificate_info(version.certificate) if version.certificate else None,
+                token=token_object_info(version.token),
             )
             for version in key.versions
         ],
@@ -258,6 +280,7 @@ def status_info(status: DaemonStatus, your_role: str) -> models.StatusInfo:
             upkeep_problem=status.audit.upkeep_problem,
         ),
         custodian=_custodian_info(status.custodian),
+        token=token_keys_info(status.token),
     )
 
 

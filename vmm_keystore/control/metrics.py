@@ -154,6 +154,9 @@ class KeystoreCollector(Collector):
             ("audit_problem", "Whether lines cannot be stored: operations wait then.", bool(status.audit.problem)),
             ("audit_upkeep_problem", "Whether the log cannot be signed.", bool(status.audit.upkeep_problem)),
         ]
+        if status.token is not None:
+            text = "Whether the keys of the PKCS#11 token can be used; from the first one on that lies there."
+            figures.append(("token_up", text, status.token.token is not None))
         for name, text, value in figures:
             yield GaugeMetricFamily(PREFIX + name, text, value=float(value))
 

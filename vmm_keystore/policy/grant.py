@@ -3,6 +3,7 @@
 
 from dataclasses import dataclass
 
+from vmm_keystore.policy.hsm import TokenObject
 from vmm_keystore.policy.vocabulary import KeyState, KeyType
 
 
@@ -38,3 +39,5 @@ class PermittedKey:
     label: str
     budget_id: int = 0
     """Names the counters of its grant's budget; 0: it has none."""
+    token: TokenObject | None = None
+    """Where its private half lies, if that is not the vault."""

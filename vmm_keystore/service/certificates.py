@@ -163,6 +163,12 @@ def _signing(key: KeyRow, version: int | None) -> tuple[KeyRow, int]:
     if not key.key_type.signs:
         kind = "for key agreement" if key.key_type.has_public else "symmetric"
         raise InvalidRequestError(f"key '{key.label}' is {kind} ({key.key_type.text}): it does not sign")
+    if key.in_token:
+        raise InvalidRequestError(
+            f"key '{key.label}' lies in a token, which signs for guests only",
+            "have the request made in a guest that may sign with it, or by the token's own tools; "
+            f"vmm-keystore key certificate set {key.label} CHAIN.pem attaches what comes of it",
+        )
     found = key.version(number)
     planned = found.destroy_at_s is not None
     state = effective_state(found.state, set_aside=planned or number < key.min_process_version)

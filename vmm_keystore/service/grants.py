@@ -6,12 +6,13 @@ from dataclasses import dataclass, replace
 
 import sqlalchemy as sa
 
-from vmm_keystore.errors import AlreadyExistsError, StateError
+from vmm_keystore.errors import AlreadyExistsError, InvalidRequestError, StateError
 from vmm_keystore.policy.budget import Usage
 from vmm_keystore.policy.decision import Check, PolicyRequest, checks, verdict
 from vmm_keystore.policy.desired import ROLE_MARK
 from vmm_keystore.policy.event import grant_expiry_near, is_expiry_near
 from vmm_keystore.policy.grant import Permission
+from vmm_keystore.policy.hsm import NOT_IN_TOKENS
 from vmm_keystore.policy.mechanisms import default_mechanism, permission_for
 from vmm_keystore.policy.vocabulary import Mechanism, Op, Status
 from vmm_keystore.service.changes import Actor, Change, Changes
@@ -244,15 +245,31 @@ def make_grant(change: Change, holder: Holder, key: KeyRow, permission: Permissi
 
     Raises:
         AlreadyExistsError: one of its guests has the key by another grant.
+        InvalidRequestError: it lies in a token, which does not do that.
         StateError: one of its guests has no room for one more budget.
         ApprovalNeededError: the key is guarded.
     """
     connection = change.connection
+    check_fits_token(key, permission)
     change.guard(guarded_labels(connection, [key.row_id]))
     check_single(connection, holder.guest_rows, [key.row_id])
     if permission.has_budget:
         check_room(connection, holder.guests, holder.guest_rows, 1)
     insert_grant(connection, holder, key.row_id, permission, now_s())
+
+
+def check_fits_token(key: KeyRow, permission: Permission) -> None:
+    """Refuse what no token does for us.
+
+    Raises:
+        InvalidRequestError: an operation is among it.
+    """
+    refused = [op.text for op in sorted(NOT_IN_TOKENS) if permission.op_mask >> op & 1]
+    if key.in_token and refused:
+        raise InvalidRequestError(
+            f"key '{key.label}' lies in a token, which does not {', '.join(refused)}",
+            "a token's keys sign and decrypt; what is public is done beside it",
+        )
 
 
 def check_single(connection: sa.Connection, guest_rows: Sequence[int], key_rows: Sequence[int]) -> None:

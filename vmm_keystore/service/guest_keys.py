@@ -85,4 +85,4 @@ def _wanted(versions: Sequence[SealedVersion], wanted: frozenset[tuple[bytes, in
 
 def _load(version: SealedVersion, lease: int) -> KeyLoad:
     key = version.permitted
-    return KeyLoad(key.key_id, key.version, key.key_type, lease, version.sealed)
+    return KeyLoad(key.key_id, key.version, key.key_type, lease, version.sealed, in_token=key.token is not None)

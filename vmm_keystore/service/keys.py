@@ -9,7 +9,8 @@ from textwrap import wrap
 
 import sqlalchemy as sa
 
-from vmm_keystore.errors import InvalidRequestError, StateError, StoreError
+from vmm_keystore.errors import AlreadyExistsError, InvalidRequestError, StateError, StoreError
+from vmm_keystore.policy.hsm import TokenObject
 from vmm_keystore.policy.lifecycle import check_move, rotated_state
 from vmm_keystore.policy.moment import moment_text
 from vmm_keystore.policy.tags import check_count
@@ -17,8 +18,9 @@ from vmm_keystore.policy.vocabulary import KeyState, KeyType
 from vmm_keystore.service.changes import Actor, Changes
 from vmm_keystore.service.clock import now_s
 from vmm_keystore.service.guest_keys import KeyLabels
+from vmm_keystore.service.key_maker import KeyMaker, Made, ObjectName
 from vmm_keystore.service.key_names import check_free, named_key
-from vmm_keystore.service.ports import Applied, ImportOffer, KeyCustodian, SealedKey, WrappedKey, WrappingOffer
+from vmm_keystore.service.ports import Applied, ImportOffer, KeyCustodian, TokenKeys, WrappedKey, WrappingOffer
 from vmm_keystore.service.sealing import Sealing
 from vmm_keystore.store.key_list import KeyFilter, list_keys
 from vmm_keystore.store.key_rows import KeyRow
@@ -26,6 +28,7 @@ from vmm_keystore.store.key_tags import set_tags
 from vmm_keystore.store.key_uses import find_standing
 from vmm_keystore.store.keys import (
     count_keys,
+    find_token_object,
     get_key,
     insert_first_version,
     insert_version,
@@ -51,29 +54,66 @@ class Keys:
     """Making, changing and showing keys."""
 
     def __init__(
-        self, store: Store, custodian: KeyCustodian, changes: Changes, sealing: Sealing, labels: KeyLabels
+        self,
+        store: Store,
+        custodian: KeyCustodian,
+        changes: Changes,
+        sealing: Sealing,
+        labels: KeyLabels,
+        *,
+        token: TokenKeys | None = None,
     ) -> None:
         self._store = store
+        self._maker = KeyMaker(custodian, token)
         self._custodian = custodian
         self._changes = changes
         self._sealing = sealing
         self._labels = labels
 
     def generate(
-        self, actor: Actor, label: str, key_type: KeyType, *, activate: bool, tags: Mapping[str, str] | None = None
+        self,
+        actor: Actor,
+        label: str,
+        key_type: KeyType,
+        *,
+        activate: bool,
+        tags: Mapping[str, str] | None = None,
+        in_token: bool = False,
     ) -> KeyRow:
-        """Make a key in the custodian.
+        """Make a key in the custodian, or a key pair *in_token*.
 
         Raises:
             AlreadyExistsError: the label is taken.
             InvalidRequestError: it would have too many tags.
             CustodianError: it could not be made.
+            SecretRefusedError: the token could not make it.
         """
         with self._sealing.new_key(), self._changes.attempt(actor, "key-generate", key=label, type=key_type.text):
             self._check_new(label, tags or {})
             key_id = uuid.uuid4().bytes
-            sealed = self._custodian.generate(key_id, 1, key_type)
-            return self._insert(actor, "key-generate", label, key_id, sealed, activate=activate, tags=tags or {})
+            made = self._maker.make(key_id, 1, key_type, label if in_token else None)
+            return self._insert(actor, "key-generate", label, key_id, made, activate=activate, tags=tags or {})
+
+    def adopt(
+        self,
+        actor: Actor,
+        label: str,
+        found_by: ObjectName,
+        *,
+        activate: bool,
+        tags: Mapping[str, str] | None = None,
+    ) -> KeyRow:
+        """Take in a key pair that lies in the token already.
+
+        Raises:
+            AlreadyExistsError: the label is taken, or another key is this pair.
+            SecretRefusedError: the token has no such pair, or it is none for us.
+        """
+        with self._sealing.new_key(), self._changes.attempt(actor, "key-adopt", key=label):
+            self._check_new(label, tags or {})
+            key_id = uuid.uuid4().bytes
+            made = self._maker.adopt(key_id, found_by)
+            return self._insert(actor, "key-adopt", label, key_id, made, activate=activate, tags=tags or {})
 
     def offer_import(self) -> ImportOffer:
         """Get a one-time public key to wrap an import to."""
@@ -115,7 +155,7 @@ class Keys:
                     f"the key is of type {sealed.key_type.text}, not {key_type.text}",
                     "leave out --type to take it as it is",
                 )
-            return self._insert(actor, "key-import", label, key_id, sealed, activate=activate, tags=tags or {})
+            return self._insert(actor, "key-import", label, key_id, Made(sealed), activate=activate, tags=tags or {})
 
     def offer_wrapping(self) -> WrappingOffer:
         """Get a one-time RSA public key for whoever has a key elsewhere."""
@@ -134,7 +174,7 @@ class Keys:
             self._check_new(label, tags or {})
             key_id = uuid.uuid4().bytes
             sealed = self._custodian.import_wrapped(key_id, 1, wrapped)
-            return self._insert(actor, "key-import", label, key_id, sealed, activate=activate, tags=tags or {})
+            return self._insert(actor, "key-import", label, key_id, Made(sealed), activate=activate, tags=tags or {})
 
     def rotate(self, actor: Actor, name: str) -> tuple[KeyRow, tuple[Applied, ...]]:
         """Make a new active version current; the one before only processes from now on."""
@@ -148,7 +188,7 @@ class Keys:
             rotated_state(before.state)
             _check_not_planned(before, before.current_version)
             version = before.versions[-1].version + 1
-            sealed = self._custodian.generate(before.key_id, version, before.key_type)
+            made = self._maker.make(before.key_id, version, before.key_type, label if before.in_token else None)
         alias = {} if label == name else {"alias": name}
         with self._changes.begin(actor, "key-rotate", key=label, version=version, **alias) as change:
             key = get_key(change.connection, label)
@@ -162,10 +202,12 @@ class Keys:
                 key.row_id,
                 version,
                 state=KeyState.ACTIVE,
-                sealed=sealed.sealed,
-                public_der=sealed.public_der,
+                sealed=made.sealed.sealed,
+                public_der=made.sealed.public_der,
                 now_s=now_s(),
+                token=made.token,
             )
+            change.note(**made.noted)
             change.affects(*key.guests)
         return self.show(label), change.applied
 
@@ -251,15 +293,18 @@ class Keys:
         action: str,
         label: str,
         key_id: bytes,
-        sealed: SealedKey,
+        made: Made,
         *,
         activate: bool,
         tags: Mapping[str, str],
     ) -> KeyRow:
+        sealed = made.sealed
         state = KeyState.ACTIVE if activate else KeyState.PRE_ACTIVATION
-        detail = {"key": label, "key_id": key_id.hex(), "type": sealed.key_type.text, "state": state.text}
+        detail = {"key": label, "key_id": key_id.hex(), "type": sealed.key_type.text, "state": state.text, **made.noted}
         with self._changes.begin(actor, action, **detail, **({"tags": dict(tags)} if tags else {})) as change:
             check_free(change.connection, label)
+            if made.token is not None:
+                _check_not_adopted(change.connection, made.token)
             insert_first_version(
                 change.connection,
                 key_id,
@@ -269,6 +314,7 @@ class Keys:
                 sealed=sealed.sealed,
                 public_der=sealed.public_der,
                 now_s=now_s(),
+                token=made.token,
             )
             set_tags(change.connection, label, tags)
             self._labels.add(key_id, label)
@@ -286,6 +332,16 @@ def public_pem(der: bytes) -> str:
     """A SubjectPublicKeyInfo as PEM (RFC 7468)."""
     lines = "\n".join(wrap(b64encode(der).decode(), 64))
     return f"-----BEGIN PUBLIC KEY-----\n{lines}\n-----END PUBLIC KEY-----\n"
+
+
+def _check_not_adopted(connection: sa.Connection, token: TokenObject) -> None:
+    """A key pair under two labels would have two life cycles."""
+    label = find_token_object(connection, token)
+    if label is not None:
+        raise AlreadyExistsError(
+            f"this key pair of the token is key '{label}' already",
+            f"vmm-keystore key alias gives '{label}' another name",
+        )
 
 
 def _check_counted(connection: sa.Connection, since_s: int) -> None:

@@ -25,6 +25,7 @@ from vmm_keystore.audit.use_counts import UseCounts
 from vmm_keystore.errors import CustodianError, KeystoreError
 from vmm_keystore.identity import describe_process
 from vmm_keystore.policy.approval import ApprovalRules
+from vmm_keystore.policy.hsm import TokenStatus
 from vmm_keystore.service.audit import Audit, AuditStatus
 from vmm_keystore.service.backups import Backups
 from vmm_keystore.service.certificates import Certificates
@@ -42,7 +43,7 @@ from vmm_keystore.service.key_plans import KeyPlans
 from vmm_keystore.service.key_uses import KeyUseStore
 from vmm_keystore.service.keys import Keys
 from vmm_keystore.service.latencies import Latencies
-from vmm_keystore.service.ports import CustodianStatus, EventHandler, GuestWorkers, KeyCustodian
+from vmm_keystore.service.ports import CustodianStatus, EventHandler, GuestWorkers, KeyCustodian, TokenKeys
 from vmm_keystore.service.proposals import Proposals
 from vmm_keystore.service.roles import Roles
 from vmm_keystore.service.root import KekFile, Root
@@ -68,6 +69,8 @@ class DaemonStatus:
     grants: int
     audit: AuditStatus
     custodian: CustodianStatus | CustodianError
+    token: TokenStatus | None
+    """None: keystored was started without one."""
 
 
 class Keystore:
@@ -85,11 +88,13 @@ class Keystore:
         kek: KekFile,
         handlers: Sequence[EventHandler] = (),
         deaths: DeathTally | None = None,
+        token: TokenKeys | None = None,
         rules: ApprovalRules = ApprovalRules(),  # noqa: B008 - frozen
         histograms_max: int = HISTOGRAMS_MAX,
     ) -> None:
         self._store = store
         self._custodian = custodian
+        self._token = token
         self._workers = workers
         self._state_dir = audit.log.directory.parent
         self._started = time.monotonic()
@@ -102,7 +107,7 @@ class Keystore:
         self.guests = Guests(store, workers, self._changes)
         sealing = Sealing()
         self.root = Root(store, custodian, self._changes, sealing, kek)
-        self.keys = Keys(store, custodian, self._changes, sealing, labels)
+        self.keys = Keys(store, custodian, self._changes, sealing, labels, token=token)
         self.names = KeyNames(store, self._changes)
         self.certificates = Certificates(store, custodian, self._changes)
         self.plans = KeyPlans(store, self._changes, self.keys)
@@ -175,4 +180,9 @@ class Keystore:
             grants=self.grants.count(),
             audit=self.audit.status(),
             custodian=custodian,
+            token=self.token_status(),
         )
+
+    def token_status(self) -> TokenStatus | None:
+        """Say how keystored gets at the keys of its token; None: it has none."""
+        return self._token.status() if self._token else None

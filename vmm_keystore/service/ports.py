@@ -28,7 +28,7 @@ from typing import Protocol
 from vmm_keystore.policy.certificate_names import CertificateNames
 from vmm_keystore.policy.event import Event, EventKind
 from vmm_keystore.policy.grant import PermittedKey
-from vmm_keystore.policy.hsm import HsmToken
+from vmm_keystore.policy.hsm import HsmToken, TokenObject, TokenStatus
 from vmm_keystore.policy.oaep_hash import OaepHash
 from vmm_keystore.policy.root_kind import RootKind
 from vmm_keystore.policy.vocabulary import KeyType
@@ -130,6 +130,33 @@ class CustodianStatus:
         return self.secret_memory.startswith("memfd")
 
 
+@dataclass(frozen=True, slots=True)
+class TokenPair:
+    """A key pair in a token, with its public half as SubjectPublicKeyInfo."""
+
+    key_type: KeyType
+    place: TokenObject
+    public_der: bytes
+
+
+class TokenKeys(Protocol):
+    """The token that keys may lie in."""
+
+    def status(self) -> TokenStatus:
+        """Say how it is; never waits."""
+
+    def generate(self, key_type: KeyType, label: str) -> TokenPair:
+        """Make a key pair that never leaves the token.
+
+        Raises:
+            SecretRefusedError: it is not there, or refuses.
+            CustodianError: nobody could ask it.
+        """
+
+    def find(self, label: str, object_id: bytes) -> TokenPair:
+        """Find a key pair by its id, or where that is empty by its label; raises as :meth:`generate`."""
+
+
 class KeyCustodian(Protocol):
     """The process with the KEK."""
 
@@ -138,6 +165,13 @@ class KeyCustodian(Protocol):
 
     def generate(self, key_id: bytes, version: int, key_type: KeyType) -> SealedKey:
         """Make a key and seal it to (*key_id*, *version*, *key_type*)."""
+
+    def enroll(self, key_id: bytes, version: int, key_type: KeyType, public_der: bytes) -> SealedKey:
+        """Seal the public half of a key pair that lies in a token.
+
+        Raises:
+            SecretRefusedError: it is no public key of this type.
+        """
 
     def offer_import(self) -> ImportOffer:
         """Make a one-time key to wrap an import to."""
@@ -311,6 +345,7 @@ class KeyLoad:
     key_type: KeyType
     nonce_lease: int
     sealed: bytes
+    in_token: bool = False
 
 
 class GuestKeys(Protocol):

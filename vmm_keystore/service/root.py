@@ -168,7 +168,7 @@ class Root:
             )
 
     def _reseal_versions(self, versions: Sequence[SealedVersion]) -> list[bytes]:
-        return self._custodian.reseal([SealedBlob(key_id, v, int(kind), blob) for key_id, v, kind, blob in versions])
+        return self._custodian.reseal([SealedBlob(*version) for version in versions])
 
     def _reseal_audit_key(self, key: SealedAuditKey) -> bytes:
         return self._custodian.reseal([SealedBlob(bytes(16), 1, lib.VKS_TYPE_AUDIT_KEY, key.sealed)])[0]

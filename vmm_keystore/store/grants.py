@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from vmm_keystore.errors import NotFoundError
 from vmm_keystore.policy.desired import ROLE_MARK
 from vmm_keystore.policy.grant import Permission, PermittedKey
+from vmm_keystore.policy.hsm import TokenObject
 from vmm_keystore.policy.lifecycle import effective_state
 from vmm_keystore.policy.vocabulary import KeyState
 from vmm_keystore.store.budgets import open_budgets
@@ -182,6 +183,7 @@ def permitted_versions(connection: sa.Connection, guest: str) -> tuple[SealedVer
                 permission=_permission(row, uids.get(row.grant_id, ())),
                 label=row.label,
                 budget_id=row.budget_id or 0,
+                token=TokenObject(row.token_serial, row.token_object) if row.token_object else None,
             ),
             row.sealed,
         )
@@ -221,6 +223,8 @@ def _permitted() -> sa.Select[*tuple[Any, ...]]:
             keys.c.current_version,
             keys.c.min_process_version,
             key_versions.c.destroy_at_s,
+            key_versions.c.token_serial,
+            key_versions.c.token_object,
             keys.c.label,
             grants.c.id.label("grant_id"),
             *_PERMISSION,

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from vmm_keystore.errors import NotFoundError
 from vmm_keystore.policy.certificate_chain import CertificateFacts
+from vmm_keystore.policy.hsm import TokenObject
 from vmm_keystore.policy.lifecycle import AEAD_TYPES, ENCRYPT_OPS, PROTECT_OPS
 from vmm_keystore.policy.vocabulary import KeyState, KeyType
 from vmm_keystore.store.certificates import FACTS, facts_of
@@ -31,6 +32,8 @@ class VersionRow:
     """When it will be destroyed, if that is planned."""
     certificate: CertificateFacts | None = None
     """Of the chain that is attached to it."""
+    token: TokenObject | None = None
+    """Where its private half lies, if that is not the vault."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,11 @@ class KeyRow:
         return self.version(self.current_version).state
 
     @property
+    def in_token(self) -> bool:
+        """Whether its versions' private halves lie in a token."""
+        return self.version(self.current_version).token is not None
+
+    @property
     def protected_count(self) -> int:
         """How often the current version signed, encrypted or made a MAC, as far as it is known."""
         return sum(use.count for use in self.uses.get(self.current_version, ()) if use.op in PROTECT_OPS)
@@ -117,6 +125,8 @@ def _queries(condition: sa.ColumnElement[bool]) -> _Queries:
                 key_versions.c.created_s,
                 key_versions.c.state_changed_s,
                 key_versions.c.destroy_at_s,
+                key_versions.c.token_serial,
+                key_versions.c.token_object,
                 *(key_certificates.c[name] for name in FACTS),
             )
             .join(keys)
@@ -166,6 +176,7 @@ def _load(connection: sa.Connection, queries: _Queries, values: Mapping[str, obj
                 state_changed_s=row.state_changed_s,
                 destroy_at_s=row.destroy_at_s,
                 certificate=None if row.sha256 is None else facts_of(row),
+                token=TokenObject(row.token_serial, row.token_object) if row.token_object else None,
             )
         )
     for key, name in connection.execute(queries.guests, values):

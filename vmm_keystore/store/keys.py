@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 
 from vmm_keystore.errors import NonceLeasesUsedUpError, NotFoundError
+from vmm_keystore.policy.hsm import TokenObject
 from vmm_keystore.policy.lifecycle import ENCRYPT_OPS
 from vmm_keystore.policy.vocabulary import KeyState, KeyType
 from vmm_keystore.store.certificates import drop_chain
@@ -35,8 +36,9 @@ def insert_version(
     sealed: bytes,
     public_der: bytes,
     now_s: int,
+    token: TokenObject | None = None,
 ) -> None:
-    """Add a version and make it the current one."""
+    """Add a version and make it the current one; *token* is where its private half lies."""
     connection.execute(
         key_versions.insert().values(
             key=key_row,
@@ -47,6 +49,8 @@ def insert_version(
             next_lease=FIRST_LEASE,
             created_s=now_s,
             state_changed_s=now_s,
+            token_serial=token.serial if token else None,
+            token_object=token.object_id if token else None,
         )
     )
     connection.execute(keys.update().where(keys.c.id == key_row).values(current_version=version))
@@ -62,10 +66,29 @@ def insert_first_version(
     sealed: bytes,
     public_der: bytes,
     now_s: int,
+    token: TokenObject | None = None,
 ) -> None:
     """Add a key with its version 1; the label must be free."""
     row = insert_key(connection, key_id, label, key_type, now_s)
-    insert_version(connection, row, 1, state=state, sealed=sealed, public_der=public_der, now_s=now_s)
+    insert_version(connection, row, 1, state=state, sealed=sealed, public_der=public_der, now_s=now_s, token=token)
+
+
+def find_token_object(connection: sa.Connection, token: TokenObject) -> str | None:
+    """Label of the key that has this key pair as a version, if there is one."""
+    statement = (
+        sa.select(keys.c.label)
+        .join(key_versions, key_versions.c.key == keys.c.id)
+        .where(key_versions.c.token_object == token.object_id, key_versions.c.token_serial == token.serial)
+    )
+    return connection.execute(statement.limit(1)).scalar()
+
+
+def has_token_keys(connection: sa.Connection) -> bool:
+    """Whether any version that is left lies in a token."""
+    statement = sa.select(key_versions.c.id).where(
+        key_versions.c.token_object.is_not(None), key_versions.c.state != KeyState.DESTROYED
+    )
+    return connection.execute(statement.limit(1)).first() is not None
 
 
 def has_keys(connection: sa.Connection) -> bool:

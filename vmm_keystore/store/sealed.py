@@ -9,15 +9,15 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from vmm_keystore.policy.vocabulary import KeyType
+from vmm_keystore.policy.hsm import sealed_type
 from vmm_keystore.store.audit_key import SealedAuditKey, replace_sealed, sealed_audit_keys
 from vmm_keystore.store.tables import key_versions, keys, meta
 
 BATCH = 1000
 _ROOT_FILE = "root-file"
 
-SealedVersion = tuple[bytes, int, KeyType, bytes]
-"""Key id, version, type and blob."""
+SealedVersion = tuple[bytes, int, int, bytes]
+"""Key id, version, number of the type that it is sealed under, and blob."""
 
 
 def reseal_versions(
@@ -27,7 +27,7 @@ def reseal_versions(
     count = 0
     update = key_versions.update().where(key_versions.c.id == sa.bindparam("row")).values(sealed=sa.bindparam("blob"))
     for rows in _batches(connection, batch):
-        blobs = reseal([(row.key_id, row.version, row.key_type, row.sealed) for row in rows])
+        blobs = reseal([(row.key_id, row.version, _type_of(row), row.sealed) for row in rows])
         changes = [{"row": row.id, "blob": blob} for row, blob in zip(rows, blobs, strict=True)]
         connection.execute(update, changes)
         count += len(rows)
@@ -52,11 +52,22 @@ def set_root_file_name(connection: sa.Connection, name: str) -> None:
     connection.execute(meta.insert().values(name=_ROOT_FILE, value=name))
 
 
+def _type_of(row: Any) -> int:
+    return sealed_type(row.key_type, in_token=row.token_object is not None)
+
+
 def _batches(connection: sa.Connection, batch: int) -> Iterator[Sequence[Any]]:
     last = 0
     while True:
         query = (
-            sa.select(key_versions.c.id, keys.c.key_id, key_versions.c.version, keys.c.key_type, key_versions.c.sealed)
+            sa.select(
+                key_versions.c.id,
+                keys.c.key_id,
+                key_versions.c.version,
+                keys.c.key_type,
+                key_versions.c.sealed,
+                key_versions.c.token_object,
+            )
             .join(keys, keys.c.id == key_versions.c.key)
             .where(key_versions.c.id > last, key_versions.c.sealed.is_not(None))
             .order_by(key_versions.c.id)

@@ -106,6 +106,10 @@ key_versions = Table(
     Column("created_s", BigInteger, nullable=False),
     Column("state_changed_s", BigInteger, nullable=False),
     Column("destroy_at_s", BigInteger, index=True),  # NULL unless its destruction is planned
+    Column(
+        "token_serial", String(16)
+    ),  # with token_object: the private key lies there; what is sealed is the public one
+    Column("token_object", LargeBinary(32)),
     UniqueConstraint("key", "version"),
 )
 

@@ -183,6 +183,16 @@ class Custodian:
         except ProgramRefusedError as error:
             raise CustodianError(f"the custodian made no key: {os.strerror(error.errno)}") from error
 
+    def enroll(self, key_id: bytes, version: int, key_type: KeyType, public_der: bytes) -> SealedKey:
+        """Seal the public half of a key pair that lies in a token."""
+        fields = {"key_id": key_id, "version": version, "type": int(key_type), "public_bytes": len(public_der)}
+        try:
+            return sealed_key(self._ask(lib.VKS_CUSTODIAN_ENROLL, pack("vks_custodian_enroll", fields) + public_der))
+        except ProgramRefusedError as error:
+            if error.errno in {errno.EBADMSG, errno.EINVAL}:
+                raise SecretRefusedError(f"what the token gave is no public key of type {key_type.text}") from error
+            raise CustodianError(f"the custodian sealed no public key: {os.strerror(error.errno)}") from error
+
     def offer_import(self) -> ImportOffer:
         """Make a one-time key to wrap an import to."""
         try:

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from vmm_keystore._vks import ffi, lib
 from vmm_keystore.errors import RootLockedError, RootOfTrustError, SecretRefusedError
+from vmm_keystore.policy.hsm import sealed_type
 from vmm_keystore.policy.oaep_hash import OaepHash
 from vmm_keystore.policy.root_kind import RootKind
 from vmm_keystore.policy.vocabulary import KeyType
@@ -92,6 +93,7 @@ FORMS = {
     lib.VKS_CUSTODIAN_STATUS | REPLY: Form("vks_custodian_status"),
     lib.VKS_CUSTODIAN_ROOT_OPEN | REPLY: Form(),
     lib.VKS_CUSTODIAN_GENERATE | REPLY: Form("vks_custodian_key", key_tail_bytes),
+    lib.VKS_CUSTODIAN_ENROLL | REPLY: Form("vks_custodian_key", key_tail_bytes),
     lib.VKS_CUSTODIAN_OFFER | REPLY: Form("vks_custodian_offer"),
     lib.VKS_CUSTODIAN_IMPORT | REPLY: Form("vks_custodian_key", key_tail_bytes),
     lib.VKS_CUSTODIAN_CHANNEL | REPLY: Form(),
@@ -143,7 +145,7 @@ def sealed_key(message: Message) -> SealedKey:
 
 def load_entry(load: KeyLoad) -> bytes:
     """Lay out one entry of a load, padded to 8."""
-    blob = SealedBlob(load.key_id, load.version, int(load.key_type), load.sealed)
+    blob = SealedBlob(load.key_id, load.version, sealed_type(load.key_type, in_token=load.in_token), load.sealed)
     return blob_entry(blob, load.nonce_lease)
 
 

@@ -33,6 +33,7 @@ from vmm_keystore.workers.provision import bring_up_to_date, publish
 from vmm_keystore.workers.session import WorkerSession
 from vmm_keystore.workers.state_memory import RECORD_BYTES, RING_RECORDS, StateMemory
 from vmm_keystore.workers.succession import Role, Succession
+from vmm_keystore.workers.token import Token
 from vmm_keystore.workers.worker import KeyVersion, SetAside, Worker, start_worker
 from vmm_keystore.workers.zygote import Zygote
 
@@ -52,6 +53,7 @@ class Surroundings:
     loop: Loop
     zygote: Zygote
     custodian: Custodian
+    token: Token | None
     keys: GuestKeys
     sink: AuditSink
     store: DescriptorStore
@@ -288,6 +290,7 @@ class GuestWorker:
                 loop=self._around.loop,
                 zygote=self._around.zygote,
                 custodian=self._around.custodian,
+                token=self._around.token,
                 guest=self._name,
                 state_fd=self._state.fd,
                 poll_us=self._around.poll_us,

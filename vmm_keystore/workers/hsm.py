@@ -5,7 +5,6 @@ The vendor's module is loaded there and nowhere else. PIN and secret are not see
 other ciphertext. A PIN that was refused is not tried again by itself, since a token locks after a few tries.
 """
 
-import os
 import signal
 import subprocess
 import threading
@@ -15,7 +14,7 @@ from vmm_keystore._vks import lib
 from vmm_keystore.errors import PinRefusedError, SecretRefusedError
 from vmm_keystore.policy.hsm import HsmPlace, HsmToken
 from vmm_keystore.service.ports import ImportOffer, WrappedSecret
-from vmm_keystore.workers.secret_file import open_secret
+from vmm_keystore.workers.pin import Pin
 from vmm_keystore.workers.secret_program import WRAPPED_BYTES, SecretProgramError, run_program
 
 PROGRAM = "vks-hsm-root"
@@ -30,13 +29,12 @@ MODULE_HINT = "the module must be for this machine; what it writes to its own lo
 class Hsm:
     """A token behind a module; one request at a time."""
 
-    def __init__(self, place: HsmPlace, pin_fd: int, environment: Mapping[str, str]) -> None:
-        """Take over *pin_fd*; *environment* is all that the module sees of ours."""
-        self._place = place
-        self._pin_fd = pin_fd
-        self._environment = environment
+    def __init__(self, place: HsmPlace, pin: Pin, environment: Mapping[str, str]) -> None:
+        """Set up; *environment* is all that the module sees of ours."""
+        self.place = place
+        self.pin = pin
+        self.environment = environment
         self._lock = threading.Lock()
-        self._refused: tuple[tuple[int, int], PinRefusedError] | None = None
 
     def seal(self, offer: ImportOffer) -> tuple[WrappedSecret, bytes, HsmToken]:
         """Have a secret computed: wrapped to *offer*, the blob that it is computed from, and the token that did it.
@@ -45,7 +43,7 @@ class Hsm:
             PinRefusedError: this is not the token's PIN.
             SecretRefusedError: module or token do not answer, or refuse.
         """
-        label = [self._place.token] if self._place.token else []
+        label = [self.place.token] if self.place.token else []
         made = self._run("seal", offer, label, WRAPPED_BYTES + BLOB_BYTES + LABEL_BYTES)
         blob = made[WRAPPED_BYTES : WRAPPED_BYTES + BLOB_BYTES]
         return WrappedSecret(offer.offer_id, made[:WRAPPED_BYTES]), blob, _token(made[-LABEL_BYTES:], blob)
@@ -57,17 +55,17 @@ class Hsm:
 
     def _run(self, verb: str, offer: ImportOffer, label: list[str], want_bytes: int, stdin: bytes = b"") -> bytes:
         offered = (offer.offer_id + offer.public_key).hex()
-        words = [verb, offered, str(self._pin_fd), str(self._place.module), *label]
+        words = [verb, offered, str(self.pin.fd), str(self.place.module), *label]
         with self._lock:
-            self._check_pin_was_not_refused()
+            self.pin.check_not_refused()
             try:
                 made = run_program(
                     PROGRAM,
                     words,
                     stdin=stdin,
-                    pass_fds=[self._pin_fd],
+                    pass_fds=[self.pin.fd],
                     timeout_s=TIMEOUT_S,
-                    environment=self._environment,
+                    environment=self.environment,
                 )
             except subprocess.TimeoutExpired:
                 raise SecretRefusedError(f"the token did not answer within {TIMEOUT_S:.0f} s", MODULE_HINT) from None
@@ -79,25 +77,13 @@ class Hsm:
 
     def _refusal(self, error: SecretProgramError) -> SecretRefusedError:
         if error.status == EXIT_PIN:
-            refusal = PinRefusedError(error.message, error.hint)
-            self._refused = (self._pin_version(), refusal)
-            return refusal
+            return self.pin.refuse(PinRefusedError(error.message, error.hint))
         if error.status < 0:
             ended_by = signal.strsignal(-error.status) or f"signal {-error.status}"
             return SecretRefusedError(f"the pkcs#11 module crashed: {ended_by.lower()}", MODULE_HINT)
         if not EXIT_OURS <= error.status < EXIT_PIN:
             return SecretRefusedError("the pkcs#11 module ended the program that it was loaded into", MODULE_HINT)
         return SecretRefusedError(error.message, error.hint)
-
-    def _check_pin_was_not_refused(self) -> None:
-        """One try for each PIN: only another content of the file, or another keystored, is a reason to ask again."""
-        if self._refused is not None and self._refused[0] == self._pin_version():
-            refusal = self._refused[1]
-            raise PinRefusedError(refusal.message, refusal.hint)
-
-    def _pin_version(self) -> tuple[int, int]:
-        status = os.fstat(self._pin_fd)
-        return status.st_mtime_ns, status.st_size
 
 
 def open_hsm(place: HsmPlace | None, environment: Mapping[str, str]) -> Hsm | None:
@@ -113,14 +99,14 @@ def open_hsm(place: HsmPlace | None, environment: Mapping[str, str]) -> Hsm | No
     if place is None:
         return None
     seen = {name: environment[name] for name in place.environment if name in environment}
-    return Hsm(place, open_secret(place.pin, "token's pin"), seen)
+    return Hsm(place, Pin(place.pin), seen)
 
 
 def _token(label: bytes, blob: bytes) -> HsmToken:
-    return HsmToken(_text(label), _text(blob[SERIAL]))
+    return HsmToken(token_text(label), token_text(blob[SERIAL]))
 
 
-def _text(field: bytes) -> str:
+def token_text(field: bytes) -> str:
     """Read what a module filled with blanks (or, against the standard, zeros), whatever else is in it."""
     text = field.rstrip(b" \0").decode(errors="replace")
     return "".join(letter if letter.isprintable() else "?" for letter in text)

@@ -22,6 +22,7 @@ from vmm_keystore.workers.descriptor_store import DescriptorStore
 from vmm_keystore.workers.device import GuestDevice
 from vmm_keystore.workers.guest import Surroundings
 from vmm_keystore.workers.loop import Loop
+from vmm_keystore.workers.token import Token
 from vmm_keystore.workers.zygote import Zygote
 
 log = logging.getLogger(__name__)
@@ -38,6 +39,7 @@ class GuestPool:
         *,
         loop: Loop,
         custodian: Custodian,
+        token: Token | None = None,
         zygote: Zygote,
         keys: GuestKeys,
         sink: AuditSink,
@@ -49,14 +51,14 @@ class GuestPool:
     ) -> None:
         """Set up without starting anything.
 
-        *store* outlives keystored; *runtime_dir* holds the state memory files; *poll_us* is how long a worker looks at
+        *token* is where keys may lie that are not the vault's own; *store* outlives keystored; *runtime_dir* holds the state memory files; *poll_us* is how long a worker looks at
         its ring before it sleeps; *on_death* is told of the guest whose worker died, and must not wait.
         """
         self._replacing = ThreadPoolExecutor(REPLACING_THREADS, thread_name_prefix="replace-worker")
         self._keys = keys
         self._server = server
         self._surroundings = Surroundings(
-            loop, zygote, custodian, keys, sink, store, runtime_dir, poll_us, on_death, self._run_later
+            loop, zygote, custodian, token, keys, sink, store, runtime_dir, poll_us, on_death, self._run_later
         )
         self._guests: dict[str, GuestDevice] = {}
         self._not_listening: dict[str, str] = {}

@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 
 from vmm_keystore.workers.errors import ProgramMissingError
@@ -66,23 +67,25 @@ def control_pair() -> tuple[socket.socket, socket.socket]:
     return ours, theirs
 
 
-def start_program(name: str, keeper_uid: int | None = None) -> tuple[Process, socket.socket]:
-    """Start a program; our end of its control socket comes with it.
+def start_program(
+    name: str, keeper_uid: int | None = None, environment: Mapping[str, str] | None = None
+) -> tuple[Process, socket.socket]:
+    """Start a program, with no environment but what is named; our end of its control socket comes with it.
 
     *keeper_uid* is who must be able to kill it, and its children, whatever user they become; None: who we are now.
     """
     ours, theirs = control_pair()
     with theirs:
         try:
-            process = spawn(name, theirs, os.geteuid() if keeper_uid is None else keeper_uid)
+            process = spawn(name, theirs, os.geteuid() if keeper_uid is None else keeper_uid, environment)
         except BaseException:
             ours.close()
             raise
     return process, ours
 
 
-def spawn(name: str, sock: socket.socket, keeper_uid: int) -> Process:
-    """Start a program with no environment and *sock* as descriptor 3, in a session of its own.
+def spawn(name: str, sock: socket.socket, keeper_uid: int, environment: Mapping[str, str] | None = None) -> Process:
+    """Start a program with *sock* as descriptor 3, in a session of its own.
 
     The session keeps a terminal's ctrl-c and hang-up away from it: keystored ends its programs in order.
     """
@@ -91,7 +94,9 @@ def spawn(name: str, sock: socket.socket, keeper_uid: int) -> Process:
         (os.POSIX_SPAWN_DUP2, sock.fileno(), CONTROL_FD),
     ]
     argv = [name, str(keeper_uid)]
-    pid = os.posix_spawn(program_path(name), argv, {}, file_actions=actions, setsid=True, setsigmask=())
+    pid = os.posix_spawn(
+        program_path(name), argv, dict(environment or {}), file_actions=actions, setsid=True, setsigmask=()
+    )
     return Process(pid, os.pidfd_open(pid))
 
 

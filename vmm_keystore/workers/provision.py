@@ -54,6 +54,7 @@ def publish(budgets: Budgets, guest: str, workers: Sequence[Worker], permitted: 
     countable = [key for key in permitted if not missing_budget(key, indices)]
     for worker in workers:
         usable = [key for key in countable if (key.key_id, key.version) in worker.held]
+        worker.reach(usable)
         content = build_snapshot(guest, worker.generation + 1, usable, poll_us=worker.poll_us, budgets=indices)
         publications.append(worker.publish(content, frozenset(versions(usable))))
     return [publication.settle() for publication in publications]

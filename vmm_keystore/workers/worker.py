@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vmm_keystore._vks import lib
+from vmm_keystore.policy.grant import PermittedKey
 from vmm_keystore.service.ports import KeyLoad
 from vmm_keystore.workers.connection import Connection
 from vmm_keystore.workers.custodian import Custodian
@@ -27,6 +28,7 @@ from vmm_keystore.workers.loop import Loop
 from vmm_keystore.workers.programs import Process, control_pair
 from vmm_keystore.workers.sandbox import describe
 from vmm_keystore.workers.snapshot import seal_snapshot
+from vmm_keystore.workers.token import Token
 from vmm_keystore.workers.zygote import Zygote
 
 log = logging.getLogger(__name__)
@@ -47,6 +49,7 @@ FORMS = {
     lib.VKS_WORKER_SNAPSHOT | REPLY: Form(),
     lib.VKS_WORKER_DRAINED | REPLY: Form(),
     lib.VKS_WORKER_LEASED | REPLY: Form(),
+    lib.VKS_WORKER_TOKEN | REPLY: Form(),
     lib.VKS_WORKER_READY: Form("vks_worker_ready"),
     lib.VKS_WORKER_RING_BROKEN: Form("vks_worker_ring_broken"),
     lib.VKS_WORKER_KEYS_LOADED: Form("vks_worker_keys_loaded"),
@@ -76,6 +79,7 @@ class Worker:
         *,
         loop: Loop,
         custodian: Custodian,
+        token: Token | None,
         guest: str,
         control: socket.socket,
         process: Process,
@@ -98,6 +102,7 @@ class Worker:
         self._process = process
         self._loop = loop
         self._custodian = custodian
+        self._token = token
         self._on_ended = on_ended
         self._on_set_aside = on_set_aside
         self._on_budget_low = on_budget_low
@@ -195,6 +200,14 @@ class Worker:
             os.close(fd)
         return Publication(self, reply, versions, time.monotonic() + SNAPSHOT_TIMEOUT_S)
 
+    def reach(self, keys: Sequence[PermittedKey]) -> None:
+        """Have the token take its requests for those of *keys* that lie there, and for no others, from now on."""
+        if self._token:
+            self._token.allow(self.worker_id, keys, self._give_channel)
+
+    def _give_channel(self, fd: int) -> None:
+        self.post(lib.VKS_WORKER_TOKEN, b"", [fd])
+
     def in_force(self, versions: frozenset[KeyVersion]) -> None:
         """Note that it acknowledged a snapshot."""
         self.generation += 1
@@ -217,6 +230,8 @@ class Worker:
         """Give back what an ended worker leaves behind; not on the loop's thread."""
         self._connection.close("worker ended")
         self._custodian.close_channel(self.worker_id)
+        if self._token:
+            self._token.close_channel(self.worker_id)
 
     def _process_ended(self) -> None:
         """On the loop's thread, when the pidfd says exit."""
@@ -287,6 +302,7 @@ def start_worker(
     loop: Loop,
     zygote: Zygote,
     custodian: Custodian,
+    token: Token | None,
     guest: str,
     state_fd: int,
     poll_us: int,
@@ -300,6 +316,7 @@ def start_worker(
         loop: watches it.
         zygote: forks it.
         custodian: gets the other end of its key channel.
+        token: where keys may lie that are not the vault's own.
         guest: whose worker it is.
         state_fd: the guest's state memory, lent.
         poll_us: how long it looks at its ring before it sleeps.
@@ -326,6 +343,7 @@ def start_worker(
     worker = Worker(
         loop=loop,
         custodian=custodian,
+        token=token,
         guest=guest,
         control=control,
         process=process,

@@ -36,6 +36,7 @@ from vmm_keystore.control.models.grants import (
 )
 from vmm_keystore.control.models.guests import GuestCreate, GuestInfo, GuestList, GuestRemoved, WorkerInfo
 from vmm_keystore.control.models.keys import (
+    KeyAdopt,
     KeyChanged,
     KeyDestroy,
     KeyGenerate,
@@ -53,6 +54,7 @@ from vmm_keystore.control.models.keys import (
     KeyUseInfo,
     KeyVersionInfo,
     KeyWrappingOffer,
+    TokenObjectInfo,
 )
 from vmm_keystore.control.models.proposals import (
     ProposalApproved,
@@ -69,7 +71,7 @@ from vmm_keystore.control.models.root import (
     TokenInfo,
     WrappedKekInfo,
 )
-from vmm_keystore.control.models.status import AuditInfo, CustodianInfo, StatusInfo
+from vmm_keystore.control.models.status import AuditInfo, CustodianInfo, StatusInfo, TokenKeysInfo
 from vmm_keystore.control.models.words import (
     AppliedTo,
     ErrorAnswer,
@@ -128,6 +130,7 @@ __all__ = [
     "GuestList",
     "GuestRemoved",
     "HolderName",
+    "KeyAdopt",
     "KeyChanged",
     "KeyDestroy",
     "KeyGenerate",
@@ -170,6 +173,8 @@ __all__ = [
     "TagFilter",
     "Tags",
     "TokenInfo",
+    "TokenKeysInfo",
+    "TokenObjectInfo",
     "Uid",
     "WorkerInfo",
     "WrappedKekInfo",

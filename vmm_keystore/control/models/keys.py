@@ -23,10 +23,21 @@ from vmm_keystore.policy.tags import TAGS_MAX
 
 
 class KeyGenerate(Model):
-    """A new key; without *activate* it stays in pre-activation."""
+    """A new key; without *activate* it stays in pre-activation, *in_token* its private half lies in the PKCS#11 token."""
 
     label: Name
     type: KeyTypeWord
+    activate: Flag = True
+    tags: Tags = Field(default_factory=dict)
+    in_token: Flag = False
+
+
+class KeyAdopt(Model):
+    """A key pair that lies in the token already, by its label there or its id in hex: one of the two."""
+
+    label: Name
+    token_label: Annotated[str, Field(min_length=1, max_length=63)] | None = None
+    token_id: Annotated[str, Field(pattern=r"^([0-9a-f]{2}){1,32}$")] | None = None
     activate: Flag = True
     tags: Tags = Field(default_factory=dict)
 
@@ -116,8 +127,18 @@ class KeyUseInfo(Model):
     count: int
 
 
+class TokenObjectInfo(Model):
+    """Where a private key lies: the token's serial number, and the id (CKA_ID, hex) of the key pair."""
+
+    serial: str
+    id: str
+
+
 class KeyVersionInfo(Model):
-    """One version of a key; *destroy_at* where its destruction is planned, *certificate* where it has one."""
+    """One version of a key; *destroy_at* where its destruction is planned, *certificate* where it has one.
+
+    *token*: where its private half lies, null for the vault.
+    """
 
     version: int
     state: KeyStateWord
@@ -127,6 +148,7 @@ class KeyVersionInfo(Model):
     destroy_at: AwareDatetime | None
     uses: list[KeyUseInfo]
     certificate: CertificateInfo | None
+    token: TokenObjectInfo | None = None
 
 
 class KeyInfo(Model):

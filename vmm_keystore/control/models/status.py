@@ -25,6 +25,17 @@ class AuditInfo(Model):
     upkeep_problem: str = ""
 
 
+class TokenKeysInfo(Model):
+    """The PKCS#11 token that keys may lie in; *problem* while it cannot be asked."""
+
+    open: bool
+    label: str = ""
+    serial: str = ""
+    pid: int | None = None
+    sessions: int = 0
+    problem: str = ""
+
+
 class StatusInfo(Model):
     """The daemon at a glance."""
 
@@ -41,3 +52,4 @@ class StatusInfo(Model):
     grants: int
     audit: AuditInfo
     custodian: CustodianInfo
+    token: TokenKeysInfo | None = None

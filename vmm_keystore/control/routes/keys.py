@@ -9,6 +9,7 @@ from fastapi.responses import PlainTextResponse
 from vmm_keystore.control import answers, models
 from vmm_keystore.control.routes.common import Caller, Service, Version, router
 from vmm_keystore.policy.vocabulary import KeyState
+from vmm_keystore.service.key_maker import ObjectName
 from vmm_keystore.service.keys import public_pem
 from vmm_keystore.service.ports import WrappedKey
 from vmm_keystore.store.key_list import KeyFilter
@@ -17,8 +18,17 @@ from vmm_keystore.store.key_list import KeyFilter
 @router.post("/keys", status_code=201)
 def generate_key(body: models.KeyGenerate, service: Service, caller: Caller) -> models.KeyInfo:
     """Make a key."""
-    key = service.keys.generate(caller, body.label, body.type, activate=body.activate, tags=body.tags)
+    key = service.keys.generate(
+        caller, body.label, body.type, activate=body.activate, tags=body.tags, in_token=body.in_token
+    )
     return answers.key_info(key)
+
+
+@router.post("/keys/adopt", status_code=201)
+def adopt_key(body: models.KeyAdopt, service: Service, caller: Caller) -> models.KeyInfo:
+    """Take in a key pair that lies in the token already."""
+    found_by = ObjectName(body.token_label or "", bytes.fromhex(body.token_id or ""))
+    return answers.key_info(service.keys.adopt(caller, body.label, found_by, activate=body.activate, tags=body.tags))
 
 
 @router.get("/keys")

@@ -1,0 +1,296 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The keys of a PKCS#11 token, through vks-hsm: made, found, and used by the workers of guests that may.
+
+The program is started when the first key of the token is asked for, and again whenever it ends: with a token that is
+back, or after a while. Each worker with such a key has a channel to it; which keys it may use there is said before the
+worker's snapshot is in force, and again to each successor. Without the program workers answer that the key cannot be
+asked for now.
+"""
+
+import logging
+import os
+import socket
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from vmm_keystore._vks import ffi, lib
+from vmm_keystore.errors import CustodianError, KeystoreError, PinRefusedError, SecretRefusedError
+from vmm_keystore.policy.grant import PermittedKey
+from vmm_keystore.policy.hsm import HsmPlace, HsmToken, TokenObject, TokenStatus
+from vmm_keystore.policy.vocabulary import KeyType
+from vmm_keystore.service.ports import TokenPair
+from vmm_keystore.workers.connection import Connection
+from vmm_keystore.workers.errors import ProgramError, ProgramLostError, ProgramRefusedError
+from vmm_keystore.workers.hsm import EXIT_PIN, MODULE_HINT, token_text
+from vmm_keystore.workers.ipc import REPLY, Form, pack
+from vmm_keystore.workers.loop import Loop
+from vmm_keystore.workers.pin import Pin
+from vmm_keystore.workers.programs import Process, start_program
+
+log = logging.getLogger(__name__)
+
+PROGRAM = "vks-hsm"
+OPEN_TIMEOUT_S = 30.0
+GENERATE_TIMEOUT_S = 40.0  # the program gives a token 30 s for one call
+ALLOW_TIMEOUT_S = 0.1
+"""Promise P6, as for a worker: one that has not taken a list by then is killed."""
+OPEN_WAIT_S = 3.0
+RETRY_FIRST_S = 1.0
+RETRY_MAX_S = 15.0
+ALLOW_MAX = int(lib.VKS_HSM_ALLOW_MAX)
+
+
+def public_tail_bytes(public: Any) -> int:
+    """Bytes behind ``struct vks_hsm_public``."""
+    return int(public.public_bytes)
+
+
+FORMS = {
+    lib.VKS_HSM_OPEN | REPLY: Form("vks_hsm_opened"),
+    lib.VKS_HSM_CHANNEL | REPLY: Form(),
+    lib.VKS_HSM_CLOSE | REPLY: Form(),
+    lib.VKS_HSM_ALLOW | REPLY: Form(),
+    lib.VKS_HSM_GENERATE | REPLY: Form("vks_hsm_public", public_tail_bytes),
+    lib.VKS_HSM_FIND | REPLY: Form("vks_hsm_public", public_tail_bytes),
+}
+
+
+@dataclass
+class Channel:
+    """A worker's: the keys that it may use, how it is given its end, and whether the program that runs has the other."""
+
+    keys: tuple[PermittedKey, ...]
+    give: Callable[[int], None]
+    is_open: bool = False
+
+
+class Token:
+    """``service.ports.TokenKeys`` over vks-hsm, and the channels of workers to it."""
+
+    def __init__(self, loop: Loop, place: HsmPlace, pin: Pin, environment: Mapping[str, str]) -> None:
+        """Set up without starting; *environment* is all that the module sees of ours."""
+        self._loop = loop
+        self._place = place
+        self._pin = pin
+        self._environment = environment
+        self._changed = threading.Condition()
+        self._stopping = False
+        self._thread: threading.Thread | None = None
+        self._connection: Connection | None = None
+        self._status = TokenStatus(problem="it was not asked yet")
+        self._lock = threading.Lock()
+        self._channels: dict[int, Channel] = {}
+        self._serial = ""
+
+    # -- the program -------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Have the program from now on; its start takes its time, and so does the token."""
+        with self._changed:
+            if self._thread is None and not self._stopping:
+                self._thread = threading.Thread(target=self._supervise, name="token", daemon=True)
+                self._thread.start()
+
+    def stop(self) -> None:
+        """End the program."""
+        with self._changed:
+            self._stopping = True
+            connection, thread = self._connection, self._thread
+            self._changed.notify_all()
+        if connection:
+            connection.close("stopping")
+        if thread:
+            thread.join()
+
+    def status(self) -> TokenStatus:
+        """Say how it is; never waits."""
+        return self._status
+
+    def _supervise(self) -> None:
+        delay_s = RETRY_FIRST_S
+        while not self._stopping:
+            problem = self._run()
+            if self._stopping:
+                return
+            # Open for a while, or for the first time gone: at once a new try.
+            was_open = self._status.token is not None
+            delay_s = RETRY_FIRST_S if was_open else min(RETRY_MAX_S, delay_s * 2)
+            if problem.message != self._status.problem:
+                hint = f"; hint: {problem.hint}" if problem.hint else ""
+                log.error("keys of the token cannot be used: %s%s", problem.message, hint)
+            with self._changed:
+                self._status = TokenStatus(problem=problem.message)
+                self._changed.notify_all()
+                self._changed.wait_for(lambda: self._stopping, delay_s)
+
+    def _run(self) -> KeystoreError:
+        """One life of the program; says why it is over."""
+        ended = threading.Event()
+        try:
+            self._pin.check_not_refused()
+            child, control = start_program(PROGRAM, environment=self._environment)
+        except (KeystoreError, ProgramError) as error:
+            return error if isinstance(error, KeystoreError) else CustodianError(str(error))
+        connection = Connection(
+            self._loop,
+            control,
+            FORMS,
+            name=PROGRAM,
+            on_event=lambda _message: child.kill(),
+            on_lost=lambda _reason: ended.set(),
+        )
+        try:
+            self._open(connection, child)
+            ended.wait()
+        except KeystoreError as error:
+            return error
+        finally:
+            with self._changed:
+                self._connection = None
+            connection.close("it is over")
+            child.kill()
+            child.close(reap=True)
+            with self._lock:
+                for channel in self._channels.values():
+                    channel.is_open = False
+        return SecretRefusedError("the token is gone, or its module has ended", "its keys can be used when it is back")
+
+    def _open(self, connection: Connection, child: Process) -> None:
+        path = str(self._place.module).encode()
+        label = self._place.token.encode()[:32].ljust(32) if self._place.token else bytes(32)
+        body = pack("vks_hsm_open", {"label": label, "path_bytes": len(path)}) + path
+        try:
+            opened = connection.request(lib.VKS_HSM_OPEN, body, [self._pin.fd], timeout_s=OPEN_TIMEOUT_S).body
+        except ProgramError as error:
+            raise SecretRefusedError(
+                "the pkcs#11 module ended the program that it was loaded into", MODULE_HINT
+            ) from error
+        if opened.outcome:
+            message, hint = _words(opened.text)
+            if opened.outcome == EXIT_PIN:
+                raise self._pin.refuse(PinRefusedError(message, hint))
+            raise SecretRefusedError(message, hint)
+        token = HsmToken(token_text(bytes(opened.label)), token_text(bytes(opened.serial)))
+        with self._lock:
+            self._serial = token.serial
+            for channel_id, channel in self._channels.items():
+                self._connect(connection, channel_id, channel)
+        with self._changed:
+            self._connection = connection
+            self._status = TokenStatus(token, child.pid, int(opened.sessions))
+            self._changed.notify_all()
+        log.info("keys of token %s (serial %s) can be used, %d sessions", token.label, token.serial, opened.sessions)
+
+    # -- channels of workers -----------------------------------------------------------------------------------------
+
+    def allow(self, channel_id: int, keys: Sequence[PermittedKey], give: Callable[[int], None]) -> None:
+        """Let a worker use *keys* of the token, and no others; in force when this returns.
+
+        Args:
+            channel_id: the worker's id.
+            keys: of them those that lie in a token.
+            give: hands the worker its end of a channel.
+        """
+        in_token = tuple(key for key in keys if key.token is not None)
+        with self._lock:
+            channel = self._channels.get(channel_id)
+            if channel is None and not in_token:
+                return
+            if channel is None:
+                channel = self._channels[channel_id] = Channel(in_token, give)
+            elif channel.keys == in_token:
+                return
+            channel.keys = in_token
+            connection = self._connection
+            if connection is not None:
+                self._connect(connection, channel_id, channel)
+        self.start()
+
+    def close_channel(self, channel_id: int) -> None:
+        """Forget a worker that has ended."""
+        with self._lock:
+            channel = self._channels.pop(channel_id, None)
+            connection = self._connection
+            if channel and channel.is_open and connection is not None:
+                connection.post(lib.VKS_HSM_CLOSE, pack("vks_hsm_channel", {"channel_id": channel_id}))
+
+    def _connect(self, connection: Connection, channel_id: int, channel: Channel) -> None:
+        """Tell the program what a channel may; whatever goes wrong ends the program, and with it every channel."""
+        try:
+            if not channel.is_open:
+                ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+                with ours, theirs:
+                    ours.setblocking(False)
+                    theirs.setblocking(False)
+                    body = pack("vks_hsm_channel", {"channel_id": channel_id})
+                    connection.request(lib.VKS_HSM_CHANNEL, body, [ours.fileno()], timeout_s=ALLOW_TIMEOUT_S)
+                    channel.is_open = True
+                    self._allow(connection, channel_id, channel)
+                    channel.give(theirs.fileno())
+            else:
+                self._allow(connection, channel_id, channel)
+        except ProgramError as error:
+            connection.close(f"{PROGRAM} did not take what a guest may use: {error}")
+
+    def _allow(self, connection: Connection, channel_id: int, channel: Channel) -> None:
+        entries = [_entry(key) for key in channel.keys if key.token and key.token.serial == self._serial]
+        for start in range(0, max(len(entries), 1), ALLOW_MAX):
+            part = entries[start : start + ALLOW_MAX]
+            flags = lib.VKS_HSM_ALLOW_F_BEGIN if start == 0 else 0
+            body = pack("vks_hsm_allow", {"channel_id": channel_id, "flags": flags, "count": len(part)})
+            connection.request(lib.VKS_HSM_ALLOW, body + b"".join(part), timeout_s=ALLOW_TIMEOUT_S)
+
+    # -- key pairs ---------------------------------------------------------------------------------------------------
+
+    def generate(self, key_type: KeyType, label: str) -> TokenPair:
+        """Make a key pair in the token; *label* is what its own tools show."""
+        fields = {"object": {"bytes": os.urandom(16), "size_bytes": 16, "type": int(key_type)}, "label": label.encode()}
+        return self._pair(lib.VKS_HSM_GENERATE, pack("vks_hsm_generate", fields))
+
+    def find(self, label: str, object_id: bytes) -> TokenPair:
+        """Find a key pair by its id, or where that is empty by its label."""
+        fields = {"object": {"bytes": object_id, "size_bytes": len(object_id)}, "label": label.encode()}
+        return self._pair(lib.VKS_HSM_FIND, pack("vks_hsm_find", fields))
+
+    def _pair(self, message_type: int, body: bytes) -> TokenPair:
+        self.start()
+        with self._changed:
+            self._changed.wait_for(lambda: self._connection is not None or self._stopping, OPEN_WAIT_S)
+            connection, status = self._connection, self._status
+        if connection is None or status.token is None:
+            raise SecretRefusedError(
+                f"the token cannot be used: {status.problem}", "vmm-keystore status tells when it can"
+            )
+        try:
+            message = connection.request(message_type, body, timeout_s=GENERATE_TIMEOUT_S)
+        except ProgramLostError as error:
+            raise SecretRefusedError(
+                "the token is gone, or did not answer", "vmm-keystore status tells when it is back"
+            ) from error
+        except ProgramRefusedError as error:
+            raise CustodianError(f"{PROGRAM} did not ask the token: {os.strerror(error.errno)}") from error
+        if message.body.outcome:
+            raise SecretRefusedError(*_words(message.body.text))
+        found = message.body.object
+        object_id = bytes(found.bytes)[: found.size_bytes]
+        return TokenPair(KeyType(found.type), TokenObject(status.token.serial, object_id), message.tail)
+
+
+def _entry(key: PermittedKey) -> bytes:
+    assert key.token is not None  # noqa: S101 -- chosen by that
+    object_id = key.token.object_id
+    place = {"bytes": object_id, "size_bytes": len(object_id), "type": int(key.key_type)}
+    return pack("vks_hsm_key", {"key_id": key.key_id, "version": key.version, "object": place})
+
+
+def _words(text: Any) -> tuple[str, str]:
+    """Split what a program says into cause and hint; it has a vendor's code in it."""
+    said = bytes(ffi.buffer(text)).partition(b"\0")[0].decode(errors="replace")
+    message, _, hint = said.partition("\nhint: ")
+    return _printable(message), _printable(hint)
+
+
+def _printable(text: str) -> str:
+    return "".join(letter if letter.isprintable() else "?" for letter in text)

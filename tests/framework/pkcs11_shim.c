@@ -3,6 +3,9 @@
  * A PKCS#11 module before SoftHSM2's: it hands every call on, counts logins (a byte each in the file "logins") and
  * causes the trouble that the file "trouble" names; both in the folder PKCS11_SHIM_FOLDER. It writes where a module
  * should not, to see that nobody takes that for ours; "hanging" is there once it hangs.
+ *
+ * Files of these names are looked for at each signature: "gone" (the device was removed), "waits" (for as long as it is
+ * there; "waiting" gets a byte from each that does), "falls" (the process aborts).
  */
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -29,6 +32,24 @@ static int is(const char *name)
     return strcmp(trouble, name) == 0;
 }
 
+static int there(const char *name)
+{
+    int fd = in_folder(name, O_RDONLY);
+
+    if (fd >= 0)
+        close(fd);
+    return fd >= 0;
+}
+
+static void add_byte(const char *name)
+{
+    int fd = in_folder(name, O_WRONLY | O_CREAT | O_APPEND);
+
+    if (fd < 0 || write(fd, "x", 1) != 1)
+        abort();
+    close(fd);
+}
+
 static CK_RV initialize(void *arguments)
 {
     int fd = in_folder("trouble", O_RDONLY);
@@ -41,7 +62,7 @@ static CK_RV initialize(void *arguments)
     printf("a module that chats\n");
     fflush(stdout);
     fprintf(stderr, "a module that complains\n");
-    if (is("does not start"))
+    if (is("does not start") || there("gone"))
         return CKR_GENERAL_ERROR;
     return real->C_Initialize(arguments);
 }
@@ -68,11 +89,7 @@ static CK_RV get_slot_list(CK_BBOOL present, CK_SLOT_ID_PTR slots, CK_ULONG_PTR 
 
 static CK_RV login(CK_SESSION_HANDLE session, CK_USER_TYPE user, CK_UTF8CHAR_PTR pin, CK_ULONG pin_bytes)
 {
-    int fd = in_folder("logins", O_WRONLY | O_CREAT | O_APPEND);
-
-    if (write(fd, "x", 1) != 1)
-        return CKR_GENERAL_ERROR;
-    close(fd);
+    add_byte("logins");
     if (is("locks"))
         return CKR_PIN_LOCKED;
     return real->C_Login(session, user, pin, pin_bytes);
@@ -89,8 +106,15 @@ static CK_RV sign(CK_SESSION_HANDLE session, CK_BYTE_PTR data, CK_ULONG data_byt
         for (;;)
             pause();
     }
-    if (is("crashes"))
+    if (is("crashes") || there("falls"))
         abort();
+    if (there("gone"))
+        return CKR_DEVICE_REMOVED;
+    if (there("waits")) {
+        add_byte("waiting");
+        while (there("waits"))
+            usleep(2000);
+    }
     if (is("ends"))
         _exit(0);
     rv = real->C_Sign(session, data, data_bytes, mac, mac_bytes);

@@ -104,10 +104,12 @@ def parse_list(content: bytes) -> tuple[list[KeyEntry], bool]:
 
 
 @contextmanager
-def ring_guest(socket: Path, profile: Profile = QEMU_7_2, *, slot_count: int = 1) -> Iterator[RingGuest]:
+def ring_guest(
+    socket: Path, profile: Profile = QEMU_7_2, *, slot_count: int = 1, request_bytes_max: int = 16 << 10
+) -> Iterator[RingGuest]:
     """Connect to a guest's socket, start a ring, and hang up at the end."""
     with GuestRam() as ram, SplitRing(ram) as ring, FrontEnd.connect(socket, ram, profile) as frontend:
-        vault = Vault(ram, ring, slot_count=slot_count)
+        vault = Vault(ram, ring, slot_count=slot_count, readable_bytes_max=request_bytes_max)
         frontend.negotiate()
         frontend.start(ring)
         yield RingGuest(frontend, vault, ring)

@@ -89,6 +89,19 @@ class SoftwareHsm:
         """Say what the shim is to do, from its next start on; nothing takes it back."""
         (self.folder / "trouble").write_text(trouble)
 
+    def begin(self, trouble: str) -> None:
+        """Have the shim look for it at each signature, until :meth:`end`."""
+        (self.folder / trouble).touch()
+
+    def end(self, trouble: str) -> None:
+        """No more of it."""
+        (self.folder / trouble).unlink()
+
+    def waiting(self) -> int:
+        """How many signatures have waited, or do."""
+        path = self.folder / "waiting"
+        return path.stat().st_size if path.exists() else 0
+
     def logins(self) -> int:
         """How many PINs the shim has seen."""
         path = self.folder / "logins"

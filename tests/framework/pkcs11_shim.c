@@ -5,7 +5,8 @@
  * should not, to see that nobody takes that for ours; "hanging" is there once it hangs.
  *
  * Files of these names are looked for at each signature: "gone" (the device was removed), "waits" (for as long as it is
- * there; "waiting" gets a byte from each that does), "falls" (the process aborts).
+ * there; "waiting" gets a byte from each that does), "falls" (the process aborts). "signed" gets the first byte of what
+ * each is of.
  */
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -41,11 +42,11 @@ static int there(const char *name)
     return fd >= 0;
 }
 
-static void add_byte(const char *name)
+static void add_byte(const char *name, CK_BYTE byte)
 {
     int fd = in_folder(name, O_WRONLY | O_CREAT | O_APPEND);
 
-    if (fd < 0 || write(fd, "x", 1) != 1)
+    if (fd < 0 || write(fd, &byte, 1) != 1)
         abort();
     close(fd);
 }
@@ -89,7 +90,7 @@ static CK_RV get_slot_list(CK_BBOOL present, CK_SLOT_ID_PTR slots, CK_ULONG_PTR 
 
 static CK_RV login(CK_SESSION_HANDLE session, CK_USER_TYPE user, CK_UTF8CHAR_PTR pin, CK_ULONG pin_bytes)
 {
-    add_byte("logins");
+    add_byte("logins", 'x');
     if (is("locks"))
         return CKR_PIN_LOCKED;
     return real->C_Login(session, user, pin, pin_bytes);
@@ -110,8 +111,9 @@ static CK_RV sign(CK_SESSION_HANDLE session, CK_BYTE_PTR data, CK_ULONG data_byt
         abort();
     if (there("gone"))
         return CKR_DEVICE_REMOVED;
+    add_byte("signed", data[0]);
     if (there("waits")) {
-        add_byte("waiting");
+        add_byte("waiting", 'x');
         while (there("waits"))
             usleep(2000);
     }

@@ -102,6 +102,10 @@ class SoftwareHsm:
         path = self.folder / "waiting"
         return path.stat().st_size if path.exists() else 0
 
+    def signed(self) -> bytes:
+        """First bytes of what was signed, in the order in which the module was asked."""
+        return (self.folder / "signed").read_bytes()
+
     def logins(self) -> int:
         """How many PINs the shim has seen."""
         path = self.folder / "logins"

@@ -182,6 +182,7 @@ class Status(Word):
     INPUT_SIZE = 0x88
     OUTPUT_SIZE = 0x89
     INTERNAL = 0x8A
+    UNAVAILABLE = 0x8B
 
 
 KEYED_OPS = (

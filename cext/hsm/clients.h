@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Who may have what signed: the channels of workers, the keys that each may use, and what they have asked for. A channel
- * that has as much under way as its window is not read further, and each has its turn: nobody's queue holds up
+ * Who may have what signed: the channels of workers, the keys that each may use, and what they have asked for. A
+ * channel that has as much under way as its window is not read further, and each has its turn: nobody's queue holds up
  * another's.
  *
  * The main thread adds, reads and allows; any session thread takes work and gives it back. A key is looked up when its
@@ -30,8 +30,8 @@ struct client_work {
 };
 
 /*
- * keystored's own requests have their turn as well, before everybody else's. A descriptor that is readable when a window
- * that was full is not any more, or -ENOMEM, -EMFILE.
+ * keystored's own requests have their turn as well, before everybody else's. A descriptor that is readable when a
+ * window that was full is not any more, or -ENOMEM, -EMFILE.
  */
 __attribute__((warn_unused_result)) int clients_open(int control_fd);
 /* Takes *fd* in any case. 0, -EEXIST, -ENOMEM. */

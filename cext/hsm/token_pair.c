@@ -58,9 +58,10 @@ enum vks_hsm_error vks_token_pair_make(struct vks_token *token, const struct vks
         {CKA_PUBLIC_EXPONENT, exponent, sizeof(exponent)}, /* the last: not for a curve */
     };
     CK_ATTRIBUTE of_private[] = {
-        {CKA_TOKEN, &yes, sizeof(yes)},       {CKA_PRIVATE, &yes, sizeof(yes)},     {CKA_SENSITIVE, &yes, sizeof(yes)},
-        {CKA_EXTRACTABLE, &no, sizeof(no)},   {CKA_SIGN, &yes, sizeof(yes)},        {CKA_DECRYPT, curve ? &no : &yes, sizeof(yes)},
-        {CKA_ID, id, object->size_bytes},     {CKA_LABEL, name, strlen(label)},
+        {CKA_TOKEN, &yes, sizeof(yes)},     {CKA_PRIVATE, &yes, sizeof(yes)},
+        {CKA_SENSITIVE, &yes, sizeof(yes)}, {CKA_EXTRACTABLE, &no, sizeof(no)},
+        {CKA_SIGN, &yes, sizeof(yes)},      {CKA_DECRYPT, curve ? &no : &yes, sizeof(yes)},
+        {CKA_ID, id, object->size_bytes},   {CKA_LABEL, name, strlen(label)},
     };
 
     if (kind == NULL || !vks_key_kind_fits_token(kind) || object->size_bytes > sizeof(object->bytes))
@@ -87,8 +88,7 @@ static enum vks_hsm_error find_half(struct vks_token *token, CK_OBJECT_CLASS *wh
         {CKA_ID, (CK_VOID_PTR)(uintptr_t)object->bytes, object->size_bytes},
     };
     size_t count;
-    enum vks_hsm_error error =
-        vks_token_object_find(token, sought, sizeof(sought) / sizeof(sought[0]), handle, &count);
+    enum vks_hsm_error error = vks_token_object_find(token, sought, sizeof(sought) / sizeof(sought[0]), handle, &count);
 
     return only_one(error, count);
 }
@@ -199,8 +199,7 @@ static EVP_PKEY *rsa_key(struct vks_token *token, CK_OBJECT_HANDLE handle)
 {
     uint8_t modulus[MODULUS_BYTES_MAX], public_exponent[EXPONENT_BYTES_MAX];
     CK_ULONG modulus_bytes = read_bytes(token, handle, CKA_MODULUS, modulus, sizeof(modulus));
-    CK_ULONG exponent_bytes =
-        read_bytes(token, handle, CKA_PUBLIC_EXPONENT, public_exponent, sizeof(public_exponent));
+    CK_ULONG exponent_bytes = read_bytes(token, handle, CKA_PUBLIC_EXPONENT, public_exponent, sizeof(public_exponent));
     EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_from_name(NULL, "RSA", NULL);
     OSSL_PARAM_BLD *builder = OSSL_PARAM_BLD_new();
     BIGNUM *n = BN_bin2bn(modulus, (int)modulus_bytes, NULL);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Key pairs of a token: made in it, found in it, their public half read out. What makes them ours is their CKA_ID, which
- * both halves have. No key of a token is ever removed. (PKCS #11 v3.0, 2.1 RSA and 2.3 elliptic curves)
+ * Key pairs of a token: made in it, found in it, their public half read out. What makes them ours is their CKA_ID,
+ * which both halves have. No key of a token is ever removed. (PKCS #11 v3.0, 2.1 RSA and 2.3 elliptic curves)
  */
 #ifndef VKS_TOKEN_PAIR_H
 #define VKS_TOKEN_PAIR_H
@@ -12,8 +12,8 @@
 #include "token.h"
 
 /*
- * Make a pair of *object*'s type and id whose private half cannot leave. VKS_HSM_OK, VKS_HSM_KEY_TYPE: none that a token
- * has, VKS_HSM_REFUSED.
+ * Make a pair of *object*'s type and id whose private half cannot leave. VKS_HSM_OK, VKS_HSM_KEY_TYPE: none that a
+ * token has, VKS_HSM_REFUSED.
  */
 __attribute__((warn_unused_result)) enum vks_hsm_error
 vks_token_pair_make(struct vks_token *token, const struct vks_hsm_object *object, const char *label);
@@ -25,9 +25,8 @@ vks_token_pair_make(struct vks_token *token, const struct vks_hsm_object *object
 __attribute__((warn_unused_result)) enum vks_hsm_error vks_token_pair_find(struct vks_token *token, const char *label,
                                                                            struct vks_hsm_object *object);
 /* Handle of the private key, for a signature. VKS_HSM_OK, VKS_HSM_PAIR_GONE, VKS_HSM_PAIR_SEVERAL, VKS_HSM_REFUSED. */
-__attribute__((warn_unused_result)) enum vks_hsm_error vks_token_pair_private(struct vks_token *token,
-                                                                              const struct vks_hsm_object *object,
-                                                                              CK_OBJECT_HANDLE *handle);
+__attribute__((warn_unused_result)) enum vks_hsm_error
+vks_token_pair_private(struct vks_token *token, const struct vks_hsm_object *object, CK_OBJECT_HANDLE *handle);
 /* SubjectPublicKeyInfo of the pair, of *public_bytes*. VKS_HSM_OK, VKS_HSM_PAIR_PUBLIC, VKS_HSM_REFUSED. */
 __attribute__((warn_unused_result)) enum vks_hsm_error vks_token_pair_public(struct vks_token *token,
                                                                              const struct vks_hsm_object *object,

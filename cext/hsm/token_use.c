@@ -9,22 +9,38 @@
 
 enum {
     DIGEST_INFO_BYTES = 19,
+    ECDSA_BYTES_MIN = 32,
 };
 
-/* A hash in the mechanisms of RSA; 0 where the device has none. DER of DigestInfo up to the digest: RFC 8017, 9.2, note 1. */
+/* A hash in the mechanisms of RSA; 0 where the device has none. DER of DigestInfo up to the digest: RFC 8017, 9.2,
+ * note 1. */
 static const struct hash {
     uint32_t pkcs1, pss, oaep;
     CK_MECHANISM_TYPE mechanism;
     CK_RSA_PKCS_MGF_TYPE mgf;
     CK_BYTE digest_info[DIGEST_INFO_BYTES];
 } hashes[] = {
-    {VKS_MECHANISM_RSA_PKCS1_SHA256, VKS_MECHANISM_RSA_PSS_SHA256, VKS_MECHANISM_RSA_OAEP_SHA256, CKM_SHA256,
+    {VKS_MECHANISM_RSA_PKCS1_SHA256,
+     VKS_MECHANISM_RSA_PSS_SHA256,
+     VKS_MECHANISM_RSA_OAEP_SHA256,
+     CKM_SHA256,
      CKG_MGF1_SHA256,
-     {0x30, 0x31, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01, 0x05, 0x00, 0x04, 0x20}},
-    {VKS_MECHANISM_RSA_PKCS1_SHA384, VKS_MECHANISM_RSA_PSS_SHA384, 0, CKM_SHA384, CKG_MGF1_SHA384,
-     {0x30, 0x41, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x02, 0x05, 0x00, 0x04, 0x30}},
-    {VKS_MECHANISM_RSA_PKCS1_SHA512, VKS_MECHANISM_RSA_PSS_SHA512, 0, CKM_SHA512, CKG_MGF1_SHA512,
-     {0x30, 0x51, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x03, 0x05, 0x00, 0x04, 0x40}},
+     {0x30, 0x31, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01, 0x05, 0x00, 0x04,
+      0x20}},
+    {VKS_MECHANISM_RSA_PKCS1_SHA384,
+     VKS_MECHANISM_RSA_PSS_SHA384,
+     0,
+     CKM_SHA384,
+     CKG_MGF1_SHA384,
+     {0x30, 0x41, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x02, 0x05, 0x00, 0x04,
+      0x30}},
+    {VKS_MECHANISM_RSA_PKCS1_SHA512,
+     VKS_MECHANISM_RSA_PSS_SHA512,
+     0,
+     CKM_SHA512,
+     CKG_MGF1_SHA512,
+     {0x30, 0x51, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x03, 0x05, 0x00, 0x04,
+      0x40}},
     {0, 0, VKS_MECHANISM_RSA_OAEP_SHA1, CKM_SHA_1, CKG_MGF1_SHA1, {0}},
 };
 
@@ -64,7 +80,7 @@ static bool translate(const struct vks_token_use *use, struct wanted *wanted)
     const struct hash *hash = use->mechanism ? find_hash(use->mechanism) : NULL;
     uint32_t head_bytes = 0;
 
-    if (use->input_bytes > VKS_HSM_INPUT_BYTES_MAX)
+    if (use->input_bytes > VKS_HSM_INPUT_BYTES_MAX || (use->op != VKS_OP_SIGN && use->op != VKS_OP_DECRYPT))
         return false;
     if (use->op == VKS_OP_DECRYPT) {
         if (!hash || hash->oaep != use->mechanism)
@@ -74,6 +90,8 @@ static bool translate(const struct vks_token_use *use, struct wanted *wanted)
                                       use->label_bytes ? (CK_VOID_PTR)(uintptr_t)use->label : NULL, use->label_bytes};
         set(wanted, CKM_RSA_PKCS_OAEP, sizeof(wanted->parameters.oaep));
     } else if (is_ecdsa(use->mechanism)) {
+        if (use->input_bytes < ECDSA_BYTES_MIN)
+            return false;
         set(wanted, CKM_ECDSA, 0);
     } else {
         if (!hash || hash->oaep == use->mechanism ||
@@ -123,9 +141,8 @@ enum vks_hsm_error vks_token_use(struct vks_token *token, CK_OBJECT_HANDLE key, 
     if (is_unknown(rv))
         return VKS_HSM_KEY_TYPE;
     if (rv == CKR_OK) {
-        rv = decrypts
-                 ? functions->C_Decrypt(token->session, wanted.text, wanted.text_bytes, use->output, &made_bytes)
-                 : functions->C_Sign(token->session, wanted.text, wanted.text_bytes, use->output, &made_bytes);
+        rv = decrypts ? functions->C_Decrypt(token->session, wanted.text, wanted.text_bytes, use->output, &made_bytes)
+                      : functions->C_Sign(token->session, wanted.text, wanted.text_bytes, use->output, &made_bytes);
         if (decrypts && is_unsound(rv))
             return VKS_HSM_UNSOUND;
     }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Requests that wait for a token: vks-hsm has what is to be signed or decrypted, the lane keeps what an answer takes. No
- * thread: the fast lane sends and receives, and waits for nothing.
+ * Requests that wait for a token: vks-hsm has what is to be signed or decrypted, the lane keeps what an answer takes.
+ * No thread: the fast lane sends and receives, and waits for nothing.
  *
  *   FREE -> TAKEN -> AWAY -> DONE -> FREE
  *             `--> FREE (it came to something else)

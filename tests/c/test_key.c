@@ -209,6 +209,38 @@ static void test_odd_keys(void)
     check_pkey("a byte more", VKS_KEY_TYPE_RSA_2048, rsa_with(2056, 2), -EBADMSG);
 }
 
+/* A private key where a public half is said to be, and the other way round; and types that no token has. */
+static void test_halves(void)
+{
+    static const uint32_t types[] = {VKS_KEY_TYPE_EC_P256, VKS_KEY_TYPE_RSA_2048, VKS_KEY_TYPE_ED25519};
+    static const char *const names[] = {"EC", "RSA", "ED25519"};
+
+    for (int i = 0; i < 3; i++) {
+        EVP_PKEY *pkey = i == 0   ? EVP_PKEY_Q_keygen(NULL, NULL, names[i], "P-256")
+                         : i == 1 ? EVP_PKEY_Q_keygen(NULL, NULL, names[i], (size_t)2048)
+                                  : EVP_PKEY_Q_keygen(NULL, NULL, names[i]);
+        struct vks_key_slot slot = {.type = types[i]};
+        uint8_t *der = NULL, *material = NULL;
+        size_t material_bytes = 0;
+        struct vks_key *key;
+        int want = i < 2 ? 0 : -EBADMSG;
+
+        slot.material_bytes = (uint32_t)i2d_PUBKEY(pkey, &der);
+        CHECK_EQUAL("a half for a whole", vks_key_load(&slot, der, &key), -EBADMSG);
+        slot.type |= VKS_TYPE_F_TOKEN;
+        CHECK_EQUAL("a half", vks_key_load(&slot, der, &key), want);
+        vks_key_unref(key);
+        slot.material_bytes--;
+        CHECK_EQUAL("cut short", vks_key_load(&slot, der, &key), -EBADMSG);
+        CHECK_EQUAL("encoded", vks_key_material_encode(pkey, &material, &material_bytes), 0);
+        slot.material_bytes = (uint32_t)material_bytes;
+        CHECK_EQUAL("a whole for a half", vks_key_load(&slot, material, &key), -EBADMSG);
+        vks_secret_free(material);
+        OPENSSL_free(der);
+        EVP_PKEY_free(pkey);
+    }
+}
+
 static void test_references(void)
 {
     const uint8_t raw[32] = {1};
@@ -293,6 +325,7 @@ static int all(void *argument)
     test_mismatched_parts(VKS_KEY_TYPE_EC_P256, 64);
     test_mismatched_parts(VKS_KEY_TYPE_EC_P384, 96);
     test_odd_keys();
+    test_halves();
     test_references();
     test_slots();
     test_hostile_slots();

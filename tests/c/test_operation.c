@@ -2,6 +2,7 @@
 /* Every operation against known answers, then the same inputs tried wrong in every length and a bit. */
 #include <string.h>
 
+#include "algorithm.h"
 #include "check.h"
 #include "crypto_process.h"
 #include "key_generate.h"
@@ -70,7 +71,7 @@ static uint32_t run(struct vks_key *key, struct vks_operation *operation, uint8_
     status = vks_operation_run(key, operation, VKS_LANE_FAST);
     for (uint32_t i = operation->output_bytes_max; i < BYTES_MAX; i++)
         CHECK_EQUAL("nothing behind the output area", output[i], CANARY);
-    if (status != VKS_STATUS_OK && status != VKS_STATUS_OUTPUT_SIZE)
+    if (status != VKS_STATUS_OK && status != VKS_STATUS_OUTPUT_SIZE && status != VKS_OPERATION_IN_TOKEN)
         CHECK_EQUAL("no output bytes without OK", operation->output_bytes, 0);
     return status;
 }
@@ -486,6 +487,104 @@ static void test_public_and_random(void)
     CHECK_EQUAL("no key", vks_operation_run(NULL, &operation, VKS_LANE_FAST), VKS_STATUS_INTERNAL);
 }
 
+/* The same key without its private half, as one is loaded that lies in a token. */
+static struct vks_key *public_half(struct vks_key *key)
+{
+    static uint8_t output[BYTES_MAX];
+    struct vks_operation public = {.op = VKS_OP_PUBLIC, .output_bytes_max = BYTES_MAX};
+
+    CHECK_EQUAL("public key", run(key, &public, output), VKS_STATUS_OK);
+    return load(vks_key_type(key) | VKS_TYPE_F_TOKEN, output, public.output_bytes, 0);
+}
+
+static const struct in_token {
+    uint32_t type;
+    uint32_t mechanism;
+    uint32_t digest_bytes; /* no longer than the order of a curve */
+} in_token[] = {
+    {VKS_KEY_TYPE_EC_P256, VKS_MECHANISM_ECDSA_SHA256, 32},
+    {VKS_KEY_TYPE_EC_P256, VKS_MECHANISM_ECDSA_SHA512, 32},
+    {VKS_KEY_TYPE_EC_P384, VKS_MECHANISM_ECDSA_SHA256, 32},
+    {VKS_KEY_TYPE_EC_P384, VKS_MECHANISM_ECDSA_SHA512, 48},
+    {VKS_KEY_TYPE_RSA_2048, VKS_MECHANISM_RSA_PSS_SHA512, 64},
+    {VKS_KEY_TYPE_RSA_2048, VKS_MECHANISM_RSA_PKCS1_SHA384, 48},
+};
+
+/* Up to the private key everything is done and checked; what is public is done whole. */
+static void test_in_token(void)
+{
+    static const uint8_t message[] = "message";
+    static uint8_t output[BYTES_MAX], signature[BYTES_MAX];
+    uint8_t digest[VKS_HASH_BYTES_MAX];
+
+    for (size_t i = 0; i < sizeof(in_token) / sizeof(in_token[0]); i++) {
+        const struct in_token *c = &in_token[i];
+        struct vks_key *key = generate(c->type), *half = public_half(key);
+        struct vks_operation sign = {.op = VKS_OP_SIGN,
+                                     .mechanism = c->mechanism,
+                                     .input = message,
+                                     .input_bytes = sizeof(message),
+                                     .output_bytes_max = BYTES_MAX};
+        struct vks_operation verify = sign;
+
+        CHECK("where it lies", vks_key_is_in_token(half) && !vks_key_is_in_token(key));
+        CHECK_EQUAL("its type", vks_key_type(half), c->type);
+        CHECK("who is asked",
+              vks_operation_needs_token(half, VKS_OP_SIGN) && !vks_operation_needs_token(key, VKS_OP_SIGN));
+        CHECK_EQUAL("hash",
+                    vks_hash_message(VKS_LANE_FAST, vks_mechanism_hash(c->mechanism), message, sizeof(message), digest),
+                    0);
+        CHECK_EQUAL("digest", run(half, &sign, output), VKS_OPERATION_IN_TOKEN);
+        CHECK_EQUAL("as long as it may be", sign.output_bytes, c->digest_bytes);
+        CHECK("the digest", memcmp(output, digest, c->digest_bytes) == 0);
+        CHECK_EQUAL("own signature", run(key, &sign, signature), VKS_STATUS_OK);
+        verify.op = VKS_OP_VERIFY;
+        verify.parameter = signature;
+        verify.parameter_bytes = sign.output_bytes;
+        CHECK_EQUAL("verified without a token", run(half, &verify, output), VKS_STATUS_OK);
+        signature[0] ^= 1;
+        CHECK_EQUAL("refused without a token", run(half, &verify, output), VKS_STATUS_AUTH_FAILED);
+        sign.output_bytes_max = vks_operation_output_bytes(c->type, VKS_OP_SIGN, c->mechanism, sizeof(message)) - 1;
+        CHECK_EQUAL("room for the signature", run(half, &sign, output), VKS_STATUS_OUTPUT_SIZE);
+        vks_key_unref(half);
+        vks_key_unref(key);
+    }
+}
+
+static void test_decryption_in_token(void)
+{
+    static const uint8_t text[] = "text", peer[65];
+    static uint8_t output[BYTES_MAX], ciphertext[BYTES_MAX];
+    struct vks_key *key = generate(VKS_KEY_TYPE_RSA_2048), *half = public_half(key), *curve, *curve_half;
+    struct vks_operation operation = {.op = VKS_OP_ENCRYPT,
+                                      .mechanism = VKS_MECHANISM_RSA_OAEP_SHA256,
+                                      .input = text,
+                                      .input_bytes = sizeof(text),
+                                      .output_bytes_max = BYTES_MAX};
+    struct vks_operation derive = {.op = VKS_OP_DERIVE,
+                                   .mechanism = VKS_MECHANISM_ECDH,
+                                   .parameter = peer,
+                                   .parameter_bytes = sizeof(peer),
+                                   .output_bytes_max = 32};
+
+    CHECK_EQUAL("encrypted without a token", run(half, &operation, ciphertext), VKS_STATUS_OK);
+    operation.op = VKS_OP_DECRYPT;
+    operation.input = ciphertext;
+    operation.input_bytes = operation.output_bytes;
+    CHECK_EQUAL("to be decrypted there", run(half, &operation, output), VKS_OPERATION_IN_TOKEN);
+    CHECK_EQUAL("nothing made here", operation.output_bytes, 0);
+    CHECK_EQUAL("and by the key itself", run(key, &operation, output), VKS_STATUS_OK);
+    operation.input_bytes--;
+    CHECK_EQUAL("no ciphertext of this key", run(half, &operation, output), VKS_STATUS_AUTH_FAILED);
+    vks_key_unref(half);
+    vks_key_unref(key);
+    curve = generate(VKS_KEY_TYPE_EC_P256);
+    curve_half = public_half(curve);
+    CHECK_EQUAL("no agreement", run(curve_half, &derive, output), VKS_STATUS_UNSUPPORTED);
+    vks_key_unref(curve_half);
+    vks_key_unref(curve);
+}
+
 static void test_slow(void)
 {
     CHECK("RSA sign", vks_operation_is_slow(VKS_KEY_TYPE_RSA_2048, VKS_OP_SIGN, 0, 0));
@@ -515,6 +614,8 @@ static int all(void *argument)
     test_refused();
     test_nonces();
     test_public_and_random();
+    test_in_token();
+    test_decryption_in_token();
     test_slow();
     return 0;
 }

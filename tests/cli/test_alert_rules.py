@@ -100,6 +100,14 @@ CASES = [
         "keys can be neither made nor loaded",
     ),
     Case(
+        "KeystoreTokenDown",
+        {"vmm_keystore_token_up": "1x8 0x12"},
+        # Where there is no token, or no key in it, there is no such series.
+        {"vmm_keystore_token_up": "0x9 1x12", "vmm_keystore_custodian_up": "1x20"},
+        "critical",
+        "the keys of the PKCS#11 token cannot be used",
+    ),
+    Case(
         "KeystoreWorkerDown",
         {f"vmm_keystore_worker_up{OF_WEB1}": "1x5 0x20", f"vmm_keystore_front_end_connected{OF_WEB1}": "1x25"},
         {f"vmm_keystore_worker_up{OF_WEB1}": "0x25", f"vmm_keystore_front_end_connected{OF_WEB1}": "0x25"},

@@ -66,6 +66,11 @@ class FakeCustodian:
         self._check()
         return CustodianStatus(4711, "memfd-secret", root_open=True, root_kind=self._kind, kek_id=b"kek-id-1")
 
+    def enroll(self, key_id: bytes, version: int, key_type: KeyType, public_der: bytes) -> SealedKey:
+        """Make a blob that names the key."""
+        self._check()
+        return SealedKey(key_type, b"public of " + key_id + bytes([version]), public_der)
+
     def generate(self, key_id: bytes, version: int, key_type: KeyType) -> SealedKey:
         """Make a blob that names its key."""
         self._check()

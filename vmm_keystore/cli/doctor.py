@@ -17,7 +17,6 @@ from vmm_keystore.cli.session import Session, command
 app = typer.Typer()
 
 HIDDEN = "memfd-secret"
-NOT_ASKED = "it was not asked yet"
 
 
 @command(app, "doctor")
@@ -84,7 +83,7 @@ def check_token(token: dict[str, Any]) -> Finding:
     if token["open"]:
         sessions = f"{token['sessions']} sessions" if token["sessions"] > 1 else "one session"
         return Finding(Level.OK, "token", f"{token['label']}, serial {token['serial']}, {sessions}")
-    if token["pid"] is None and token["problem"] == NOT_ASKED:
+    if not token["problem"]:
         return Finding(Level.OK, "token", "no key lies in it: it was not asked yet")
     return Finding(Level.BAD, "token", token["problem"], "its keys can be used again as soon as that is mended")
 

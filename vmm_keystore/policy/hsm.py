@@ -48,7 +48,10 @@ class TokenObject:
 
 @dataclass(frozen=True, slots=True)
 class TokenStatus:
-    """How keystored gets at the keys of a token: *token* is None while it does not, *problem* then says why."""
+    """How keystored gets at the keys of a token: *token* is None while it does not, *problem* then says why.
+
+    Neither: no key was asked for yet.
+    """
 
     token: HsmToken | None = None
     pid: int | None = None

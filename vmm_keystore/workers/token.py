@@ -34,9 +34,8 @@ log = logging.getLogger(__name__)
 PROGRAM = "vks-hsm"
 OPEN_TIMEOUT_S = 30.0
 GENERATE_TIMEOUT_S = 40.0  # the program gives a token 30 s for one call
-ALLOW_TIMEOUT_S = 0.1
-"""Promise P6, as for a worker: one that has not taken a list by then is killed."""
-OPEN_WAIT_S = 3.0
+ALLOW_TIMEOUT_S = 2.0
+"""The administrator's answer waits for it (promise P6); a program that has not taken a list by then is killed."""
 RETRY_FIRST_S = 1.0
 RETRY_MAX_S = 15.0
 ALLOW_MAX = int(lib.VKS_HSM_ALLOW_MAX)
@@ -79,7 +78,7 @@ class Token:
         self._stopping = False
         self._thread: threading.Thread | None = None
         self._connection: Connection | None = None
-        self._status = TokenStatus(problem="it was not asked yet")
+        self._status = TokenStatus()
         self._lock = threading.Lock()
         self._channels: dict[int, Channel] = {}
         self._serial = ""
@@ -257,7 +256,8 @@ class Token:
     def _pair(self, message_type: int, body: bytes) -> TokenPair:
         self.start()
         with self._changed:
-            self._changed.wait_for(lambda: self._connection is not None or self._stopping, OPEN_WAIT_S)
+            # Only the first try is waited for: how a later one is going to end, the last one's problem says.
+            self._changed.wait_for(lambda: self._status != TokenStatus() or self._stopping, OPEN_TIMEOUT_S)
             connection, status = self._connection, self._status
         if connection is None or status.token is None:
             raise SecretRefusedError(

@@ -26,7 +26,7 @@ class AuditInfo(Model):
 
 
 class TokenKeysInfo(Model):
-    """The PKCS#11 token that keys may lie in; *problem* while it cannot be asked."""
+    """The PKCS#11 token that keys may lie in; *problem* while it cannot be asked, none before the first key is."""
 
     open: bool
     label: str = ""

@@ -246,12 +246,14 @@ def test_wrong_pin_is_tried_once(hsm: SoftwareHsm) -> None:
 
 
 def test_another_token_is_not_taken_for_it(vault: Keystored, hsm: SoftwareHsm) -> None:
-    """Of the same label and PIN: it is open, and none of its business what the other one had."""
+    """Of the same label and PIN, with a key of the same id: it is open, and what it has is not what was meant."""
+    object_id = vault.facts("key", "show", "token-g")["versions"][0]["token"]["id"]
     vault.stop()
     aside = hsm.folder / "aside"
     hsm.tokens.rename(aside)
     hsm.tokens.mkdir()
     hsm.add_token("vault")
+    hsm.tool("--keypairgen", "--key-type", "EC:prime256v1", "--id", object_id, "--usage-sign")
     vault.start()
     wait_for(lambda: vault.api.get("/status")["token"]["open"])
     with ring_guest(vault.folder / "g.sock") as guest:

@@ -4,7 +4,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from vmm_keystore.errors import InvalidRequestError, SecretRefusedError
+from vmm_keystore.errors import InvalidRequestError, RootLockedError, SecretRefusedError
 from vmm_keystore.policy.hsm import OBJECT_BYTES_MAX, TOKEN_TYPES, TokenObject
 from vmm_keystore.policy.vocabulary import KeyType
 from vmm_keystore.service.ports import KeyCustodian, SealedKey, TokenKeys, TokenPair
@@ -68,6 +68,9 @@ class KeyMaker:
     def _asked(self) -> TokenKeys:
         if self._token is None:
             raise SecretRefusedError(*NO_TOKEN)
+        # Before the token makes a pair that nobody could take in.
+        if not self._custodian.status().root_open:
+            raise RootLockedError
         return self._token
 
     def _enroll(self, key_id: bytes, version: int, pair: TokenPair) -> Made:

@@ -43,6 +43,7 @@ from vmm_keystore.store.state_dir import StateDir
 from vmm_keystore.store.store import Store
 from vmm_keystore.vhost_user.server import Server
 from vmm_keystore.watchdog import CallSoon, Watchdog, watchdog_period_s
+from vmm_keystore.workers.activated import ActivatedPrograms
 from vmm_keystore.workers.custodian import PROGRAM as CUSTODIAN
 from vmm_keystore.workers.custodian import Custodian
 from vmm_keystore.workers.descriptor_store import DescriptorStore
@@ -51,7 +52,7 @@ from vmm_keystore.workers.holder import Holder
 from vmm_keystore.workers.hsm import Hsm, open_hsm
 from vmm_keystore.workers.loop import Loop
 from vmm_keystore.workers.pool import GuestPool
-from vmm_keystore.workers.programs import LIBEXEC, FirstPrograms
+from vmm_keystore.workers.programs import LIBEXEC, FirstPrograms, RightfulPrograms
 from vmm_keystore.workers.root_file import RootFile
 from vmm_keystore.workers.root_openers import Openers
 from vmm_keystore.workers.root_secret import ask_for_passphrase, open_credential
@@ -117,7 +118,7 @@ def serve(settings: Settings) -> None:
             control_socket = (settings.control_socket,) if settings.control_socket else ()
             sights = OwnSights((settings.state_dir, runtime_dir, *control_socket))
             handlers = named_handlers(settings.event_handlers, sights)
-            first = give_up_rights(stack, settings.user, (settings.state_dir, runtime_dir))
+            first = give_up_rights(stack, settings, (settings.state_dir, runtime_dir))
             who_by_role = {AdminRole[name.upper()]: who for name, who in settings.roles.items()}
             access = parse_access(who_by_role, {0, os.geteuid()})
             check_reach(access, settings.control_socket, settings.state_dir)
@@ -167,15 +168,22 @@ def stop_requested(number: int, _frame: FrameType | None) -> None:
     raise StopRequested(number)
 
 
-def give_up_rights(stack: ExitStack, user: str | None, folders: Sequence[Path]) -> FirstPrograms:
-    """Start the programs that need root's rights, then be without them; *stack* ends programs that nobody took."""
-    identity = choose_identity(user)
+def give_up_rights(stack: ExitStack, settings: Settings, folders: Sequence[Path]) -> RightfulPrograms:
+    """Start the programs that need root's rights, then be without them; *stack* ends programs that nobody took.
+
+    Where systemd starts them there is nothing to start, and no right to give up.
+    """
+    identity = choose_identity(settings.user)
     for folder in folders:
         give_folder(folder, identity)
-    try:
-        first = FirstPrograms((CUSTODIAN, ZYGOTE), identity.uid)
-    except ProgramError as error:
-        raise DaemonError(str(error)) from error
+    first: RightfulPrograms
+    if settings.program_sockets is not None:
+        first = ActivatedPrograms(settings.program_sockets)
+    else:
+        try:
+            first = FirstPrograms((CUSTODIAN, ZYGOTE), identity.uid)
+        except ProgramError as error:
+            raise DaemonError(str(error)) from error
     stack.callback(first.close)
     become(identity, (*folders, LIBEXEC))
     # Another user's process is dumpable again.
@@ -185,7 +193,7 @@ def give_up_rights(stack: ExitStack, user: str | None, folders: Sequence[Path]) 
 
 def start(
     stack: ExitStack,
-    first: FirstPrograms,
+    first: RightfulPrograms,
     settings: Settings,
     *,
     runtime_dir: Path,

@@ -27,6 +27,8 @@ class Settings:
     """Whom root is to become."""
     systemd_store: bool = False
     """systemd keeps descriptors for the next keystored, not vks-holder."""
+    program_sockets: Path | None = None
+    """Folder with the sockets at which systemd starts programs; keystored starts them itself when None."""
     roles: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Who has which role, by its name, as ``parse_access`` reads it."""
     rules: ApprovalRules = ApprovalRules()  # noqa: RUF009 - frozen

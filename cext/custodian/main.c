@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "activation.h"
 #include "confinement.h"
 #include "crypto_process.h"
 #include "ipc_socket.h"
@@ -43,10 +44,16 @@ static int serve(void *argument)
 
 int main(int argc, char **argv)
 {
+    uint32_t keeper = vks_sandbox_keeper(argc, argv);
     int error;
 
     /* Ctrl-C at keystored's terminal is keystored's to handle; it then closes the socket. */
     signal(SIGINT, SIG_IGN);
+    error = vks_activation_greet(CONTROL_FD, keeper);
+    if (error) {
+        fprintf(stderr, "vks-custodian: control socket: %s\n", strerror(-error));
+        return 1;
+    }
     /* Guard pages too. */
     vks_secret_arena_raise_limit(VKS_STRETCH_BYTES + (1 << 16));
     error = vks_crypto_start();
@@ -54,7 +61,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "vks-custodian: cannot set up secret memory: %s\nhint: check ulimit -l\n", strerror(-error));
         return 1;
     }
-    error = vks_confinement_begin(vks_sandbox_keeper(argc, argv));
+    error = vks_confinement_begin(keeper);
     if (error) {
         fprintf(stderr, "vks-custodian: cannot set up the sandbox: %s\n", strerror(-error));
         return 1;

@@ -84,6 +84,9 @@ enum vks_ipc_type {
     VKS_HSM_FIND = 0x606,     /* vks_hsm_find; reply as to VKS_HSM_GENERATE */
     /* worker to vks-hsm on such a channel; answered in any order */
     VKS_HSM_RUN = 0x681, /* vks_hsm_run, label, input; reply vks_hsm_result, output */
+
+    /* a program that systemd started to whoever connected, tag 0, the first message */
+    VKS_PROGRAM_STARTED = 0x701, /* vks_program_started, its pidfd */
 };
 
 /* Of a sealed blob, a load and a slot: the material is a SubjectPublicKeyInfo, the private key lies in a token. */
@@ -514,6 +517,11 @@ struct vks_zygote_spawn {
 
 struct vks_zygote_spawned {
     uint64_t worker_id;
+    int32_t pid;
+    uint32_t reserved;
+};
+
+struct vks_program_started {
     int32_t pid;
     uint32_t reserved;
 };

@@ -2,9 +2,9 @@
 /*
  * vks-zygote: forks workers. libcrypto is warmed up once, so that a worker costs milliseconds and a few hundred KiB.
  *
- * Descriptor 3 is its control socket; when keystored closes it the zygote ends, its workers go on. It holds no secret,
- * no randomness and, beyond the moment of a spawn, nothing of any guest. It is the one process that may keep a
- * privilege: to make a worker another user's.
+ * Descriptor 3 is its control socket, from keystored or, where that has no privilege to give, from systemd; when
+ * keystored closes it the zygote ends, its workers go on. It holds no secret, no randomness and, beyond the moment of a
+ * spawn, nothing of any guest. It is the one process that may keep a privilege: to make a worker another user's.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -20,6 +20,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "activation.h"
 #include "crypto_process.h"
 #include "ipc_socket.h"
 #include "sandbox.h"
@@ -144,6 +145,9 @@ int main(int argc, char **argv)
     int signal_fd, got, error;
 
     keeper = vks_sandbox_keeper(argc, argv);
+    error = vks_activation_greet(CONTROL_FD, keeper);
+    if (error)
+        fail("control socket", error);
     if ((error = vks_crypto_start_public()) || (error = vks_crypto_warm_up()))
         fail("libcrypto", error);
     signal_fd = open_child_signals();

@@ -17,8 +17,12 @@ from framework.processes import status_of
 from framework.systemd_machine import SystemdMachine
 
 UNIT = "vmm-keystore.service"
+UNITS = Path("/etc/systemd/system")
 STATE_DIR = Path("/var/lib/vmm-keystore of a test")
-SOCKET = Path("/run/g.sock")
+PROGRAM_UNITS = "vmm-keystore-*@*.service"
+"""A service for each connection to the socket of a program."""
+SOCKET = Path("/run/vmm-keystore/g.sock")
+USER = "vmm-keystore"
 PROJECT = Path(__file__).resolve().parents[2]
 FOLDERS = [folder for folder in (PROJECT, Path(sys.prefix)) if folder.is_dir()]
 """Our programs."""
@@ -63,8 +67,13 @@ class Service:
 
     @property
     def processes(self) -> set[int]:
-        """All of the service."""
-        return self.machine.processes(UNIT)
+        """All of the service, and of those that it has started."""
+        return self.machine.processes(UNIT) | self.machine.processes(PROGRAM_UNITS)
+
+    def program_pid(self, kind: str) -> int:
+        """A program as this host numbers it; 0 while there is none, or more than one."""
+        found = [pid for pid in self.machine.processes(f"vmm-keystore-{kind}@*.service") if is_program(pid, kind)]
+        return found[0] if len(found) == 1 else 0
 
     def _here(self, pid: int) -> int:
         for found in self.processes:
@@ -76,8 +85,7 @@ class Service:
 
 def start_service(machine: SystemdMachine, socket: Path = SOCKET) -> Service:
     """Start what our command prints, and let a guest sign."""
-    put(machine, "service", Path("/etc/systemd/system") / UNIT)
-    machine.run("systemctl", "daemon-reload")
+    put_units(machine)
     service = Service(machine)
     service.systemctl("start")
     service.ask("guest", "add", "g", "--socket", socket)
@@ -131,3 +139,24 @@ def put(machine: SystemdMachine, kind: str, path: Path) -> None:
     """Write what our command prints to where it belongs."""
     machine.run("mkdir", "-p", path.parent)
     machine.write(path, machine.run(PROGRAM, "systemd-unit", kind, "--state-dir", STATE_DIR).stdout)
+
+
+def put_units(machine: SystemdMachine) -> None:
+    """Write what a service needs, and make its user."""
+    put(machine, "sysusers", Path("/etc/sysusers.d/vmm-keystore.conf"))
+    machine.run("systemd-sysusers")
+    # It must be able to enter where Python is, which on this host may be somebody's home.
+    above = {*Path(sys.executable).resolve().parents, *PROJECT.parents}
+    machine.run("chmod", "o+x", *sorted(above))
+    put(machine, "service", UNITS / UNIT)
+    for kind in ("zygote", "custodian"):
+        put(machine, kind, UNITS / f"vmm-keystore-{kind}@.service")
+        put(machine, f"{kind}-socket", UNITS / f"vmm-keystore-{kind}.socket")
+    machine.run("systemctl", "daemon-reload")
+
+
+def is_program(pid: int, kind: str) -> bool:
+    """Whether it is the program itself, and none of its workers."""
+    with contextlib.suppress(OSError):  # it ends
+        return status_of(pid)["Name"] == f"vks-{kind}"
+    return False

@@ -12,7 +12,7 @@ from framework.keystored import PROGRAM
 from framework.patience import wait_for
 from framework.processes import kill
 from framework.systemd_machine import SystemdMachine, has_control_groups
-from framework.systemd_service import FOLDERS, STATE_DIR, UNIT, Service, put
+from framework.systemd_service import FOLDERS, STATE_DIR, UNIT, UNITS, USER, Service, put, put_units
 
 pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="only root can start a systemd"),
@@ -50,20 +50,16 @@ def machine() -> Iterator[SystemdMachine]:
 
 
 @pytest.fixture
-def service(machine: SystemdMachine, request: pytest.FixtureRequest) -> Service:
-    """Service and socket as our command prints them, nothing started; with a user of its own, by what it prints too."""
-    if getattr(request, "param", "vmm-keystore") != "root":
-        put(machine, "sysusers", Path("/etc/sysusers.d/vmm-keystore.conf"))
-        machine.run("systemd-sysusers")
-        put(machine, "tmpfiles", Path("/etc/tmpfiles.d/vmm-keystore.conf"))
-        machine.run("systemd-tmpfiles", "--create", "/etc/tmpfiles.d/vmm-keystore.conf")
-    put(machine, "service", Path("/etc/systemd/system") / UNIT)
-    put(machine, "socket", Path("/etc/systemd/system") / SOCKET_UNIT)
+def service(machine: SystemdMachine) -> Service:
+    """Service and socket as our command prints them, nothing started."""
+    put_units(machine)
+    put(machine, "tmpfiles", Path("/etc/tmpfiles.d/vmm-keystore.conf"))
+    machine.run("systemd-tmpfiles", "--create", "/etc/tmpfiles.d/vmm-keystore.conf")
+    put(machine, "socket", UNITS / SOCKET_UNIT)
     machine.run("systemctl", "daemon-reload")
     return Service(machine)
 
 
-@pytest.mark.parametrize("service", ["root", "vmm-keystore"], indirect=True)
 def test_whoever_connects_starts_it(service: Service) -> None:
     """The first request waits for keystored and is answered by it; the socket is the same afterwards."""
     service.machine.run("systemctl", "start", SOCKET_UNIT)
@@ -71,8 +67,8 @@ def test_whoever_connects_starts_it(service: Service) -> None:
     before = service.machine.run("stat", "-c", "%i %U %a", CONTROL).stdout
     status = service.ask("status")
     assert service.main_pid
-    user = before.split()[1]
-    assert status["runs_as"].startswith(f"user {user} ")
+    assert before.split()[1] == USER
+    assert status["runs_as"].startswith(f"user {USER} ")
     service.systemctl("stop")
     assert service.machine.run("stat", "-c", "%i %U %a", CONTROL).stdout == before
     service.ask("key", "generate", "after", "--type", "ed25519")
@@ -120,7 +116,7 @@ def test_connection_waits_over_a_crash(service: Service) -> None:
 
 def test_socket_elsewhere_is_refused(service: Service) -> None:
     """Two units that disagree: nobody is left waiting at a socket that keystored does not know of."""
-    unit = Path("/etc/systemd/system") / SOCKET_UNIT
+    unit = UNITS / SOCKET_UNIT
     text = service.machine.run(
         PROGRAM, "systemd-unit", "socket", "--state-dir", STATE_DIR, "--control-socket", "/run/elsewhere.sock"
     ).stdout

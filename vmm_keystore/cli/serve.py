@@ -85,6 +85,16 @@ def serve(
             "in a unit with FileDescriptorStoreMax.",
         ),
     ] = DescriptorStoreName.HOLDER,
+    program_sockets: Annotated[
+        Path | None,
+        typer.Option(
+            "--program-sockets",
+            metavar="DIR",
+            readable=False,
+            help="Folder with the sockets at which systemd starts zygote and custodian, for a keystored that has no "
+            "right to; else it starts them itself.",
+        ),
+    ] = None,
     root_secret: Annotated[
         Path | None,
         typer.Option(
@@ -160,6 +170,7 @@ def serve(
         journal=journal_socket if journal else None,
         user=user,
         systemd_store=descriptor_store is DescriptorStoreName.SYSTEMD,
+        program_sockets=program_sockets.absolute() if program_sockets else None,
         roles={"admin": admin or [], "operator": operator or [], "auditor": auditor or []},
         rules=ApprovalRules(approvals, every_destruction=approve_destruction),
         root_secret=root_secret,

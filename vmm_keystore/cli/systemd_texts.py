@@ -1,18 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What systemd reads about keystored: service, control socket, user, folders."""
+"""What systemd reads about keystored: services, sockets, user, folders."""
 
 from __future__ import annotations
 
 SERVICE = """\
 [Unit]
 Description=Key vault for virtual machines
-After=local-fs.target
+# Whoever stops a socket does not mean keystored, which needs it again when a program has died.
+Wants={program_sockets}
+After=local-fs.target {program_sockets}
 StartLimitIntervalSec=0
 
 [Service]
 Type=notify
 NotifyAccess=main
 WatchdogSec=30s
+User={user}
 ExecStart={command}
 Restart=on-failure
 RestartSec=300ms
@@ -20,6 +23,8 @@ RestartSec=300ms
 RestartPreventExitStatus=4
 # Where there is such a unit, it has the control socket before keystored is there.
 Sockets={socket_unit}
+{state_folder}RuntimeDirectory={runtime_folder}
+RuntimeDirectoryPreserve=yes
 
 # Guests keep their devices over a crash and over "systemctl restart": their workers go on, and systemd keeps what the
 # next keystored needs to take them over. "systemctl stop" lets go of it, and then the workers end by themselves.
@@ -32,11 +37,70 @@ LimitCORE=0
 UMask=0077
 
 # What keystored has no use for, taken from whoever takes it over. Guests' sockets may lie anywhere but in the system's
-# own folders and at home; workers still become users with namespaces of their own.
+# own folders and at home. Whatever needs a right is a service of its own.
 NoNewPrivileges=yes
-CapabilityBoundingSet=CAP_CHOWN CAP_KILL CAP_SETGID CAP_SETPCAP CAP_SETUID
+CapabilityBoundingSet=
 {out_of_reach}PrivateDevices=yes
+PrivateMounts=yes
 PrivateNetwork=yes
+IPAddressDeny=any
+RestrictAddressFamilies=AF_UNIX
+ProcSubset=pid
+ProtectClock=yes
+ProtectControlGroups=yes
+ProtectHostname=yes
+ProtectKernelLogs=yes
+ProtectKernelModules=yes
+ProtectKernelTunables=yes
+RestrictNamespaces={namespaces}
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+LockPersonality=yes
+MemoryDenyWriteExecute=yes
+SystemCallArchitectures=native
+SystemCallFilter=~{forbidden_calls}
+SystemCallErrorNumber=EPERM
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+STATE_FOLDER = """\
+StateDirectory={name}
+StateDirectoryMode=0700
+"""
+
+CALLS_NEVER = "@clock @cpu-emulation @debug @module @obsolete @raw-io @reboot @swap"
+"""System calls that neither keystored nor any program of it makes."""
+
+PROGRAM_SERVICE = """\
+[Unit]
+Description={description}
+# At shutdown: keystored first.
+Before={service_unit}
+CollectMode=inactive-or-failed
+
+[Service]
+User={user}
+ExecStart={command}
+# Workers go on when the zygote ends; they end when nobody has the other end of their control sockets.
+KillMode=process
+
+LimitNOFILE=524288
+LimitMEMLOCK=160M
+LimitCORE=0
+UMask=0077
+
+# It makes itself, or its workers, users of their own whom keystored may end, and loses every right but these at once.
+NoNewPrivileges=yes
+AmbientCapabilities={capabilities}
+CapabilityBoundingSet={capabilities}
+ProtectSystem=strict
+ProtectHome=read-only
+PrivateDevices=yes
+PrivateMounts=yes
+PrivateNetwork=yes
+PrivateTmp=yes
 IPAddressDeny=any
 RestrictAddressFamilies=AF_UNIX
 ProtectClock=yes
@@ -45,17 +109,34 @@ ProtectHostname=yes
 ProtectKernelLogs=yes
 ProtectKernelModules=yes
 ProtectKernelTunables=yes
+ProtectProc=invisible
+# For an empty view where the kernel has no Landlock.
 RestrictNamespaces=user mnt net ipc uts
 RestrictRealtime=yes
 RestrictSUIDSGID=yes
 LockPersonality=yes
 MemoryDenyWriteExecute=yes
 SystemCallArchitectures=native
-SystemCallFilter=~@clock @cpu-emulation @debug @module @obsolete @raw-io @reboot @swap
+SystemCallFilter=~{forbidden_calls}
 SystemCallErrorNumber=EPERM
+"""
+
+SPAWNER_CAPABILITIES = "CAP_KILL CAP_SETGID CAP_SETPCAP CAP_SETUID"
+
+PROGRAM_SOCKET = """\
+[Unit]
+Description=Socket at which keystored has {program} started
+
+[Socket]
+ListenSequentialPacket={socket}
+Accept=yes
+SocketUser={user}
+SocketMode=0600
+DirectoryMode=0755
+RemoveOnStop=yes
 
 [Install]
-WantedBy=multi-user.target
+WantedBy=sockets.target
 """
 
 SOCKET = """\
@@ -75,7 +156,7 @@ WantedBy=sockets.target
 """
 
 SYSUSERS = """\
-# sysusers.d(5): whom keystored becomes
+# sysusers.d(5): whom keystored runs as
 u {user} - "Key vault for virtual machines" {home} /usr/sbin/nologin
 """
 

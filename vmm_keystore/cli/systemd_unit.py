@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``vmm-keystore systemd-unit``: the service that keeps keystored running, with guests at work while it is restarted."""
+"""``vmm-keystore systemd-unit``: the services that keep keystored running, with guests at work while it is restarted."""
 
 from __future__ import annotations
 
 import os
-import pwd
 import sys
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -19,12 +19,31 @@ from vmm_keystore.cli.session import (
     Place,
     StateDirOption,
 )
-from vmm_keystore.cli.systemd_texts import SERVICE, SOCKET, SYSUSERS, TMPFILES
+from vmm_keystore.cli.systemd_texts import (
+    CALLS_NEVER,
+    PROGRAM_SERVICE,
+    PROGRAM_SOCKET,
+    SERVICE,
+    SOCKET,
+    SPAWNER_CAPABILITIES,
+    STATE_FOLDER,
+    SYSUSERS,
+    TMPFILES,
+)
 from vmm_keystore.process import CONTROL_FD_NAME, DEFAULT_USER
 
 app = typer.Typer()
 
+SERVICE_UNIT = "vmm-keystore.service"
 SOCKET_UNIT = "vmm-keystore.socket"
+STATE_FOLDERS = Path("/var/lib")
+PROGRAM_SOCKETS = Path("/run/vmm-keystore-programs")
+"""Root's folder: where a user may put files, systemd, which is root, gives none away."""
+PROGRAMS = {
+    "zygote": ("vks-zygote", "Workers of the key vault for virtual machines"),
+    "custodian": ("vks-custodian", "Custodian of the key vault for virtual machines"),
+}
+"""Programs that have rights which keystored has not, and what their services are called."""
 
 OUT_OF_REACH = {
     "ProtectSystem=full": ("/usr", "/boot", "/efi", "/etc"),
@@ -38,6 +57,10 @@ class Kind(StrEnum):
 
     SERVICE = "service"
     SOCKET = "socket"
+    ZYGOTE = "zygote"
+    ZYGOTE_SOCKET = "zygote-socket"
+    CUSTODIAN = "custodian"
+    CUSTODIAN_SOCKET = "custodian-socket"
     SYSUSERS = "sysusers"
     TMPFILES = "tmpfiles"
 
@@ -48,16 +71,17 @@ def systemd_unit(
     kind: Annotated[
         Kind,
         typer.Argument(
-            help="The service; its control socket, which is there before keystored is; the user that keystored "
-            "becomes (sysusers.d); or its folders (tmpfiles.d)."
+            help="The service; its control socket, which is there before keystored is; the services of the two programs "
+            "that need rights, and the sockets at which keystored has them started; the user that keystored runs as "
+            "(sysusers.d); or its folders (tmpfiles.d)."
         ),
     ] = Kind.SERVICE,
     *,
     state_dir: StateDirOption = None,
     control_socket: ControlSocketOption = None,
     user: Annotated[
-        str | None, typer.Option("--user", metavar="NAME", help="User that keystored becomes; see serve --help.")
-    ] = None,
+        str, typer.Option("--user", metavar="NAME", help="User that keystored runs as; not root.")
+    ] = DEFAULT_USER,
     event_handlers: Annotated[
         Path | None,
         typer.Option(
@@ -68,21 +92,29 @@ def systemd_unit(
         Path | None,
         typer.Option("--program", metavar="PATH", readable=False, help="What the service starts; else this program."),
     ] = None,
+    programs: Annotated[
+        Path | None,
+        typer.Option(
+            "--programs", metavar="DIR", readable=False, help="Where vks-zygote and vks-custodian are; else beside this."
+        ),
+    ] = None,
 ) -> None:
-    """Print a systemd unit that runs keystored from where this program is installed.
+    """Print a systemd unit that runs keystored, as a user without rights, from where this program is installed.
 
-    vmm-keystore systemd-unit >/etc/systemd/system/vmm-keystore.service; then systemctl daemon-reload, and
-    systemctl enable --now vmm-keystore.
+    Each has its file. In /etc/systemd/system: vmm-keystore.service; zygote >vmm-keystore-zygote@.service, zygote-socket
+    >vmm-keystore-zygote.socket; custodian >vmm-keystore-custodian@.service, custodian-socket
+    >vmm-keystore-custodian.socket; and, for a control socket that is there before keystored, socket
+    >vmm-keystore.socket. Then sysusers >/etc/sysusers.d/vmm-keystore.conf, systemd-sysusers; tmpfiles
+    >/etc/tmpfiles.d/vmm-keystore.conf, systemd-tmpfiles --create. Then systemctl daemon-reload, and systemctl enable
+    --now vmm-keystore. Give all of them the same options. The user must be able to enter the folder that this program
+    is installed in.
 
-    With a user of its own, and with the control socket there before keystored, first: systemd-unit sysusers
-    >/etc/sysusers.d/vmm-keystore.conf, systemd-sysusers; systemd-unit tmpfiles >/etc/tmpfiles.d/vmm-keystore.conf,
-    systemd-tmpfiles --create; systemd-unit socket >/etc/systemd/system/vmm-keystore.socket. Give all of them the same
-    options.
-
-    keystored cannot write to the system's folders and home folders then, unless its own files are there. For guests'
+    keystored cannot write to the system's folders and home folders, unless its own files are there. For guests'
     sockets in home folders: ProtectHome=no, by systemctl edit vmm-keystore. Nor has it a network, which event handlers may
     need: PrivateNetwork=no, IPAddressDeny= and RestrictAddressFamilies=AF_INET AF_INET6.
     """
+    if user == "root":
+        raise typer.BadParameter("keystored has no rights there, and root is nobody without them", param_hint="--user")
     outer: Place = ctx.obj or Place()
     folder = (state_dir or outer.state_dir or Place().resolve_state_dir(os.environ)).absolute()
     socket = control_socket or outer.control_socket
@@ -91,37 +123,62 @@ def systemd_unit(
         case Kind.SERVICE:
             print(_service(program or Path(sys.argv[0]), folder, socket, user, event_handlers), end="")
         case Kind.SOCKET:
-            print(_socket(socket or folder / CONTROL_SOCKET_NAME, folder, user or _user_here()), end="")
+            print(_socket(socket or folder / CONTROL_SOCKET_NAME, folder, user), end="")
+        case Kind.ZYGOTE | Kind.CUSTODIAN:
+            print(_program_service(kind.value, programs, user), end="")
+        case Kind.ZYGOTE_SOCKET | Kind.CUSTODIAN_SOCKET:
+            program_name, _description = PROGRAMS[kind.value.removesuffix("-socket")]
+            path = PROGRAM_SOCKETS / f"{program_name}.sock"
+            print(PROGRAM_SOCKET.format(program=program_name, socket=path, user=user), end="")
         case Kind.SYSUSERS:
-            print(SYSUSERS.format(user=user or DEFAULT_USER, home=quote(str(folder))), end="")
+            print(SYSUSERS.format(user=user, home=quote(str(folder))), end="")
         case Kind.TMPFILES:
             folders = {"state_dir": quote(str(folder)), "runtime_dir": DEFAULT_CONTROL_SOCKET.parent}
-            print(TMPFILES.format(user=user or DEFAULT_USER, **folders), end="")
+            print(TMPFILES.format(user=user, **folders), end="")
 
 
-def _service(program: Path, folder: Path, socket: Path | None, user: str | None, event_handlers: Path | None) -> str:
+def _service(program: Path, folder: Path, socket: Path | None, user: str, event_handlers: Path | None) -> str:
     words = [str(program.absolute()), "serve", "--descriptor-store", "systemd", "--state-dir", str(folder)]
+    words += ["--program-sockets", str(PROGRAM_SOCKETS)]
     words += ["--control-socket", str(socket)] if socket else []
-    words += ["--user", user] if user else []
     words += ["--event-handlers", str(event_handlers.absolute())] if event_handlers else []
     written = [folder.resolve(), *([socket.parent.resolve()] if socket else [])]
     out_of_reach = "".join(f"{line}\n" for line, tops in OUT_OF_REACH.items() if not _reaches(written, tops))
-    command = " ".join(quote(word).replace("$", "$$") for word in words)
-    return SERVICE.format(command=command, out_of_reach=out_of_reach, socket_unit=SOCKET_UNIT)
+    of_systemd = folder.is_relative_to(STATE_FOLDERS)
+    return SERVICE.format(
+        user=user,
+        command=command_line(words),
+        program_sockets=" ".join(f"vmm-keystore-{name}.socket" for name in PROGRAMS),
+        socket_unit=SOCKET_UNIT,
+        state_folder=STATE_FOLDER.format(name=quote(str(folder.relative_to(STATE_FOLDERS)))) if of_systemd else "",
+        runtime_folder=DEFAULT_CONTROL_SOCKET.parent.name,
+        out_of_reach=out_of_reach,
+        # A handler's program gets a view of its own, without keystored's files.
+        namespaces="user mnt" if event_handlers else "yes",
+        forbidden_calls=CALLS_NEVER if event_handlers else f"{CALLS_NEVER} @mount",
+    )
+
+
+def _program_service(kind: str, folder: Path | None, user: str) -> str:
+    if folder is None:
+        from vmm_keystore.workers.programs import LIBEXEC  # noqa: PLC0415  # loads the C extension
+
+        folder = LIBEXEC
+    name, description = PROGRAMS[kind]
+    return PROGRAM_SERVICE.format(
+        description=description,
+        service_unit=SERVICE_UNIT,
+        user=user,
+        command=command_line([str(folder.absolute() / name)]),
+        capabilities=SPAWNER_CAPABILITIES,
+        forbidden_calls=CALLS_NEVER,
+    )
 
 
 def _socket(path: Path, folder: Path, user: str) -> str:
     # The state folder is nobody else's.
     mode = "0700" if path.parent == folder else "0755"
     return SOCKET.format(socket=percent(str(path)), name=CONTROL_FD_NAME, user=user, folder_mode=mode)
-
-
-def _user_here() -> str:
-    """Whom a keystored started by root becomes on this machine, when nobody names anybody."""
-    try:
-        return pwd.getpwnam(DEFAULT_USER).pw_name
-    except KeyError:
-        return "root"
 
 
 def _reaches(written: list[Path], tops: tuple[str, ...]) -> bool:
@@ -137,3 +194,8 @@ def quote(word: str) -> str:
     """Write one word as systemd reads it (systemd.syntax(7), QUOTING); a command line doubles dollar signs as well."""
     escaped = percent(word.replace("\\", "\\\\").replace('"', '\\"'))
     return escaped if escaped == word and not set(word) & set(" \t'$") else f'"{escaped}"'
+
+
+def command_line(words: Sequence[str]) -> str:
+    """Write a command (systemd.service(5), COMMAND LINES)."""
+    return " ".join(quote(word).replace("$", "$$") for word in words)

@@ -4,6 +4,7 @@
 The parts, from the bottom::
 
     programs          where the installed programs are, and how one is started with its control socket
+    activated         the programs that systemd starts, with rights that keystored has not
     loop              the one thread that reads control sockets and watches processes
     ipc               bytes of one message: pack, check, unpack
     connection        a control socket: requests, replies by tag, events

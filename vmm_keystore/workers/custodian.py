@@ -60,7 +60,7 @@ from vmm_keystore.workers.custodian_messages import (
 from vmm_keystore.workers.errors import ProgramError, ProgramLostError, ProgramRefusedError
 from vmm_keystore.workers.ipc import Message, pack
 from vmm_keystore.workers.loop import Loop
-from vmm_keystore.workers.programs import FirstPrograms
+from vmm_keystore.workers.programs import RightfulPrograms
 from vmm_keystore.workers.root_file import RESTORE_HINT
 from vmm_keystore.workers.root_openers import Openers
 from vmm_keystore.workers.sandbox import describe
@@ -78,7 +78,7 @@ class Custodian:
     """``service.ports.KeyCustodian`` over vks-custodian, and the loading of keys into workers."""
 
     def __init__(
-        self, loop: Loop, open_file: Callable[[], tuple[int, bool]], openers: Openers, first: FirstPrograms | None
+        self, loop: Loop, open_file: Callable[[], tuple[int, bool]], openers: Openers, first: RightfulPrograms | None
     ) -> None:
         """Set up without starting.
 
@@ -114,7 +114,7 @@ class Custodian:
         try:
             self._program.start()
         except ProgramError as error:
-            raise CustodianError(str(error)) from error
+            raise CustodianError(error.message, error.hint) from error
         self._started = True
 
     def stop(self) -> None:

@@ -22,7 +22,7 @@ from vmm_keystore.workers.descriptor_store import label_of, new_name
 from vmm_keystore.workers.errors import ProgramError, ProgramLostError, ProgramRefusedError
 from vmm_keystore.workers.ipc import REPLY, Form, Message, pack
 from vmm_keystore.workers.loop import Loop
-from vmm_keystore.workers.programs import Process, spawn
+from vmm_keystore.workers.programs import Process, is_child, spawn
 
 log = logging.getLogger(__name__)
 
@@ -247,12 +247,3 @@ def wait_connected(path: Path, process: Process) -> socket.socket:
         process.ended.wait(0.01)
     process.kill()
     raise ProgramLostError(f"{PROGRAM} does not listen")
-
-
-def is_child(pid: int) -> bool:
-    """Whether it is ours to reap: a holder is inherited as well."""
-    try:
-        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-    except ChildProcessError:
-        return False
-    return True

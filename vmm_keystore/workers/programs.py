@@ -2,6 +2,7 @@
 """The installed C programs: where they are, and how one is started.
 
 A program finds its control socket as descriptor 3 and ends when the other end closes. The holder listens on its own.
+Where keystored has no right to make processes of other users, systemd starts those that do: ``activated``.
 """
 
 import contextlib
@@ -11,6 +12,7 @@ import socket
 import threading
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Protocol
 
 from vmm_keystore.workers.errors import ProgramMissingError
 
@@ -98,6 +100,33 @@ def spawn(name: str, sock: socket.socket, keeper_uid: int, environment: Mapping[
         program_path(name), argv, dict(environment or {}), file_actions=actions, setsid=True, setsigmask=()
     )
     return Process(pid, os.pidfd_open(pid))
+
+
+def is_child(pid: int) -> bool:
+    """Whether it is ours to reap: a holder is inherited, and what systemd starts is systemd's."""
+    try:
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True
+
+
+class RightfulPrograms(Protocol):
+    """Where programs come from that need more rights than keystored has."""
+
+    def take(self, name: str) -> tuple[Process, socket.socket] | None:
+        """Give a program and its control socket to whoever looks after it from now on; None: there is no such one.
+
+        Raises:
+            ProgramError: there should be one.
+        """
+
+    @property
+    def had_more_rights(self) -> bool:
+        """Whether a program that keystored starts itself cannot do what these can."""
+
+    def close(self) -> None:
+        """End those that nobody took."""
 
 
 class FirstPrograms:

@@ -42,9 +42,13 @@ def is_tmpfs(path: Path) -> bool:
 def default_runtime_dir(state_dir: Path) -> Path:
     """Choose where the state memory of the daemon on *state_dir* lies; the same one at each start of the same user."""
     name = hashlib.sha256(os.fsencode(state_dir.resolve())).hexdigest()[:16]
+    # Of a service (systemd.exec(5), RuntimeDirectory=), or of a person who is logged in.
+    service_dir = os.environ.get("RUNTIME_DIRECTORY")
     user_dir = os.environ.get("XDG_RUNTIME_DIR")
     if os.geteuid() == 0 and is_tmpfs(Path("/run")):
         return Path("/run/vmm-keystore") / name
+    if service_dir and is_tmpfs(Path(service_dir)):
+        return Path(service_dir) / name
     if user_dir and is_tmpfs(Path(user_dir)):
         return Path(user_dir) / "vmm-keystore" / name
     return Path(f"/dev/shm/vmm-keystore-{os.geteuid()}") / name  # noqa: S108 - made private below, never followed

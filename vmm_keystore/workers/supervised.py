@@ -14,7 +14,7 @@ from vmm_keystore.workers.connection import Connection
 from vmm_keystore.workers.errors import ProgramLostError
 from vmm_keystore.workers.ipc import Form
 from vmm_keystore.workers.loop import Loop
-from vmm_keystore.workers.programs import FirstPrograms, Process, start_program
+from vmm_keystore.workers.programs import Process, RightfulPrograms, is_child, start_program
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ class SupervisedProgram:
         forms: Mapping[int, Form],
         prepare: Callable[[Connection], None] | None = None,
         *,
-        first: FirstPrograms | None = None,
+        first: RightfulPrograms | None = None,
         without_rights: str = "",
     ) -> None:
         """Set up without starting.
@@ -44,7 +44,7 @@ class SupervisedProgram:
             name: of the installed program.
             forms: of the messages it sends.
             prepare: tells a fresh program what it must know before anybody else may ask it.
-            first: has the first one; None: every one is started here.
+            first: has the first one, or every one; what it has not is started here.
             without_rights: what a later one means, when it can only have the rights that keystored kept.
         """
         self._loop = loop
@@ -87,7 +87,7 @@ class SupervisedProgram:
                 self._prepare(connection)
         except Exception:
             child.kill()
-            child.close(reap=True)
+            child.close(reap=is_child(child.pid))
             connection.close(f"{self._name} could not be prepared")
             raise
         with self._changed:
@@ -142,7 +142,7 @@ class SupervisedProgram:
     def _ended(self, child: Process) -> None:
         """On the loop's thread, when the pidfd says exit."""
         self._loop.remove_reader(child.pidfd)
-        child.close(reap=True)
+        child.close(reap=is_child(child.pid))
         with self._changed:
             connection, self._connection, self._child = self._connection, None, None
             restart = not self._stopping

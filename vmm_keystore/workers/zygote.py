@@ -6,7 +6,7 @@ from vmm_keystore.errors import WorkerError
 from vmm_keystore.workers.errors import ProgramError, ProgramLostError
 from vmm_keystore.workers.ipc import REPLY, Form, Message, pack
 from vmm_keystore.workers.loop import Loop
-from vmm_keystore.workers.programs import FirstPrograms, Process
+from vmm_keystore.workers.programs import Process, RightfulPrograms
 from vmm_keystore.workers.supervised import SupervisedProgram
 
 PROGRAM = "vks-zygote"
@@ -17,7 +17,7 @@ START_TIMEOUT_S = 10.0  # the first spawn waits for the warm-up
 class Zygote:
     """Forks workers; restarted when it dies, which workers do not notice."""
 
-    def __init__(self, loop: Loop, first: FirstPrograms) -> None:
+    def __init__(self, loop: Loop, first: RightfulPrograms) -> None:
         self._program = SupervisedProgram(
             loop, PROGRAM, FORMS, first=first, without_rights="new workers are no users of their own, but keystored's"
         )
@@ -36,7 +36,7 @@ class Zygote:
         try:
             self._program.start()
         except ProgramError as error:
-            raise WorkerError(str(error)) from error
+            raise WorkerError(error.message, error.hint) from error
 
     def stop(self) -> None:
         """End the program."""

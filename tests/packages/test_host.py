@@ -10,6 +10,7 @@ from framework.systemd_machine import SystemdMachine
 from packages.conftest import apt, install
 
 STATE = "/var/lib/vmm-keystore"
+PROGRAM_SOCKETS = ("vmm-keystore-zygote.socket", "vmm-keystore-custodian.socket")
 
 
 def ask(machine: SystemdMachine, *words: str) -> Any:
@@ -33,7 +34,7 @@ def test_works_as_installed(host: SystemdMachine, debs: Path) -> None:
     """Guest, key, grant and status by the installed command, with the user, folders and units of the package."""
     install(host, debs, "vmm-keystore")
     assert main_pid(host)
-    for unit in ("vmm-keystore.service", "vmm-keystore.socket"):
+    for unit in ("vmm-keystore.service", "vmm-keystore.socket", *PROGRAM_SOCKETS):
         assert host.facts(unit, "UnitFileState")["UnitFileState"] == "enabled"
     ask(host, "guest", "add", "web1", "--socket", "/run/vmm-keystore/web1.sock")
     ask(host, "key", "generate", "tls-web", "--type", "ec-p256")
@@ -65,7 +66,9 @@ def test_upgrade_restarts_it(host: SystemdMachine, debs: Path) -> None:
     install(host, debs, "vmm-keystore", again=True)
     wait_for(lambda: main_pid(host) not in {0, before})
     assert "before-the-upgrade" in labels(host)
-    assert host.facts("vmm-keystore.socket", "ActiveState")["ActiveState"] == "active"
+    for unit in ("vmm-keystore.socket", *PROGRAM_SOCKETS):
+        assert host.facts(unit, "ActiveState")["ActiveState"] == "active"
+    assert "own user" in ask(host, "status")["custodian"]["sandbox"]
 
 
 def test_keys_outlive_removal_and_purge(host: SystemdMachine, debs: Path) -> None:
@@ -78,6 +81,8 @@ def test_keys_outlive_removal_and_purge(host: SystemdMachine, debs: Path) -> Non
             host.run("test", "-e", f"{STATE}/{name}")
         assert (f"rm -r {STATE}" in said) == (word == "purge")
     assert host.run("test", "-e", "/run/vmm-keystore/control.sock", ok=False).returncode
+    assert not host.run("find", "/run/vmm-keystore-programs", "-type", "s", ok=False).stdout
+    assert not host.processes("vmm-keystore*")
     assert host.run("test", "-e", "/usr/lib/vmm-keystore", ok=False).returncode
     install(host, debs, "vmm-keystore")
     assert "for-ever" in labels(host)

@@ -95,7 +95,10 @@ def systemd_unit(
     programs: Annotated[
         Path | None,
         typer.Option(
-            "--programs", metavar="DIR", readable=False, help="Where vks-zygote and vks-custodian are; else beside this."
+            "--programs",
+            metavar="DIR",
+            readable=False,
+            help="Where vks-zygote and vks-custodian are; else beside this.",
         ),
     ] = None,
 ) -> None:

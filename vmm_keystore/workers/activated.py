@@ -59,9 +59,9 @@ def _connect(sock: socket.socket, path: Path) -> Process:
     sock.connect(str(path))
     packet, ancillary, _flags, _address = sock.recvmsg(BYTES_MAX, ancillary_bytes(FDS_MAX), socket.MSG_CMSG_CLOEXEC)
     fds = passed_fds(ancillary)
+    if not packet and not fds:
+        raise ProgramLostError(f"the program at {path} ended at once", HINT)
     try:
-        if not packet:
-            raise ProgramLostError(f"the program at {path} ended at once", HINT)
         message = unpack_message(packet, fds, FORMS)
     except BaseException:
         for fd in fds:

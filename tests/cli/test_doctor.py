@@ -4,6 +4,7 @@
 import json
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,20 @@ def test_what_cannot_work_costs_the_exit_status(vault: Keystored) -> None:
     assert outcome.status == 1
     assert "BAD" in outcome.stdout
     assert outcome.stderr.splitlines()[0] == "vmm-keystore: this cannot work as it is: programs"
+
+
+def test_place_that_no_service_can_be_run_from() -> None:
+    """The folder that is in the way is named."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "bin").mkdir(mode=0o755)
+        found = {}
+        for mode in (0o711, 0o750):
+            folder.chmod(mode)
+            found[mode] = host_checks.place((folder / "bin/program",))
+    assert found[0o711].level is Level.OK
+    assert found[0o750].level is Level.WARN
+    assert f" {name}:" in found[0o750].detail
 
 
 def test_kernel_without_landlock(tmp_path: Path) -> None:

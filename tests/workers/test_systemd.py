@@ -13,7 +13,7 @@ from framework.keystored import PROGRAM
 from framework.patience import wait_for
 from framework.processes import kill, status_of
 from framework.systemd_machine import SystemdMachine, has_control_groups
-from framework.systemd_service import FOLDERS, STATE_DIR, UNIT, Service, loaded, put_units, start_service
+from framework.systemd_service import FOLDERS, STATE_DIR, UNIT, UNITS, Service, loaded, put_units, start_service
 
 pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="only root can start a systemd"),
@@ -198,8 +198,12 @@ test -e /etc/passwd && test ! -e '{STATE_DIR}/kek'
 """
 
 
-def test_event_handlers(machine: SystemdMachine) -> None:
-    """Programs can be run, and see nothing of keystored's; webhooks take a network, which the unit has to be given."""
+@pytest.mark.parametrize("way", ["printed", "edited"])
+def test_event_handlers(machine: SystemdMachine, way: str) -> None:
+    """Programs can be run, and see nothing of keystored's; webhooks take a network, which the unit has to be given.
+
+    By the unit that is printed for it, or by a few lines beside the other one, without which no program is run.
+    """
     put_units(machine)
     machine.write(Path("/usr/local/bin/handler"), BLIND)
     machine.run("chmod", "755", "/usr/local/bin/handler")
@@ -210,20 +214,33 @@ exec = "/usr/local/bin/handler"
 webhook = "http://127.0.0.1:{server.port}/"
 """
         machine.write(Path("/etc/handlers.toml"), handlers)
-        said = machine.run(
-            PROGRAM, "systemd-unit", "--state-dir", STATE_DIR, "--event-handlers", "/etc/handlers.toml"
-        ).stdout
-        machine.write(Path("/etc/systemd/system") / UNIT, said)
-        machine.run("systemctl", "daemon-reload")
+        machine.run("mkdir", "-p", f"/etc/systemd/system/{UNIT}.d")
         service = Service(machine)
-        service.systemctl("start")
+        if way == "printed":
+            printed = (PROGRAM, "systemd-unit", "--state-dir", STATE_DIR, "--event-handlers", "/etc/handlers.toml")
+            machine.write(UNITS / UNIT, machine.run(*printed).stdout)
+        else:
+            edit_start(machine, " --event-handlers /etc/handlers.toml")
+            machine.run("systemctl", "daemon-reload")
+            service.systemctl("start")
+            tried = machine.run(PROGRAM, "events", "handler", "test", "pager", "--state-dir", STATE_DIR, ok=False)
+            assert "cannot hide keystored's files" in tried.stderr
+            drop_in = "[Service]\nRestrictNamespaces=user mnt\nSystemCallFilter=@mount\n"
+            machine.write(UNITS / f"{UNIT}.d/programs.conf", drop_in)
+        machine.run("systemctl", "daemon-reload")
+        restart(service)
         assert service.ask("events", "handler", "test", "pager")["delivered"]
         command = (PROGRAM, "events", "handler", "test", "chat", "--state-dir", STATE_DIR)
         assert "cannot be reached" in machine.run(*command, ok=False).stderr
-        machine.run("mkdir", "-p", f"/etc/systemd/system/{UNIT}.d")
         drop_in = "[Service]\nPrivateNetwork=no\nIPAddressDeny=\nRestrictAddressFamilies=AF_INET AF_INET6\n"
         machine.write(Path(f"/etc/systemd/system/{UNIT}.d/network.conf"), drop_in)
         machine.run("systemctl", "daemon-reload")
         restart(service)
         machine.run(*command)
         assert [request["event"]["kind"] for request in server.requests] == ["test"]
+
+
+def edit_start(machine: SystemdMachine, words: str) -> None:
+    """What ``systemctl edit`` is used for: the same command with more words."""
+    (start,) = [line for line in machine.run("cat", UNITS / UNIT).stdout.splitlines() if line.startswith("ExecStart=")]
+    machine.write(UNITS / f"{UNIT}.d/start.conf", f"[Service]\nExecStart=\n{start}{words}\n")

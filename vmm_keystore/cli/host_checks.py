@@ -12,7 +12,9 @@ import pwd
 import re
 import resource
 import shutil
+import stat
 import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -40,6 +42,7 @@ def check_host(root: Path = Path("/")) -> Iterator[Finding]:
     yield from limits()
     yield user()
     yield programs()
+    yield place()
     yield qemu()
     yield kvm(root)
 
@@ -122,6 +125,23 @@ def programs() -> Finding:
     if missing:
         return Finding(Level.BAD, "programs", f"missing: {', '.join(missing)}", "install the package again")
     return Finding(Level.OK, "programs", str(LIBEXEC))
+
+
+def place(files: Sequence[Path] = (LIBEXEC, Path(sys.executable).resolve())) -> Finding:
+    """Whether keystored's user can run what is installed: a service is that user from the start."""
+    closed = [folder for file in files for folder in file.parents if not is_open(folder)]
+    if closed:
+        detail = f"not everybody may enter {closed[-1]}: no service can be run from there"
+        return Finding(Level.WARN, "place", detail, "install it elsewhere, or have keystored's user enter that folder")
+    return Finding(Level.OK, "place", "every user can run it")
+
+
+def is_open(folder: Path) -> bool:
+    """Whether everybody may enter a folder; what cannot be looked at lies below one that is not."""
+    try:
+        return bool(folder.stat().st_mode & stat.S_IXOTH)
+    except OSError:
+        return True
 
 
 def qemu() -> Finding:

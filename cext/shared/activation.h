@@ -10,8 +10,8 @@
 
 /*
  * If systemd started us: see that *user* is who connected, and say who we are (VKS_PROGRAM_STARTED). Before anything is
- * read from *control_fd*. 0, at once where somebody else started us; -EPERM: it is another user's connection; or another
- * negative errno.
+ * read from *control_fd*. 0, at once where somebody else started us; -EPERM: it is another user's connection; or
+ * another negative errno.
  */
 __attribute__((warn_unused_result)) int vks_activation_greet(int control_fd, uint32_t user);
 

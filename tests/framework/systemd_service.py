@@ -75,6 +75,10 @@ class Service:
         found = [pid for pid in self.machine.processes(f"vmm-keystore-{kind}@*.service") if is_program(pid, kind)]
         return found[0] if len(found) == 1 else 0
 
+    def wait_for_another_program(self, kind: str, pid: int) -> None:
+        """Wait until another process than this is the program."""
+        wait_for(lambda: self.program_pid(kind) not in {0, pid})
+
     def _here(self, pid: int) -> int:
         for found in self.processes:
             with contextlib.suppress(OSError):  # it ends

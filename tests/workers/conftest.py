@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What several tests here start from: a running loop, a guest of a real keystored."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +9,8 @@ import pytest
 from framework.hsm_vault import keystored, seal, with_keys
 from framework.keystored import Keystored
 from framework.software_hsm import SoftwareHsm
+from framework.systemd_machine import SystemdMachine, has_control_groups
+from framework.systemd_service import FOLDERS
 
 from vmm_keystore.workers.loop import Loop
 
@@ -57,3 +60,14 @@ def shim_vault(hsm: SoftwareHsm, shim: Path) -> Iterator[Keystored]:
     with keystored(hsm, shim) as started:
         seal(with_keys(started))
         yield started
+
+
+@pytest.fixture
+def machine() -> Iterator[SystemdMachine]:
+    """A systemd with our programs."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can start a systemd")
+    if not has_control_groups():
+        pytest.skip("no control groups of version 2 are mounted")
+    with SystemdMachine(FOLDERS) as machine:
+        yield machine

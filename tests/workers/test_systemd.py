@@ -4,7 +4,7 @@
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,21 +12,10 @@ from framework.event_server import EventServer
 from framework.keystored import PROGRAM
 from framework.patience import wait_for
 from framework.processes import kill, status_of
-from framework.systemd_machine import SystemdMachine, has_control_groups
-from framework.systemd_service import FOLDERS, STATE_DIR, UNIT, UNITS, Service, loaded, put_units, start_service
+from framework.systemd_machine import SystemdMachine
+from framework.systemd_service import STATE_DIR, UNIT, UNITS, Service, loaded, put_units, start_service
 
-pytestmark = [
-    pytest.mark.skipif(os.geteuid() != 0, reason="only root can start a systemd"),
-    pytest.mark.skipif(not has_control_groups(), reason="no control groups of version 2 are mounted"),
-    pytest.mark.timeout(240),
-]
-
-
-@pytest.fixture
-def machine() -> Iterator[SystemdMachine]:
-    """A systemd with our programs."""
-    with SystemdMachine(FOLDERS) as machine:
-        yield machine
+pytestmark = pytest.mark.timeout(240)
 
 
 @pytest.fixture

@@ -1,22 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """The two programs with rights, under a real systemd: for keystored's user alone, and nothing is lost with them."""
 
-import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from framework.patience import wait_for
 from framework.processes import kill, status_of
-from framework.systemd_machine import SystemdMachine, has_control_groups
-from framework.systemd_service import FOLDERS, PROGRAM_UNITS, UNITS, USER, Service, loaded, start_service
+from framework.systemd_machine import SystemdMachine
+from framework.systemd_service import PROGRAM_UNITS, UNITS, USER, Service, loaded, start_service
 
-pytestmark = [
-    pytest.mark.skipif(os.geteuid() != 0, reason="only root can start a systemd"),
-    pytest.mark.skipif(not has_control_groups(), reason="no control groups of version 2 are mounted"),
-    pytest.mark.timeout(240),
-]
+pytestmark = pytest.mark.timeout(240)
 
 KINDS = ("zygote", "custodian")
 SOCKETS = Path("/run/vmm-keystore-programs")
@@ -46,13 +41,6 @@ for pid in map(int, sys.argv[1:]):
 
 
 @pytest.fixture
-def machine() -> Iterator[SystemdMachine]:
-    """A systemd with our programs."""
-    with SystemdMachine(FOLDERS) as machine:
-        yield machine
-
-
-@pytest.fixture
 def service(machine: SystemdMachine) -> Service:
     """The units as our command prints them, started, with a guest that may sign."""
     return start_service(machine)
@@ -76,7 +64,7 @@ def test_programs_are_started_anew(service: Service, end: Callable[[Service, str
         for kind in KINDS:
             before = service.program_pid(kind)
             end(service, kind)
-            wait_for(lambda kind=kind, before=before: service.program_pid(kind) not in {0, before})
+            service.wait_for_another_program(kind, before)
             guest.wait_for_more()
         assert service.worker_pid == worker
         wait_for(lambda: service.ask("status")["custodian"]["sandbox"].startswith("own user"))
@@ -102,7 +90,7 @@ def test_nothing_is_left_of_programs_that_ended(service: Service) -> None:
         for kind in KINDS:
             before = service.program_pid(kind)
             killed(service, kind)
-            wait_for(lambda kind=kind, before=before: service.program_pid(kind) not in {0, before})
+            service.wait_for_another_program(kind, before)
     wait_for(lambda: units(service.machine) == 2)
     service.systemctl("stop")
     wait_for(lambda: units(service.machine) == 0)

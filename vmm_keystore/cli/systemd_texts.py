@@ -3,6 +3,35 @@
 
 from __future__ import annotations
 
+LIMITS = """\
+LimitNOFILE=524288
+LimitMEMLOCK=160M
+LimitCORE=0
+UMask=0077
+"""
+
+CONFINEMENT = """\
+NoNewPrivileges=yes
+PrivateDevices=yes
+PrivateMounts=yes
+PrivateNetwork=yes
+IPAddressDeny=any
+RestrictAddressFamilies=AF_UNIX
+ProtectClock=yes
+ProtectControlGroups=yes
+ProtectHostname=yes
+ProtectKernelLogs=yes
+ProtectKernelModules=yes
+ProtectKernelTunables=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+LockPersonality=yes
+MemoryDenyWriteExecute=yes
+SystemCallArchitectures=native
+SystemCallErrorNumber=EPERM
+"""
+"""What none of the services has a use for."""
+
 SERVICE = """\
 [Unit]
 Description=Key vault for virtual machines
@@ -31,35 +60,13 @@ RuntimeDirectoryPreserve=yes
 KillMode=process
 FileDescriptorStoreMax=16384
 
-LimitNOFILE=524288
-LimitMEMLOCK=160M
-LimitCORE=0
-UMask=0077
-
+{limits}
 # What keystored has no use for, taken from whoever takes it over. Guests' sockets may lie anywhere but in the system's
 # own folders and at home. Whatever needs a right is a service of its own.
-NoNewPrivileges=yes
 CapabilityBoundingSet=
-{out_of_reach}PrivateDevices=yes
-PrivateMounts=yes
-PrivateNetwork=yes
-IPAddressDeny=any
-RestrictAddressFamilies=AF_UNIX
-ProtectClock=yes
-ProtectControlGroups=yes
-ProtectHostname=yes
-ProtectKernelLogs=yes
-ProtectKernelModules=yes
-ProtectKernelTunables=yes
-RestrictNamespaces={namespaces}
-RestrictRealtime=yes
-RestrictSUIDSGID=yes
-LockPersonality=yes
-MemoryDenyWriteExecute=yes
-SystemCallArchitectures=native
+{out_of_reach}RestrictNamespaces={namespaces}
 SystemCallFilter=~{forbidden_calls}
-SystemCallErrorNumber=EPERM
-
+{confinement}
 [Install]
 WantedBy=multi-user.target
 """
@@ -85,40 +92,18 @@ ExecStart={command}
 # Workers go on when the zygote ends; they end when nobody has the other end of their control sockets.
 KillMode=process
 
-LimitNOFILE=524288
-LimitMEMLOCK=160M
-LimitCORE=0
-UMask=0077
-
+{limits}
 # It makes itself, or its workers, users of their own whom keystored may end, and loses every right but these at once.
-NoNewPrivileges=yes
 AmbientCapabilities={capabilities}
 CapabilityBoundingSet={capabilities}
-ProtectSystem=strict
-ProtectHome=read-only
-PrivateDevices=yes
-PrivateMounts=yes
-PrivateNetwork=yes
 PrivateTmp=yes
-IPAddressDeny=any
-RestrictAddressFamilies=AF_UNIX
-ProtectClock=yes
-ProtectControlGroups=yes
-ProtectHostname=yes
-ProtectKernelLogs=yes
-ProtectKernelModules=yes
-ProtectKernelTunables=yes
+ProtectHome=read-only
 ProtectProc=invisible
+ProtectSystem=strict
 # For an empty view where the kernel has no Landlock.
 RestrictNamespaces=user mnt net ipc uts
-RestrictRealtime=yes
-RestrictSUIDSGID=yes
-LockPersonality=yes
-MemoryDenyWriteExecute=yes
-SystemCallArchitectures=native
 SystemCallFilter=~{forbidden_calls}
-SystemCallErrorNumber=EPERM
-"""
+{confinement}"""
 
 SPAWNER_CAPABILITIES = "CAP_KILL CAP_SETGID CAP_SETPCAP CAP_SETUID"
 

@@ -21,6 +21,8 @@ from vmm_keystore.cli.session import (
 )
 from vmm_keystore.cli.systemd_texts import (
     CALLS_NEVER,
+    CONFINEMENT,
+    LIMITS,
     PROGRAM_SERVICE,
     PROGRAM_SOCKET,
     SERVICE,
@@ -159,6 +161,8 @@ def _service(program: Path, folder: Path, socket: Path | None, user: str, event_
         # A handler's program gets a view of its own, without keystored's files.
         namespaces="user mnt" if event_handlers else "yes",
         forbidden_calls=CALLS_NEVER if event_handlers else f"{CALLS_NEVER} @mount",
+        limits=LIMITS,
+        confinement=CONFINEMENT,
     )
 
 
@@ -175,6 +179,8 @@ def _program_service(kind: str, folder: Path | None, user: str) -> str:
         command=command_line([str(folder.absolute() / name)]),
         capabilities=SPAWNER_CAPABILITIES,
         forbidden_calls=CALLS_NEVER,
+        limits=LIMITS,
+        confinement=CONFINEMENT,
     )
 
 

@@ -53,8 +53,9 @@ def test_socket_user_and_folders_go_with_the_service(cli: Cli) -> None:
     assert "SocketUser=keeper\n" in cli("systemd-unit", "socket", *where).stdout
     user = cli("systemd-unit", "sysusers", *where).stdout.splitlines()[1]
     assert user == 'u keeper - "Key vault for virtual machines" "/srv/a vault%%" /usr/sbin/nologin'
-    folders = cli("systemd-unit", "tmpfiles", *where).stdout.splitlines()[1:]
-    assert folders == ['d "/srv/a vault%%" 0700 keeper - -', "d /run/vmm-keystore 0755 keeper - -"]
+    folders = cli("systemd-unit", "tmpfiles", *where).stdout.splitlines()[2:]
+    assert folders == ['d "/srv/a vault%%" 0700 keeper keeper -', "d /run/vmm-keystore 0755 keeper keeper -"]
+    assert cli("systemd-unit", "tmpfiles", "--user", "nobody").stdout.endswith(" nobody nogroup -\n")
     service = cli("systemd-unit", *where).stdout
     assert "Sockets=vmm-keystore.socket\n" in service
     assert "User=keeper\n" in service

@@ -101,6 +101,14 @@ def test_connection_waits_over_a_crash(service: Service) -> None:
     assert service.machine.run("stat", "-c", "%i", guest).stdout == before
 
 
+def test_start_leaves_owners_alone(service: Service) -> None:
+    """Folders are as the service would make them: it gives nothing in them to anybody else, such as a guest's socket."""
+    path = "/run/vmm-keystore/a-socket"
+    service.machine.run("install", "-o", USER, "-g", "daemon", "/dev/null", path)
+    service.systemctl("start")
+    assert service.machine.run("stat", "-c", "%U %G", path).stdout.split() == [USER, "daemon"]
+
+
 def test_socket_elsewhere_is_refused(service: Service) -> None:
     """Two units that disagree: nobody is left waiting at a socket that keystored does not know of."""
     unit = UNITS / SOCKET_UNIT

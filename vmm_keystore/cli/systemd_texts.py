@@ -145,7 +145,8 @@ u {user} - "Key vault for virtual machines" {home} /usr/sbin/nologin
 """
 
 TMPFILES = """\
-# tmpfiles.d(5): keystored's own folder, which is never cleaned, and one for guests' sockets
-d {state_dir} 0700 {user} - -
-d {runtime_dir} 0755 {user} - -
+# tmpfiles.d(5): keystored's own folder, which is never cleaned, and one for guests' sockets; by the group as the service
+# has them, which else would change the owner of all that is in there
+d {state_dir} 0700 {user} {group} -
+d {runtime_dir} 0755 {user} {group} -
 """

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import grp
 import os
+import pwd
 import sys
 from collections.abc import Sequence
 from enum import StrEnum
@@ -139,7 +141,7 @@ def systemd_unit(
             print(SYSUSERS.format(user=user, home=quote(str(folder))), end="")
         case Kind.TMPFILES:
             folders = {"state_dir": quote(str(folder)), "runtime_dir": DEFAULT_CONTROL_SOCKET.parent}
-            print(TMPFILES.format(user=user, **folders), end="")
+            print(TMPFILES.format(user=user, group=_group_of(user), **folders), end="")
 
 
 def _service(program: Path, folder: Path, socket: Path | None, user: str, event_handlers: Path | None) -> str:
@@ -188,6 +190,14 @@ def _socket(path: Path, folder: Path, user: str) -> str:
     # The state folder is nobody else's.
     mode = "0700" if path.parent == folder else "0755"
     return SOCKET.format(socket=percent(str(path)), name=CONTROL_FD_NAME, user=user, folder_mode=mode)
+
+
+def _group_of(user: str) -> str:
+    """Their own group; that of the same name where the user is made by what we print for systemd-sysusers."""
+    try:
+        return grp.getgrgid(pwd.getpwnam(user).pw_gid).gr_name
+    except KeyError:
+        return user
 
 
 def _reaches(written: list[Path], tops: tuple[str, ...]) -> bool:

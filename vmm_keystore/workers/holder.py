@@ -193,7 +193,7 @@ class Holder:
     def _ended(self, process: Process) -> None:
         """On the loop's thread, when the pidfd says exit."""
         self._loop.remove_reader(process.pidfd)
-        process.close(reap=is_child(process.pid))
+        process.close(reap=is_child(process.pidfd))
         if self._closed or process is not self._process or self._connection is None:
             return
         self._connection.close(f"{PROGRAM} ended")

@@ -102,10 +102,10 @@ def spawn(name: str, sock: socket.socket, keeper_uid: int, environment: Mapping[
     return Process(pid, os.pidfd_open(pid))
 
 
-def is_child(pid: int) -> bool:
-    """Whether it is ours to reap: a holder is inherited, and what systemd starts is systemd's."""
+def is_child(pidfd: int) -> bool:
+    """Whether a process is ours to reap: a holder is inherited, and what systemd starts is systemd's."""
     try:
-        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     except ChildProcessError:
         return False
     return True

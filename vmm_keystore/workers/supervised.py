@@ -87,7 +87,7 @@ class SupervisedProgram:
                 self._prepare(connection)
         except Exception:
             child.kill()
-            child.close(reap=is_child(child.pid))
+            child.close(reap=is_child(child.pidfd))
             connection.close(f"{self._name} could not be prepared")
             raise
         with self._changed:
@@ -142,7 +142,7 @@ class SupervisedProgram:
     def _ended(self, child: Process) -> None:
         """On the loop's thread, when the pidfd says exit."""
         self._loop.remove_reader(child.pidfd)
-        child.close(reap=is_child(child.pid))
+        child.close(reap=is_child(child.pidfd))
         with self._changed:
             connection, self._connection, self._child = self._connection, None, None
             restart = not self._stopping

@@ -9,6 +9,7 @@
     │   ├── NotFoundError          no such guest, key, version or grant
     │   ├── AlreadyExistsError     name, label or socket is taken
     │   ├── StateError             the key's state does not allow it
+    │   ├── UnsupportedError       this host's libraries do not have it
     │   ├── ImportRefusedError     the custodian did not take the imported key
     │   ├── SecretRefusedError     the custodian did not take the passphrase or credential
     │   │   └── PinRefusedError    a token did not take its PIN, which cost one of a few tries
@@ -82,6 +83,12 @@ class StateError(RequestError):
     """The key's life cycle has no such move, or its state does not allow what was asked."""
 
     code = "key-state"
+
+
+class UnsupportedError(RequestError):
+    """It takes a library that is newer than this host's."""
+
+    code = "unsupported"
 
 
 class ImportRefusedError(RequestError):

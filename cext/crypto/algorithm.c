@@ -3,6 +3,7 @@
 #include "algorithm.h"
 
 #include <errno.h>
+#include <openssl/err.h>
 
 #include "vmm_keystore.h"
 
@@ -12,6 +13,7 @@ static struct {
     EVP_MAC *hmac;
     EVP_MAC *cmac;
     EVP_KDF *hkdf;
+    EVP_KEYMGMT *optional[VKS_KEY_TYPE_COUNT]; /* of types that not every libcrypto has */
 } fetched;
 
 /* Messages are no secrets of ours: these contexts are shared by all keys of a lane. */
@@ -49,6 +51,37 @@ static const enum vks_hash mechanism_hash[VKS_MECHANISM_COUNT] = {
     [VKS_MECHANISM_HKDF_SHA384] = VKS_HASH_SHA384,      [VKS_MECHANISM_HKDF_SHA512] = VKS_HASH_SHA512,
 };
 
+static bool is_optional(const struct vks_key_kind *kind)
+{
+    return vks_key_kind_seed_bytes(kind) != 0;
+}
+
+static void fetch_optional(void)
+{
+    for (uint32_t type = VKS_KEY_TYPE_EC_P256; type < VKS_KEY_TYPE_COUNT; type++) {
+        const struct vks_key_kind *kind = vks_key_kind_find(type);
+
+        if (is_optional(kind))
+            fetched.optional[type] = EVP_KEYMGMT_fetch(NULL, vks_key_kind_algorithm(kind), NULL);
+    }
+    ERR_clear_error();
+}
+
+bool vks_algorithm_has(const struct vks_key_kind *kind)
+{
+    return !is_optional(kind) || fetched.optional[kind->type];
+}
+
+uint64_t vks_algorithm_types(void)
+{
+    uint64_t types = 0;
+
+    for (uint32_t type = VKS_KEY_TYPE_EC_P256; type < VKS_KEY_TYPE_COUNT; type++)
+        if (vks_algorithm_has(vks_key_kind_find(type)))
+            types |= UINT64_C(1) << type;
+    return types;
+}
+
 int vks_algorithm_fetch(void)
 {
     if (fetched.hmac)
@@ -63,6 +96,7 @@ int vks_algorithm_fetch(void)
                 return -ENOTSUP;
     fetched.cmac = EVP_MAC_fetch(NULL, "CMAC", NULL);
     fetched.hkdf = EVP_KDF_fetch(NULL, "HKDF", NULL);
+    fetch_optional();
     if (fetched.cmac && fetched.hkdf)
         fetched.hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
     return fetched.hmac ? 0 : -ENOTSUP;

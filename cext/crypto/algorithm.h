@@ -8,10 +8,12 @@
 
 #include <openssl/evp.h>
 #include <openssl/kdf.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "key.h"
+#include "key_kind.h"
 
 enum vks_hash {
     VKS_HASH_NONE = 0,
@@ -37,8 +39,16 @@ enum vks_cipher_mode {
     VKS_CIPHER_MODE_COUNT = 7,
 };
 
-/* Fetch everything; -ENOTSUP when this libcrypto lacks something. Again is harmless. */
+/*
+ * Fetch everything; -ENOTSUP when this libcrypto lacks something, ML-DSA and ML-KEM apart, which came with OpenSSL 3.5.
+ * Again is harmless.
+ */
 __attribute__((warn_unused_result)) int vks_algorithm_fetch(void);
+
+/* Whether libcrypto has keys of this kind. */
+bool vks_algorithm_has(const struct vks_key_kind *kind);
+/* The types of which it has, bit numbers enum vks_key_type. */
+uint64_t vks_algorithm_types(void);
 
 /* The hash of a mechanism; VKS_HASH_NONE for those that have none. */
 enum vks_hash vks_mechanism_hash(uint32_t mechanism);

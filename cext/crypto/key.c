@@ -15,7 +15,8 @@ static void lane_free(struct vks_key_lane *lane)
     EVP_PKEY_CTX_free(lane->private_use.context);
     EVP_PKEY_CTX_free(lane->public_use.context);
     EVP_PKEY_CTX_free(lane->derive);
-    EVP_MD_CTX_free(lane->ed25519);
+    EVP_PKEY_CTX_free(lane->decapsulate);
+    EVP_MD_CTX_free(lane->pure_signature);
     EVP_MAC_CTX_free(lane->mac);
     for (int mode = 0; mode < VKS_CIPHER_MODE_COUNT; mode++)
         for (int encrypt = 0; encrypt < 2; encrypt++)

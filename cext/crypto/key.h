@@ -23,9 +23,9 @@ struct vks_key;
 
 /*
  * Parse and check one slot. With VKS_TYPE_F_TOKEN in its type the material is the public half of a key pair that lies
- * in a token. The reference count starts at 1. 0, or -EINVAL: unknown type or length, -EBADMSG: not a key
- * of this type (curve, size, broken encoding), -ENOMEM: arena full. One thread. *material*
- * is not kept.
+ * in a token. The reference count starts at 1. 0, or -EINVAL: unknown type or length, -EBADMSG: not a key of this type
+ * (curve, size, broken encoding), -ENOMEM: arena full, -ENOTSUP: libcrypto has no keys of this type. One thread.
+ * *material* is not kept.
  */
 __attribute__((warn_unused_result)) int vks_key_load(const struct vks_key_slot *slot, const uint8_t *material,
                                                      struct vks_key **key);

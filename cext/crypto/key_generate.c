@@ -9,6 +9,7 @@
 #include <openssl/rand.h>
 #include <openssl/rsa.h>
 
+#include "algorithm.h"
 #include "key_material.h"
 #include "secret_arena.h"
 
@@ -54,11 +55,13 @@ int vks_key_generate(const struct vks_key_kind *kind, uint8_t **material, size_t
     *material_bytes = 0;
     if (vks_key_kind_is_symmetric(kind))
         return generate_raw(kind, material, material_bytes);
+    if (!vks_algorithm_has(kind))
+        return -ENOTSUP;
     pkey = generate_pkey(kind);
     if (pkey)
         error = vks_key_material_check(kind, pkey);
     if (error == 0)
-        error = vks_key_material_encode(pkey, material, material_bytes);
+        error = vks_key_material_encode(kind, pkey, material, material_bytes);
     EVP_PKEY_free(pkey);
     ERR_clear_error();
     return error;

@@ -24,6 +24,12 @@ static const struct vks_key_kind kinds[] = {
     {VKS_KEY_TYPE_AES_128_XTS, VKS_KEY_FAMILY_XTS, "aes-128-xts", NULL, 32, 0},
     {VKS_KEY_TYPE_AES_256_XTS, VKS_KEY_FAMILY_XTS, "aes-256-xts", NULL, 64, 0},
     {VKS_KEY_TYPE_X25519, VKS_KEY_FAMILY_X25519, "x25519", NULL, 32, 44},
+    {VKS_KEY_TYPE_ML_DSA_44, VKS_KEY_FAMILY_ML_DSA, "ml-dsa-44", "ML-DSA-44", 2420, 1312 + 22},
+    {VKS_KEY_TYPE_ML_DSA_65, VKS_KEY_FAMILY_ML_DSA, "ml-dsa-65", "ML-DSA-65", 3309, 1952 + 22},
+    {VKS_KEY_TYPE_ML_DSA_87, VKS_KEY_FAMILY_ML_DSA, "ml-dsa-87", "ML-DSA-87", 4627, 2592 + 22},
+    {VKS_KEY_TYPE_ML_KEM_512, VKS_KEY_FAMILY_ML_KEM, "ml-kem-512", "ML-KEM-512", 768, 800 + 22},
+    {VKS_KEY_TYPE_ML_KEM_768, VKS_KEY_FAMILY_ML_KEM, "ml-kem-768", "ML-KEM-768", 1088, 1184 + 22},
+    {VKS_KEY_TYPE_ML_KEM_1024, VKS_KEY_FAMILY_ML_KEM, "ml-kem-1024", "ML-KEM-1024", 1568, 1568 + 22},
 };
 
 _Static_assert(sizeof(kinds) / sizeof(kinds[0]) == VKS_KEY_TYPE_COUNT - 1, "every type of the ABI has its line");
@@ -58,12 +64,20 @@ const char *vks_key_kind_algorithm(const struct vks_key_kind *kind)
         [VKS_KEY_FAMILY_X25519] = "X25519",
     };
 
-    return names[kind->family];
+    return vks_key_kind_seed_bytes(kind) ? kind->group : names[kind->family];
 }
 
-bool vks_key_kind_signs(const struct vks_key_kind *kind)
+bool vks_key_kind_certifies(const struct vks_key_kind *kind)
 {
-    return !vks_key_kind_is_symmetric(kind) && kind->family != VKS_KEY_FAMILY_X25519;
+    return kind->family == VKS_KEY_FAMILY_EC || kind->family == VKS_KEY_FAMILY_ED25519 ||
+           kind->family == VKS_KEY_FAMILY_RSA;
+}
+
+uint32_t vks_key_kind_seed_bytes(const struct vks_key_kind *kind)
+{
+    if (kind->family == VKS_KEY_FAMILY_ML_DSA)
+        return 32;
+    return kind->family == VKS_KEY_FAMILY_ML_KEM ? 64 : 0;
 }
 
 bool vks_key_kind_fits_token(const struct vks_key_kind *kind)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Encoding and checks of private keys. Knows PKCS#8 and libcrypto's parameters; must not know where keys come from. */
+/* Encoding and checks of private keys. Knows their forms and libcrypto's parameters; must not know where they come from.
+ */
 #include "key_material.h"
 
 #include <errno.h>
@@ -11,6 +12,7 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "algorithm.h"
 #include "secret_arena.h"
 #include "vmm_keystore.h"
 
@@ -108,7 +110,8 @@ int vks_key_material_check(const struct vks_key_kind *kind, EVP_PKEY *pkey)
 
     if (kind->family == VKS_KEY_FAMILY_EC)
         error = check_ec(kind, pkey);
-    else if (kind->family == VKS_KEY_FAMILY_ED25519 || kind->family == VKS_KEY_FAMILY_X25519)
+    else if (kind->family == VKS_KEY_FAMILY_ED25519 || kind->family == VKS_KEY_FAMILY_X25519 ||
+             vks_key_kind_seed_bytes(kind))
         error = EVP_PKEY_is_a(pkey, vks_key_kind_algorithm(kind)) ? 0 : -EBADMSG;
     else if (kind->family == VKS_KEY_FAMILY_RSA)
         error = check_rsa(kind, pkey);
@@ -180,16 +183,39 @@ static int decode_error(void)
     return -EBADMSG;
 }
 
-int vks_key_material_parse(const struct vks_key_kind *kind, const uint8_t *material, size_t material_bytes,
-                           EVP_PKEY **pkey)
+/* What libcrypto calls the seed of either family; the names in its headers came with the algorithms. */
+static const char seed_name[] = "seed";
+
+static EVP_PKEY *expand_seed(const struct vks_key_kind *kind, const uint8_t *seed, size_t seed_bytes)
+{
+    EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_from_name(NULL, vks_key_kind_algorithm(kind), NULL);
+    OSSL_PARAM params[] = {
+        OSSL_PARAM_construct_octet_string(seed_name, (void *)(uintptr_t)seed, seed_bytes),
+        OSSL_PARAM_construct_end(),
+    };
+    EVP_PKEY *pkey = NULL;
+
+    if (context == NULL || EVP_PKEY_fromdata_init(context) != 1 ||
+        EVP_PKEY_fromdata(context, &pkey, EVP_PKEY_KEYPAIR, params) != 1)
+        pkey = NULL;
+    EVP_PKEY_CTX_free(context);
+    return pkey;
+}
+
+static int parse(const struct vks_key_kind *kind, const uint8_t *material, size_t material_bytes, bool is_seed,
+                 EVP_PKEY **pkey)
 {
     int error;
 
     *pkey = NULL;
     if (vks_key_kind_is_symmetric(kind) || material_bytes > INT32_MAX)
         return -EBADMSG;
+    if (!vks_algorithm_has(kind))
+        return -ENOTSUP;
     ERR_clear_error();
-    if (is_pkcs8(material, material_bytes))
+    if (is_seed)
+        *pkey = expand_seed(kind, material, material_bytes);
+    else if (is_pkcs8(material, material_bytes))
         *pkey = decode(kind, material, material_bytes);
     error = *pkey ? vks_key_material_check(kind, *pkey) : decode_error();
     if (error) {
@@ -224,7 +250,45 @@ int vks_key_material_parse_public(const struct vks_key_kind *kind, const uint8_t
     return error;
 }
 
-int vks_key_material_encode(EVP_PKEY *pkey, uint8_t **material, size_t *material_bytes)
+int vks_key_material_parse(const struct vks_key_kind *kind, const uint8_t *material, size_t material_bytes,
+                           EVP_PKEY **pkey)
+{
+    uint32_t seed_bytes = vks_key_kind_seed_bytes(kind);
+
+    *pkey = NULL;
+    if (seed_bytes && material_bytes != seed_bytes)
+        return -EBADMSG;
+    return parse(kind, material, material_bytes, seed_bytes != 0, pkey);
+}
+
+int vks_key_material_parse_import(const struct vks_key_kind *kind, const uint8_t *material, size_t material_bytes,
+                                  EVP_PKEY **pkey)
+{
+    uint32_t seed_bytes = vks_key_kind_seed_bytes(kind);
+
+    /* No PKCS#8 is as short as a seed. */
+    return parse(kind, material, material_bytes, seed_bytes && material_bytes == seed_bytes, pkey);
+}
+
+static int encode_seed(EVP_PKEY *pkey, size_t seed_bytes, uint8_t **material, size_t *material_bytes)
+{
+    size_t written = 0;
+
+    *material = vks_secret_alloc(seed_bytes);
+    if (*material == NULL)
+        return -ENOMEM;
+    if (EVP_PKEY_get_octet_string_param(pkey, seed_name, *material, seed_bytes, &written) == 1 &&
+        written == seed_bytes) {
+        *material_bytes = seed_bytes;
+        return 0;
+    }
+    ERR_clear_error();
+    vks_secret_free(*material);
+    *material = NULL;
+    return -ENODATA;
+}
+
+static int encode_pkcs8(EVP_PKEY *pkey, uint8_t **material, size_t *material_bytes)
 {
     PKCS8_PRIV_KEY_INFO *info = EVP_PKEY2PKCS8(pkey);
     int size = -1;
@@ -238,4 +302,12 @@ int vks_key_material_encode(EVP_PKEY *pkey, uint8_t **material, size_t *material
         return -ENOMEM;
     *material_bytes = (size_t)size;
     return 0;
+}
+
+int vks_key_material_encode(const struct vks_key_kind *kind, EVP_PKEY *pkey, uint8_t **material, size_t *material_bytes)
+{
+    uint32_t seed_bytes = vks_key_kind_seed_bytes(kind);
+
+    return seed_bytes ? encode_seed(pkey, seed_bytes, material, material_bytes)
+                      : encode_pkcs8(pkey, material, material_bytes);
 }

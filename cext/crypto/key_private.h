@@ -22,7 +22,8 @@ struct vks_key_lane {
     struct vks_key_context private_use; /* sign, decrypt */
     struct vks_key_context public_use;  /* verify, encrypt */
     EVP_PKEY_CTX *derive;
-    EVP_MD_CTX *ed25519;
+    EVP_PKEY_CTX *decapsulate;
+    EVP_MD_CTX *pure_signature;
     EVP_MAC_CTX *mac;
     EVP_CIPHER_CTX *cipher[VKS_CIPHER_MODE_COUNT][2]; /* decrypt, encrypt */
 };

@@ -17,12 +17,13 @@ struct vks_op_family {
 };
 
 extern const struct vks_op_family vks_op_ecdsa;
-extern const struct vks_op_family vks_op_ed25519;
+extern const struct vks_op_family vks_op_pure_signature;
 extern const struct vks_op_family vks_op_rsa;
 extern const struct vks_op_family vks_op_cipher;
 extern const struct vks_op_family vks_op_key_wrap;
 extern const struct vks_op_family vks_op_mac;
 extern const struct vks_op_family vks_op_derive;
+extern const struct vks_op_family vks_op_decapsulate;
 
 /* The lane's context for mode and direction, keyed once, then started with an IV only (NULL: the mode takes none). */
 EVP_CIPHER_CTX *vks_op_cipher_context(struct vks_key *key, enum vks_cipher_mode mode, int encrypt, const uint8_t *iv,

@@ -8,7 +8,7 @@
  * Statuses, beyond OK:
  *
  * UNSUPPORTED: operation or mechanism unknown or not of this key type; DIGEST where no digest can be taken (Ed25519,
- * anything but sign and verify).
+ * ML-DSA, anything but sign and verify).
  *
  * MALFORMED: a parameter, associated data or input that the operation as such does not take (the table of
  * SPECIFICATION.md, 5); an output area that says more than there is: more than VKS_RANDOM_BYTES_MAX random bytes, no
@@ -17,7 +17,8 @@
  * INPUT_SIZE: one of a length that the mechanism does not take: a digest that is not the hash's length, CBC input that
  * is not whole blocks, a text that key wrap or XTS does not take, a tweak that is not 16 bytes, a ciphertext shorter
  * than nonce and tag, an own nonce that is not 12 bytes, a nonce where the device makes it, OAEP plaintext that is too
- * long, associated data where neither AEAD nor HKDF takes it, a peer's key that is not as long as a point.
+ * long, associated data where neither AEAD nor HKDF takes it, a peer's key that is not as long as a point, a ciphertext of
+ * ML-KEM that is not as long as its parameter set says.
  *
  * OUTPUT_SIZE: output_bytes_max is below what is needed; output_bytes says that.
  *
@@ -70,9 +71,9 @@ bool vks_operation_needs_token(const struct vks_key *key, uint32_t op);
  */
 uint32_t vks_operation_output_bytes(uint32_t key_type, uint32_t op, uint32_t mechanism, uint32_t input_bytes);
 /*
- * True for what may hold up others when it is done here: RSA private operations, P-384, key wrap of more than 256
- * bytes, more than 16 KiB of input or random bytes. *mechanism* is never VKS_MECHANISM_DEFAULT where the operation has
- * one.
+ * True for what may hold up others when it is done here: RSA private operations, P-384, ML-DSA, key wrap of more than
+ * 256 bytes, more than 16 KiB of input or random bytes. *mechanism* is never VKS_MECHANISM_DEFAULT where the operation
+ * has one.
  */
 bool vks_operation_is_slow(uint32_t key_type, uint32_t op, uint32_t mechanism, uint32_t input_bytes);
 

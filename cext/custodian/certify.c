@@ -213,7 +213,7 @@ int vks_certify(const struct vks_custodian_certify *wanted, const uint8_t *seale
     int size, error;
 
     *der = NULL;
-    if (kind == NULL || !vks_key_kind_signs(kind) || wanted->fields_bytes > VKS_CERTIFY_FIELDS_BYTES_MAX)
+    if (kind == NULL || !vks_key_kind_certifies(kind) || wanted->fields_bytes > VKS_CERTIFY_FIELDS_BYTES_MAX)
         return -EINVAL;
     error = vks_certify_fields_read(fields, wanted->fields_bytes, &names);
     if (!error)

@@ -115,7 +115,7 @@ int vks_key_serve_offer(int fd, struct vks_ipc_message *message)
     return vks_ipc_reply(fd, &message->head, error, &offer, sizeof(offer));
 }
 
-/* Foreign material in our own form: PKCS#8 as libcrypto writes it, without attributes; raw as it is. */
+/* Foreign material in our own form: PKCS#8 as libcrypto writes it, without attributes, or the seed; raw as it is. */
 static int normalize(uint32_t type, uint8_t **material, size_t *material_bytes)
 {
     const struct vks_key_kind *kind = vks_key_kind_find(type);
@@ -130,11 +130,11 @@ static int normalize(uint32_t type, uint8_t **material, size_t *material_bytes)
         return -EINVAL;
     if (vks_key_kind_is_symmetric(kind))
         return vks_key_material_check_raw(kind, *material, *material_bytes);
-    error = vks_key_material_parse(kind, *material, *material_bytes, &pkey);
+    error = vks_key_material_parse_import(kind, *material, *material_bytes, &pkey);
     if (!error)
         error = vks_key_material_check_import(kind, pkey);
     if (!error)
-        error = vks_key_material_encode(pkey, &encoded, &encoded_bytes);
+        error = vks_key_material_encode(kind, pkey, &encoded, &encoded_bytes);
     EVP_PKEY_free(pkey);
     if (error)
         return error;

@@ -3,9 +3,11 @@
 #include "requests.h"
 
 #include <errno.h>
+#include <openssl/crypto.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "algorithm.h"
 #include "audit_key.h"
 #include "channels.h"
 #include "confinement.h"
@@ -22,10 +24,12 @@ static int serve_status(int fd, struct vks_ipc_message *message)
     struct vks_custodian_status status = {.secret_memory = vks_secret_arena_memory(),
                                           .root_open = vks_root_kek(VKS_ROOT_CURRENT) != NULL,
                                           .root_kind = vks_root_kind(),
+                                          .key_types = vks_algorithm_types(),
                                           .sandbox = *vks_confinement_report()};
     const uint8_t *kek = vks_root_kek(VKS_ROOT_CURRENT);
     int error = kek ? vks_kek_id(kek, status.kek_id) : 0;
 
+    strncpy(status.libcrypto, OpenSSL_version(OPENSSL_VERSION_STRING), sizeof(status.libcrypto) - 1);
     return vks_ipc_reply(fd, &message->head, error, &status, sizeof(status));
 }
 

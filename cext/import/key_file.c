@@ -2,6 +2,7 @@
 /* From the bytes of a file to key material. Knows formats; must not know offers or descriptors. */
 #include "key_file.h"
 
+#include <errno.h>
 #include <openssl/bio.h>
 #include <openssl/decoder.h>
 #include <openssl/err.h>
@@ -10,9 +11,11 @@
 #include <openssl/x509.h>
 #include <string.h>
 
+#include "algorithm.h"
 #include "failure.h"
 #include "key_material.h"
 #include "secret_arena.h"
+#include "vmm_keystore.h"
 
 struct asker {
     const struct vks_import_arguments *arguments;
@@ -120,8 +123,11 @@ static int no_key_failure(const struct vks_import_arguments *arguments, const st
     if (is_pkcs12(file))
         return vks_import_fail(VKS_IMPORT_NO_KEY, "import it with --pkcs12 FILE", "%s is a pkcs#12 file", path);
     if (holds(file, "PRIVATE KEY-----"))
-        return vks_import_fail(VKS_IMPORT_NO_KEY, NULL, "%s holds a damaged private key, or one of an unknown kind",
-                               path);
+        return vks_import_fail(VKS_IMPORT_NO_KEY,
+                               vks_algorithm_has(vks_key_kind_find(VKS_KEY_TYPE_ML_DSA_65))
+                                   ? NULL
+                                   : "keys of type ml-dsa or ml-kem are read with OpenSSL 3.5 or newer",
+                               "%s holds a damaged private key, or one of an unknown kind", path);
     if (holds(file, "-----BEGIN CERTIFICATE-----") || holds(file, "-----BEGIN PUBLIC KEY-----"))
         return vks_import_fail(VKS_IMPORT_NO_KEY, NULL, "%s holds a public key or certificate, not a private key",
                                path);
@@ -155,10 +161,13 @@ static int parse_raw(const struct vks_import_arguments *arguments, const struct 
 
 int vks_key_file_take(const struct vks_import_arguments *arguments, EVP_PKEY *pkey, struct vks_key_file *key)
 {
+    int error;
+
     key->kind = vks_key_material_kind(pkey);
     if (key->kind == NULL)
         return vks_import_fail(
-            VKS_IMPORT_NO_KEY, "the vault takes ec-p256, ec-p384, ed25519, x25519, rsa-2048, rsa-3072 and rsa-4096",
+            VKS_IMPORT_NO_KEY,
+            "the vault takes ec-p256, ec-p384, ed25519, x25519, rsa-2048 to rsa-4096, and with OpenSSL 3.5 ml-dsa and ml-kem",
             "%s holds a key of a kind or size that the vault does not take, or an inconsistent one", arguments->path);
     if (arguments->kind && key->kind != arguments->kind)
         return vks_import_fail(VKS_IMPORT_NO_KEY, NULL, "%s holds an %s key, not %s", arguments->path, key->kind->name,
@@ -166,7 +175,11 @@ int vks_key_file_take(const struct vks_import_arguments *arguments, EVP_PKEY *pk
     if (vks_key_material_check_import(key->kind, pkey))
         return vks_import_fail(VKS_IMPORT_NO_KEY, NULL, "%s holds a key whose parts do not fit each other",
                                arguments->path);
-    if (vks_key_material_encode(pkey, &key->material, &key->material_bytes))
+    error = vks_key_material_encode(key->kind, pkey, &key->material, &key->material_bytes);
+    if (error == -ENODATA)
+        return vks_import_fail(VKS_IMPORT_NO_KEY, "export it with its seed, or make a new key",
+                               "%s holds an %s key without its seed", arguments->path, key->kind->name);
+    if (error)
         return vks_import_fail(VKS_IMPORT_INTERNAL, NULL, "out of secret memory");
     return 0;
 }

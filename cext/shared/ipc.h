@@ -45,7 +45,8 @@ enum vks_ipc_type {
     VKS_CUSTODIAN_STATUS = 0x301, /* empty; reply vks_custodian_status */
     VKS_CUSTODIAN_ROOT_OPEN =
         0x302, /* vks_custodian_root, wrapped secret; fds: KEK file, read-write when create is 1, then the secret's */
-    VKS_CUSTODIAN_GENERATE = 0x303, /* vks_custodian_generate; reply vks_custodian_key, sealed, public */
+    VKS_CUSTODIAN_GENERATE =
+        0x303, /* vks_custodian_generate; reply vks_custodian_key, sealed, public; -ENOTSUP: not by this libcrypto */
     VKS_CUSTODIAN_OFFER = 0x304,    /* empty; reply vks_custodian_offer */
     VKS_CUSTODIAN_IMPORT = 0x305,   /* vks_custodian_import, wrapped bytes; reply vks_custodian_key, sealed, public */
     VKS_CUSTODIAN_CHANNEL = 0x306,  /* vks_custodian_channel, the key channel's fd */
@@ -308,7 +309,7 @@ struct vks_key_slot {
     uint32_t version;
     uint32_t type;
     uint32_t nonce_lease;    /* first 32 bits of every nonce and CTR block that the device makes of this load */
-    uint32_t material_bytes; /* PKCS#8 PrivateKeyInfo in DER for asymmetric keys, else raw bytes */
+    uint32_t material_bytes; /* seed (ML-DSA, ML-KEM), PKCS#8 PrivateKeyInfo in DER (other key pairs) or raw bytes */
 };
 
 /* Types beside those of the device ABI, so that what is one of these is never taken for a guest's key. */
@@ -335,7 +336,9 @@ struct vks_custodian_status {
     uint32_t root_open;     /* 1 when a KEK is loaded */
     uint32_t root_kind;     /* enum vks_root_kind, of the file that was opened or tried last; 0: none yet */
     uint32_t reserved;
-    uint8_t kek_id[8]; /* what the KEK is told by; zeros while none is loaded */
+    uint8_t kek_id[8];    /* what the KEK is told by; zeros while none is loaded */
+    uint64_t key_types;   /* that this libcrypto has, bit numbers enum vks_key_type */
+    char libcrypto[16];   /* its version as it says, padded with zeros */
     struct vks_sandbox_report sandbox;
 };
 

@@ -13,7 +13,7 @@
 #define CIPHER_OPS (BIT(VKS_OP_ENCRYPT) | BIT(VKS_OP_DECRYPT))
 #define MAC_OPS    (BIT(VKS_OP_MAC) | BIT(VKS_OP_MAC_VERIFY))
 /* Their results are secrets that a guest shall have only where its grant says release. */
-#define RELEASING_OPS (BIT(VKS_OP_DERIVE) | BIT(VKS_OP_DATA_KEY))
+#define RELEASING_OPS (BIT(VKS_OP_DERIVE) | BIT(VKS_OP_DATA_KEY) | BIT(VKS_OP_DECAPSULATE))
 
 #define RSA_MECHANISMS                                                                                                 \
     (BIT(VKS_MECHANISM_RSA_PKCS1_SHA256) | BIT(VKS_MECHANISM_RSA_PKCS1_SHA384) | BIT(VKS_MECHANISM_RSA_PKCS1_SHA512) | \
@@ -56,6 +56,12 @@ static const struct {
     [VKS_KEY_TYPE_AES_128_XTS] = {BIT(VKS_MECHANISM_AES_XTS), VKS_MECHANISM_AES_XTS},
     [VKS_KEY_TYPE_AES_256_XTS] = {BIT(VKS_MECHANISM_AES_XTS), VKS_MECHANISM_AES_XTS},
     [VKS_KEY_TYPE_X25519] = {ECDH_MECHANISMS, VKS_MECHANISM_ECDH_HKDF_SHA256},
+    [VKS_KEY_TYPE_ML_DSA_44] = {BIT(VKS_MECHANISM_ML_DSA), VKS_MECHANISM_ML_DSA},
+    [VKS_KEY_TYPE_ML_DSA_65] = {BIT(VKS_MECHANISM_ML_DSA), VKS_MECHANISM_ML_DSA},
+    [VKS_KEY_TYPE_ML_DSA_87] = {BIT(VKS_MECHANISM_ML_DSA), VKS_MECHANISM_ML_DSA},
+    [VKS_KEY_TYPE_ML_KEM_512] = {BIT(VKS_MECHANISM_ML_KEM), VKS_MECHANISM_ML_KEM},
+    [VKS_KEY_TYPE_ML_KEM_768] = {BIT(VKS_MECHANISM_ML_KEM), VKS_MECHANISM_ML_KEM},
+    [VKS_KEY_TYPE_ML_KEM_1024] = {BIT(VKS_MECHANISM_ML_KEM), VKS_MECHANISM_ML_KEM},
 };
 
 uint64_t vks_policy_type_mechanisms(uint32_t type)
@@ -75,8 +81,10 @@ uint64_t vks_policy_mechanism_ops(uint32_t mechanism)
 {
     if (mechanism == VKS_MECHANISM_DEFAULT || mechanism >= VKS_MECHANISM_COUNT)
         return 0;
-    if (mechanism <= VKS_MECHANISM_RSA_PSS_SHA512)
+    if (mechanism <= VKS_MECHANISM_RSA_PSS_SHA512 || mechanism == VKS_MECHANISM_ML_DSA)
         return SIGN_OPS;
+    if (mechanism == VKS_MECHANISM_ML_KEM)
+        return BIT(VKS_OP_DECAPSULATE) | BIT(VKS_OP_RELEASE);
     if (mechanism == VKS_MECHANISM_AES_GCM || mechanism == VKS_MECHANISM_CHACHA20_POLY1305)
         return CIPHER_OPS | BIT(VKS_OP_DATA_KEY) | BIT(VKS_OP_RELEASE);
     if (mechanism >= VKS_MECHANISM_ECDH)
@@ -100,6 +108,7 @@ static int state_allows(uint32_t state, uint32_t op)
     case VKS_OP_VERIFY:
     case VKS_OP_DECRYPT:
     case VKS_OP_MAC_VERIFY:
+    case VKS_OP_DECAPSULATE:
     case VKS_OP_DERIVE: /* what an older secret protects could not be read any more */
         return state == VKS_KEY_STATE_ACTIVE || state == VKS_KEY_STATE_DEACTIVATED ||
                state == VKS_KEY_STATE_COMPROMISED;
@@ -124,7 +133,8 @@ static int uid_allows(const struct vks_snapshot_key *key, const struct vks_polic
 
 static int type_has_public(uint32_t type)
 {
-    return (type >= VKS_KEY_TYPE_EC_P256 && type <= VKS_KEY_TYPE_RSA_4096) || type == VKS_KEY_TYPE_X25519;
+    return (type >= VKS_KEY_TYPE_EC_P256 && type <= VKS_KEY_TYPE_RSA_4096) ||
+           (type >= VKS_KEY_TYPE_X25519 && type <= VKS_KEY_TYPE_ML_KEM_1024);
 }
 
 /*

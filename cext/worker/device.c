@@ -3,7 +3,9 @@
 #include <endian.h>
 #include <string.h>
 
+#include "algorithm.h"
 #include "decide.h"
+#include "policy.h"
 
 enum {
     DEVICE_VERSION = 0 << 16 | 1 << 8 | 0,
@@ -20,6 +22,28 @@ static uint32_t output_size(struct job *job, uint32_t needed_bytes)
     return VKS_STATUS_OUTPUT_SIZE;
 }
 
+/* Of the types that this host's libcrypto has. */
+static uint64_t mechanisms(void)
+{
+    uint64_t types = vks_algorithm_types(), mask = 0;
+
+    for (uint32_t type = VKS_KEY_TYPE_EC_P256; type < VKS_KEY_TYPE_COUNT; type++)
+        if (types & (UINT64_C(1) << type))
+            mask |= vks_policy_type_mechanisms(type);
+    return mask;
+}
+
+static uint64_t ops(uint64_t of_mechanisms)
+{
+    uint64_t mask = UINT64_C(1) << VKS_OP_INFO | UINT64_C(1) << VKS_OP_LIST | UINT64_C(1) << VKS_OP_PUBLIC |
+                    UINT64_C(1) << VKS_OP_RANDOM;
+
+    for (uint32_t mechanism = VKS_MECHANISM_DEFAULT + 1; mechanism < VKS_MECHANISM_COUNT; mechanism++)
+        if (of_mechanisms & (UINT64_C(1) << mechanism))
+            mask |= vks_policy_mechanism_ops(mechanism);
+    return mask & ~(UINT64_C(1) << VKS_OP_RELEASE);
+}
+
 static uint32_t answer_info(struct job *job, const struct snapshot_table *table, uint64_t *driver_features)
 {
     struct vks_info_request asked;
@@ -33,8 +57,8 @@ static uint32_t answer_info(struct job *job, const struct snapshot_table *table,
         .parameter_bytes_max = htole32(VKS_PARAMETER_BYTES_MAX),
         .random_bytes_max = htole32(VKS_RANDOM_BYTES_MAX),
         .descriptors_max = htole32(VKS_DESCRIPTORS_MAX),
-        .op_mask = htole64((UINT64_C(1) << VKS_OP_COUNT) - 2),
-        .mechanism_mask = htole64((UINT64_C(1) << VKS_MECHANISM_COUNT) - 2),
+        .op_mask = htole64(ops(mechanisms())),
+        .mechanism_mask = htole64(mechanisms()),
     };
 
     if (job->request.input_bytes != sizeof(asked))

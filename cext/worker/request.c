@@ -28,6 +28,7 @@ static const struct op_form {
     [VKS_OP_RANDOM] = {.known = true, .no_key = true, .no_mechanism = true},
     [VKS_OP_DERIVE] = {.known = true, .parameter = true, .aad = true, .input = true},
     [VKS_OP_DATA_KEY] = {.known = true, .aad = true},
+    [VKS_OP_DECAPSULATE] = {.known = true, .input = true},
 };
 
 /* Where the output area says how much is asked for, the most that it may say. */

@@ -77,6 +77,16 @@ static const struct command commands[] = {
      "  vks data-key KEY disk.sealed | cryptsetup luksFormat --batch-mode --key-file - DEVICE\n"
      "  vks decrypt KEY <disk.sealed | cryptsetup open --key-file - DEVICE NAME",
      command_data_key},
+    {"decapsulate",
+     {"KEY"},
+     KEY_OPTIONS,
+     "the secret of an ML-KEM ciphertext on stdin to stdout",
+     "32 raw bytes, where the grant has decapsulate and release; of keys of type ml-kem-512, -768 and -1024.\n"
+     "Whoever has the public key makes secret and ciphertext, with OpenSSL 3.5 or newer:\n"
+     "  vks public KEY >key.pem\n"
+     "  openssl pkeyutl -encap -inkey key.pem -pubin -out CIPHERTEXT -secret SECRET\n"
+     "A ciphertext that was not made for this key gives a secret that nobody else has, and no error.",
+     command_decapsulate},
     {"random", {"N"}, 0, "N random bytes from the host to stdout", NULL, command_random},
     {"doctor", {0}, OPTION_JSON, "find out why it does not work", NULL, command_doctor},
     {0},

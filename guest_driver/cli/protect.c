@@ -5,8 +5,9 @@
 #include "commands.h"
 #include "session.h"
 
-#define SIGNATURE_BYTES_MAX 512 /* RSA-4096 */
-#define PUBLIC_BYTES_MAX    2048
+#define SIGNATURE_BYTES_MAX 4627 /* ML-DSA-87 */
+#define PUBLIC_BYTES_MAX    4096
+#define ECDSA_BYTES_MAX     96 /* P-384, r || s */
 #define TAG_BYTES_MAX       64
 #define RANDOM_BYTES_MAX    (64u << 20)
 /* Nonce and tag, or a block of RSA-4096. */
@@ -39,7 +40,7 @@ int command_public(const struct options *options)
 
 int command_sign(const struct options *options)
 {
-    uint8_t signature[SIGNATURE_BYTES_MAX], der[VKS_ECDSA_DER_BYTES_MAX(SIGNATURE_BYTES_MAX)];
+    uint8_t signature[SIGNATURE_BYTES_MAX], der[VKS_ECDSA_DER_BYTES_MAX(ECDSA_BYTES_MAX)];
     size_t size = sizeof(signature), der_size = sizeof(der);
     struct session session;
     int error;

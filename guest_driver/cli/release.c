@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The commands whose results are secrets: derive, data-key. */
+/* The commands whose results are secrets: derive, data-key, decapsulate. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -132,5 +132,22 @@ int command_data_key(const struct options *options)
     }
     buffer_free(&output);
     session_end(&session);
+    return status;
+}
+
+int command_decapsulate(const struct options *options)
+{
+    struct buffer secret;
+    struct session session;
+    int status;
+    int error;
+
+    if (!session_begin(options, true, &session))
+        return 1;
+    error = buffer_alloc(VKS_SHARED_BYTES, &secret);
+    if (!error)
+        error = vks_decapsulate(session.device, &session.use, bytes_of(&session.input), secret.data);
+    status = session_write(&session, error, secret.data, secret.size);
+    buffer_free(&secret);
     return status;
 }

@@ -14,7 +14,7 @@ _vks() {
     --peer) mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
     esac
     if [[ -z $command ]]; then
-        words='info list public sign verify encrypt decrypt mac mac-verify derive data-key random doctor --help'
+        words='info list public sign verify encrypt decrypt mac mac-verify derive data-key decapsulate random doctor --help'
     elif [[ $current == -* ]]; then
         words=$(vks "$command" --help 2>/dev/null | grep -o '^  --[a-z-]*')
     elif [[ $previous == "$command" && $command != random ]]; then

@@ -41,7 +41,7 @@ enum vks_limit {
     VKS_INPUT_BYTES_MAX = 1048576,  /* input of one request */
     VKS_OUTPUT_BYTES_MAX = 1052672, /* output area of one request: input plus nonce, tag and room for a page */
     VKS_AAD_BYTES_MAX = 65536,
-    VKS_PARAMETER_BYTES_MAX = 4096,
+    VKS_PARAMETER_BYTES_MAX = 8192, /* a signature of ML-DSA-87 has 4627 */
     VKS_RANDOM_BYTES_MAX = 65536,
     VKS_KEY_WRAP_BYTES_MAX = 4096, /* text under AES_KW and AES_KWP, which work it six times over */
     VKS_SECRET_BYTES_MAX = 1024,   /* one derived secret or data key; also salt and info of HKDF, each */
@@ -62,8 +62,9 @@ enum vks_op {
     VKS_OP_RANDOM = 10,    /* output area filled with random bytes; key id and version zero */
     VKS_OP_DERIVE = 11,    /* parameter: peer's public key (ECDH); aad: salt; input: info (both HKDF); output: secret */
     VKS_OP_DATA_KEY = 12,  /* output: a new random secret, then what encrypt would give of it */
-    VKS_OP_COUNT = 13,
-    VKS_OP_RELEASE = 62, /* no operation: beside derive and data key in a grant's mask, where secrets reach the guest */
+    VKS_OP_DECAPSULATE = 13, /* input: ciphertext of ML-KEM; output: shared secret */
+    VKS_OP_COUNT = 14,
+    VKS_OP_RELEASE = 62, /* no operation: in a grant's mask beside those whose secrets reach the guest */
 };
 
 /* Bit numbers of the mechanism masks. Signatures are raw: r || s, each as long as the curve order, or RSA's integer. */
@@ -103,7 +104,9 @@ enum vks_mechanism {
     VKS_MECHANISM_HKDF_SHA256 = 32, /* of an HMAC key */
     VKS_MECHANISM_HKDF_SHA384 = 33,
     VKS_MECHANISM_HKDF_SHA512 = 34,
-    VKS_MECHANISM_COUNT = 35,
+    VKS_MECHANISM_ML_DSA = 35, /* FIPS 204, pure, with an empty context; of the parameter set that the key is of */
+    VKS_MECHANISM_ML_KEM = 36, /* FIPS 203, of the key's parameter set */
+    VKS_MECHANISM_COUNT = 37,
 };
 
 enum vks_key_type {
@@ -122,7 +125,13 @@ enum vks_key_type {
     VKS_KEY_TYPE_AES_128_XTS = 13, /* two AES keys that differ */
     VKS_KEY_TYPE_AES_256_XTS = 14,
     VKS_KEY_TYPE_X25519 = 15,
-    VKS_KEY_TYPE_COUNT = 16,
+    VKS_KEY_TYPE_ML_DSA_44 = 16, /* these and ML-KEM: only where the host's libcrypto has them */
+    VKS_KEY_TYPE_ML_DSA_65 = 17,
+    VKS_KEY_TYPE_ML_DSA_87 = 18,
+    VKS_KEY_TYPE_ML_KEM_512 = 19,
+    VKS_KEY_TYPE_ML_KEM_768 = 20,
+    VKS_KEY_TYPE_ML_KEM_1024 = 21,
+    VKS_KEY_TYPE_COUNT = 22,
 };
 
 /* NIST SP 800-57 part 1, 7: states of a key version. */

@@ -43,6 +43,8 @@ static const char *const mechanism_names[VKS_MECHANISM_COUNT] = {
     [VKS_MECHANISM_HKDF_SHA256] = "hkdf-sha256",
     [VKS_MECHANISM_HKDF_SHA384] = "hkdf-sha384",
     [VKS_MECHANISM_HKDF_SHA512] = "hkdf-sha512",
+    [VKS_MECHANISM_ML_DSA] = "ml-dsa",
+    [VKS_MECHANISM_ML_KEM] = "ml-kem",
 };
 
 static const char *const op_names[VKS_OP_COUNT] = {
@@ -50,6 +52,7 @@ static const char *const op_names[VKS_OP_COUNT] = {
     [VKS_OP_SIGN] = "sign",       [VKS_OP_VERIFY] = "verify", [VKS_OP_ENCRYPT] = "encrypt",
     [VKS_OP_DECRYPT] = "decrypt", [VKS_OP_MAC] = "mac",       [VKS_OP_MAC_VERIFY] = "mac-verify",
     [VKS_OP_RANDOM] = "random",   [VKS_OP_DERIVE] = "derive", [VKS_OP_DATA_KEY] = "data-key",
+    [VKS_OP_DECAPSULATE] = "decapsulate",
 };
 
 static const char *const key_type_names[VKS_KEY_TYPE_COUNT] = {
@@ -60,7 +63,10 @@ static const char *const key_type_names[VKS_KEY_TYPE_COUNT] = {
     [VKS_KEY_TYPE_HMAC_SHA256] = "hmac-sha256", [VKS_KEY_TYPE_HMAC_SHA384] = "hmac-sha384",
     [VKS_KEY_TYPE_HMAC_SHA512] = "hmac-sha512", [VKS_KEY_TYPE_CHACHA20_POLY1305] = "chacha20-poly1305",
     [VKS_KEY_TYPE_AES_128_XTS] = "aes-128-xts", [VKS_KEY_TYPE_AES_256_XTS] = "aes-256-xts",
-    [VKS_KEY_TYPE_X25519] = "x25519",
+    [VKS_KEY_TYPE_X25519] = "x25519",           [VKS_KEY_TYPE_ML_DSA_44] = "ml-dsa-44",
+    [VKS_KEY_TYPE_ML_DSA_65] = "ml-dsa-65",     [VKS_KEY_TYPE_ML_DSA_87] = "ml-dsa-87",
+    [VKS_KEY_TYPE_ML_KEM_512] = "ml-kem-512",   [VKS_KEY_TYPE_ML_KEM_768] = "ml-kem-768",
+    [VKS_KEY_TYPE_ML_KEM_1024] = "ml-kem-1024",
 };
 
 static const char *const key_state_names[VKS_KEY_STATE_COUNT] = {

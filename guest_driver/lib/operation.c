@@ -119,3 +119,14 @@ int vks_data_key(struct vks_device *device, const struct vks_use *use, struct vk
         return -EPROTO;
     return error;
 }
+
+int vks_decapsulate(struct vks_device *device, const struct vks_use *use, struct vks_bytes ciphertext,
+                    uint8_t secret[VKS_SHARED_BYTES])
+{
+    struct vks_request request = {.op = VKS_OP_DECAPSULATE, .use = *use, .input = ciphertext};
+    size_t size = VKS_SHARED_BYTES;
+    int error = submit_output(device, &request, secret, &size);
+
+    /* A short answer must not pass as the secret. */
+    return !error && size != VKS_SHARED_BYTES ? -EPROTO : error;
+}

@@ -109,7 +109,7 @@ VKS_MUST_CHECK int vks_mac_verify(struct vks_device *device, const struct vks_us
 VKS_MUST_CHECK int vks_random(struct vks_device *device, void *output, size_t size);
 
 /*
- * Secrets that the host gives away: only where the grant has release beside derive or data-key, else
+ * Secrets that the host gives away: only where the grant has release beside derive, data-key or decapsulate, else
  * VKS_STATUS_DENIED. The library keeps no copy; wiping @secret and @output is the caller's.
  */
 
@@ -133,6 +133,15 @@ VKS_MUST_CHECK int vks_derive(struct vks_device *device, const struct vks_use *u
  */
 VKS_MUST_CHECK int vks_data_key(struct vks_device *device, const struct vks_use *use, struct vks_bytes aad,
                                 void *output, size_t secret_size);
+
+#define VKS_SHARED_BYTES 32 /* of a secret that ML-KEM shares */
+/*
+ * The secret that whoever has the public key of an ML-KEM key made together with @ciphertext, which has 768, 1088 or
+ * 1568 bytes by the key's type, else VKS_STATUS_INPUT_SIZE. One that was not made with this public key gives a secret as
+ * well, which nobody else has: only what is done with it shows that.
+ */
+VKS_MUST_CHECK int vks_decapsulate(struct vks_device *device, const struct vks_use *use, struct vks_bytes ciphertext,
+                                   uint8_t secret[VKS_SHARED_BYTES]);
 
 /* Any request, for those who want many at once or do not want to wait. */
 struct vks_request {

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A fresh Debian of this machine's release as a folder, with packages at hand that it may install without a network."""
+"""A fresh Debian as a folder, of this machine's release or another, with packages at hand for later, without a network."""
 
 import platform
 import re
@@ -13,9 +13,15 @@ from qemu_images.cache import digest, entry, say
 DROP = "/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*"
 
 
-def debian_root(include: Sequence[str], at_hand: Sequence[str] = ()) -> Path:
-    """Make a Debian with *include* installed; *at_hand* and what these depend on waits in apt's cache. Needs root."""
-    release = platform.freedesktop_os_release()["VERSION_CODENAME"]
+def debian_root(include: Sequence[str], at_hand: Sequence[str] = (), release: str = "") -> Path:
+    """Make a Debian with *include* installed. Needs root.
+
+    Args:
+        include: packages; what they recommend is left out.
+        at_hand: packages that wait in apt's cache, with what they depend on.
+        release: its code name; this machine's if empty.
+    """
+    release = release or platform.freedesktop_os_release()["VERSION_CODENAME"]
 
     def build(folder: Path) -> None:
         say(f"a fresh {release} with {' '.join(include)}")

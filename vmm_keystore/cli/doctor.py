@@ -53,6 +53,7 @@ def check_keystored(session: Session) -> Iterator[Finding]:
     yield from check_process("custodian", status["custodian"])
     if status["custodian"]["running"]:
         yield check_root(status["custodian"])
+        yield check_post_quantum(status["custodian"])
     if status.get("token"):
         yield check_token(status["token"])
     for key in ("problem", "upkeep_problem"):
@@ -86,6 +87,15 @@ def check_token(token: dict[str, Any]) -> Finding:
     if not token["problem"]:
         return Finding(Level.OK, "token", "no key lies in it: it was not asked yet")
     return Finding(Level.BAD, "token", token["problem"], "its keys can be used again as soon as that is mended")
+
+
+def check_post_quantum(custodian: dict[str, Any]) -> Finding:
+    """Say whether there are keys of ML-DSA and ML-KEM; a host without them is well all the same."""
+    openssl = f"OpenSSL {custodian['libcrypto']}"
+    missing = custodian["unsupported_types"]
+    if missing:
+        return Finding(Level.OK, "post-quantum", f"not available ({', '.join(missing)}): {openssl}, and it takes 3.5")
+    return Finding(Level.OK, "post-quantum", f"available: {openssl}")
 
 
 def check_process(name: str, process: dict[str, Any]) -> Iterator[Finding]:

@@ -43,7 +43,8 @@ def grant_add(
         typer.Option(
             "--ops",
             metavar="OP,…",
-            help="Of sign, verify, encrypt, decrypt, mac, mac-verify; derive and data-key, which take release as well.",
+            help="Of sign, verify, encrypt, decrypt, mac, mac-verify; "
+            "derive, data-key and decapsulate, which take release as well.",
         ),
     ],
     mechanisms: Annotated[
@@ -135,7 +136,8 @@ def grant_explain(
     op: Annotated[
         str,
         typer.Argument(
-            metavar="OP", help="Of public, sign, verify, encrypt, decrypt, mac, mac-verify, derive, data-key."
+            metavar="OP",
+            help="Of public, sign, verify, encrypt, decrypt, mac, mac-verify, derive, data-key, decapsulate.",
         ),
     ],
     *,

@@ -296,6 +296,8 @@ def _custodian_info(custodian: CustodianStatus | CustodianError) -> models.Custo
         root=custodian.root_kind or "",
         root_open=custodian.root_open,
         sandbox=custodian.sandbox,
+        libcrypto=custodian.libcrypto,
+        unsupported_types=[key_type.text for key_type in custodian.unsupported],
     )
 
 

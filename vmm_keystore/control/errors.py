@@ -11,6 +11,7 @@ HTTP_STATUS: dict[str, int] = {
     "not-found": 404,
     "already-exists": 409,
     "key-state": 409,
+    "unsupported": 422,
     "import-refused": 422,
     "secret-refused": 422,
     "pin-refused": 422,

@@ -20,8 +20,8 @@ MOVES: dict[KeyState, frozenset[KeyState]] = {
 
 ENCRYPT_OPS = frozenset({Op.ENCRYPT, Op.DATA_KEY})
 PROTECT_OPS = frozenset({Op.SIGN, Op.MAC}) | ENCRYPT_OPS
-PROCESS_OPS = frozenset({Op.VERIFY, Op.DECRYPT, Op.MAC_VERIFY, Op.DERIVE})
-"""Derive among them: what was protected with an older secret could not be read any more without it."""
+PROCESS_OPS = frozenset({Op.VERIFY, Op.DECRYPT, Op.MAC_VERIFY, Op.DERIVE, Op.DECAPSULATE})
+"""Derive and decapsulate among them: without an older secret, what it protects could not be read any more."""
 _PROCESS_STATES = frozenset({_S.ACTIVE, _S.DEACTIVATED, _S.COMPROMISED})
 
 ENCRYPTIONS_MAX = 2**32 - 2**27

@@ -40,6 +40,12 @@ TYPE_MECHANISMS: dict[KeyType, tuple[Mechanism, ...]] = {
     KeyType.AES_128_XTS: (Mechanism.AES_XTS,),
     KeyType.AES_256_XTS: (Mechanism.AES_XTS,),
     KeyType.X25519: _ECDH,
+    KeyType.ML_DSA_44: (Mechanism.ML_DSA,),
+    KeyType.ML_DSA_65: (Mechanism.ML_DSA,),
+    KeyType.ML_DSA_87: (Mechanism.ML_DSA,),
+    KeyType.ML_KEM_512: (Mechanism.ML_KEM,),
+    KeyType.ML_KEM_768: (Mechanism.ML_KEM,),
+    KeyType.ML_KEM_1024: (Mechanism.ML_KEM,),
 }
 
 _DEFAULT: dict[KeyType, Mechanism] = {
@@ -58,6 +64,12 @@ _DEFAULT: dict[KeyType, Mechanism] = {
     KeyType.AES_128_XTS: Mechanism.AES_XTS,
     KeyType.AES_256_XTS: Mechanism.AES_XTS,
     KeyType.X25519: Mechanism.ECDH_HKDF_SHA256,
+    KeyType.ML_DSA_44: Mechanism.ML_DSA,
+    KeyType.ML_DSA_65: Mechanism.ML_DSA,
+    KeyType.ML_DSA_87: Mechanism.ML_DSA,
+    KeyType.ML_KEM_512: Mechanism.ML_KEM,
+    KeyType.ML_KEM_768: Mechanism.ML_KEM,
+    KeyType.ML_KEM_1024: Mechanism.ML_KEM,
 }
 """What a request that names none means, unless it derives."""
 
@@ -90,6 +102,7 @@ _CIPHER_OPS = (Op.ENCRYPT, Op.DECRYPT)
 _MAC_OPS = (Op.MAC, Op.MAC_VERIFY)
 _DERIVE_OPS = (Op.DERIVE, Op.RELEASE)
 _DATA_KEY_OPS = (Op.DATA_KEY, Op.RELEASE)
+_DECAPSULATE_OPS = (Op.DECAPSULATE, Op.RELEASE)
 
 
 def default_mechanism(key_type: KeyType, op: Op) -> Mechanism:
@@ -101,8 +114,10 @@ def default_mechanism(key_type: KeyType, op: Op) -> Mechanism:
 
 def mechanism_ops(mechanism: Mechanism) -> tuple[Op, ...]:
     """Return the operations that take *mechanism*."""
-    if mechanism <= Mechanism.RSA_PSS_SHA512:
+    if mechanism <= Mechanism.RSA_PSS_SHA512 or mechanism == Mechanism.ML_DSA:
         return _SIGN_OPS
+    if mechanism == Mechanism.ML_KEM:
+        return _DECAPSULATE_OPS
     if mechanism >= Mechanism.ECDH:
         return _DERIVE_OPS
     if mechanism in {Mechanism.AES_GCM, Mechanism.CHACHA20_POLY1305}:
@@ -180,7 +195,7 @@ def _check_fit(key_type: KeyType, ops: tuple[Op, ...], mechanisms: tuple[Mechani
             "if the guest shall have it: --ops " + ",".join(op.text for op in (*ops, Op.RELEASE)),
         )
     if Op.RELEASE in ops and not releasing:
-        raise InvalidRequestError("release goes with derive or data-key, and alone allows nothing")
+        raise InvalidRequestError("release goes with derive, data-key or decapsulate, and alone allows nothing")
     for mechanism in mechanisms:
         if mechanism not in possible:
             raise InvalidRequestError(

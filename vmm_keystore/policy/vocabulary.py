@@ -66,6 +66,12 @@ class KeyType(Word):
     AES_128_XTS = 13
     AES_256_XTS = 14
     X25519 = 15
+    ML_DSA_44 = 16
+    ML_DSA_65 = 17
+    ML_DSA_87 = 18
+    ML_KEM_512 = 19
+    ML_KEM_768 = 20
+    ML_KEM_1024 = 21
 
     @classmethod
     def noun(cls) -> str:
@@ -75,11 +81,16 @@ class KeyType(Word):
     @property
     def has_public(self) -> bool:
         """True for key pairs."""
-        return self <= KeyType.RSA_4096 or self is KeyType.X25519
+        return self <= KeyType.RSA_4096 or self >= KeyType.X25519
 
     @property
     def signs(self) -> bool:
         """True for key pairs that make signatures."""
+        return self.certifies or KeyType.ML_DSA_44 <= self <= KeyType.ML_DSA_87
+
+    @property
+    def certifies(self) -> bool:
+        """True for key pairs with which the custodian makes certificates."""
         return self <= KeyType.RSA_4096
 
     @property
@@ -105,7 +116,7 @@ class KeyState(Word):
 
 
 class Op(Word):
-    """An operation of the device, and *release*: without it in a grant no derived secret or data key reaches a guest."""
+    """An operation of the device, and *release*: without it in a grant no secret that a key makes reaches a guest."""
 
     INFO = 1
     LIST = 2
@@ -119,6 +130,7 @@ class Op(Word):
     RANDOM = 10
     DERIVE = 11
     DATA_KEY = 12
+    DECAPSULATE = 13
     RELEASE = 62
 
     @classmethod
@@ -164,6 +176,8 @@ class Mechanism(Word):
     HKDF_SHA256 = 32
     HKDF_SHA384 = 33
     HKDF_SHA512 = 34
+    ML_DSA = 35
+    ML_KEM = 36
 
 
 class Status(Word):
@@ -194,11 +208,12 @@ KEYED_OPS = (
     Op.MAC_VERIFY,
     Op.DERIVE,
     Op.DATA_KEY,
+    Op.DECAPSULATE,
 )
 """Operations that use a key and that a grant must name; info, list and random need no grant, public needs any grant."""
 GRANTABLE_OPS = (*KEYED_OPS, Op.RELEASE)
 """What a grant may name."""
-RELEASING_OPS = frozenset({Op.DERIVE, Op.DATA_KEY})
+RELEASING_OPS = frozenset({Op.DERIVE, Op.DATA_KEY, Op.DECAPSULATE})
 """They give the guest a secret: only where its grant names release, and each on a line of the audit log of its own."""
 
 

@@ -160,6 +160,10 @@ def _version(key: KeyRow, version: int | None) -> tuple[KeyRow, int]:
 def _signing(key: KeyRow, version: int | None) -> tuple[KeyRow, int]:
     """The key and the version, which may sign now."""
     key, number = _version(key, version)
+    if key.key_type.signs and not key.key_type.certifies:
+        raise InvalidRequestError(
+            f"no certificates are made with keys of type {key.key_type.text}", "key public gives the public key"
+        )
     if not key.key_type.signs:
         kind = "for key agreement" if key.key_type.has_public else "symmetric"
         raise InvalidRequestError(f"key '{key.label}' is {kind} ({key.key_type.text}): it does not sign")

@@ -112,6 +112,7 @@ class Validity:
 class CustodianStatus:
     """What the custodian says of itself; *secret_memory* is ``memfd-secret`` or ``mlock``.
 
+    *libcrypto* is its version, and *unsupported* are the key types that it does not have.
     *root_kind* is None while the KEK file could not be read, *kek_id* is empty while none is open; *token* is the
     PKCS#11 token that opened it, where one did.
     """
@@ -123,6 +124,8 @@ class CustodianStatus:
     kek_id: bytes = b""
     sandbox: str = ""
     token: HsmToken | None = None
+    libcrypto: str = ""
+    unsupported: tuple[KeyType, ...] = ()
 
     @property
     def is_hidden_from_root(self) -> bool:
@@ -164,7 +167,11 @@ class KeyCustodian(Protocol):
         """Ask how it is; raises CustodianError when it does not answer."""
 
     def generate(self, key_id: bytes, version: int, key_type: KeyType) -> SealedKey:
-        """Make a key and seal it to (*key_id*, *version*, *key_type*)."""
+        """Make a key and seal it to (*key_id*, *version*, *key_type*).
+
+        Raises:
+            UnsupportedError: the host's libcrypto has no keys of this type.
+        """
 
     def enroll(self, key_id: bytes, version: int, key_type: KeyType, public_der: bytes) -> SealedKey:
         """Seal the public half of a key pair that lies in a token.

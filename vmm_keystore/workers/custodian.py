@@ -12,13 +12,14 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 
-from vmm_keystore._vks import lib
+from vmm_keystore._vks import ffi, lib
 from vmm_keystore.errors import (
     CustodianError,
     ImportRefusedError,
     RootLockedError,
     RootOfTrustError,
     SecretRefusedError,
+    UnsupportedError,
 )
 from vmm_keystore.policy.certificate_names import CertificateNames
 from vmm_keystore.policy.hsm import HsmToken
@@ -173,6 +174,14 @@ class Custodian:
             kek_id=bytes(body.kek_id) if body.root_open == 1 else b"",
             sandbox=describe(body.sandbox),
             token=self._token if body.root_open == 1 else None,
+            libcrypto=ffi.string(body.libcrypto).decode("ascii", "replace"),
+            unsupported=tuple(key_type for key_type in KeyType if not body.key_types >> key_type & 1),
+        )
+
+    def _unsupported(self, key_type: KeyType) -> UnsupportedError:
+        return UnsupportedError(
+            f"{key_type.text} needs OpenSSL 3.5 or newer on this host (it has {self.status().libcrypto})",
+            "Debian 13 has it; 'vmm-keystore doctor' says what this host can do",
         )
 
     def generate(self, key_id: bytes, version: int, key_type: KeyType) -> SealedKey:
@@ -181,6 +190,8 @@ class Custodian:
         try:
             return sealed_key(self._ask(lib.VKS_CUSTODIAN_GENERATE, body, timeout_s=GENERATE_TIMEOUT_S))
         except ProgramRefusedError as error:
+            if error.errno == errno.ENOTSUP:
+                raise self._unsupported(key_type) from error
             raise CustodianError(f"the custodian made no key: {os.strerror(error.errno)}") from error
 
     def enroll(self, key_id: bytes, version: int, key_type: KeyType, public_der: bytes) -> SealedKey:
@@ -232,6 +243,8 @@ class Custodian:
         try:
             return sealed_key(self._ask(lib.VKS_CUSTODIAN_IMPORT_RSA, body))
         except ProgramRefusedError as error:
+            if error.errno == errno.ENOTSUP:
+                raise self._unsupported(key.key_type) from error
             cause = IMPORT_REFUSALS.get(error.errno, os.strerror(error.errno))
             if error.errno == errno.EINVAL:
                 cause = f"what was unwrapped is no {key.key_type.text} key"

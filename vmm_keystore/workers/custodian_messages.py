@@ -44,6 +44,8 @@ IMPORT_REFUSALS = {
     errno.ENOENT: "the import offer is unknown or used",
     errno.EBADMSG: "what was sent was not wrapped to this offer, or is damaged",
     errno.EINVAL: "what was sent is not a key of a supported type",
+    errno.ENODATA: "the key came without its seed, of which alone keys of ml-dsa and ml-kem are made again",
+    errno.ENOTSUP: "keys of this type need OpenSSL 3.5 or newer on this host",
 }
 
 

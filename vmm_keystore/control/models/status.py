@@ -5,7 +5,10 @@ from vmm_keystore.control.models.words import Model
 
 
 class CustodianInfo(Model):
-    """The custodian; *root* is what opens the KEK. *problem* when it does not answer."""
+    """The custodian; *root* is what opens the KEK. *problem* when it does not answer.
+
+    *libcrypto* is the version of its OpenSSL, which lacks *unsupported_types*.
+    """
 
     running: bool
     pid: int | None
@@ -13,6 +16,8 @@ class CustodianInfo(Model):
     root: str = ""
     root_open: bool
     sandbox: str = ""
+    libcrypto: str = ""
+    unsupported_types: list[str] = []
     problem: str = ""
 
 

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Ed25519 (RFC 8032), messages only: the signature hashes the message itself, twice. */
+/*
+ * Ed25519 (RFC 8032) and ML-DSA (FIPS 204, pure, with an empty context), messages only: both hash the message
+ * themselves, together with what nobody outside knows or may choose. libcrypto hedges ML-DSA (FIPS 204, 3.4).
+ */
 #include "op_family.h"
 #include "vmm_keystore.h"
 
 enum {
-    SIGNATURE_BYTES = 64,
+    ED25519_SIGNATURE_BYTES = 64,
 };
 
 static uint32_t sizes(const struct vks_key_kind *kind, const struct vks_operation *operation)
@@ -12,15 +15,21 @@ static uint32_t sizes(const struct vks_key_kind *kind, const struct vks_operatio
     return VKS_STATUS_OK;
 }
 
+static uint32_t signature_bytes(const struct vks_key_kind *kind)
+{
+    return kind->family == VKS_KEY_FAMILY_ED25519 ? ED25519_SIGNATURE_BYTES : kind->size_bytes;
+}
+
 static uint32_t output_bytes(const struct vks_key_kind *kind, uint32_t op, uint32_t mechanism, uint32_t input_bytes)
 {
-    return op == VKS_OP_SIGN ? SIGNATURE_BYTES : 0;
+    return op == VKS_OP_SIGN ? signature_bytes(kind) : 0;
 }
 
 static uint32_t run(struct vks_key *key, struct vks_operation *operation, enum vks_lane lane)
 {
-    EVP_MD_CTX **context = &key->lanes[lane].ed25519;
-    size_t signature_bytes = SIGNATURE_BYTES;
+    EVP_MD_CTX **context = &key->lanes[lane].pure_signature;
+    uint32_t needed_bytes = signature_bytes(key->kind);
+    size_t made_bytes = needed_bytes;
 
     if (*context == NULL && (*context = EVP_MD_CTX_new()) == NULL)
         return VKS_STATUS_INTERNAL;
@@ -34,11 +43,11 @@ static uint32_t run(struct vks_key *key, struct vks_operation *operation, enum v
                    : VKS_STATUS_AUTH_FAILED;
     }
     if (EVP_DigestSignInit(*context, NULL, NULL, NULL, key->pkey) != 1 ||
-        EVP_DigestSign(*context, operation->output, &signature_bytes, operation->input, operation->input_bytes) != 1 ||
-        signature_bytes != SIGNATURE_BYTES)
+        EVP_DigestSign(*context, operation->output, &made_bytes, operation->input, operation->input_bytes) != 1 ||
+        made_bytes != needed_bytes)
         return VKS_STATUS_INTERNAL;
-    operation->output_bytes = SIGNATURE_BYTES;
+    operation->output_bytes = needed_bytes;
     return VKS_STATUS_OK;
 }
 
-const struct vks_op_family vks_op_ed25519 = {sizes, output_bytes, run};
+const struct vks_op_family vks_op_pure_signature = {sizes, output_bytes, run};

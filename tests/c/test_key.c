@@ -5,6 +5,7 @@
 #include <openssl/x509.h>
 #include <string.h>
 
+#include "algorithm.h"
 #include "check.h"
 #include "crypto_process.h"
 #include "key.h"
@@ -71,13 +72,33 @@ static void test_types(void)
             if (claimed == types[i])
                 CHECK_EQUAL("its own type", error, 0);
             else if ((claimed >= VKS_KEY_TYPE_EC_P256 && claimed <= VKS_KEY_TYPE_RSA_4096) ||
-                     claimed == VKS_KEY_TYPE_X25519)
+                     (claimed >= VKS_KEY_TYPE_X25519 && claimed < VKS_KEY_TYPE_COUNT))
                 CHECK_EQUAL("another asymmetric type", error, -EBADMSG);
             else if (claimed < VKS_KEY_TYPE_HMAC_SHA256 || claimed > VKS_KEY_TYPE_HMAC_SHA512 ||
                      made[types[i]].bytes > 1024)
                 CHECK_EQUAL("no type, or a raw one of another length", error, -EINVAL);
         }
     CHECK_EQUAL("type wraps", load(UINT32_MAX, made[VKS_KEY_TYPE_EC_P256].material, 16), -EINVAL);
+}
+
+/* ML-DSA and ML-KEM: a seed of the right length is a key, and nothing else is; without them it is told apart. */
+static void test_seeds(void)
+{
+    static const uint8_t seeds[65] = {1};
+
+    for (uint32_t type = VKS_KEY_TYPE_ML_DSA_44; type < VKS_KEY_TYPE_COUNT; type++) {
+        const struct vks_key_kind *kind = vks_key_kind_find(type);
+        int want = vks_algorithm_has(kind) ? 0 : -ENOTSUP;
+        uint8_t *material;
+        size_t bytes;
+
+        CHECK_EQUAL("generate", vks_key_generate(kind, &material, &bytes), want);
+        if (want == 0)
+            CHECK_EQUAL("a seed is kept", bytes, vks_key_kind_seed_bytes(kind));
+        vks_secret_free(material);
+        for (size_t i = 1; i <= sizeof(seeds); i++)
+            CHECK_EQUAL("seed", load(type, seeds, i), i == vks_key_kind_seed_bytes(kind) ? want : -EBADMSG);
+    }
 }
 
 static void test_raw_lengths(void)
@@ -318,6 +339,7 @@ static int all(void *argument)
     CHECK_EQUAL("warm up", vks_crypto_warm_up(), 0);
     test_types();
     test_raw_lengths();
+    test_seeds();
     test_equal_halves();
     test_damaged(VKS_KEY_TYPE_EC_P256, 32 + 2);
     /* A changed scalar is still a scalar; Ed25519 keeps no public part in PKCS#8: every 32 bytes are a key. */

@@ -248,6 +248,38 @@ static void test_data_key(void)
     }
 }
 
+static const struct {
+    const char *name;
+    uint32_t status, output_bytes;
+    int error;
+} shared_secrets[] = {
+    {"a secret", 0, 32, 0},
+    {"nothing", 0, 0, -EPROTO},
+    {"a byte short", 0, 31, -EPROTO},
+    {"a byte more", 0, 33, -EPROTO},
+    {"no release", VKS_STATUS_DENIED, 0, VKS_STATUS_DENIED},
+    {"a ciphertext of another length", VKS_STATUS_INPUT_SIZE, 0, VKS_STATUS_INPUT_SIZE},
+};
+
+static void test_decapsulate(void)
+{
+    for (size_t i = 0; i < sizeof(shared_secrets) / sizeof(shared_secrets[0]); i++) {
+        struct fake fake = {.status = shared_secrets[i].status, .output_bytes = shared_secrets[i].output_bytes};
+        struct vks_device device = {.transport = &transport, .context = &fake};
+        struct vks_use use = {.key_version = 0};
+        uint8_t secret[VKS_SHARED_BYTES];
+
+        CHECK_EQUAL(shared_secrets[i].name,
+                    vks_decapsulate(&device, &use, (struct vks_bytes){"ciphertext", 10}, secret),
+                    shared_secrets[i].error);
+        CHECK_EQUAL("opcode", le32toh(fake.seen.head.opcode), VKS_OPCODE(VKS_OP_DECAPSULATE));
+        CHECK_EQUAL("ciphertext", le32toh(fake.seen.head.input_bytes), 10);
+        CHECK_EQUAL("no more", fake.seen.head.parameter_bytes | fake.seen.head.aad_bytes, 0);
+        CHECK_EQUAL("area", le32toh(fake.seen.head.output_bytes), 32);
+        CHECK_EQUAL("into the caller's memory", fake.seen.output_ptr, (uintptr_t)secret);
+    }
+}
+
 /* Sizes of no secret: nothing is sent. */
 static void test_secret_sizes(void)
 {
@@ -389,6 +421,7 @@ int main(void)
     test_random();
     test_derive();
     test_data_key();
+    test_decapsulate();
     test_secret_sizes();
     test_list();
     test_find();

@@ -93,7 +93,7 @@ def test_default_mechanisms_leave_out_those_with_a_trap() -> None:
         (KeyType.X25519, [Op.SIGN], None, "cannot sign"),
         (KeyType.ED25519, [Op.SIGN, Op.RELEASE], None, "cannot release"),
         (KeyType.EC_P256, [Op.DERIVE], None, "derive gives the guest a secret"),
-        (KeyType.EC_P256, [Op.SIGN, Op.RELEASE], None, "release goes with derive or data-key"),
+        (KeyType.EC_P256, [Op.SIGN, Op.RELEASE], None, "release goes with derive, data-key or decapsulate"),
         (KeyType.AES_256, [Op.DATA_KEY, Op.ENCRYPT], None, "data-key gives the guest a secret"),
         (KeyType.AES_256, [Op.DATA_KEY, Op.RELEASE], [Mechanism.AES_CBC], "none of the mechanisms can data-key"),
     ],

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Encoding and checks of private keys. Knows their forms and libcrypto's parameters; must not know where they come from.
+/* Encoding and checks of private keys. Knows their forms and libcrypto's parameters; must not know where they come
+ * from.
  */
 #include "key_material.h"
 

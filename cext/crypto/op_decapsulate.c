@@ -42,8 +42,8 @@ static uint32_t run(struct vks_key *key, struct vks_operation *operation, enum v
     EVP_PKEY_CTX *context = lane_context(key, lane);
     size_t shared_bytes = SHARED_BYTES;
 
-    if (context == NULL || EVP_PKEY_decapsulate(context, operation->output, &shared_bytes, operation->input,
-                                                operation->input_bytes) != 1)
+    if (context == NULL ||
+        EVP_PKEY_decapsulate(context, operation->output, &shared_bytes, operation->input, operation->input_bytes) != 1)
         return VKS_STATUS_INTERNAL;
     operation->output_bytes = SHARED_BYTES;
     return shared_bytes == SHARED_BYTES ? VKS_STATUS_OK : VKS_STATUS_INTERNAL;

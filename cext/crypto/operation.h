@@ -17,8 +17,8 @@
  * INPUT_SIZE: one of a length that the mechanism does not take: a digest that is not the hash's length, CBC input that
  * is not whole blocks, a text that key wrap or XTS does not take, a tweak that is not 16 bytes, a ciphertext shorter
  * than nonce and tag, an own nonce that is not 12 bytes, a nonce where the device makes it, OAEP plaintext that is too
- * long, associated data where neither AEAD nor HKDF takes it, a peer's key that is not as long as a point, a ciphertext of
- * ML-KEM that is not as long as its parameter set says.
+ * long, associated data where neither AEAD nor HKDF takes it, a peer's key that is not as long as a point, a ciphertext
+ * of ML-KEM that is not as long as its parameter set says.
  *
  * OUTPUT_SIZE: output_bytes_max is below what is needed; output_bytes says that.
  *

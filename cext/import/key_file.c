@@ -165,10 +165,11 @@ int vks_key_file_take(const struct vks_import_arguments *arguments, EVP_PKEY *pk
 
     key->kind = vks_key_material_kind(pkey);
     if (key->kind == NULL)
-        return vks_import_fail(
-            VKS_IMPORT_NO_KEY,
-            "the vault takes ec-p256, ec-p384, ed25519, x25519, rsa-2048 to rsa-4096, and with OpenSSL 3.5 ml-dsa and ml-kem",
-            "%s holds a key of a kind or size that the vault does not take, or an inconsistent one", arguments->path);
+        return vks_import_fail(VKS_IMPORT_NO_KEY,
+                               "the vault takes ec-p256, ec-p384, ed25519, x25519, rsa-2048 to rsa-4096, and with "
+                               "OpenSSL 3.5 ml-dsa and ml-kem",
+                               "%s holds a key of a kind or size that the vault does not take, or an inconsistent one",
+                               arguments->path);
     if (arguments->kind && key->kind != arguments->kind)
         return vks_import_fail(VKS_IMPORT_NO_KEY, NULL, "%s holds an %s key, not %s", arguments->path, key->kind->name,
                                arguments->kind->name);

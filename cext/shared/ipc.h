@@ -47,9 +47,9 @@ enum vks_ipc_type {
         0x302, /* vks_custodian_root, wrapped secret; fds: KEK file, read-write when create is 1, then the secret's */
     VKS_CUSTODIAN_GENERATE =
         0x303, /* vks_custodian_generate; reply vks_custodian_key, sealed, public; -ENOTSUP: not by this libcrypto */
-    VKS_CUSTODIAN_OFFER = 0x304,    /* empty; reply vks_custodian_offer */
-    VKS_CUSTODIAN_IMPORT = 0x305,   /* vks_custodian_import, wrapped bytes; reply vks_custodian_key, sealed, public */
-    VKS_CUSTODIAN_CHANNEL = 0x306,  /* vks_custodian_channel, the key channel's fd */
+    VKS_CUSTODIAN_OFFER = 0x304,   /* empty; reply vks_custodian_offer */
+    VKS_CUSTODIAN_IMPORT = 0x305,  /* vks_custodian_import, wrapped bytes; reply vks_custodian_key, sealed, public */
+    VKS_CUSTODIAN_CHANNEL = 0x306, /* vks_custodian_channel, the key channel's fd */
     VKS_CUSTODIAN_CHANNEL_CLOSE = 0x307, /* vks_custodian_channel */
     VKS_CUSTODIAN_LOAD =
         0x308, /* vks_custodian_load, count times: vks_custodian_load_entry, sealed bytes padded to 8 */
@@ -336,9 +336,9 @@ struct vks_custodian_status {
     uint32_t root_open;     /* 1 when a KEK is loaded */
     uint32_t root_kind;     /* enum vks_root_kind, of the file that was opened or tried last; 0: none yet */
     uint32_t reserved;
-    uint8_t kek_id[8];    /* what the KEK is told by; zeros while none is loaded */
-    uint64_t key_types;   /* that this libcrypto has, bit numbers enum vks_key_type */
-    char libcrypto[16];   /* its version as it says, padded with zeros */
+    uint8_t kek_id[8];  /* what the KEK is told by; zeros while none is loaded */
+    uint64_t key_types; /* that this libcrypto has, bit numbers enum vks_key_type */
+    char libcrypto[16]; /* its version as it says, padded with zeros */
     struct vks_sandbox_report sandbox;
 };
 

@@ -48,10 +48,18 @@ static const char *const mechanism_names[VKS_MECHANISM_COUNT] = {
 };
 
 static const char *const op_names[VKS_OP_COUNT] = {
-    [VKS_OP_INFO] = "info",       [VKS_OP_LIST] = "list",     [VKS_OP_PUBLIC] = "public",
-    [VKS_OP_SIGN] = "sign",       [VKS_OP_VERIFY] = "verify", [VKS_OP_ENCRYPT] = "encrypt",
-    [VKS_OP_DECRYPT] = "decrypt", [VKS_OP_MAC] = "mac",       [VKS_OP_MAC_VERIFY] = "mac-verify",
-    [VKS_OP_RANDOM] = "random",   [VKS_OP_DERIVE] = "derive", [VKS_OP_DATA_KEY] = "data-key",
+    [VKS_OP_INFO] = "info",
+    [VKS_OP_LIST] = "list",
+    [VKS_OP_PUBLIC] = "public",
+    [VKS_OP_SIGN] = "sign",
+    [VKS_OP_VERIFY] = "verify",
+    [VKS_OP_ENCRYPT] = "encrypt",
+    [VKS_OP_DECRYPT] = "decrypt",
+    [VKS_OP_MAC] = "mac",
+    [VKS_OP_MAC_VERIFY] = "mac-verify",
+    [VKS_OP_RANDOM] = "random",
+    [VKS_OP_DERIVE] = "derive",
+    [VKS_OP_DATA_KEY] = "data-key",
     [VKS_OP_DECAPSULATE] = "decapsulate",
 };
 

@@ -137,8 +137,8 @@ VKS_MUST_CHECK int vks_data_key(struct vks_device *device, const struct vks_use 
 #define VKS_SHARED_BYTES 32 /* of a secret that ML-KEM shares */
 /*
  * The secret that whoever has the public key of an ML-KEM key made together with @ciphertext, which has 768, 1088 or
- * 1568 bytes by the key's type, else VKS_STATUS_INPUT_SIZE. One that was not made with this public key gives a secret as
- * well, which nobody else has: only what is done with it shows that.
+ * 1568 bytes by the key's type, else VKS_STATUS_INPUT_SIZE. One that was not made with this public key gives a secret
+ * as well, which nobody else has: only what is done with it shows that.
  */
 VKS_MUST_CHECK int vks_decapsulate(struct vks_device *device, const struct vks_use *use, struct vks_bytes ciphertext,
                                    uint8_t secret[VKS_SHARED_BYTES]);

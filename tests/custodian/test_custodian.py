@@ -28,7 +28,7 @@ RAW_BYTES = {
     "aes-128-xts": 32,
     "aes-256-xts": 64,
 }
-FAST_TYPES = [name for name in TYPES if name not in {"rsa-3072", "rsa-4096"}]
+FAST_TYPES = [name for name in TYPES if name not in {"rsa-3072", "rsa-4096"} and not name.startswith("ml-")]
 
 
 def load_one(custodian: Custodian, key: Key, *, channel: int = 1) -> bytes:

@@ -15,7 +15,8 @@ from vmm_keystore._vks import lib
 TYPES = {
     "ec-p256": 1, "ec-p384": 2, "ed25519": 3, "rsa-2048": 4, "rsa-3072": 5, "rsa-4096": 6, "aes-128": 7, "aes-256": 8,
     "hmac-sha256": 9, "hmac-sha384": 10, "hmac-sha512": 11, "chacha20-poly1305": 12, "aes-128-xts": 13, "aes-256-xts": 14,
-    "x25519": 15,
+    "x25519": 15, "ml-dsa-44": 16, "ml-dsa-65": 17, "ml-dsa-87": 18, "ml-kem-512": 19, "ml-kem-768": 20,
+    "ml-kem-1024": 21,
 }  # fmt: skip
 
 

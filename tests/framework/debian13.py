@@ -24,6 +24,7 @@ PACKAGES = (
     "libssl-dev",
     "libtss2-dev",
     "meson",
+    "openssl",
     "patchelf",
     "pkgconf",
 )
@@ -60,7 +61,7 @@ def debian13_programs() -> Path:
                     shutil.copytree(source, inside / name, ignore=shutil.ignore_patterns("__pycache__"))
                 else:
                     shutil.copy2(source, inside / name)
-            command = ["chroot", root, "sh", "-c", f"cd /var/tmp/{key} && {script}"]
+            command = ["chroot", str(root), "sh", "-c", f"cd /var/tmp/{key} && {script}"]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode:
                 raise RuntimeError(f"no build in a Debian 13: {done.stdout[-4000:]}{done.stderr[-2000:]}")

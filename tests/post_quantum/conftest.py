@@ -10,9 +10,7 @@ import pytest
 from custodian import custodian_process
 from custodian.custodian_process import Custodian
 from framework.debian13 import debian13_programs
-from protocol.worker_rig import Bench, Zygote, running_bench
-
-from vmm_keystore.workers import programs
+from protocol.worker_rig import Bench, Zygote, running_bench, running_zygote
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -36,11 +34,8 @@ def debian13() -> Path:
 @pytest.fixture(scope="module")
 def zygote(debian13: Path) -> Iterator[Zygote]:
     """Give its zygote, warmed up once."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(programs, "LIBEXEC", debian13)
-        running = Zygote()
-    with running:
-        yield running
+    with running_zygote(debian13) as zygote:
+        yield zygote
 
 
 @pytest.fixture

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import mldsa
-from post_quantum.keys import DSA, SPKI_HEAD_BYTES, Kind, dsa_answers
+from framework.secret_forms import secret_bytes
+from framework.secret_search import SecretSearch
+from post_quantum.keys import DSA, KEM, SPKI_HEAD_BYTES, Kind, dsa_answers
 from protocol.worker_rig import Bench, RigKey, key_id
 
 from vmm_keystore._vks import ffi, lib
@@ -70,9 +72,8 @@ def test_signatures_that_are_none(bench: Bench, kind: Kind) -> None:
     key = key_of(kind, seed)
     bench.rig.give(key)
     signature = private.sign(message)
-    changed = []
-    for at in (0, 31, 32, kind.made_bytes // 2, kind.made_bytes - 1):
-        changed.append(signature[:at] + bytes([signature[at] ^ 1]) + signature[at + 1 :])
+    places = (0, 31, 32, kind.made_bytes // 2, kind.made_bytes - 1)
+    changed = [signature[:at] + bytes([signature[at] ^ 1]) + signature[at + 1 :] for at in places]
     changed += [b"", signature[:-1], signature + b"\0", bytes(kind.made_bytes), bytes(lib.VKS_PARAMETER_BYTES_MAX)]
     changed.append(private.sign(message, b"another context"))
     for wrong in changed:
@@ -116,3 +117,22 @@ def test_it_holds_nothing_up(bench: Bench) -> None:
     order = [head for head, _answer in bench.vault.collect(21)]
     assert set(order) == slow | {fast}
     assert order.index(fast) < 10
+
+
+def test_known_seeds_are_not_in_its_memory(bench: Bench) -> None:
+    """Used on both lanes, in keys of every set: no seed where root may look, while a key id is (promise P1)."""
+    control = os.urandom(16)
+    keys = [RigKey(os.urandom(16), kind.number, os.urandom(kind.seed_bytes)) for kind in (*DSA, *KEM)]
+    keys.append(RigKey(control, DSA[0].number, os.urandom(32)))
+    bench.rig.give(*keys)
+    for key in keys[:3]:
+        assert bench.vault.request(SIGN, key_id=key.key_id, data=b"m", output_bytes=8192).status == OK
+    for key, kind in zip(keys[3:6], KEM, strict=True):
+        asked: dict[str, Any] = {"key_id": key.key_id, "data": bytes(kind.made_bytes), "output_bytes": 32}
+        assert bench.vault.request(lib.VKS_OP_DECAPSULATE, **asked).status == OK
+    secrets = [secret_bytes(f"type {key.key_type}", key.material) for key in keys[:6]]
+    planted = secret_bytes("control", control)
+    report = SecretSearch([*secrets, planted]).in_process(bench.rig.pid)
+    assert report.of([planted]), "the control was not found: the search proves nothing"
+    if bench.rig.ready.body[0] == lib.VKS_SECRET_MEMORY_MEMFD:
+        assert report.of(secrets) == []

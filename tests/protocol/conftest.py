@@ -9,20 +9,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from protocol.worker_rig import Bench, Zygote, running_bench
-
-from vmm_keystore.workers import programs
+from protocol.worker_rig import Bench, Zygote, running_bench, running_zygote
 
 
 @pytest.fixture(scope="session")
 def zygote() -> Iterator[Zygote]:
     """Give the zygote, warmed up once."""
-    with pytest.MonkeyPatch.context() as patch:
-        if folder := os.environ.get("VKS_TEST_LIBEXEC"):
-            patch.setattr(programs, "LIBEXEC", Path(folder).resolve())
-        running = Zygote()
-    with running:
-        yield running
+    folder = os.environ.get("VKS_TEST_LIBEXEC")
+    with running_zygote(Path(folder).resolve() if folder else None) as zygote:
+        yield zygote
 
 
 @pytest.fixture

@@ -15,8 +15,10 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Self
 
+import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from framework.guest_ram import GuestRam
 from framework.secret_forms import PrivateKey
@@ -26,6 +28,7 @@ from framework.vault import Vault
 from vmm_keystore._vks import ffi, lib
 from vmm_keystore.policy.grant import Permission, PermittedKey
 from vmm_keystore.policy.vocabulary import KeyState, KeyType
+from vmm_keystore.workers import programs
 from vmm_keystore.workers.ipc import HEAD_BYTES, pack, pack_message
 from vmm_keystore.workers.programs import start_program
 from vmm_keystore.workers.snapshot import build_snapshot, seal_snapshot
@@ -174,6 +177,17 @@ class Zygote:
             raise OSError(-reply.error, "zygote refused")
         spawned: Any = ffi.from_buffer("struct vks_zygote_spawned *", reply.body)
         return spawned.pid, reply.fds[0]
+
+
+@contextmanager
+def running_zygote(libexec: Path | None = None) -> Iterator[Zygote]:
+    """Give a zygote, warmed up; *libexec* is another folder with the programs than the installed one."""
+    with pytest.MonkeyPatch.context() as patch:
+        if libexec:
+            patch.setattr(programs, "LIBEXEC", libexec)
+        running = Zygote()
+    with running:
+        yield running
 
 
 class WorkerRig:

@@ -297,7 +297,7 @@ def _custodian_info(custodian: CustodianStatus | CustodianError) -> models.Custo
         root_open=custodian.root_open,
         sandbox=custodian.sandbox,
         libcrypto=custodian.libcrypto,
-        unsupported_types=[key_type.text for key_type in custodian.unsupported],
+        unsupported_types=tuple(key_type.text for key_type in custodian.unsupported),
     )
 
 

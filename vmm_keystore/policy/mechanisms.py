@@ -102,7 +102,14 @@ _CIPHER_OPS = (Op.ENCRYPT, Op.DECRYPT)
 _MAC_OPS = (Op.MAC, Op.MAC_VERIFY)
 _DERIVE_OPS = (Op.DERIVE, Op.RELEASE)
 _DATA_KEY_OPS = (Op.DATA_KEY, Op.RELEASE)
-_DECAPSULATE_OPS = (Op.DECAPSULATE, Op.RELEASE)
+_OUT_OF_ORDER = {
+    Mechanism.AES_GCM: (*_CIPHER_OPS, *_DATA_KEY_OPS),
+    Mechanism.CHACHA20_POLY1305: (*_CIPHER_OPS, *_DATA_KEY_OPS),
+    Mechanism.AES_CMAC: _MAC_OPS,
+    Mechanism.ML_DSA: _SIGN_OPS,
+    Mechanism.ML_KEM: (Op.DECAPSULATE, Op.RELEASE),
+}
+"""What mechanisms do that are not among their like by number."""
 
 
 def default_mechanism(key_type: KeyType, op: Op) -> Mechanism:
@@ -114,17 +121,13 @@ def default_mechanism(key_type: KeyType, op: Op) -> Mechanism:
 
 def mechanism_ops(mechanism: Mechanism) -> tuple[Op, ...]:
     """Return the operations that take *mechanism*."""
-    if mechanism <= Mechanism.RSA_PSS_SHA512 or mechanism == Mechanism.ML_DSA:
+    if mechanism in _OUT_OF_ORDER:
+        return _OUT_OF_ORDER[mechanism]
+    if mechanism <= Mechanism.RSA_PSS_SHA512:
         return _SIGN_OPS
-    if mechanism == Mechanism.ML_KEM:
-        return _DECAPSULATE_OPS
     if mechanism >= Mechanism.ECDH:
         return _DERIVE_OPS
-    if mechanism in {Mechanism.AES_GCM, Mechanism.CHACHA20_POLY1305}:
-        return (*_CIPHER_OPS, *_DATA_KEY_OPS)
-    if mechanism <= Mechanism.AES_CTR:
-        return _CIPHER_OPS
-    if mechanism <= Mechanism.HMAC_SHA512 or mechanism == Mechanism.AES_CMAC:
+    if Mechanism.HMAC_SHA256 <= mechanism <= Mechanism.HMAC_SHA512:
         return _MAC_OPS
     return _CIPHER_OPS
 

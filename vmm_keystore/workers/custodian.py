@@ -174,7 +174,7 @@ class Custodian:
             kek_id=bytes(body.kek_id) if body.root_open == 1 else b"",
             sandbox=describe(body.sandbox),
             token=self._token if body.root_open == 1 else None,
-            libcrypto=ffi.string(body.libcrypto).decode("ascii", "replace"),
+            libcrypto=bytes(ffi.buffer(body.libcrypto)).rstrip(b"\0").decode("ascii", "replace"),
             unsupported=tuple(key_type for key_type in KeyType if not body.key_types >> key_type & 1),
         )
 

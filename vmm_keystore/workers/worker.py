@@ -165,7 +165,9 @@ class Worker:
             self._load_batch([load])
         except ProgramRefusedError as error:
             if error.errno == errno.ENOTSUP:
-                return f"key {load.key_id.hex()} version {load.version}: {load.key_type.text} needs OpenSSL 3.5 or newer"
+                return (
+                    f"key {load.key_id.hex()} version {load.version}: {load.key_type.text} needs OpenSSL 3.5 or newer"
+                )
             return f"key {load.key_id.hex()} version {load.version}: {error}"
         return ""
 

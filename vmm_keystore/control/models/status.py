@@ -17,7 +17,7 @@ class CustodianInfo(Model):
     root_open: bool
     sandbox: str = ""
     libcrypto: str = ""
-    unsupported_types: list[str] = []
+    unsupported_types: tuple[str, ...] = ()
     problem: str = ""
 
 

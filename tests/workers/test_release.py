@@ -84,7 +84,7 @@ def test_data_keys(vault: Keystored) -> None:
         ),
         (
             ("grant", "add", "g", "kek", "--ops", "encrypt,release"),
-            ["vmm-keystore: release goes with derive or data-key, and alone allows nothing"],
+            ["vmm-keystore: release goes with derive, data-key or decapsulate, and alone allows nothing"],
         ),
         (
             ("key", "csr", "agree", "--subject", "CN=x"),

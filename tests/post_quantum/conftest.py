@@ -3,13 +3,16 @@
 
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from custodian import custodian_process
 from custodian.custodian_process import Custodian
+from framework import with_programs
 from framework.debian13 import debian13_programs
+from framework.keystored import Keystored
 from protocol.worker_rig import Bench, Zygote, running_bench, running_zygote
 
 
@@ -52,3 +55,10 @@ def custodian(debian13: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     with Custodian() as process:
         assert process.open_root(tmp_path / "kek", create=True) == 0
         yield process
+
+
+@pytest.fixture
+def keystored13(debian13: Path) -> Iterator[Keystored]:
+    """Run keystored with the programs of a Debian 13."""
+    with Keystored(program=(sys.executable, with_programs.__file__, str(debian13))) as keystored:
+        yield keystored

@@ -3,7 +3,6 @@
 
 import json
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +17,6 @@ from vmm_keystore._vks import lib
 from vmm_keystore.policy.vocabulary import KeyType
 
 POST_QUANTUM = [key_type.text for key_type in KeyType if key_type >= KeyType.ML_DSA_44]
-
-
-@pytest.fixture
-def keystored13(debian13: Path) -> Iterator[Keystored]:
-    """Run keystored with the programs of a Debian 13."""
-    with Keystored(program=(sys.executable, with_programs.__file__, str(debian13))) as keystored:
-        yield keystored
 
 
 def test_from_the_administrator_to_the_guest(keystored13: Keystored) -> None:

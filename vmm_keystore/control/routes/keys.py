@@ -15,6 +15,12 @@ from vmm_keystore.service.ports import WrappedKey
 from vmm_keystore.store.key_list import KeyFilter
 
 
+class PemResponse(PlainTextResponse):
+    """Text of that kind, in the API's document too."""
+
+    media_type = "application/x-pem-file"
+
+
 @router.post("/keys", status_code=201)
 def generate_key(body: models.KeyGenerate, service: Service, caller: Caller) -> models.KeyInfo:
     """Make a key."""
@@ -88,10 +94,10 @@ def show_key(label: str, service: Service) -> models.KeyInfo:
     return answers.key_info(service.keys.show(label))
 
 
-@router.get("/keys/{label}/public", response_class=PlainTextResponse)
-def public_key(label: str, service: Service, version: Version = None) -> PlainTextResponse:
+@router.get("/keys/{label}/public", response_class=PemResponse)
+def public_key(label: str, service: Service, version: Version = None) -> PemResponse:
     """The public key of a version as PEM."""
-    return PlainTextResponse(service.keys.public_pem(label, version), media_type="application/x-pem-file")
+    return PemResponse(service.keys.public_pem(label, version))
 
 
 @router.post("/keys/{label}/rotate")

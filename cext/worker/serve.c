@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * From an available head to its answer. Order for each request: in-flight mark, copy, decision, operation, record,
- * result bytes, used element (DESIGN 3).
+ * From an available head to what is done with it. Order for each request: in-flight mark, copy, decision, operation,
+ * record, result bytes, used element (DESIGN 3); the last three in serve_done.c.
  */
 #include <errno.h>
 #include <string.h>
 
-#include "answer.h"
 #include "budget.h"
 #include "clock.h"
 #include "decide.h"
@@ -19,7 +18,6 @@ enum {
     BATCH = 64,
     BATCH_NS = 1000000,
     SET_ASIDE_DEATHS = 2,
-    LONG_ANSWER_BYTES = 4096,
 };
 
 static void cpu_relax(void)
@@ -27,86 +25,6 @@ static void cpu_relax(void)
 #ifdef __x86_64__
     __builtin_ia32_pause();
 #endif
-}
-
-/* Record, then answer. A job of an earlier run of the ring is recorded only: its request will be run again. */
-static void finish(struct worker *worker, const struct job *job, bool walked)
-{
-    uint32_t used_bytes;
-
-    worker->now_ns = realtime_ns();
-    audit_run_add(&worker->audit, job, worker->now_ns);
-    KILL_POINT(KILL_RECORDED);
-    if (!worker->ring.running || job->ring_run != worker->ring.run)
-        return;
-    used_bytes = walked ? answer_write(job) : answer_broken(&job->chain);
-    inflight_answer(&worker->ring.inflight, &worker->ring.vring, job->head, used_bytes);
-    /* Writing a short answer takes less time than reading the clock. */
-    if (used_bytes > LONG_ANSWER_BYTES)
-        worker->now_ns = realtime_ns();
-    /* With a version that was found the key is one of the guest's. */
-    latency_answered(&worker->latency, job->head, job->key_version ? job->request.key_id : NULL, job->request.op,
-                     worker->now_ns);
-}
-
-/* The snapshot may have changed while it ran: what may not go out any more is withheld, and recorded as refused. */
-static void check_release(struct worker *worker, struct job *job)
-{
-    uint32_t status;
-
-    if ((job->status != VKS_STATUS_OK && job->status != VKS_OPERATION_IN_TOKEN) || !worker->table ||
-        job->generation == worker->table->head.generation)
-        return;
-    worker->now_ns = realtime_ns();
-    status = decide_release(job, worker->table, worker->now_ns / 1000000000);
-    if (status == VKS_STATUS_OK)
-        return;
-    job_wipe_output(job);
-    job->status = status;
-}
-
-/*
- * What a lane has done: an answer, or a digest that goes on to the token. While that has it nothing executes here, and
- * a request of an earlier run of the ring is not asked for any more.
- */
-static void conclude(struct worker *worker, struct job *job)
-{
-    struct ring *ring = &worker->ring;
-
-    check_release(worker, job);
-    if (job->status != VKS_OPERATION_IN_TOKEN) {
-        token_lane_release(job->token);
-        finish(worker, job, true);
-    } else if (!ring->running || job->ring_run != ring->run) {
-        token_lane_release(job->token);
-    } else {
-        inflight_postpone(&ring->inflight, job->head);
-        token_lane_send(&worker->token, job->token, job);
-    }
-    job->token = NULL;
-}
-
-static void serve_done_tokens(struct worker *worker)
-{
-    struct token_job *slot;
-
-    while ((slot = token_lane_done(&worker->token)) != NULL && audit_run_has_room(&worker->audit)) {
-        check_release(worker, &slot->job);
-        finish(worker, &slot->job, true);
-        token_lane_release(slot);
-    }
-}
-
-void serve_done_jobs(struct worker *worker)
-{
-    struct job *job;
-
-    while ((job = slow_lane_done(&worker->slow)) != NULL && audit_run_has_room(&worker->audit)) {
-        conclude(worker, job);
-        slow_lane_release(&worker->slow, job);
-    }
-    serve_done_tokens(worker);
-    control_settle_snapshot(worker);
 }
 
 /* Only the first info since the ring was reset comes from the driver's probe; later ones are its users'. */
@@ -193,7 +111,7 @@ static void refuse_chain(struct worker *worker, struct job *job)
     job->status = VKS_STATUS_MALFORMED;
     job->mechanism = job->key_version = job->output_bytes = 0;
     number_run(worker, job);
-    finish(worker, job, false);
+    serve_finish(worker, job, false);
 }
 
 /*
@@ -220,7 +138,7 @@ static void set_aside(struct worker *worker, struct job *job, uint32_t deaths)
     }
     job->status = VKS_STATUS_INTERNAL;
     KILL_POINT(KILL_SET_ASIDE);
-    finish(worker, job, true);
+    serve_finish(worker, job, true);
     body.op = job->request.op;
     body.request_sequence = job->sequence;
     memcpy(body.key_id, job->request.key_id, sizeof(body.key_id));
@@ -295,7 +213,7 @@ static void serve_head(struct worker *worker, uint16_t head)
         run_fast(worker, job);
     }
     KILL_POINT(KILL_RAN);
-    conclude(worker, job);
+    serve_conclude(worker, job);
     job_wipe_output(job);
 }
 

@@ -4,7 +4,7 @@
  * control socket. What the parts know:
  *
  *   control   messages of keystored and the custodian     ring    start, stop and notification of the virtqueue
- *   serve     from an available head to its answer        slow    the second thread's jobs
+ *   serve     from an available head to its answer        lane_slow, token_lane   who works beside it
  */
 #ifndef VKS_WORKER_H
 #define VKS_WORKER_H
@@ -78,6 +78,15 @@ enum serve_result serve(struct worker *worker);
  * sleep: nothing is there, and whatever comes will wake it.
  */
 bool serve_await(struct worker *worker);
+
+/* serve_done.c; the audit ring has room for one record where nothing else is said. */
+/* Record, then answer. A job of an earlier run of the ring is recorded only: its request will be run again. */
+void serve_finish(struct worker *worker, const struct job *job, bool walked);
+/*
+ * What a lane has done: an answer, or a digest that goes on to the token. While that has it nothing executes here, and
+ * a request of an earlier run of the ring is not asked for any more.
+ */
+void serve_conclude(struct worker *worker, struct job *job);
 /* Record and answer what slow lane and token have done, as far as the audit ring has room. */
 void serve_done_jobs(struct worker *worker);
 

@@ -27,26 +27,21 @@ from vmm_keystore.policy.vocabulary import KeyState, KeyType
 from vmm_keystore.service.audit import Audit
 from vmm_keystore.service.audit_key import AuditKey
 from vmm_keystore.service.guest_keys import KeyLabels, StoreGuestKeys
-from vmm_keystore.service.keystore import Keystore
-from vmm_keystore.service.ports import (
-    Applied,
-    ApplyOutcome,
-    AuditSink,
+from vmm_keystore.service.guest_values import Applied, ApplyOutcome, Guest, Latency, WorkerStatus
+from vmm_keystore.service.key_values import (
     CustodianStatus,
-    Guest,
-    GuestKeys,
     ImportOffer,
     KeyLoad,
-    Latency,
     SealedBlob,
     SealedKey,
     Validity,
-    WorkerStatus,
     WrappedKek,
     WrappedKey,
     WrappedSecret,
     WrappingOffer,
 )
+from vmm_keystore.service.keystore import Keystore
+from vmm_keystore.service.ports import AuditSink, GuestKeys
 from vmm_keystore.store.store import Store
 from vmm_keystore.workers.root_file import RootFile
 

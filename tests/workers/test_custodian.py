@@ -10,7 +10,7 @@ import pytest
 from vmm_keystore._vks import lib
 from vmm_keystore.errors import RootOfTrustError
 from vmm_keystore.policy.vocabulary import KeyType
-from vmm_keystore.service.ports import KeyLoad
+from vmm_keystore.service.key_values import KeyLoad
 from vmm_keystore.workers.custodian_messages import LOAD_HEAD_BYTES, load_batches, load_entry
 from vmm_keystore.workers.root_file import RootFile
 

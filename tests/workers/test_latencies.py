@@ -21,7 +21,7 @@ from qemu_images.prometheus import promtool
 from workers.test_deaths import worker_pid
 
 from vmm_keystore._vks import ffi, lib
-from vmm_keystore.service.ports import LatencyKind
+from vmm_keystore.service.guest_values import LatencyKind
 from vmm_keystore.workers.latencies import COUNT_MAX, checked_latencies
 from vmm_keystore.workers.state_memory import BYTES_BEFORE, STATE_BYTES
 

@@ -131,7 +131,7 @@ def audit_lines(vault: Keystored) -> list[dict[str, Any]]:
 
 
 def test_token_gone_and_back(vault: Keystored, hsm: SoftwareHsm, guest: RingGuest) -> None:
-    """The guest is told, the operator is told; nothing has to be started anew when it is back."""
+    """The guest is told (MUST-46), the operator is told; nothing has to be started anew when it is back."""
     token, own = guest.key_id("token-g"), guest.key_id("own")
     assert guest.sign(token, b"m").status == OK
     hsm.begin("gone")

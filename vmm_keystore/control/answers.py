@@ -15,9 +15,10 @@ from vmm_keystore.policy.vocabulary import Mechanism, Op, Status
 from vmm_keystore.service.certificates import Attached, Signed
 from vmm_keystore.service.events import Events
 from vmm_keystore.service.grants import Explanation
+from vmm_keystore.service.guest_values import Applied
 from vmm_keystore.service.guests import GuestView
+from vmm_keystore.service.key_values import CustodianStatus, ImportOffer, WrappedKek
 from vmm_keystore.service.keystore import DaemonStatus
-from vmm_keystore.service.ports import Applied, CustodianStatus, ImportOffer, WrappedKek
 from vmm_keystore.service.proposals import Proposal
 from vmm_keystore.service.root import RootView
 from vmm_keystore.store.events import DeliveryRow, DeliveryState, EventRow

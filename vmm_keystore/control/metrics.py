@@ -10,8 +10,8 @@ from prometheus_client.registry import Collector
 from vmm_keystore.control.histogram_text import histogram_text
 from vmm_keystore.errors import CustodianError
 from vmm_keystore.policy.hsm import TokenStatus
+from vmm_keystore.service.guest_values import WorkerStatus
 from vmm_keystore.service.keystore import Keystore
-from vmm_keystore.service.ports import WorkerStatus
 from vmm_keystore.store.events import DeliveryState
 
 PREFIX = "vmm_keystore_"

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vmm_keystore.service.ports import Guest
+from vmm_keystore.service.guest_values import Guest
 
 
 @dataclass

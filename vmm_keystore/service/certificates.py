@@ -20,7 +20,8 @@ from vmm_keystore.service.certified import checked_certificate, checked_request
 from vmm_keystore.service.changes import Actor, Changes
 from vmm_keystore.service.clock import now_s
 from vmm_keystore.service.key_names import named_key
-from vmm_keystore.service.ports import KeyCustodian, SealedBlob, Validity
+from vmm_keystore.service.key_values import SealedBlob, Validity
+from vmm_keystore.service.ports import KeyCustodian
 from vmm_keystore.store.certificates import drop_chain, find_chain, list_ends, put_chain
 from vmm_keystore.store.key_rows import KeyRow
 from vmm_keystore.store.keys import get_key, public_der, sealed_blob

@@ -29,7 +29,8 @@ from vmm_keystore.policy.approval import (
     guarded_error,
 )
 from vmm_keystore.policy.event import Finding
-from vmm_keystore.service.ports import Applied, GuestWorkers
+from vmm_keystore.service.guest_values import Applied
+from vmm_keystore.service.ports import GuestWorkers
 from vmm_keystore.store.key_rows import KeyRow
 from vmm_keystore.store.pending import delete_pending, insert_pending, list_pending
 from vmm_keystore.store.proposals import delete_proposal

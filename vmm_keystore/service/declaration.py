@@ -18,8 +18,10 @@ from vmm_keystore.service.changes import Actor, Change, Changes
 from vmm_keystore.service.clock import now_s
 from vmm_keystore.service.grants import check_room, make_grant
 from vmm_keystore.service.guest_keys import KeyLabels
+from vmm_keystore.service.guest_values import Applied
 from vmm_keystore.service.guests import Guests
-from vmm_keystore.service.ports import Applied, GuestWorkers, KeyCustodian, SealedKey
+from vmm_keystore.service.key_values import SealedKey
+from vmm_keystore.service.ports import GuestWorkers, KeyCustodian
 from vmm_keystore.service.roles import give_role
 from vmm_keystore.store.grants import (
     Holder,

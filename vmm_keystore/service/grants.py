@@ -17,8 +17,9 @@ from vmm_keystore.policy.mechanisms import default_mechanism, permission_for
 from vmm_keystore.policy.vocabulary import Mechanism, Op, Status
 from vmm_keystore.service.changes import Actor, Change, Changes
 from vmm_keystore.service.clock import now_s
+from vmm_keystore.service.guest_values import Applied
 from vmm_keystore.service.key_names import named_key
-from vmm_keystore.service.ports import BUDGETS_MAX, Applied, GuestWorkers
+from vmm_keystore.service.ports import BUDGETS_MAX, GuestWorkers
 from vmm_keystore.store.budgets import BoundedUse, count_budgets, list_bounded
 from vmm_keystore.store.grants import (
     GrantRow,

@@ -4,7 +4,8 @@
 from collections.abc import Mapping, Sequence
 
 from vmm_keystore.policy.grant import PermittedKey
-from vmm_keystore.service.ports import Guest, KeyLoad
+from vmm_keystore.service.guest_values import Guest
+from vmm_keystore.service.key_values import KeyLoad
 from vmm_keystore.store.budgets import spend_budgets, spent_budgets
 from vmm_keystore.store.grants import SealedVersion, permitted_versions
 from vmm_keystore.store.guests import list_guests

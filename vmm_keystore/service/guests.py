@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from vmm_keystore.errors import AlreadyExistsError, InvalidRequestError, NotFoundError
 from vmm_keystore.service.changes import Actor, Change, Changes
 from vmm_keystore.service.clock import now_s
-from vmm_keystore.service.ports import Guest, GuestWorkers, WorkerStatus
+from vmm_keystore.service.guest_values import Guest, WorkerStatus
+from vmm_keystore.service.ports import GuestWorkers
 from vmm_keystore.store.guests import (
     GuestRow,
     delete_guest,

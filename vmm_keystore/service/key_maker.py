@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from vmm_keystore.errors import InvalidRequestError, RootLockedError, SecretRefusedError
 from vmm_keystore.policy.hsm import OBJECT_BYTES_MAX, TOKEN_TYPES, TokenObject
 from vmm_keystore.policy.vocabulary import KeyType
-from vmm_keystore.service.ports import KeyCustodian, SealedKey, TokenKeys, TokenPair
+from vmm_keystore.service.key_values import SealedKey, TokenPair
+from vmm_keystore.service.ports import KeyCustodian, TokenKeys
 
 NO_TOKEN = ("keystored was started without a pkcs#11 token", "serve --hsm-module PATH --hsm-pin FILE")
 

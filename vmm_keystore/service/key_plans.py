@@ -14,9 +14,9 @@ from vmm_keystore.policy.lifecycle import ENCRYPTIONS_MAX, ENCRYPTIONS_NEAR
 from vmm_keystore.policy.vocabulary import KeyState
 from vmm_keystore.service.changes import Actor, Changes
 from vmm_keystore.service.clock import now_s
+from vmm_keystore.service.guest_values import Applied
 from vmm_keystore.service.key_names import named_key
 from vmm_keystore.service.keys import Keys, remaining_versions
-from vmm_keystore.service.ports import Applied
 from vmm_keystore.store.key_rows import KeyRow, VersionRow
 from vmm_keystore.store.keys import (
     are_bound_by_use,

@@ -18,9 +18,11 @@ from vmm_keystore.policy.vocabulary import KeyState, KeyType
 from vmm_keystore.service.changes import Actor, Changes
 from vmm_keystore.service.clock import now_s
 from vmm_keystore.service.guest_keys import KeyLabels
+from vmm_keystore.service.guest_values import Applied
 from vmm_keystore.service.key_maker import KeyMaker, Made, ObjectName
 from vmm_keystore.service.key_names import check_free, named_key
-from vmm_keystore.service.ports import Applied, ImportOffer, KeyCustodian, TokenKeys, WrappedKey, WrappingOffer
+from vmm_keystore.service.key_values import ImportOffer, WrappedKey, WrappingOffer
+from vmm_keystore.service.ports import KeyCustodian, TokenKeys
 from vmm_keystore.service.sealing import Sealing
 from vmm_keystore.store.key_list import KeyFilter, list_keys
 from vmm_keystore.store.key_rows import KeyRow

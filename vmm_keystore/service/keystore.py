@@ -41,9 +41,10 @@ from vmm_keystore.service.guests import Guests
 from vmm_keystore.service.key_names import KeyNames
 from vmm_keystore.service.key_plans import KeyPlans
 from vmm_keystore.service.key_uses import KeyUseStore
+from vmm_keystore.service.key_values import CustodianStatus
 from vmm_keystore.service.keys import Keys
 from vmm_keystore.service.latencies import Latencies
-from vmm_keystore.service.ports import CustodianStatus, EventHandler, GuestWorkers, KeyCustodian, TokenKeys
+from vmm_keystore.service.ports import EventHandler, GuestWorkers, KeyCustodian, TokenKeys
 from vmm_keystore.service.proposals import Proposals
 from vmm_keystore.service.roles import Roles
 from vmm_keystore.service.root import KekFile, Root

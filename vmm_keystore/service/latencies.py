@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 from vmm_keystore._vks import lib
 from vmm_keystore.audit.record import OPS
-from vmm_keystore.service.ports import GuestWorkers, Latency, LatencyKind
+from vmm_keystore.service.guest_values import Latency, LatencyKind
+from vmm_keystore.service.ports import GuestWorkers
 
 OTHER = "_other"
 """No name of a guest, no label: both begin with a letter or a digit."""

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the service meets the processes that hold keys: the two ports it calls, and what it offers to them.
+"""Where the service meets the processes that hold keys: the ports it calls, and what it offers to them.
 
-This file knows values and call signatures only; no process, no socket.
+This file knows call signatures only; no process, no socket. What is handed over: ``key_values``, ``guest_values``.
 
 How the parts meet::
 
@@ -21,125 +21,31 @@ Rules:
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from enum import Enum
 from typing import Protocol
 
 from vmm_keystore.policy.certificate_names import CertificateNames
 from vmm_keystore.policy.event import Event, EventKind
 from vmm_keystore.policy.grant import PermittedKey
-from vmm_keystore.policy.hsm import HsmToken, TokenObject, TokenStatus
-from vmm_keystore.policy.oaep_hash import OaepHash
+from vmm_keystore.policy.hsm import TokenStatus
 from vmm_keystore.policy.root_kind import RootKind
 from vmm_keystore.policy.vocabulary import KeyType
+from vmm_keystore.service.guest_values import Applied, Guest, Latency, WorkerStatus
+from vmm_keystore.service.key_values import (
+    CustodianStatus,
+    ImportOffer,
+    KeyLoad,
+    SealedBlob,
+    SealedKey,
+    TokenPair,
+    Validity,
+    WrappedKek,
+    WrappedKey,
+    WrappedSecret,
+    WrappingOffer,
+)
 
 BUDGETS_MAX = 1024
 """Grants of one guest that bound operations: so many counters there are beside its ring."""
-
-
-@dataclass(frozen=True, slots=True)
-class SealedKey:
-    """What the custodian gives back for a new key: only the custodian can open *sealed*."""
-
-    key_type: KeyType
-    sealed: bytes
-    public_der: bytes
-    """SubjectPublicKeyInfo; empty for symmetric keys."""
-
-
-@dataclass(frozen=True, slots=True)
-class ImportOffer:
-    """A one-time X25519 public key to wrap one import to."""
-
-    offer_id: bytes
-    public_key: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class WrappingOffer:
-    """A one-time RSA public key, as SubjectPublicKeyInfo, for whoever has a key elsewhere."""
-
-    offer_id: bytes
-    public_der: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class WrappedKey:
-    """A key that came wrapped to such an offer (CKM_RSA_AES_KEY_WRAP)."""
-
-    offer_id: bytes
-    wrapped: bytes
-    key_type: KeyType
-    oaep_hash: OaepHash
-
-
-@dataclass(frozen=True, slots=True)
-class WrappedSecret:
-    """A passphrase, wrapped to an offer."""
-
-    offer_id: bytes
-    wrapped: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class WrappedKek:
-    """The KEK for vks-recovery: *content* is a ``struct vks_custodian_export``, *kek_id* what the KEK is told by."""
-
-    kek_id: bytes
-    content: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class SealedBlob:
-    """What is sealed under the KEK, and under which name; *type_number* of ``vks_key_type`` or ``vks_own_type``."""
-
-    key_id: bytes
-    version: int
-    type_number: int
-    sealed: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Validity:
-    """Of a self-signed certificate: both ends in UNIX time, and whether it may issue others."""
-
-    not_before_s: int
-    not_after_s: int
-    is_ca: bool
-
-
-@dataclass(frozen=True, slots=True)
-class CustodianStatus:
-    """What the custodian says of itself; *secret_memory* is ``memfd-secret`` or ``mlock``.
-
-    *libcrypto* is its version, and *unsupported* are the key types that it does not have.
-    *root_kind* is None while the KEK file could not be read, *kek_id* is empty while none is open; *token* is the
-    PKCS#11 token that opened it, where one did.
-    """
-
-    pid: int
-    secret_memory: str
-    root_open: bool
-    root_kind: RootKind | None = None
-    kek_id: bytes = b""
-    sandbox: str = ""
-    token: HsmToken | None = None
-    libcrypto: str = ""
-    unsupported: tuple[KeyType, ...] = ()
-
-    @property
-    def is_hidden_from_root(self) -> bool:
-        """Whether the kernel reads its secrets to nobody."""
-        return self.secret_memory.startswith("memfd")
-
-
-@dataclass(frozen=True, slots=True)
-class TokenPair:
-    """A key pair in a token, with its public half as SubjectPublicKeyInfo."""
-
-    key_type: KeyType
-    place: TokenObject
-    public_der: bytes
 
 
 class TokenKeys(Protocol):
@@ -237,83 +143,6 @@ class KeyCustodian(Protocol):
         """Have the KEK of that change in force; never fails, since that change is stored."""
 
 
-@dataclass(frozen=True, slots=True)
-class Guest:
-    """A guest: its name and the vhost-user socket its front-end connects to.
-
-    *owner_uid* is the uid the front-end must have; None: the daemon's own.
-    """
-
-    name: str
-    socket: str
-    owner_uid: int | None = None
-
-
-class ApplyOutcome(Enum):
-    """How a change came into force in a guest's worker."""
-
-    ACKNOWLEDGED = "acknowledged"
-    WORKER_KILLED = "worker-killed"
-    """It did not acknowledge in time, or could not load its keys; another one takes its place."""
-    NO_WORKER = "no-worker"
-    """None is running; the next one starts with the change."""
-
-
-@dataclass(frozen=True, slots=True)
-class Applied:
-    """What became of a change in one guest."""
-
-    guest: str
-    outcome: ApplyOutcome
-    detail: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerStatus:
-    """A guest's worker and front-end as they are now; *secret_memory* is ``memfd-secret``, ``mlock`` or empty."""
-
-    pid: int | None
-    secret_memory: str
-    generation: int
-    front_end_pid: int | None
-    problem: str = ""
-    """Why there is no worker or no listening socket, or why the next one waits, in one line."""
-    replaced_count: int = 0
-    """How often a worker died and another one took its place, since the daemon started."""
-    set_aside_count: int = 0
-    """Requests answered as an internal error because two workers died over them, since the daemon started."""
-    in_flight: int = 0
-    """Requests taken from the ring and not answered yet."""
-    records_waiting: int = 0
-    """Audit records that are committed and not stored yet; the ring takes requests while there is room for more."""
-    sandbox: str = ""
-    """How the worker is confined, in one line."""
-
-
-class LatencyKind(Enum):
-    """What a histogram is of."""
-
-    KEY = "key"
-    NONE = "none"
-    """Requests without a key, or whose key is not the guest's."""
-    OTHER = "other"
-    """Keys for which there was no room."""
-
-
-@dataclass(frozen=True, slots=True)
-class Latency:
-    """How long a guest's requests with one key and operation took, by its worker's word."""
-
-    kind: LatencyKind
-    key_id: bytes
-    """Empty unless it is of a key, which the guest has."""
-    op: int
-    """0: none that has a name."""
-    counts: tuple[int, ...]
-    """Requests of each bucket alone, ``latency.h``."""
-    sum_ns: int
-
-
 class GuestWorkers(Protocol):
     """The workers of all guests and the sockets their front-ends connect to."""
 
@@ -341,18 +170,6 @@ class GuestWorkers(Protocol):
 
     def drain_audit(self) -> None:
         """Move every record committed so far from the audit rings to the audit sink."""
-
-
-@dataclass(frozen=True, slots=True)
-class KeyLoad:
-    """One entry for the custodian's LOAD; the lease is already spent, whether or not it is used."""
-
-    key_id: bytes
-    version: int
-    key_type: KeyType
-    nonce_lease: int
-    sealed: bytes
-    in_token: bool = False
 
 
 class GuestKeys(Protocol):

@@ -18,10 +18,10 @@ from vmm_keystore.service.acts import Act, AddGrant, AssignRole, DestroyKey, Ung
 from vmm_keystore.service.changes import Actor, Changes
 from vmm_keystore.service.clock import now_s
 from vmm_keystore.service.grants import Grants
+from vmm_keystore.service.guest_values import Applied
 from vmm_keystore.service.key_names import named_key
 from vmm_keystore.service.key_plans import KeyPlans
 from vmm_keystore.service.keys import Keys
-from vmm_keystore.service.ports import Applied
 from vmm_keystore.service.roles import Roles
 from vmm_keystore.store.key_rows import KeyRow
 from vmm_keystore.store.keys import get_key, set_guarded

@@ -7,7 +7,7 @@ from vmm_keystore.errors import AlreadyExistsError, NotFoundError
 from vmm_keystore.service.changes import Actor, Change, Changes
 from vmm_keystore.service.clock import now_s
 from vmm_keystore.service.grants import check_room, check_single
-from vmm_keystore.service.ports import Applied
+from vmm_keystore.service.guest_values import Applied
 from vmm_keystore.store.guests import guest_rows
 from vmm_keystore.store.keys import guarded_labels
 from vmm_keystore.store.roles import (

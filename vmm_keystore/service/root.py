@@ -17,7 +17,8 @@ from vmm_keystore.errors import InvalidRequestError, RootOfTrustError, StoreErro
 from vmm_keystore.policy.hsm import HsmToken
 from vmm_keystore.policy.root_kind import RootKind
 from vmm_keystore.service.changes import Actor, Change, Changes
-from vmm_keystore.service.ports import ImportOffer, KeyCustodian, SealedBlob, WrappedKek, WrappedSecret
+from vmm_keystore.service.key_values import ImportOffer, SealedBlob, WrappedKek, WrappedSecret
+from vmm_keystore.service.ports import KeyCustodian
 from vmm_keystore.service.sealing import Sealing
 from vmm_keystore.store.audit_key import SealedAuditKey
 from vmm_keystore.store.sealed import (

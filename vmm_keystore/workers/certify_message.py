@@ -7,7 +7,7 @@ from typing import Any
 from vmm_keystore._vks import lib
 from vmm_keystore.errors import InvalidRequestError
 from vmm_keystore.policy.certificate_names import AlternativeKind, Attribute, CertificateNames
-from vmm_keystore.service.ports import SealedBlob, Validity
+from vmm_keystore.service.key_values import SealedBlob, Validity
 from vmm_keystore.workers.ipc import pack
 
 ATTRIBUTES = {

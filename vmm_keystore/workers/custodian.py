@@ -25,7 +25,7 @@ from vmm_keystore.policy.certificate_names import CertificateNames
 from vmm_keystore.policy.hsm import HsmToken
 from vmm_keystore.policy.root_kind import RootKind
 from vmm_keystore.policy.vocabulary import KeyType
-from vmm_keystore.service.ports import (
+from vmm_keystore.service.key_values import (
     CustodianStatus,
     ImportOffer,
     KeyLoad,

@@ -13,7 +13,7 @@ from vmm_keystore.policy.hsm import sealed_type
 from vmm_keystore.policy.oaep_hash import OaepHash
 from vmm_keystore.policy.root_kind import RootKind
 from vmm_keystore.policy.vocabulary import KeyType
-from vmm_keystore.service.ports import ImportOffer, KeyLoad, SealedBlob, SealedKey, WrappedKek, WrappedSecret
+from vmm_keystore.service.key_values import ImportOffer, KeyLoad, SealedBlob, SealedKey, WrappedKek, WrappedSecret
 from vmm_keystore.workers.certify_message import certified_tail_bytes
 from vmm_keystore.workers.ipc import HEAD_BYTES, REPLY, Form, Message, pack
 from vmm_keystore.workers.root_file import RESTORE_HINT

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from vmm_keystore.errors import WorkerError
-from vmm_keystore.service.ports import Applied, ApplyOutcome, Latency, WorkerStatus
+from vmm_keystore.service.guest_values import Applied, ApplyOutcome, Latency, WorkerStatus
 from vmm_keystore.vhost_user.backend import Session
 from vmm_keystore.vhost_user.descriptors import close_received
 from vmm_keystore.vhost_user.listener import Inherited

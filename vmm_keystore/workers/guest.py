@@ -14,15 +14,8 @@ from pathlib import Path
 
 from vmm_keystore._vks import lib
 from vmm_keystore.errors import AuditError, KeystoreError, WorkerError
-from vmm_keystore.service.ports import (
-    Applied,
-    ApplyOutcome,
-    AuditSink,
-    GuestKeys,
-    Latency,
-    LatencyKind,
-    WorkerStatus,
-)
+from vmm_keystore.service.guest_values import Applied, ApplyOutcome, Latency, LatencyKind, WorkerStatus
+from vmm_keystore.service.ports import AuditSink, GuestKeys
 from vmm_keystore.workers.budgets import Budgets
 from vmm_keystore.workers.custodian import Custodian
 from vmm_keystore.workers.descriptor_store import DescriptorStore

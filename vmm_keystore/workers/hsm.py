@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from vmm_keystore._vks import lib
 from vmm_keystore.errors import PinRefusedError, SecretRefusedError
 from vmm_keystore.policy.hsm import HsmPlace, HsmToken
-from vmm_keystore.service.ports import ImportOffer, WrappedSecret
+from vmm_keystore.service.key_values import ImportOffer, WrappedSecret
 from vmm_keystore.workers.pin import Pin
 from vmm_keystore.workers.secret_program import WRAPPED_BYTES, SecretProgramError, run_program
 

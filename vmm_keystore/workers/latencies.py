@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from vmm_keystore._vks import ffi, lib
-from vmm_keystore.service.ports import Latency, LatencyKind
+from vmm_keystore.service.guest_values import Latency, LatencyKind
 
 COUNT_MAX = 1 << 53
 """A million requests a second for 285 years; and what a double still counts exactly."""

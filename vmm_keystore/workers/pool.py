@@ -13,7 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from vmm_keystore.errors import AuditError, KeystoreError, NotFoundError, WorkerError
-from vmm_keystore.service.ports import Applied, ApplyOutcome, AuditSink, Guest, GuestKeys, Latency, WorkerStatus
+from vmm_keystore.service.guest_values import Applied, ApplyOutcome, Guest, Latency, WorkerStatus
+from vmm_keystore.service.ports import AuditSink, GuestKeys
 from vmm_keystore.vhost_user.errors import SocketInUseError
 from vmm_keystore.vhost_user.listener import GuestSocket, Inherited
 from vmm_keystore.vhost_user.server import Server

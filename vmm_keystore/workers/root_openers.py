@@ -8,7 +8,7 @@ from vmm_keystore._vks import lib
 from vmm_keystore.errors import RootOfTrustError, SecretRefusedError
 from vmm_keystore.policy.hsm import HsmToken
 from vmm_keystore.policy.root_kind import RootKind
-from vmm_keystore.service.ports import ImportOffer, WrappedSecret
+from vmm_keystore.service.key_values import ImportOffer, WrappedSecret
 from vmm_keystore.workers.custodian_messages import FD_SECRET, NO_SECRET, Secret, wrapped
 from vmm_keystore.workers.hsm import Hsm
 from vmm_keystore.workers.root_file import sealed_for

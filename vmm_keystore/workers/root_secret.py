@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from vmm_keystore.errors import RootLockedError, RootOfTrustError, SecretRefusedError
-from vmm_keystore.service.ports import WrappedSecret
+from vmm_keystore.service.key_values import WrappedSecret
 from vmm_keystore.workers.custodian import Custodian
 from vmm_keystore.workers.secret_file import open_secret
 from vmm_keystore.workers.secret_program import SecretProgramError, wrap_secret

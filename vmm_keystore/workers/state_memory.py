@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Self
 
 from vmm_keystore._vks import ffi, lib
-from vmm_keystore.service.ports import Latency
+from vmm_keystore.service.guest_values import Latency
 from vmm_keystore.workers.errors import StateMemoryError
 from vmm_keystore.workers.latencies import checked_latencies
 

@@ -20,7 +20,7 @@ from vmm_keystore.errors import CustodianError, KeystoreError, PinRefusedError, 
 from vmm_keystore.policy.grant import PermittedKey
 from vmm_keystore.policy.hsm import HsmPlace, HsmToken, TokenObject, TokenStatus
 from vmm_keystore.policy.vocabulary import KeyType
-from vmm_keystore.service.ports import TokenPair
+from vmm_keystore.service.key_values import TokenPair
 from vmm_keystore.workers.connection import Connection
 from vmm_keystore.workers.errors import ProgramError, ProgramLostError, ProgramRefusedError
 from vmm_keystore.workers.hsm import EXIT_PIN, MODULE_HINT, token_text

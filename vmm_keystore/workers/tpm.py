@@ -12,7 +12,7 @@ import threading
 from pathlib import Path
 
 from vmm_keystore.errors import SecretRefusedError
-from vmm_keystore.service.ports import ImportOffer, WrappedSecret
+from vmm_keystore.service.key_values import ImportOffer, WrappedSecret
 from vmm_keystore.workers.secret_program import WRAPPED_BYTES, SecretProgramError, run_program
 
 PROGRAM = "vks-tpm"

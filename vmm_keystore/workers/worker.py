@@ -18,7 +18,7 @@ from typing import Any
 
 from vmm_keystore._vks import lib
 from vmm_keystore.policy.grant import PermittedKey
-from vmm_keystore.service.ports import KeyLoad
+from vmm_keystore.service.key_values import KeyLoad
 from vmm_keystore.workers.connection import Connection
 from vmm_keystore.workers.custodian import Custodian
 from vmm_keystore.workers.custodian_messages import SECRET_MEMORY, load_batches

@@ -14,7 +14,7 @@ from vmm_keystore.errors import CustodianError, InvalidRequestError, KeystoreErr
 from vmm_keystore.policy.certificate_names import AlternativeKind, CertificateNames, WantedNames
 from vmm_keystore.policy.vocabulary import KeyState, KeyType
 from vmm_keystore.service.changes import Actor
-from vmm_keystore.service.ports import SealedBlob, Validity
+from vmm_keystore.service.key_values import SealedBlob, Validity
 from vmm_keystore.store.certificates import check_chains
 
 OPERATOR = Actor(uid=1000, pid=99)

@@ -13,8 +13,8 @@ from vmm_keystore.policy.tags import TAGS_MAX, check_filter, check_name, parse_t
 from vmm_keystore.policy.vocabulary import KeyState, KeyType, Op
 from vmm_keystore.service.changes import Actor
 from vmm_keystore.service.grants import GrantRequest, Question
+from vmm_keystore.service.guest_values import Guest
 from vmm_keystore.service.keystore import Keystore
-from vmm_keystore.service.ports import Guest
 from vmm_keystore.store.key_list import KeyFilter
 
 ROOT = Actor(uid=0, pid=99)

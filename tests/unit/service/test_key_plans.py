@@ -13,9 +13,9 @@ from vmm_keystore.errors import CustodianError, InvalidRequestError, KeystoreErr
 from vmm_keystore.policy.vocabulary import KeyState, KeyType, Op
 from vmm_keystore.service.changes import Actor
 from vmm_keystore.service.grants import GrantRequest
+from vmm_keystore.service.guest_values import Guest
 from vmm_keystore.service.key_plans import Action
 from vmm_keystore.service.keystore import Keystore
-from vmm_keystore.service.ports import Guest
 from vmm_keystore.service.schedule import Schedule
 
 ROOT = Actor(uid=0, pid=99)

@@ -23,8 +23,8 @@ from vmm_keystore.policy.vocabulary import KeyState, KeyType, Op, Status
 from vmm_keystore.service import key_uses as service_key_uses
 from vmm_keystore.service.changes import Actor
 from vmm_keystore.service.grants import GrantRequest
+from vmm_keystore.service.guest_values import Guest
 from vmm_keystore.service.key_plans import Action
-from vmm_keystore.service.ports import Guest
 from vmm_keystore.store import tables
 from vmm_keystore.store.key_list import KeyFilter
 from vmm_keystore.store.key_uses import find_standing, forget_standing

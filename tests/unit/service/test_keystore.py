@@ -25,7 +25,7 @@ from vmm_keystore.service import changes
 from vmm_keystore.service import grants as service_grants
 from vmm_keystore.service.changes import Actor
 from vmm_keystore.service.grants import GrantRequest
-from vmm_keystore.service.ports import ApplyOutcome, Guest
+from vmm_keystore.service.guest_values import ApplyOutcome, Guest
 from vmm_keystore.store.pending import insert_pending, list_pending
 
 ROOT = Actor(uid=0, pid=99)

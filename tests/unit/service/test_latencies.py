@@ -8,8 +8,8 @@ from unit.fakes import FakeWorkers
 
 from vmm_keystore._vks import lib
 from vmm_keystore.policy.vocabulary import Op
+from vmm_keystore.service.guest_values import Latency, LatencyKind
 from vmm_keystore.service.latencies import BOUNDS_S, OTHER, Histogram, Kind, Latencies
-from vmm_keystore.service.ports import Latency, LatencyKind
 
 BUCKETS = lib.VKS_LATENCY_BUCKETS
 KEYS = {bytes([number]) * 16: f"key{number}" for number in range(200)}

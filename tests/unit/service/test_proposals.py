@@ -25,8 +25,8 @@ from vmm_keystore.service import key_plans, proposals
 from vmm_keystore.service.acts import Act, AddGrant, AssignRole, DestroyKey, UnguardKey
 from vmm_keystore.service.changes import Actor
 from vmm_keystore.service.grants import GrantRequest
+from vmm_keystore.service.guest_values import Guest
 from vmm_keystore.service.keystore import Keystore
-from vmm_keystore.service.ports import Guest
 
 ROOT, ALICE, BOB, CAROL = (Actor(uid=uid, pid=99) for uid in (0, 1001, 1002, 1003))
 FAR_S = 4_000_000_000

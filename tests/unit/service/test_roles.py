@@ -12,8 +12,8 @@ from vmm_keystore.policy.vocabulary import KeyState, KeyType, Op
 from vmm_keystore.service import grants as service_grants
 from vmm_keystore.service.changes import Actor
 from vmm_keystore.service.grants import GrantRequest, Question
+from vmm_keystore.service.guest_values import Guest
 from vmm_keystore.service.keystore import Keystore
-from vmm_keystore.service.ports import Guest
 
 ROOT = Actor(uid=0, pid=99)
 NAMES = ("vm1", "vm2", "vm3")

@@ -15,7 +15,7 @@ from vmm_keystore.errors import CustodianError, InvalidRequestError, WorkerError
 from vmm_keystore.policy.root_kind import RootKind
 from vmm_keystore.policy.vocabulary import KeyType
 from vmm_keystore.service.changes import Actor
-from vmm_keystore.service.ports import WrappedSecret
+from vmm_keystore.service.key_values import WrappedSecret
 from vmm_keystore.service.sealing import Sealing
 from vmm_keystore.store.sealed import reseal_versions, root_file_name
 from vmm_keystore.workers.root_file import RootFile

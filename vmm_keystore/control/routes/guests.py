@@ -3,7 +3,7 @@
 
 from vmm_keystore.control import answers, models
 from vmm_keystore.control.routes.common import Caller, Service, router
-from vmm_keystore.service.ports import Guest
+from vmm_keystore.service.guest_values import Guest
 
 
 @router.post("/guests", status_code=201)

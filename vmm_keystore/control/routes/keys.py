@@ -10,8 +10,8 @@ from vmm_keystore.control import answers, models
 from vmm_keystore.control.routes.common import Caller, Service, Version, router
 from vmm_keystore.policy.vocabulary import KeyState
 from vmm_keystore.service.key_maker import ObjectName
+from vmm_keystore.service.key_values import WrappedKey
 from vmm_keystore.service.keys import public_pem
-from vmm_keystore.service.ports import WrappedKey
 from vmm_keystore.store.key_list import KeyFilter
 
 

@@ -3,7 +3,7 @@
 
 from vmm_keystore.control import answers, models
 from vmm_keystore.control.routes.common import Caller, Service, router
-from vmm_keystore.service.ports import ImportOffer, WrappedSecret
+from vmm_keystore.service.key_values import ImportOffer, WrappedSecret
 
 
 @router.get("/root")

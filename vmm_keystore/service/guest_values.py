@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Guests and their workers, as the service and whoever runs the workers tell each other."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+@dataclass(frozen=True, slots=True)
+class Guest:
+    """A guest: its name and the vhost-user socket its front-end connects to.
+
+    *owner_uid* is the uid the front-end must have; None: the daemon's own.
+    """
+
+    name: str
+    socket: str
+    owner_uid: int | None = None
+
+
+class ApplyOutcome(Enum):
+    """How a change came into force in a guest's worker."""
+
+    ACKNOWLEDGED = "acknowledged"
+    WORKER_KILLED = "worker-killed"
+    """It did not acknowledge in time, or could not load its keys; another one takes its place."""
+    NO_WORKER = "no-worker"
+    """None is running; the next one starts with the change."""
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What became of a change in one guest."""
+
+    guest: str
+    outcome: ApplyOutcome
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerStatus:
+    """A guest's worker and front-end as they are now; *secret_memory* is ``memfd-secret``, ``mlock`` or empty."""
+
+    pid: int | None
+    secret_memory: str
+    generation: int
+    front_end_pid: int | None
+    problem: str = ""
+    """Why there is no worker or no listening socket, or why the next one waits, in one line."""
+    replaced_count: int = 0
+    """How often a worker died and another one took its place, since the daemon started."""
+    set_aside_count: int = 0
+    """Requests answered as an internal error because two workers died over them, since the daemon started."""
+    in_flight: int = 0
+    """Requests taken from the ring and not answered yet."""
+    records_waiting: int = 0
+    """Audit records that are committed and not stored yet; the ring takes requests while there is room for more."""
+    sandbox: str = ""
+    """How the worker is confined, in one line."""
+
+
+class LatencyKind(Enum):
+    """What a histogram is of."""
+
+    KEY = "key"
+    NONE = "none"
+    """Requests without a key, or whose key is not the guest's."""
+    OTHER = "other"
+    """Keys for which there was no room."""
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """How long a guest's requests with one key and operation took, by its worker's word."""
+
+    kind: LatencyKind
+    key_id: bytes
+    """Empty unless it is of a key, which the guest has."""
+    op: int
+    """0: none that has a name."""
+    counts: tuple[int, ...]
+    """Requests of each bucket alone, ``latency.h``."""
+    sum_ns: int

@@ -25,7 +25,10 @@ COMMANDS = {
     "metrics": ("metrics", "Print the daemon's figures in Prometheus' text format."),
     "top": ("top", "Show operations as they happen: a second's, by guest, key and operation, the busiest first."),
     "alert-rules": ("alert_rules", "Print alert rules for Prometheus."),
-    "systemd-unit": ("systemd_unit", "Print a systemd unit that runs keystored from where this program is installed."),
+    "systemd-unit": (
+        "systemd_unit",
+        "Print a systemd unit that runs keystored, as a user without rights, from where this program is installed.",
+    ),
     "completion": ("completion", "Print the completion script of a shell."),
     "guest": ("guest", "Guests: one socket per virtual machine."),
     "key": ("key", "Keys and their life cycle."),

@@ -13,7 +13,7 @@ from vmm_keystore.policy.approval import Rehearsal, RehearsedError, guarded_erro
 from vmm_keystore.policy.desired import Guest, State, Step, plan
 from vmm_keystore.policy.grant import Permission
 from vmm_keystore.policy.vocabulary import KeyState, KeyType
-from vmm_keystore.service import ports
+from vmm_keystore.service import guest_values
 from vmm_keystore.service.changes import Actor, Change, Changes
 from vmm_keystore.service.clock import now_s
 from vmm_keystore.service.grants import check_room, make_grant
@@ -243,9 +243,9 @@ def _grant(change: Change, step: Step, permission: Permission) -> Holder:
     return holder
 
 
-def _guest(name: str, wanted: State) -> ports.Guest:
+def _guest(name: str, wanted: State) -> guest_values.Guest:
     guest = wanted.guests[name]
-    return ports.Guest(name, guest.socket, guest.owner_uid)
+    return guest_values.Guest(name, guest.socket, guest.owner_uid)
 
 
 def _fields(step: Step) -> dict[str, object]:

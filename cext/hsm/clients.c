@@ -9,11 +9,12 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "snapshot.h"
 #include "vmm_keystore.h"
 
 enum {
     RUN_BYTES_MAX = sizeof(struct vks_hsm_run) + VKS_PARAMETER_BYTES_MAX + VKS_HSM_INPUT_BYTES_MAX,
-    ALLOWED_MAX = 1 << 16,
+    ALLOWED_MAX = VKS_SNAPSHOT_KEYS_MAX,
 };
 
 struct client {
@@ -217,7 +218,8 @@ static bool is_request(const struct vks_ipc_message *message)
         return false;
     memcpy(&run, vks_ipc_body(message), sizeof(run));
     rest_bytes = body_bytes - (uint32_t)sizeof(run);
-    return run.label_bytes <= rest_bytes && run.input_bytes == rest_bytes - run.label_bytes;
+    return run.label_bytes <= VKS_PARAMETER_BYTES_MAX && run.label_bytes <= rest_bytes &&
+           run.input_bytes <= VKS_HSM_INPUT_BYTES_MAX && run.input_bytes == rest_bytes - run.label_bytes;
 }
 
 void clients_receive(const struct pollfd *fds, uint32_t count, struct vks_ipc_message *message)
@@ -267,7 +269,8 @@ static void look_up(const struct client *client, struct client_work *work)
         return;
     memcpy(&run, work->body, sizeof(run));
     for (uint32_t i = 0; i < client->allowed_count; i++)
-        if (client->allowed[i].version == run.version &&
+        if (client->allowed[i].version == run.version && run.op < VKS_OP_COUNT &&
+            client->allowed[i].op_mask >> run.op & 1 &&
             memcmp(client->allowed[i].key_id, run.key_id, sizeof(run.key_id)) == 0)
             work->object = client->allowed[i].object;
 }

@@ -22,7 +22,7 @@ struct client;
 struct client_work {
     struct client *client;
     struct client_work *next;
-    struct vks_hsm_object object; /* of VKS_HSM_RUN; no bytes: the channel may not use this key */
+    struct vks_hsm_object object; /* of VKS_HSM_RUN; no bytes: the channel may not do that */
     uint64_t started_ns;
     struct vks_ipc_head head;
     uint32_t body_bytes;

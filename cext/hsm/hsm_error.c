@@ -76,6 +76,9 @@ static const struct {
     [VKS_HSM_PAIR_LEAVES] = {VKS_HSM_EXIT_REFUSED,
                              "the token's key could leave it, or neither signs nor decrypts\n"
                              "hint: it must be sensitive, not extractable, and for one of the two; make another one"},
+    [VKS_HSM_PAIR_ASKS] = {VKS_HSM_EXIT_REFUSED,
+                           "the token takes its pin anew for each use of this key\n"
+                           "hint: guests cannot type it; make a key without CKA_ALWAYS_AUTHENTICATE"},
     [VKS_HSM_PAIR_PUBLIC] = {VKS_HSM_EXIT_REFUSED, "the token does not give the public half of the key\n"
                                                    "hint: it must be there as an object of the same id"},
     [VKS_HSM_UNSOUND] = {VKS_HSM_EXIT_REFUSED, "what was to be decrypted was not encrypted for this key"},

@@ -43,6 +43,7 @@ enum vks_hsm_error {
     VKS_HSM_PAIR_SEVERAL,
     VKS_HSM_PAIR_ID,
     VKS_HSM_PAIR_LEAVES,
+    VKS_HSM_PAIR_ASKS,
     VKS_HSM_PAIR_PUBLIC,
     VKS_HSM_UNSOUND,
     VKS_HSM_REFUSED, /* any other call; its CK_RV says which */

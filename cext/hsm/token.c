@@ -134,13 +134,20 @@ enum vks_hsm_error vks_token_open_another(struct vks_token *token)
     return vks_module_result(token->module, functions->C_OpenSession(token->slot, flags, NULL, NULL, &token->session));
 }
 
-bool vks_token_is_lost(struct vks_token *token, enum vks_hsm_error error)
+static bool is_logged_in(const struct vks_token *token)
 {
     CK_SESSION_INFO info;
 
-    if (error != VKS_HSM_REFUSED)
+    return token->module->functions->C_GetSessionInfo(token->session, &info) == CKR_OK &&
+           (info.state == CKS_RO_USER_FUNCTIONS || info.state == CKS_RW_USER_FUNCTIONS);
+}
+
+bool vks_token_is_lost(const struct vks_token *token, enum vks_hsm_error error)
+{
+    if (error != VKS_HSM_REFUSED && error != VKS_HSM_UNSOUND)
         return false;
-    switch (token->module->rv) {
+    /* What modules say of a ciphertext that does not fit may be anything. */
+    switch (error == VKS_HSM_REFUSED ? token->module->rv : CKR_OK) {
     case CKR_DEVICE_REMOVED:
     case CKR_DEVICE_ERROR:
     case CKR_TOKEN_NOT_PRESENT:
@@ -148,11 +155,10 @@ bool vks_token_is_lost(struct vks_token *token, enum vks_hsm_error error)
     case CKR_SLOT_ID_INVALID:
     case CKR_SESSION_HANDLE_INVALID:
     case CKR_SESSION_CLOSED:
-    case CKR_USER_NOT_LOGGED_IN:
     case CKR_CRYPTOKI_NOT_INITIALIZED:
         return true;
     default:
-        return token->module->functions->C_GetSessionInfo(token->session, &info) != CKR_OK;
+        return !is_logged_in(token);
     }
 }
 

@@ -42,7 +42,7 @@ __attribute__((warn_unused_result)) enum vks_hsm_error vks_token_open(struct vks
 /* A further session beside the open one, of the same kind where there are such. VKS_HSM_OK or VKS_HSM_REFUSED. */
 __attribute__((warn_unused_result)) enum vks_hsm_error vks_token_open_another(struct vks_token *token);
 /* Whether what a call came to means that the token, or our session with it, is gone. */
-bool vks_token_is_lost(struct vks_token *token, enum vks_hsm_error error);
+bool vks_token_is_lost(const struct vks_token *token, enum vks_hsm_error error);
 /* Log out and close the session. */
 void vks_token_close(struct vks_token *token);
 

@@ -164,6 +164,8 @@ enum vks_hsm_error vks_token_pair_find(struct vks_token *token, const char *labe
         (!vks_token_object_is(token, handle, CKA_SIGN, CK_TRUE) &&
          !vks_token_object_is(token, handle, CKA_DECRYPT, CK_TRUE)))
         return VKS_HSM_PAIR_LEAVES;
+    if (vks_token_object_is(token, handle, CKA_ALWAYS_AUTHENTICATE, CK_TRUE))
+        return VKS_HSM_PAIR_ASKS;
     /* What it is called by must be its own. */
     return vks_token_pair_private(token, object, &handle);
 }

@@ -20,7 +20,8 @@ vks_token_pair_make(struct vks_token *token, const struct vks_hsm_object *object
 /*
  * The private key of this label, or of the object's id where it has one; then id and type are filled in. VKS_HSM_OK,
  * VKS_HSM_PAIR_GONE, VKS_HSM_PAIR_SEVERAL, VKS_HSM_PAIR_ID: it has none that we could call it by, VKS_HSM_KEY_TYPE,
- * VKS_HSM_PAIR_LEAVES: it could leave the token, or does nothing for us; VKS_HSM_REFUSED.
+ * VKS_HSM_PAIR_LEAVES: it could leave the token, or does nothing for us; VKS_HSM_PAIR_ASKS: each use of
+ * it takes the PIN anew; VKS_HSM_REFUSED.
  */
 __attribute__((warn_unused_result)) enum vks_hsm_error vks_token_pair_find(struct vks_token *token, const char *label,
                                                                            struct vks_hsm_object *object);

@@ -118,13 +118,6 @@ static bool is_unknown(CK_RV rv)
            rv == CKR_KEY_FUNCTION_NOT_PERMITTED || rv == CKR_FUNCTION_NOT_SUPPORTED;
 }
 
-/* Modules have several words for a padding that does not fit; telling them apart would be Manger's attack. */
-static bool is_unsound(CK_RV rv)
-{
-    return rv == CKR_ENCRYPTED_DATA_INVALID || rv == CKR_ENCRYPTED_DATA_LEN_RANGE || rv == CKR_DATA_INVALID ||
-           rv == CKR_DATA_LEN_RANGE || rv == CKR_GENERAL_ERROR || rv == CKR_FUNCTION_FAILED;
-}
-
 enum vks_hsm_error vks_token_use(struct vks_token *token, CK_OBJECT_HANDLE key, struct vks_token_use *use)
 {
     CK_FUNCTION_LIST_PTR functions = token->module->functions;
@@ -143,8 +136,11 @@ enum vks_hsm_error vks_token_use(struct vks_token *token, CK_OBJECT_HANDLE key, 
     if (rv == CKR_OK) {
         rv = decrypts ? functions->C_Decrypt(token->session, wanted.text, wanted.text_bytes, use->output, &made_bytes)
                       : functions->C_Sign(token->session, wanted.text, wanted.text_bytes, use->output, &made_bytes);
-        if (decrypts && is_unsound(rv))
+        /* Whatever the module says: telling paddings apart would be Manger's attack. */
+        if (decrypts && rv != CKR_OK) {
+            token->module->rv = rv;
             return VKS_HSM_UNSOUND;
+        }
     }
     if (rv != CKR_OK)
         return vks_module_result(token->module, rv);

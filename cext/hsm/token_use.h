@@ -24,7 +24,7 @@ struct vks_token_use {
 
 /*
  * VKS_HSM_OK; VKS_HSM_KEY_TYPE: no mechanism that this token has, or an input that is none of it; VKS_HSM_UNSOUND: what
- * was to be decrypted is not; VKS_HSM_REFUSED with the rv, VKS_HSM_MODULE_NONSENSE.
+ * was to be decrypted is not, or could not be; VKS_HSM_REFUSED with the rv, VKS_HSM_MODULE_NONSENSE.
  */
 __attribute__((warn_unused_result)) enum vks_hsm_error vks_token_use(struct vks_token *token, CK_OBJECT_HANDLE key,
                                                                      struct vks_token_use *use);

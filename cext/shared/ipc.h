@@ -143,7 +143,7 @@ struct vks_hsm_object {
 struct vks_hsm_key {
     uint8_t key_id[16];
     uint32_t version;
-    uint32_t reserved;
+    uint32_t op_mask; /* bit numbers enum vks_op, of sign and decrypt */
     struct vks_hsm_object object;
 };
 

@@ -174,6 +174,9 @@ static void serve_head(struct worker *worker, uint16_t head)
     }
     decode_and_decide(worker, job, &entry);
     KILL_POINT(KILL_DECIDED);
+    /* Before anything is charged for it. */
+    if (job->status == VKS_STATUS_OK && decide_needs_token(job) && worker->token.fd < 0)
+        job->status = VKS_STATUS_UNAVAILABLE;
     if (job->status == VKS_STATUS_OK && decide_needs_token(job)) {
         token = token_lane_take(&worker->token);
         if (!token) {
@@ -281,10 +284,11 @@ static bool has_work(const struct worker *worker)
            token_lane_has(&worker->token, TOKEN_DONE) || guest_fault_seen();
 }
 
-/* Not while the other lane works: it may need this very processor, and it signals. */
+/* Not while the other lane or the token works: it may need this very processor, and it wakes us. */
 static uint64_t spin_time_ns(const struct worker *worker)
 {
-    if (!worker->table || slow_lane_count(&worker->slow, SLOW_QUEUED) || slow_lane_count(&worker->slow, SLOW_RUNNING))
+    if (!worker->table || slow_lane_count(&worker->slow, SLOW_QUEUED) || slow_lane_count(&worker->slow, SLOW_RUNNING) ||
+        token_lane_has(&worker->token, TOKEN_AWAY))
         return 0;
     return poll_spin_ns(&worker->spin, worker->table->head.poll_us);
 }

@@ -37,8 +37,9 @@ static void check_release(struct worker *worker, struct job *job)
 {
     uint32_t status;
 
-    if ((job->status != VKS_STATUS_OK && job->status != VKS_OPERATION_IN_TOKEN) || !worker->table ||
-        job->generation == worker->table->head.generation)
+    if ((job->status != VKS_STATUS_OK && job->status != VKS_OPERATION_IN_TOKEN &&
+         job->status != VKS_STATUS_UNAVAILABLE) ||
+        !worker->table || job->generation == worker->table->head.generation)
         return;
     worker->now_ns = realtime_ns();
     status = decide_release(job, worker->table, worker->now_ns / 1000000000);

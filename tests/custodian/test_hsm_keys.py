@@ -27,6 +27,7 @@ PUBLIC_BYTES: int = ffi.sizeof("struct vks_hsm_public")
 DIGEST = hashlib.sha256(b"message").digest()
 BEGIN = lib.VKS_HSM_ALLOW_F_BEGIN
 P256 = lib.VKS_KEY_TYPE_EC_P256
+SIGN_AND_DECRYPT = 1 << lib.VKS_OP_SIGN | 1 << lib.VKS_OP_DECRYPT
 
 
 def message(message_type: int, body: bytes, tag: int = 1, *, size_bytes: int | None = None) -> bytes:
@@ -177,10 +178,15 @@ class HsmProcess:
         self.clients.append(Client(ours))
         return self.clients[-1]
 
-    def allow(self, channel_id: int, *keys: Pair, flags: int = BEGIN) -> int:
+    def allow(self, channel_id: int, *keys: Pair, flags: int = BEGIN, ops: int = SIGN_AND_DECRYPT) -> int:
         """Say what a channel may use; the error."""
         entries = [
-            {"key_id": key.key_id, "version": 1, "object": {"bytes": key.object_id, "size_bytes": 16, "type": P256}}
+            {
+                "key_id": key.key_id,
+                "version": 1,
+                "op_mask": ops,
+                "object": {"bytes": key.object_id, "size_bytes": 16, "type": P256},
+            }
             for key in keys
         ]
         body = pack("vks_hsm_allow", channel_id=channel_id, flags=flags, count=len(keys))
@@ -230,6 +236,18 @@ def test_list_is_exchanged_or_extended(program: HsmProcess) -> None:
     assert program.allow(1) == 0
     assert client.sign(second)[0] == lib.VKS_STATUS_UNAVAILABLE
     assert program.allow(7, first) == -2
+
+
+def test_operations_are_told_apart(program: HsmProcess) -> None:
+    """Who may decrypt with a key does not sign with it, nor what has no number of an operation."""
+    key = program.pair()
+    client = program.client(1, key)
+    assert program.allow(1, key, ops=1 << lib.VKS_OP_DECRYPT) == 0
+    for op in (lib.VKS_OP_SIGN, 32 + lib.VKS_OP_DECRYPT, 2**32 - 1):
+        assert client.sign(key, op=op) == (lib.VKS_STATUS_UNAVAILABLE, b"")
+    assert client.sign(key, op=lib.VKS_OP_DECRYPT)[0] == lib.VKS_STATUS_UNSUPPORTED
+    assert program.allow(1, key, ops=1 << lib.VKS_OP_SIGN) == 0
+    assert client.sign(key)[0] == lib.VKS_STATUS_OK
 
 
 def test_more_than_a_window(program: HsmProcess) -> None:
@@ -292,7 +310,7 @@ def test_requests_that_make_no_sense(program: HsmProcess, fields: dict[str, int]
     """Answered, whatever they ask of whatever key; the next one is served."""
     key = program.pair()
     client = program.client(1, key)
-    refused = {lib.VKS_STATUS_UNSUPPORTED, lib.VKS_STATUS_INTERNAL}
+    refused = {lib.VKS_STATUS_UNSUPPORTED, lib.VKS_STATUS_INTERNAL, lib.VKS_STATUS_UNAVAILABLE}
     assert client.sign(key, content=content, **fields)[0] in refused
     assert client.sign(key)[0] == lib.VKS_STATUS_OK
 

@@ -5,8 +5,8 @@
  * should not, to see that nobody takes that for ours; "hanging" is there once it hangs.
  *
  * Files of these names are looked for at each signature: "gone" (the device was removed), "waits" (for as long as it is
- * there; "waiting" gets a byte from each that does), "falls" (the process aborts). "signed" gets the first byte of what
- * each is of.
+ * there; so is the module's start by "starts"; "waiting" gets a byte from each that does), "falls" (the process
+ * aborts). "signed" gets the first byte of what each is of.
  */
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -63,6 +63,8 @@ static CK_RV initialize(void *arguments)
     printf("a module that chats\n");
     fflush(stdout);
     fprintf(stderr, "a module that complains\n");
+    while (there("starts"))
+        usleep(2000);
     if (is("does not start") || there("gone"))
         return CKR_GENERAL_ERROR;
     return real->C_Initialize(arguments);

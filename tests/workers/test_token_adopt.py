@@ -19,6 +19,7 @@ PAIRS = {
     "curve": ("--key-type", "EC:secp521r1", "--id", "04"),
     "small": ("--key-type", "rsa:1024", "--id", "05"),
     "open": ("--key-type", "EC:prime256v1", "--id", "06", "--extractable"),
+    "asking": ("--key-type", "EC:prime256v1", "--id", "0a", "--always-auth"),
     "double": ("--key-type", "EC:prime256v1", "--id", "07"),
 }
 
@@ -81,6 +82,7 @@ def test_found_by_label_or_id(adopting_vault: Keystored) -> None:
         (("--token-label", "curve"), "the token has no such keys"),
         (("--token-label", "small"), "the token has no such keys"),
         (("--token-label", "open"), "the token's key could leave it, or neither signs nor decrypts"),
+        (("--token-label", "asking"), "the token takes its pin anew for each use of this key"),
         (("--token-label", "lonely"), "the token does not give the public half of the key"),
     ],
 )

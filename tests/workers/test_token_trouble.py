@@ -198,6 +198,8 @@ def test_workers_die_while_it_waits(vault: Keystored, hsm: SoftwareHsm, guest: R
 
 def test_keystored_dies(vault: Keystored) -> None:
     """The next one has the token without being told."""
+    vault.cli("key", "generate", "few", "--type", "ec-p256", "--in-token")
+    vault.api.grant("g", "few", ["sign"], ops_max=2)
     vault.kill()
     vault.start()
     wait_for(lambda: vault.api.get("/status")["token"]["open"])
@@ -209,11 +211,14 @@ def test_keystored_dies(vault: Keystored) -> None:
     with without, ring_guest(without.folder / "g.sock") as guest:
         assert guest.sign("token-g", b"m").status == UNAVAILABLE
         assert guest.sign("own", b"m").status == OK
+        # Nothing is charged for it.
+        assert [guest.sign("few", b"m").status for _ in range(5)] == [UNAVAILABLE] * 5
         assert without.api.get("/status")["token"] is None
     vault.start()
 
 
-def test_revoked_while_it_waits(vault: Keystored, hsm: SoftwareHsm, guest: RingGuest) -> None:
+@pytest.mark.parametrize("change", ["revoke", "suspend", "verify only"])
+def test_taken_away_while_it_waits(vault: Keystored, hsm: SoftwareHsm, guest: RingGuest, change: str) -> None:
     """What had not begun is not begun, what had is withheld: no signature comes out after the answer."""
     token = guest.key_id("token-g")
     assert guest.sign(token, b"m").status == OK
@@ -221,12 +226,28 @@ def test_revoked_while_it_waits(vault: Keystored, hsm: SoftwareHsm, guest: RingG
     away = [submit(guest, token) for _ in range(8)]
     wait_for(lambda: hsm.waiting() == 4)
     begun = hsm.signed()
-    vault.api.revoke("g", "token-g")
+    if change == "suspend":
+        vault.api.post("/keys/token-g/suspend")
+    else:
+        vault.api.revoke("g", "token-g")
+    if change == "verify only":
+        vault.api.grant("g", "token-g", ["verify"])
     hsm.end("waits")
     answers = dict(guest.vault.collect(len(away)))
     assert all(answer.status != OK and answer.data == b"" for answer in answers.values())
     # Those that had not begun never came to the token.
     assert hsm.signed() == begun
+
+
+def test_keystored_ends_while_the_token_opens(vault: Keystored, hsm: SoftwareHsm) -> None:
+    """It waits for no module."""
+    vault.stop()
+    hsm.begin("starts")
+    vault.start()
+    vault.stop()
+    hsm.end("starts")
+    vault.start()
+    wait_for(lambda: vault.api.get("/status")["token"]["open"])
 
 
 def test_wrong_pin_is_tried_once(hsm: SoftwareHsm) -> None:

@@ -7,7 +7,6 @@ other ciphertext. A PIN that was refused is not tried again by itself, since a t
 
 import signal
 import subprocess
-import threading
 from collections.abc import Mapping
 
 from vmm_keystore._vks import lib
@@ -34,7 +33,6 @@ class Hsm:
         self.place = place
         self.pin = pin
         self.environment = environment
-        self._lock = threading.Lock()
 
     def seal(self, offer: ImportOffer) -> tuple[WrappedSecret, bytes, HsmToken]:
         """Have a secret computed: wrapped to *offer*, the blob that it is computed from, and the token that did it.
@@ -56,8 +54,7 @@ class Hsm:
     def _run(self, verb: str, offer: ImportOffer, label: list[str], want_bytes: int, stdin: bytes = b"") -> bytes:
         offered = (offer.offer_id + offer.public_key).hex()
         words = [verb, offered, str(self.pin.fd), str(self.place.module), *label]
-        with self._lock:
-            self.pin.check_not_refused()
+        with self.pin.login():
             try:
                 made = run_program(
                     PROGRAM,
@@ -77,7 +74,7 @@ class Hsm:
 
     def _refusal(self, error: SecretProgramError) -> SecretRefusedError:
         if error.status == EXIT_PIN:
-            return self.pin.refuse(PinRefusedError(error.message, error.hint))
+            return PinRefusedError(error.message, error.hint)
         if error.status < 0:
             ended_by = signal.strsignal(-error.status) or f"signal {-error.status}"
             return SecretRefusedError(f"the pkcs#11 module crashed: {ended_by.lower()}", MODULE_HINT)

@@ -7,6 +7,7 @@ worker's snapshot is in force, and again to each successor. Without the program 
 asked for now.
 """
 
+import errno
 import logging
 import os
 import socket
@@ -19,7 +20,8 @@ from vmm_keystore._vks import ffi, lib
 from vmm_keystore.errors import CustodianError, KeystoreError, PinRefusedError, SecretRefusedError
 from vmm_keystore.policy.grant import PermittedKey
 from vmm_keystore.policy.hsm import HsmPlace, HsmToken, TokenObject, TokenStatus
-from vmm_keystore.policy.vocabulary import KeyType
+from vmm_keystore.policy.lifecycle import state_allows
+from vmm_keystore.policy.vocabulary import KeyType, Op, mask
 from vmm_keystore.service.key_values import TokenPair
 from vmm_keystore.workers.connection import Connection
 from vmm_keystore.workers.errors import ProgramError, ProgramLostError, ProgramRefusedError
@@ -33,12 +35,15 @@ log = logging.getLogger(__name__)
 
 PROGRAM = "vks-hsm"
 OPEN_TIMEOUT_S = 30.0
-GENERATE_TIMEOUT_S = 40.0  # the program gives a token 30 s for one call
+DEATH_TIMEOUT_S = 5.0
+GENERATE_TIMEOUT_S = 70.0  # the program gives a token 30 s for a call, and another one may be before
 ALLOW_TIMEOUT_S = 2.0
 """The administrator's answer waits for it (promise P6); a program that has not taken a list by then is killed."""
 RETRY_FIRST_S = 1.0
 RETRY_MAX_S = 15.0
 ALLOW_MAX = int(lib.VKS_HSM_ALLOW_MAX)
+GONE = "the token is gone, or its module has ended"
+TOKEN_OPS = (Op.SIGN, Op.DECRYPT)
 
 
 def public_tail_bytes(public: Any) -> int:
@@ -54,6 +59,21 @@ FORMS = {
     lib.VKS_HSM_GENERATE | REPLY: Form("vks_hsm_public", public_tail_bytes),
     lib.VKS_HSM_FIND | REPLY: Form("vks_hsm_public", public_tail_bytes),
 }
+
+
+@dataclass(frozen=True)
+class Life:
+    """One run of the program."""
+
+    child: Process
+    connection: Connection
+    over: threading.Event
+
+    def end(self) -> None:
+        """Kill it; returns when it is gone, or the kernel does not let it die."""
+        self.child.kill()
+        self.connection.close("it is over")
+        self.child.ended.wait(DEATH_TIMEOUT_S)
 
 
 @dataclass
@@ -77,10 +97,13 @@ class Token:
         self._changed = threading.Condition()
         self._stopping = False
         self._thread: threading.Thread | None = None
-        self._connection: Connection | None = None
+        self._life: Life | None = None
+        """The program, from its start on."""
         self._status = TokenStatus()
         self._lock = threading.Lock()
         self._channels: dict[int, Channel] = {}
+        self._open_life: Life | None = None
+        """The program while the token is open; with the lock of the channels, which it knows all of."""
         self._serial = ""
 
     # -- the program -------------------------------------------------------------------------------------------------
@@ -93,13 +116,14 @@ class Token:
                 self._thread.start()
 
     def stop(self) -> None:
-        """End the program."""
+        """End the program, whatever it is doing."""
         with self._changed:
             self._stopping = True
-            connection, thread = self._connection, self._thread
+            life, thread = self._life, self._thread
             self._changed.notify_all()
-        if connection:
-            connection.close("stopping")
+        if life:
+            life.child.kill()
+            life.connection.close("stopping")
         if thread:
             thread.join()
 
@@ -126,59 +150,74 @@ class Token:
 
     def _run(self) -> KeystoreError:
         """One life of the program; says why it is over."""
-        ended = threading.Event()
+        over = threading.Event()
         try:
-            self._pin.check_not_refused()
-            child, control = start_program(PROGRAM, environment=self._environment)
-        except (KeystoreError, ProgramError) as error:
-            return error if isinstance(error, KeystoreError) else CustodianError(str(error))
+            with self._pin.login():
+                life = self._begin(over)
+                try:
+                    self._open(life)
+                except BaseException:
+                    self._bury(life)
+                    raise
+        except KeystoreError as error:
+            return error
+        except (ProgramError, OSError) as error:
+            return CustodianError(str(error))
+        over.wait()
+        self._bury(life)
+        return SecretRefusedError(GONE, "its keys can be used when it is back")
+
+    def _begin(self, over: threading.Event) -> Life:
+        child, control = start_program(PROGRAM, environment=self._environment)
         connection = Connection(
             self._loop,
             control,
             FORMS,
             name=PROGRAM,
             on_event=lambda _message: child.kill(),
-            on_lost=lambda _reason: ended.set(),
+            on_lost=lambda _reason: over.set(),
         )
-        try:
-            self._open(connection, child)
-            ended.wait()
-        except KeystoreError as error:
-            return error
-        finally:
-            with self._changed:
-                self._connection = None
-            connection.close("it is over")
-            child.kill()
-            child.close(reap=True)
-            with self._lock:
-                for channel in self._channels.values():
-                    channel.is_open = False
-        return SecretRefusedError("the token is gone, or its module has ended", "its keys can be used when it is back")
+        life = Life(child, connection, over)
+        with self._changed:
+            self._life = life
+            stopping = self._stopping
+        if stopping:
+            connection.close("stopping")
+        return life
 
-    def _open(self, connection: Connection, child: Process) -> None:
+    def _bury(self, life: Life) -> None:
+        life.connection.close("it is over")
+        life.child.kill()
+        life.child.close(reap=True)
+        with self._changed:
+            self._life = None
+        with self._lock:
+            self._open_life = None
+            for channel in self._channels.values():
+                channel.is_open = False
+
+    def _open(self, life: Life) -> None:
         path = str(self._place.module).encode()
         label = self._place.token.encode()[:32].ljust(32) if self._place.token else bytes(32)
         body = pack("vks_hsm_open", {"label": label, "path_bytes": len(path)}) + path
         try:
-            opened = connection.request(lib.VKS_HSM_OPEN, body, [self._pin.fd], timeout_s=OPEN_TIMEOUT_S).body
+            opened = life.connection.request(lib.VKS_HSM_OPEN, body, [self._pin.fd], timeout_s=OPEN_TIMEOUT_S).body
         except ProgramError as error:
             raise SecretRefusedError(
                 "the pkcs#11 module ended the program that it was loaded into", MODULE_HINT
             ) from error
         if opened.outcome:
             message, hint = _words(opened.text)
-            if opened.outcome == EXIT_PIN:
-                raise self._pin.refuse(PinRefusedError(message, hint))
-            raise SecretRefusedError(message, hint)
+            raise (PinRefusedError if opened.outcome == EXIT_PIN else SecretRefusedError)(message, hint)
         token = HsmToken(token_text(bytes(opened.label)), token_text(bytes(opened.serial)))
         with self._lock:
+            # What a change says from here on it says itself.
             self._serial = token.serial
             for channel_id, channel in self._channels.items():
-                self._connect(connection, channel_id, channel)
+                self._connect(life, channel_id, channel)
+            self._open_life = life
         with self._changed:
-            self._connection = connection
-            self._status = TokenStatus(token, child.pid, int(opened.sessions))
+            self._status = TokenStatus(token, life.child.pid, int(opened.sessions))
             self._changed.notify_all()
         log.info("keys of token %s (serial %s) can be used, %d sessions", token.label, token.serial, opened.sessions)
 
@@ -192,46 +231,59 @@ class Token:
             keys: of them those that lie in a token.
             give: hands the worker its end of a channel.
         """
-        in_token = tuple(key for key in keys if key.token is not None)
+        in_token = tuple(key for key in keys if key.token is not None and _op_mask(key))
+        # Each worker is one thread's at a time: nobody makes its channel meanwhile.
+        if not in_token and channel_id not in self._channels:
+            return
         with self._lock:
-            channel = self._channels.get(channel_id)
-            if channel is None and not in_token:
-                return
-            if channel is None:
-                channel = self._channels[channel_id] = Channel(in_token, give)
-            elif channel.keys == in_token:
+            channel = self._channels.setdefault(channel_id, Channel((), give))
+            if channel.keys == in_token:
                 return
             channel.keys = in_token
-            connection = self._connection
-            if connection is not None:
-                self._connect(connection, channel_id, channel)
+            life = self._open_life
+            if life is not None:
+                try:
+                    self._connect(life, channel_id, channel)
+                except (ProgramError, OSError) as error:
+                    log.error("%s did not take what a guest may use, killed: %s", PROGRAM, error)
+                    life.end()
         self.start()
 
     def close_channel(self, channel_id: int) -> None:
         """Forget a worker that has ended."""
+        if channel_id not in self._channels:
+            return
         with self._lock:
-            channel = self._channels.pop(channel_id, None)
-            connection = self._connection
-            if channel and channel.is_open and connection is not None:
-                connection.post(lib.VKS_HSM_CLOSE, pack("vks_hsm_channel", {"channel_id": channel_id}))
+            channel = self._channels.pop(channel_id)
+            life = self._open_life
+            if channel.is_open and life is not None:
+                life.connection.post(lib.VKS_HSM_CLOSE, pack("vks_hsm_channel", {"channel_id": channel_id}))
 
-    def _connect(self, connection: Connection, channel_id: int, channel: Channel) -> None:
-        """Tell the program what a channel may; whatever goes wrong ends the program, and with it every channel."""
-        try:
-            if not channel.is_open:
-                ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-                with ours, theirs:
-                    ours.setblocking(False)
-                    theirs.setblocking(False)
-                    body = pack("vks_hsm_channel", {"channel_id": channel_id})
-                    connection.request(lib.VKS_HSM_CHANNEL, body, [ours.fileno()], timeout_s=ALLOW_TIMEOUT_S)
-                    channel.is_open = True
-                    self._allow(connection, channel_id, channel)
-                    channel.give(theirs.fileno())
+    def _connect(self, life: Life, channel_id: int, channel: Channel) -> None:
+        """Tell the program what a channel may, which is made anew where the program has closed it.
+
+        Raises:
+            ProgramError: it did not take that.
+            OSError: there is no descriptor left.
+        """
+        if channel.is_open:
+            try:
+                self._allow(life.connection, channel_id, channel)
+            except ProgramRefusedError as error:
+                if error.errno != errno.ENOENT:
+                    raise
+                channel.is_open = False
             else:
-                self._allow(connection, channel_id, channel)
-        except ProgramError as error:
-            connection.close(f"{PROGRAM} did not take what a guest may use: {error}")
+                return
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with ours, theirs:
+            ours.setblocking(False)
+            theirs.setblocking(False)
+            body = pack("vks_hsm_channel", {"channel_id": channel_id})
+            life.connection.request(lib.VKS_HSM_CHANNEL, body, [ours.fileno()], timeout_s=ALLOW_TIMEOUT_S)
+            channel.is_open = True
+            self._allow(life.connection, channel_id, channel)
+            channel.give(theirs.fileno())
 
     def _allow(self, connection: Connection, channel_id: int, channel: Channel) -> None:
         entries = [_entry(key) for key in channel.keys if key.token and key.token.serial == self._serial]
@@ -258,13 +310,13 @@ class Token:
         with self._changed:
             # Only the first try is waited for: how a later one is going to end, the last one's problem says.
             self._changed.wait_for(lambda: self._status != TokenStatus() or self._stopping, OPEN_TIMEOUT_S)
-            connection, status = self._connection, self._status
-        if connection is None or status.token is None:
+            life, status = self._life, self._status
+        if life is None or status.token is None:
             raise SecretRefusedError(
-                f"the token cannot be used: {status.problem}", "vmm-keystore status tells when it can"
+                f"the token cannot be used: {status.problem or GONE}", "vmm-keystore status tells when it can"
             )
         try:
-            message = connection.request(message_type, body, timeout_s=GENERATE_TIMEOUT_S)
+            message = life.connection.request(message_type, body, timeout_s=GENERATE_TIMEOUT_S)
         except ProgramLostError as error:
             raise SecretRefusedError(
                 "the token is gone, or did not answer", "vmm-keystore status tells when it is back"
@@ -282,7 +334,13 @@ def _entry(key: PermittedKey) -> bytes:
     assert key.token is not None  # noqa: S101 -- chosen by that
     object_id = key.token.object_id
     place = {"bytes": object_id, "size_bytes": len(object_id), "type": int(key.key_type)}
-    return pack("vks_hsm_key", {"key_id": key.key_id, "version": key.version, "object": place})
+    fields = {"key_id": key.key_id, "version": key.version, "op_mask": _op_mask(key), "object": place}
+    return pack("vks_hsm_key", fields)
+
+
+def _op_mask(key: PermittedKey) -> int:
+    """What its token may be asked to do with it: what its grant allows, as long as its state does."""
+    return mask(op for op in TOKEN_OPS if key.permission.op_mask >> op & 1 and state_allows(key.state, op))
 
 
 def _words(text: Any) -> tuple[str, str]:

@@ -206,7 +206,7 @@ class Worker:
 
     def reach(self, keys: Sequence[PermittedKey]) -> None:
         """Have the token take its requests for those of *keys* that lie there, and for no others, from now on."""
-        if self._token:
+        if self._token and not self.ended.is_set():
             self._token.allow(self.worker_id, keys, self._give_channel)
 
     def _give_channel(self, fd: int) -> None:

@@ -115,3 +115,6 @@ def test_root_is_nobody_to_run_as(cli: Cli) -> None:
     refused = cli("systemd-unit", "--user", "root")
     assert refused.status == ExitStatus.USAGE.value
     assert "--user" in refused.stderr
+    # A service with a /tmp of its own is shown what lies there; anything else it sees.
+    assert "\nBindReadOnlyPaths=/tmp/a\n" in cli("systemd-unit", "zygote", "--programs", "/tmp/a").stdout
+    assert "BindReadOnlyPaths" not in said

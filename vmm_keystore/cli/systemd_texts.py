@@ -97,7 +97,7 @@ KillMode=process
 AmbientCapabilities={capabilities}
 CapabilityBoundingSet={capabilities}
 PrivateTmp=yes
-ProtectHome=read-only
+{shown}ProtectHome=read-only
 ProtectProc=invisible
 ProtectSystem=strict
 # For an empty view where the kernel has no Landlock.

@@ -179,6 +179,7 @@ def _program_service(kind: str, folder: Path | None, user: str) -> str:
         service_unit=SERVICE_UNIT,
         user=user,
         command=command_line([str(folder.absolute() / name)]),
+        shown=f"BindReadOnlyPaths={quote(str(folder.absolute()))}\n" if is_temporary(folder) else "",
         capabilities=SPAWNER_CAPABILITIES,
         forbidden_calls=CALLS_NEVER,
         limits=LIMITS,
@@ -198,6 +199,11 @@ def _group_of(user: str) -> str:
         return grp.getgrgid(pwd.getpwnam(user).pw_gid).gr_name
     except KeyError:
         return user
+
+
+def is_temporary(folder: Path) -> bool:
+    """Whether a service with a /tmp of its own does not see it."""
+    return any(folder.resolve().is_relative_to(top) for top in ("/tmp", "/var/tmp"))  # noqa: S108 - looked at only
 
 
 def _reaches(written: list[Path], tops: tuple[str, ...]) -> bool:

@@ -18,6 +18,7 @@ HEADERS = [
     ROOT / "cext/shared/audit_chain.h",
     ROOT / "cext/shared/budget.h",
     ROOT / "cext/shared/ipc.h",
+    ROOT / "cext/shared/ipc_hsm.h",
     ROOT / "cext/shared/latency.h",
     ROOT / "cext/shared/policy.h",
     ROOT / "cext/shared/snapshot.h",

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Encoding and checks of private keys. Knows their forms and libcrypto's parameters; must not know where they come
- * from.
- */
+/* Encoding and checks of keys. Knows their forms and libcrypto's parameters; must not know where they come from. */
 #include "key_material.h"
 
 #include <errno.h>
@@ -55,8 +53,8 @@ static bool rsa_public_fits(const struct vks_key_kind *kind, const BIGNUM *n, co
 }
 
 /*
- * n = p * q (so two primes), and a public half that fits. That d and its CRT parts fit is
- * proven by each signature: libcrypto checks a CRT result against e and computes without CRT where it is wrong.
+ * n = p * q (so two primes), and a public half that fits. That d and its CRT parts fit is proven by each signature:
+ * libcrypto checks a CRT result against e and computes without CRT where it is wrong.
  */
 static int check_rsa(const struct vks_key_kind *kind, EVP_PKEY *pkey)
 {

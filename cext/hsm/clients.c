@@ -6,14 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "snapshot.h"
 #include "vmm_keystore.h"
 
 enum {
-    RUN_BYTES_MAX = sizeof(struct vks_hsm_run) + VKS_PARAMETER_BYTES_MAX + VKS_HSM_INPUT_BYTES_MAX,
     ALLOWED_MAX = VKS_SNAPSHOT_KEYS_MAX,
 };
 
@@ -208,16 +207,16 @@ int clients_poll(struct pollfd **fds, uint32_t first, uint32_t *count)
     return 0;
 }
 
-/* Lengths that its structure announces, and no more than a work has room for. */
+/* Lengths that its structure announces, and no more than a token is ever asked for. */
 static bool is_request(const struct vks_ipc_message *message)
 {
-    uint32_t body_bytes = vks_ipc_body_bytes(message), rest_bytes;
     struct vks_hsm_run run;
+    uint32_t rest_bytes;
 
-    if (message->head.type != VKS_HSM_RUN || body_bytes > RUN_BYTES_MAX)
+    if (message->head.type != VKS_HSM_RUN)
         return false;
     memcpy(&run, vks_ipc_body(message), sizeof(run));
-    rest_bytes = body_bytes - (uint32_t)sizeof(run);
+    rest_bytes = vks_ipc_body_bytes(message) - (uint32_t)sizeof(run);
     return run.label_bytes <= VKS_PARAMETER_BYTES_MAX && run.label_bytes <= rest_bytes &&
            run.input_bytes <= VKS_HSM_INPUT_BYTES_MAX && run.input_bytes == rest_bytes - run.label_bytes;
 }
@@ -275,14 +274,6 @@ static void look_up(const struct client *client, struct client_work *work)
             work->object = client->allowed[i].object;
 }
 
-static uint64_t now(void)
-{
-    struct timespec time;
-
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
-}
-
 struct client_work *clients_take(void)
 {
     struct client *client;
@@ -298,16 +289,16 @@ struct client_work *clients_take(void)
     client->waiting--;
     client->running++;
     look_up(client, work);
-    work->started_ns = now();
+    work->started_ns = monotonic_ns();
     work->next = running;
     running = work;
     pthread_mutex_unlock(&lock);
     return work;
 }
 
-uint64_t clients_busy_ns(uint64_t now_ns)
+uint64_t clients_busy_ns(void)
 {
-    uint64_t longest_ns = 0;
+    uint64_t now_ns = monotonic_ns(), longest_ns = 0;
 
     pthread_mutex_lock(&lock);
     for (const struct client_work *work = running; work; work = work->next)

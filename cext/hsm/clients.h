@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "ipc_hsm.h"
 #include "ipc_socket.h"
 
 struct client;
@@ -49,7 +50,7 @@ __attribute__((warn_unused_result)) int clients_poll(struct pollfd **fds, uint32
 /* Read what has come; a channel that breaks the protocol, or whose other end is gone, is closed. */
 void clients_receive(const struct pollfd *fds, uint32_t count, struct vks_ipc_message *message);
 /* How long the work that was begun first has been under way, in ns; 0: none is. */
-uint64_t clients_busy_ns(uint64_t now_ns);
+uint64_t clients_busy_ns(void);
 
 /* Wait for work. */
 struct client_work *clients_take(void);

@@ -13,9 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "clients.h"
@@ -82,7 +80,7 @@ static void serve_open(void)
     memcpy(path, body + sizeof(asked), rest_bytes);
     error = vks_module_load(&module, path, &threads);
     if (!error) {
-        (void)mlockall(MCL_CURRENT | MCL_ONFAULT);
+        vks_module_lock_memory();
         error = log_in(asked.label, message.fds[0]);
     }
     memcpy(opened.label, token.label, sizeof(opened.label));
@@ -157,14 +155,6 @@ static void serve_control(void)
         end(VKS_HSM_EXIT_OURS, "control socket: gone");
 }
 
-static uint64_t monotonic_ns(void)
-{
-    struct timespec time;
-
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
-}
-
 static void serve(int woken_fd)
 {
     struct pollfd *fds = NULL;
@@ -179,7 +169,7 @@ static void serve(int woken_fd)
         fds[1] = (struct pollfd){.fd = woken_fd, .events = POLLIN};
         if (poll(fds, count, LOOK_MS) < 0 && errno != EINTR)
             end(VKS_HSM_EXIT_OURS, "cannot wait");
-        if (clients_busy_ns(monotonic_ns()) > VKS_HSM_SESSION_SECONDS_MAX * UINT64_C(1000000000))
+        if (clients_busy_ns() > VKS_HSM_SESSION_SECONDS_MAX * UINT64_C(1000000000))
             end(VKS_HSM_EXIT_ABSENT, "the token did not answer for 30 s");
         if (fds[1].revents)
             (void)!read(woken_fd, &drained, sizeof(drained));

@@ -5,6 +5,8 @@
 #include <dlfcn.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
 
 #include "module_path.h"
 
@@ -54,6 +56,14 @@ enum vks_hsm_error vks_module_load(struct vks_module *module, const char *path, 
         !has_all(module->functions))
         return VKS_HSM_MODULE_OTHER;
     return vks_module_result(module, initialise(module, threads)) ? VKS_HSM_MODULE_START : VKS_HSM_OK;
+}
+
+void vks_module_lock_memory(void)
+{
+    struct rlimit limit = {0, 0};
+    bool unlimited = getrlimit(RLIMIT_MEMLOCK, &limit) == 0 && limit.rlim_cur == RLIM_INFINITY;
+
+    (void)mlockall(MCL_CURRENT | MCL_ONFAULT | (unlimited ? MCL_FUTURE : 0));
 }
 
 void vks_module_end(struct vks_module *module)

@@ -22,6 +22,11 @@ struct vks_module {
  */
 __attribute__((warn_unused_result)) enum vks_hsm_error vks_module_load(struct vks_module *module, const char *path,
                                                                        bool *threads);
+/*
+ * Keep what the module allocates out of swap, as much as may be: where the limit has an end, what is allocated later
+ * could not be had if it had to be locked.
+ */
+void vks_module_lock_memory(void);
 /* C_Finalize. The library stays where it is: what it started in the process may run on. */
 void vks_module_end(struct vks_module *module);
 

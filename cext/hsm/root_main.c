@@ -18,15 +18,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "crypto_process.h"
 #include "import_wrap.h"
 #include "offer_text.h"
 #include "hsm_secret.h"
+#include "hsm_text.h"
 #include "sandbox.h"
 #include "secret_arena.h"
 #include "secret_stack.h"
@@ -83,16 +82,13 @@ static void say_serial(const uint8_t serial[VKS_HSM_BLOB_SERIAL_BYTES])
 
 static int explain(enum vks_hsm_error error, CK_RV rv, const struct vks_hsm_blob *blob)
 {
-    char code[32];
+    char text[VKS_HSM_TEXT_BYTES];
 
+    vks_hsm_text(text, error, rv);
     say("vks-hsm-root: ");
-    say(vks_hsm_error_text(error));
+    say(text);
     if (error == VKS_HSM_TOKEN_ABSENT)
         say_serial(blob->serial);
-    if (error == VKS_HSM_REFUSED) {
-        snprintf(code, sizeof(code), ": error 0x%lx", rv);
-        say(code);
-    }
     say("\n");
     return vks_hsm_error_exit(error);
 }
@@ -112,15 +108,6 @@ static int part_outputs(void)
         return -1;
     }
     return dup2(nowhere, STDOUT_FILENO) < 0 || dup2(nowhere, STDERR_FILENO) < 0 ? -1 : 0;
-}
-
-/* As much as may be: where the limit has an end, what is allocated later could not be had if it had to be locked. */
-static void lock_memory(void)
-{
-    struct rlimit limit = {0, 0};
-    bool unlimited = getrlimit(RLIMIT_MEMLOCK, &limit) == 0 && limit.rlim_cur == RLIM_INFINITY;
-
-    (void)mlockall(MCL_CURRENT | MCL_ONFAULT | (unlimited ? MCL_FUTURE : 0));
 }
 
 static enum vks_hsm_error ask(struct vks_module *module, struct vks_hsm_blob *blob)
@@ -154,7 +141,7 @@ static int run(void)
 
     if (error)
         return explain(error, module.rv, &blob);
-    lock_memory();
+    vks_module_lock_memory();
     if (!task.seals && vks_hsm_blob_parse(task.blob, sizeof(task.blob), &blob))
         error = VKS_HSM_BLOB;
     if (!error)

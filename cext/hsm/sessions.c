@@ -17,7 +17,7 @@ enum {
     HANDLES = 256,
 };
 
-/* Handles are the same in all sessions of a process. One entry for each value of a byte of the id. */
+/* Handles are the same in all sessions of a process. Two ids that fall into one place take turns there. */
 static struct {
     struct vks_hsm_object object;
     CK_OBJECT_HANDLE handle;

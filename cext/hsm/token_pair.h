@@ -8,7 +8,7 @@
 
 #include <stdint.h>
 
-#include "ipc.h"
+#include "ipc_hsm.h"
 #include "token.h"
 
 /*

@@ -9,6 +9,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "ipc_hsm.h"
+
 enum {
     PARTS_MAX = 4,
 };

@@ -162,7 +162,6 @@ static void serve_head(struct worker *worker, uint16_t head)
     uint32_t deaths = inflight_deaths(&ring->inflight, head);
 
     job->head = head;
-    job->token = NULL;
     (void)inflight_execute(&ring->inflight, head);
     if (deaths >= SET_ASIDE_DEATHS) {
         set_aside(worker, job, deaths);
@@ -174,15 +173,15 @@ static void serve_head(struct worker *worker, uint16_t head)
     }
     decode_and_decide(worker, job, &entry);
     KILL_POINT(KILL_DECIDED);
-    /* Before anything is charged for it. */
-    if (job->status == VKS_STATUS_OK && decide_needs_token(job) && worker->token.fd < 0)
-        job->status = VKS_STATUS_UNAVAILABLE;
     if (job->status == VKS_STATUS_OK && decide_needs_token(job)) {
         token = token_lane_take(&worker->token);
         if (!token) {
             postpone(ring, &ring->untokened, head);
             return;
         }
+        /* Before anything is charged for it. */
+        if (worker->token.fd < 0)
+            job->status = VKS_STATUS_UNAVAILABLE;
     }
     if (job->status == VKS_STATUS_OK && decide_is_slow(job)) {
         slow = slow_lane_free_job(&worker->slow);

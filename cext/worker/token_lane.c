@@ -16,20 +16,24 @@ int token_lane_open(struct token_lane *lane)
     return error;
 }
 
-static struct token_job *find(struct token_lane *lane, enum token_state state)
+static int index_of(const struct token_lane *lane, enum token_state state)
 {
     for (int i = 0; i < VKS_HSM_WINDOW; i++)
         if (lane->slot[i].state == state)
-            return &lane->slot[i];
-    return NULL;
+            return i;
+    return -1;
+}
+
+static struct token_job *find(struct token_lane *lane, enum token_state state)
+{
+    int index = index_of(lane, state);
+
+    return index < 0 ? NULL : &lane->slot[index];
 }
 
 bool token_lane_has(const struct token_lane *lane, enum token_state state)
 {
-    for (int i = 0; i < VKS_HSM_WINDOW; i++)
-        if (lane->slot[i].state == state)
-            return true;
-    return false;
+    return index_of(lane, state) >= 0;
 }
 
 struct token_job *token_lane_take(struct token_lane *lane)

@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "ipc_hsm.h"
 #include "ipc_socket.h"
 #include "job.h"
 

@@ -67,6 +67,8 @@ static CK_RV initialize(void *arguments)
         usleep(2000);
     if (is("does not start") || there("gone"))
         return CKR_GENERAL_ERROR;
+    if (is("cannot lock") && arguments != NULL)
+        return CKR_CANT_LOCK;
     return real->C_Initialize(arguments);
 }
 

@@ -204,7 +204,9 @@ def test_revoked(keys_vault: Keystored, guest: RingGuest) -> None:
 
 def test_everything_is_sealed_anew(keys_vault: Keystored, guest: RingGuest) -> None:
     """With another KEK the public halves open as well, and a backup has them."""
-    assert keys_vault.cli("root", "change", "file").stdout.startswith("9 key versions sealed anew")
+    versions = [version for key in keys_vault.facts("key", "list") for version in key["versions"]]
+    sealed = sum(version["state"] != "destroyed" for version in versions)
+    assert keys_vault.cli("root", "change", "file").stdout.startswith(f"{sealed} key versions sealed anew")
     keys_vault.cli("key", "rotate", "ec-p256")
     assert guest.sign("ec-p256", b"m").status == OK
 

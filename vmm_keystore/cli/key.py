@@ -48,8 +48,9 @@ def key_generate(
     ] = False,
 ) -> None:
     """Make a new key."""
-    body = {"label": label, "type": key_type, "activate": not inactive, "tags": parse_tags(tag or ())}
-    key = session.keystored.post("keys", body={**body, "in_token": True} if in_token else body)
+    tags = parse_tags(tag or ())
+    body = {"label": label, "type": key_type, "activate": not inactive, "tags": tags, "in_token": in_token}
+    key = session.keystored.post("keys", body=body)
     where = key_import.token_words(key)
     session.done(key, f"key {label} generated{where}: {key_type}, version 1, {key['state']}")
 

@@ -9,7 +9,6 @@ from prometheus_client.registry import Collector
 
 from vmm_keystore.control.histogram_text import histogram_text
 from vmm_keystore.errors import CustodianError
-from vmm_keystore.policy.hsm import TokenStatus
 from vmm_keystore.service.guest_values import WorkerStatus
 from vmm_keystore.service.keystore import Keystore
 from vmm_keystore.store.events import DeliveryState
@@ -155,7 +154,7 @@ class KeystoreCollector(Collector):
             ("audit_problem", "Whether lines cannot be stored: operations wait then.", bool(status.audit.problem)),
             ("audit_upkeep_problem", "Whether the log cannot be signed.", bool(status.audit.upkeep_problem)),
         ]
-        if status.token is not None and status.token != TokenStatus():
+        if status.token is not None and status.token.was_asked:
             text = "Whether the keys of the PKCS#11 token can be used; from the first one on that lies there."
             figures.append(("token_up", text, status.token.token is not None))
         for name, text, value in figures:

@@ -7,7 +7,6 @@ from pathlib import Path
 from vmm_keystore._vks import lib
 from vmm_keystore.policy.vocabulary import KeyType, Op
 
-SERIAL_LENGTH_MAX = 16
 OBJECT_BYTES_MAX = int(lib.VKS_HSM_OBJECT_BYTES_MAX)
 TOKEN_TYPES = frozenset({KeyType.EC_P256, KeyType.EC_P384, KeyType.RSA_2048, KeyType.RSA_3072, KeyType.RSA_4096})
 """Keys that may lie in a token."""
@@ -57,6 +56,11 @@ class TokenStatus:
     pid: int | None = None
     sessions: int = 0
     problem: str = ""
+
+    @property
+    def was_asked(self) -> bool:
+        """Whether it is known if its keys can be used."""
+        return self.token is not None or self.problem != ""
 
 
 def sealed_type(key_type: KeyType, *, in_token: bool) -> int:

@@ -6,14 +6,13 @@ nothing is lost when one dies. The kernel names systemd as the other end of the 
 itself who it is, before anything else.
 """
 
-import os
 import socket
 from pathlib import Path
 
 from vmm_keystore._vks import lib
+from vmm_keystore.workers.connection import receive_message
 from vmm_keystore.workers.errors import ProgramLostError
-from vmm_keystore.workers.ipc import BYTES_MAX, FDS_MAX, Form, unpack_message
-from vmm_keystore.workers.passed_fds import ancillary_bytes, passed_fds
+from vmm_keystore.workers.ipc import Form
 from vmm_keystore.workers.programs import Process
 
 FORMS = {lib.VKS_PROGRAM_STARTED: Form("vks_program_started", fd_count=1)}
@@ -57,14 +56,7 @@ class ActivatedPrograms:
 
 def _connect(sock: socket.socket, path: Path) -> Process:
     sock.connect(str(path))
-    packet, ancillary, _flags, _address = sock.recvmsg(BYTES_MAX, ancillary_bytes(FDS_MAX), socket.MSG_CMSG_CLOEXEC)
-    fds = passed_fds(ancillary)
-    if not packet and not fds:
+    message = receive_message(sock, FORMS)
+    if message is None:
         raise ProgramLostError(f"the program at {path} ended at once", HINT)
-    try:
-        message = unpack_message(packet, fds, FORMS)
-    except BaseException:
-        for fd in fds:
-            os.close(fd)
-        raise
     return Process(int(message.body.pid), message.fds[0])

@@ -148,7 +148,7 @@ class Connection:
             if self._closed:
                 return
             try:
-                message = self._receive()
+                message = receive_message(self._socket, self._forms, socket.MSG_DONTWAIT)
             except BlockingIOError:
                 return
             except (OSError, ProtocolError) as error:
@@ -158,22 +158,6 @@ class Connection:
                 self.close(f"{self._name} ended")
                 return
             self._dispatch(message)
-
-    def _receive(self) -> Message | None:
-        packet, ancillary, flags, _address = self._socket.recvmsg(
-            BYTES_MAX, ancillary_bytes(FDS_MAX), socket.MSG_CMSG_CLOEXEC | socket.MSG_DONTWAIT
-        )
-        fds = passed_fds(ancillary)
-        try:
-            if not packet and not fds:
-                return None
-            # A packet cut short, or a descriptor too many, is not what its head says.
-            whole = not flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC)
-            return unpack_message(packet if whole else b"", fds, self._forms)
-        except ProtocolError:
-            for fd in fds:
-                os.close(fd)
-            raise
 
     def _dispatch(self, message: Message) -> None:
         if message.tag == 0 and not message.type & REPLY:
@@ -192,6 +176,29 @@ class Connection:
             future.set_exception(ProgramRefusedError(f"{self._name} refused 0x{asked_type:x}", abs(message.error)))
         else:
             future.set_result(message)
+
+
+def receive_message(sock: socket.socket, forms: Mapping[int, Form], flags: int = 0) -> Message | None:
+    """Take one packet and check it; None when the other end is gone. Its descriptors are the caller's.
+
+    Raises:
+        ProtocolError: it is no message of these forms; its descriptors are closed.
+        OSError: as of recvmsg with *flags*.
+    """
+    packet, ancillary, got, _address = sock.recvmsg(
+        BYTES_MAX, ancillary_bytes(FDS_MAX), socket.MSG_CMSG_CLOEXEC | flags
+    )
+    fds = passed_fds(ancillary)
+    if not packet and not fds:
+        return None
+    try:
+        # A packet cut short, or a descriptor too many, is not what its head says.
+        whole = not got & (socket.MSG_TRUNC | socket.MSG_CTRUNC)
+        return unpack_message(packet if whole else b"", fds, forms)
+    except ProtocolError:
+        for fd in fds:
+            os.close(fd)
+        raise
 
 
 def wait_writable(sock: socket.socket, wait_ms: int) -> bool:

@@ -105,5 +105,9 @@ def _token(label: bytes, blob: bytes) -> HsmToken:
 
 def token_text(field: bytes) -> str:
     """Read what a module filled with blanks (or, against the standard, zeros), whatever else is in it."""
-    text = field.rstrip(b" \0").decode(errors="replace")
+    return printable(field.rstrip(b" \0").decode(errors="replace"))
+
+
+def printable(text: str) -> str:
+    """What a vendor's code says, fit for a line of a log or a terminal."""
     return "".join(letter if letter.isprintable() else "?" for letter in text)

@@ -52,8 +52,9 @@ class GuestPool:
     ) -> None:
         """Set up without starting anything.
 
-        *token* is where keys may lie that are not the vault's own; *store* outlives keystored; *runtime_dir* holds the state memory files; *poll_us* is how long a worker looks at
-        its ring before it sleeps; *on_death* is told of the guest whose worker died, and must not wait.
+        *token* is where keys may lie that are not the vault's own; *store* outlives keystored; *runtime_dir* holds the
+        state memory files; *poll_us* is how long a worker looks at its ring before it sleeps; *on_death* is told of the
+        guest whose worker died, and must not wait.
         """
         self._replacing = ThreadPoolExecutor(REPLACING_THREADS, thread_name_prefix="replace-worker")
         self._keys = keys

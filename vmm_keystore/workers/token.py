@@ -25,7 +25,7 @@ from vmm_keystore.policy.vocabulary import KeyType, Op, mask
 from vmm_keystore.service.key_values import TokenPair
 from vmm_keystore.workers.connection import Connection
 from vmm_keystore.workers.errors import ProgramError, ProgramLostError, ProgramRefusedError
-from vmm_keystore.workers.hsm import EXIT_PIN, MODULE_HINT, token_text
+from vmm_keystore.workers.hsm import EXIT_PIN, MODULE_HINT, printable, token_text
 from vmm_keystore.workers.ipc import REPLY, Form, pack
 from vmm_keystore.workers.loop import Loop
 from vmm_keystore.workers.pin import Pin
@@ -137,7 +137,7 @@ class Token:
             problem = self._run()
             if self._stopping:
                 return
-            # Open for a while, or for the first time gone: at once a new try.
+            # What was open may be back soon.
             was_open = self._status.token is not None
             delay_s = RETRY_FIRST_S if was_open else min(RETRY_MAX_S, delay_s * 2)
             if problem.message != self._status.problem:
@@ -309,7 +309,7 @@ class Token:
         self.start()
         with self._changed:
             # Only the first try is waited for: how a later one is going to end, the last one's problem says.
-            self._changed.wait_for(lambda: self._status != TokenStatus() or self._stopping, OPEN_TIMEOUT_S)
+            self._changed.wait_for(lambda: self._status.was_asked or self._stopping, OPEN_TIMEOUT_S)
             life, status = self._life, self._status
         if life is None or status.token is None:
             raise SecretRefusedError(
@@ -347,8 +347,4 @@ def _words(text: Any) -> tuple[str, str]:
     """Split what a program says into cause and hint; it has a vendor's code in it."""
     said = bytes(ffi.buffer(text)).partition(b"\0")[0].decode(errors="replace")
     message, _, hint = said.partition("\nhint: ")
-    return _printable(message), _printable(hint)
-
-
-def _printable(text: str) -> str:
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
+    return printable(message), printable(hint)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The two clocks of a worker, clock_gettime(2); both are read without a system call. */
-#ifndef VKS_WORKER_CLOCK_H
-#define VKS_WORKER_CLOCK_H
+/* The two clocks, clock_gettime(2); both are read without a system call. */
+#ifndef VKS_CLOCK_H
+#define VKS_CLOCK_H
 
 #include <stdint.h>
 #include <time.h>

@@ -175,19 +175,6 @@ def test_guest_that_does_not_come_up(tmp_path: Path) -> None:
         pass
 
 
-@pytest.mark.uml
-@pytest.mark.parametrize(("kind", "seconds"), [("uml-plain", 1.0), ("uml-kasan", 3.0)])
-def test_user_mode_boots_fast(boot: Boot, kind: str, seconds: float) -> None:
-    """The everyday loop stays short; the better of two, for others use this machine too."""
-    assert min(boot(kind).boot_seconds for _ in range(2)) < seconds
-
-
-@pytest.mark.qemu
-def test_qemu_boots_within_five_seconds(boot: Boot) -> None:
-    """Guest boot to ready, under TCG; the better of two."""
-    assert boot("qemu-cloud").boot_seconds < 5 or boot("qemu-cloud").boot_seconds < 5
-
-
 @pytest.mark.qemu
 def test_memory_is_searchable(boot: Boot, tmp_path: Path) -> None:
     """A saved memory image holds what a guest process holds, so that searching it can fail."""

@@ -133,10 +133,8 @@ def test_grant_changed_while_slow_operations_wait(
     bench.ring.kick()
     first = bench.vault.collect(1)
     assert first[0][1].status == OK
-    before_s = time.monotonic()
     bench.rig.publish(MAC, *([] if change is None else [rsa_key.with_(**change)]))
     replied_ns = time.time_ns()
-    assert time.monotonic() - before_s < 0.1
     bench.vault.collect(60 - len(first), timeout_s=30)
     records = bench.rig.records()
     assert {record.status for record in records} == {OK, status}

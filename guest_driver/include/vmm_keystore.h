@@ -63,7 +63,11 @@ enum vks_op {
     VKS_OP_DERIVE = 11,    /* parameter: peer's public key (ECDH); aad: salt; input: info (both HKDF); output: secret */
     VKS_OP_DATA_KEY = 12,  /* output: a new random secret, then what encrypt would give of it */
     VKS_OP_DECAPSULATE = 13, /* input: ciphertext of ML-KEM; output: shared secret */
-    VKS_OP_COUNT = 14,
+    /* Of keys that the guest has for its own; carried out once, however often the request is run. */
+    VKS_OP_GENERATE = 14, /* input: struct vks_generate_request; output: the key id, VKS_KEY_ID_BYTES */
+    VKS_OP_ROTATE = 15,   /* a new version, which the result names, becomes the current one */
+    VKS_OP_DESTROY = 16,  /* all versions */
+    VKS_OP_COUNT = 17,
     VKS_OP_RELEASE = 62, /* no operation: in a grant's mask beside those whose secrets reach the guest */
 };
 
@@ -161,8 +165,9 @@ enum vks_status {
     VKS_STATUS_OUTPUT_SIZE = 0x89,  /* output area too small; the result's output_bytes says what is needed */
     VKS_STATUS_INTERNAL = 0x8a,     /* the device failed; nothing the guest did */
     VKS_STATUS_UNAVAILABLE =
-        0x8b, /* the host keeps the key in a token that cannot be asked now; it may be tried again */
-    VKS_STATUS_END = 0x8c,
+        0x8b, /* a token that has the key, or what the host makes keys with, cannot be asked now; may be tried again */
+    VKS_STATUS_EXISTS = 0x8c, /* the guest has a key with this label */
+    VKS_STATUS_END = 0x8d,
 };
 
 enum vks_request_flag {
@@ -246,6 +251,13 @@ struct vks_key_entry {
     __le64 op_mask;        /* granted operations, bit numbers enum vks_op */
     __le64 mechanism_mask; /* granted mechanisms that fit the type, bit numbers enum vks_mechanism */
     __u8 label[64];        /* NUL-padded UTF-8 */
+};
+
+/* Input of generate. */
+struct vks_generate_request {
+    __le32 type;     /* enum vks_key_type */
+    __le32 reserved; /* 0 */
+    __u8 label[64];  /* NUL-padded: a letter or digit, then letters, digits, '.', '_' and '-' */
 };
 
 /*

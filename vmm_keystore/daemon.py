@@ -3,7 +3,7 @@
 
 Threads: this one waits for the signal to end; ``control`` runs the control API; ``vhost-user`` talks to front-ends;
 ``workers`` reads control sockets and watches processes; ``audit-drain`` stores audit records; ``replace-worker`` starts
-workers; ``token`` looks after vks-hsm, where keys lie in a token; ``event-watch`` finds out what operators should know,
+workers; ``orders`` carries out what guests ask for of keys of their own; ``token`` looks after vks-hsm, where keys lie in a token; ``event-watch`` finds out what operators should know,
 ``event-NAME`` tells one handler.
 """
 
@@ -35,7 +35,7 @@ from vmm_keystore.service.audit_key import AuditKey
 from vmm_keystore.service.death_tally import DeathTally
 from vmm_keystore.service.guest_keys import KeyLabels, StoreGuestKeys
 from vmm_keystore.service.keystore import Keystore
-from vmm_keystore.service.ports import EventHandler
+from vmm_keystore.service.ports import EventHandler, GuestOrders
 from vmm_keystore.settings import Settings
 from vmm_keystore.store.audit_key import find_audit_key, find_retired_audit_key
 from vmm_keystore.store.keys import has_keys, has_token_keys
@@ -52,6 +52,7 @@ from vmm_keystore.workers.errors import ProgramError
 from vmm_keystore.workers.holder import Holder
 from vmm_keystore.workers.hsm import Hsm, open_hsm
 from vmm_keystore.workers.loop import Loop
+from vmm_keystore.workers.orders import OrderDesk
 from vmm_keystore.workers.pool import GuestPool
 from vmm_keystore.workers.programs import LIBEXEC, FirstPrograms, RightfulPrograms
 from vmm_keystore.workers.root_file import RootFile
@@ -224,9 +225,7 @@ def start(
     prepare_runtime_dir(runtime_dir)
     stack.callback(os.close, lock_runtime_dir(runtime_dir))
 
-    server = Server()
-    server.start()
-    stack.callback(server.stop)
+    server = start_server(stack)
     loop = Loop("workers")
     loop.start()
     stack.callback(loop.stop)
@@ -284,6 +283,7 @@ def start(
     )
     stack.callback(keystore.close)
     keystore.recover()
+    take_orders(stack, pool.desk, keystore.own_keys)
     control = ControlServer(make_app(keystore, access), control_socket, admit_others(access), control_fd)
     control.start()
     stack.callback(control.stop)
@@ -292,6 +292,20 @@ def start(
     log.info("keystored ready: control %s, guests %d", control_socket, pool.guest_count)
     notify("READY=1")
     return {"control": control.call_soon, "vhost-user": server.reactor.call_soon, "workers": loop.call_soon}
+
+
+def start_server(stack: ExitStack) -> Server:
+    """Talk to front-ends, once guests are added; *stack* ends that."""
+    server = Server()
+    server.start()
+    stack.callback(server.stop)
+    return server
+
+
+def take_orders(stack: ExitStack, desk: OrderDesk, orders: GuestOrders) -> None:
+    """Carry out what guests ask for; *stack* ends that before anything that an order needs."""
+    desk.start(orders)
+    stack.callback(desk.stop)
 
 
 def named_handlers(path: Path | None, sights: OwnSights) -> tuple[EventHandler, ...]:

@@ -19,6 +19,7 @@ HEADERS = [
     ROOT / "cext/shared/budget.h",
     ROOT / "cext/shared/ipc.h",
     ROOT / "cext/shared/ipc_hsm.h",
+    ROOT / "cext/shared/ipc_order.h",
     ROOT / "cext/shared/latency.h",
     ROOT / "cext/shared/policy.h",
     ROOT / "cext/shared/snapshot.h",

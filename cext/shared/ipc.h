@@ -31,12 +31,14 @@ enum vks_ipc_type {
     VKS_WORKER_DRAINED = 0x108,  /* empty: the audit ring has room again */
     VKS_WORKER_LEASED = 0x109,   /* empty: budgets in state memory have more */
     VKS_WORKER_TOKEN = 0x10a,    /* empty, the fd of a channel to vks-hsm, in the place of the last one */
+    VKS_WORKER_ORDERED = 0x10b,  /* vks_worker_ordered of ipc_order.h: what an order came to; -ESRCH: none is away */
     /* worker to keystored, tag 0 */
     VKS_WORKER_READY = 0x181,       /* vks_worker_ready, the first message */
     VKS_WORKER_RING_BROKEN = 0x182, /* vks_worker_ring_broken: this queue stopped, its err fd was signalled */
     VKS_WORKER_KEYS_LOADED = 0x183, /* vks_worker_keys_loaded: a load by the custodian is usable, or failed */
     VKS_WORKER_SET_ASIDE = 0x184,   /* vks_worker_set_aside: a request that workers died over was not run again */
     VKS_WORKER_BUDGET_LOW = 0x185,  /* empty: a budget in state memory is used up to its lease or soon will be */
+    VKS_WORKER_ORDER = 0x186,       /* vks_worker_order of ipc_order.h; VKS_WORKER_ORDERED says what it came to */
 
     /* custodian to worker on the key channel */
     VKS_KEYS = 0x201, /* vks_keys, the secret memory fd with struct vks_key_slot entries; not answered here */

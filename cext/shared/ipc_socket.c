@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "ipc_hsm.h"
+#include "ipc_order.h"
 
 enum {
     PARTS_MAX = 4,
@@ -32,6 +33,7 @@ static const struct shape {
     {VKS_WORKER_DRAINED, 0, 0, 0, 0},
     {VKS_WORKER_LEASED, 0, 0, 0, 0},
     {VKS_WORKER_TOKEN, 0, 0, 1, 1},
+    {VKS_WORKER_ORDERED, sizeof(struct vks_worker_ordered), 0, 0, 0},
     {VKS_KEYS, sizeof(struct vks_keys), 0, 1, 1},
     {VKS_CUSTODIAN_STATUS, 0, 0, 0, 0},
     {VKS_CUSTODIAN_ROOT_OPEN, sizeof(struct vks_custodian_root), 1, 1, 2},

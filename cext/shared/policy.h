@@ -32,6 +32,8 @@ struct vks_snapshot_key;
 uint64_t vks_policy_type_mechanisms(uint32_t type);
 /* Operations a mechanism takes part in, bit numbers enum vks_op; 0 for an unknown mechanism. */
 uint64_t vks_policy_mechanism_ops(uint32_t mechanism);
+/* Whether *op*, of a key, is done by a mechanism: not public, and not what keystored does. */
+int vks_policy_has_mechanism(uint32_t op);
 /* The mechanism that VKS_MECHANISM_DEFAULT means for type and operation; VKS_MECHANISM_DEFAULT for an unknown type. */
 uint32_t vks_policy_default_mechanism(uint32_t type, uint32_t op);
 /*

@@ -13,7 +13,7 @@
 
 enum vks_snapshot_limit {
     VKS_SNAPSHOT_MAGIC = 0x534b5631, /* "1VKS" */
-    VKS_SNAPSHOT_VERSION = 2,
+    VKS_SNAPSHOT_VERSION = 3,
     VKS_SNAPSHOT_KEYS_MAX = 131072,
     VKS_SNAPSHOT_UIDS_MAX = 8,
     VKS_SNAPSHOT_POLL_US_MAX = 1000,
@@ -25,7 +25,9 @@ struct vks_snapshot_head {
     uint32_t version;
     uint64_t generation; /* grows with every publication to this worker */
     uint32_t key_count;
-    uint32_t poll_us;       /* how long a worker looks at its ring before it sleeps, 0: not at all */
+    uint32_t poll_us;      /* how long a worker looks at its ring before it sleeps, 0: not at all */
+    uint32_t own_keys_max; /* how many keys of its own the guest may have */
+    uint32_t reserved;
     uint8_t guest_name[64]; /* NUL-padded */
 };
 
@@ -49,7 +51,7 @@ struct vks_snapshot_key {
     uint8_t label[64];
 };
 
-_Static_assert(sizeof(struct vks_snapshot_head) == 88, "snapshot head layout");
+_Static_assert(sizeof(struct vks_snapshot_head) == 96, "snapshot head layout");
 _Static_assert(sizeof(struct vks_snapshot_key) == 192, "snapshot key layout");
 
 #endif

@@ -167,6 +167,11 @@ static void on_token(struct worker *worker)
     reply(worker, 0, NULL, 0);
 }
 
+static void on_ordered(struct worker *worker)
+{
+    reply(worker, order_lane_take(&worker->order, vks_ipc_body(&worker->message)), NULL, 0);
+}
+
 static void on_leased(struct worker *worker)
 {
     redo_unleased(&worker->ring);
@@ -180,7 +185,7 @@ static const struct {
     {VKS_WORKER_MEM_TABLE, on_mem_table}, {VKS_WORKER_RING_START, on_ring_start}, {VKS_WORKER_RING_STOP, on_ring_stop},
     {VKS_WORKER_RING_CALL, on_ring_fd},   {VKS_WORKER_RING_KICK, on_ring_fd},     {VKS_WORKER_RING_ERR, on_ring_fd},
     {VKS_WORKER_SNAPSHOT, on_snapshot},   {VKS_WORKER_DRAINED, on_drained},       {VKS_WORKER_LEASED, on_leased},
-    {VKS_WORKER_TOKEN, on_token},
+    {VKS_WORKER_TOKEN, on_token},         {VKS_WORKER_ORDERED, on_ordered},
 };
 
 bool control_receive(struct worker *worker)

@@ -2,11 +2,12 @@
 /* The order of refusals is that of SPECIFICATION.md, 3: key, mechanism, grant, state; sizes are the operation's. */
 #include "decide.h"
 
+#include "order_lane.h"
 #include "policy.h"
 
 static bool needs_key(uint32_t op)
 {
-    return !device_answers(op) && op != VKS_OP_RANDOM;
+    return !device_answers(op) && op != VKS_OP_RANDOM && op != VKS_OP_GENERATE;
 }
 
 static struct vks_policy_request make_question(const struct request *request, uint32_t mechanism, uint64_t now_s)
@@ -30,7 +31,7 @@ static uint32_t decide_key(struct job *job, const struct snapshot_table *table, 
     struct vks_policy_request question = make_question(request, request->mechanism, now_s);
     uint32_t status;
 
-    if (entry && request->op != VKS_OP_PUBLIC && request->mechanism == VKS_MECHANISM_DEFAULT)
+    if (entry && vks_policy_has_mechanism(request->op) && request->mechanism == VKS_MECHANISM_DEFAULT)
         question.mechanism = vks_policy_default_mechanism(entry->type, request->op);
     status = vks_policy_decide(entry, &question);
     if (!entry)
@@ -38,7 +39,7 @@ static uint32_t decide_key(struct job *job, const struct snapshot_table *table, 
     *found = entry;
     job->mechanism = question.mechanism;
     job->key_version = entry->version;
-    if (status != VKS_STATUS_OK)
+    if (status != VKS_STATUS_OK || order_is(request->op))
         return status;
     job->key = table->key[index];
     /* Granted and usable, but its key never arrived: ours to explain, not the guest's. */
@@ -53,6 +54,8 @@ uint32_t decide(struct job *job, const struct snapshot_table *table, uint64_t no
     job->key_version = 0;
     job->mechanism = job->request.mechanism;
     job->generation = table ? table->head.generation : 0;
+    if (job->request.op == VKS_OP_GENERATE)
+        return table && table->head.own_keys_max ? VKS_STATUS_OK : VKS_STATUS_DENIED;
     if (!needs_key(job->request.op))
         return VKS_STATUS_OK;
     return decide_key(job, table, now_s, entry);

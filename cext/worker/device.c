@@ -7,6 +7,8 @@
 #include "decide.h"
 #include "policy.h"
 
+#define ORDERS (UINT64_C(1) << VKS_OP_GENERATE | UINT64_C(1) << VKS_OP_ROTATE | UINT64_C(1) << VKS_OP_DESTROY)
+
 enum {
     DEVICE_VERSION = 0 << 16 | 1 << 8 | 0,
 };
@@ -57,7 +59,6 @@ static uint32_t answer_info(struct job *job, const struct snapshot_table *table,
         .parameter_bytes_max = htole32(VKS_PARAMETER_BYTES_MAX),
         .random_bytes_max = htole32(VKS_RANDOM_BYTES_MAX),
         .descriptors_max = htole32(VKS_DESCRIPTORS_MAX),
-        .op_mask = htole64(ops(mechanisms())),
         .mechanism_mask = htole64(mechanisms()),
     };
 
@@ -69,6 +70,7 @@ static uint32_t answer_info(struct job *job, const struct snapshot_table *table,
         return VKS_STATUS_VERSION;
     if (job->request.output_bytes < sizeof(info))
         return output_size(job, sizeof(info));
+    info.op_mask = htole64(ops(mechanisms()) | (table && table->head.own_keys_max ? ORDERS : 0));
     if (table) {
         info.key_count = htole32(table->guest_key_count);
         memcpy(info.guest_name, table->head.guest_name, sizeof(info.guest_name));

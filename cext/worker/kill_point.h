@@ -26,6 +26,7 @@ enum kill_point {
     KILL_RESET = 15,         /* the table of a ring that was reset is cleared, not yet the ring's */
     KILL_SET_ASIDE = 16,     /* answering one that was set aside */
     KILL_CHARGED = 17,       /* counted against its grant's budget, not run */
+    KILL_ORDERED = 18,       /* keystored has it */
 };
 
 #ifdef VKS_KILL_POINTS

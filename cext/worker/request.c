@@ -10,6 +10,7 @@
 static const struct op_form {
     bool known;
     bool no_key; /* key id and version are zero */
+    bool no_version;
     bool no_mechanism;
     bool parameter;
     bool aad;
@@ -29,6 +30,9 @@ static const struct op_form {
     [VKS_OP_DERIVE] = {.known = true, .parameter = true, .aad = true, .input = true},
     [VKS_OP_DATA_KEY] = {.known = true, .aad = true},
     [VKS_OP_DECAPSULATE] = {.known = true, .input = true},
+    [VKS_OP_GENERATE] = {.known = true, .no_key = true, .no_mechanism = true, .input = true},
+    [VKS_OP_ROTATE] = {.known = true, .no_version = true, .no_mechanism = true},
+    [VKS_OP_DESTROY] = {.known = true, .no_version = true, .no_mechanism = true},
 };
 
 /* Where the output area says how much is asked for, the most that it may say. */
@@ -64,7 +68,8 @@ static bool form_fits(const struct request *request)
 {
     const struct op_form *form = &forms[request->op];
 
-    if ((form->no_key && !key_is_zero(request)) || (form->no_mechanism && request->mechanism))
+    if ((form->no_key && !key_is_zero(request)) || (form->no_version && request->key_version) ||
+        (form->no_mechanism && request->mechanism))
         return false;
     if (request->output_bytes > output_bytes_max(request->op))
         return false;

@@ -59,6 +59,11 @@ static int take_fds(struct ring *ring, const struct vks_worker_ring_start *start
     return 0;
 }
 
+static void forget_waiting(struct ring *ring)
+{
+    ring->parked.count = ring->untokened.count = ring->unordered.count = ring->unleased.count = 0;
+}
+
 int ring_start(struct worker *worker, const struct vks_worker_ring_start *start, struct vks_ipc_message *message)
 {
     struct ring *ring = &worker->ring;
@@ -78,7 +83,7 @@ int ring_start(struct worker *worker, const struct vks_worker_ring_start *start,
     if (error)
         return error;
     audit_run_take_over(&worker->audit);
-    ring->parked.count = ring->untokened.count = ring->unleased.count = 0;
+    forget_waiting(ring);
     ring->run++;
     ring->running = true;
     vks_budget_recover(ring->inflight.state);
@@ -99,7 +104,8 @@ static void let_go(struct worker *worker)
 
     ring->running = false;
     ring->run++;
-    ring->redo.count = ring->parked.count = ring->untokened.count = ring->unleased.count = 0;
+    ring->redo.count = 0;
+    forget_waiting(ring);
     ring_set_fd(&ring->kick_fd, -1);
 }
 
@@ -179,4 +185,5 @@ void ring_remap(struct worker *worker)
         resolve(worker, &worker->slow.job[i].chain);
     for (int i = 0; i < VKS_HSM_WINDOW; i++)
         resolve(worker, &worker->token.slot[i].job.chain);
+    resolve(worker, &worker->order.job.chain);
 }

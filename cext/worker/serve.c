@@ -73,7 +73,7 @@ static bool charge(struct worker *worker, struct job *job, const struct vks_snap
     struct ring *ring = &worker->ring;
     uint32_t low = 0, outcome;
 
-    if (!entry || !entry->budget || job->request.op == VKS_OP_PUBLIC)
+    if (!entry || !entry->budget || job->request.op == VKS_OP_PUBLIC || order_is(job->request.op))
         return true;
     outcome = vks_budget_charge(ring->inflight.state, job->head, entry, monotonic_ns(), &low);
     /* Once is enough for all that wait: keystored looks at every budget. While it is away nobody reads events. */
@@ -152,6 +152,22 @@ static void postpone(struct ring *ring, struct head_queue *queue, uint16_t head)
     head_queue_push(queue, head);
 }
 
+/* Nothing executes here while keystored has it: a death is not this request's. */
+static void serve_order(struct worker *worker, struct job *job)
+{
+    struct ring *ring = &worker->ring;
+
+    if (worker->order.state != ORDER_FREE) {
+        postpone(ring, &ring->unordered, job->head);
+        return;
+    }
+    number_run(worker, job);
+    copy_payload(job);
+    inflight_postpone(&ring->inflight, job->head);
+    order_lane_send(&worker->order, worker->control_fd, job);
+    KILL_POINT(KILL_ORDERED);
+}
+
 /* Answer one request that was taken, or hand it to the slow lane, or park it. The audit ring has room. */
 static void serve_head(struct worker *worker, uint16_t head)
 {
@@ -173,6 +189,10 @@ static void serve_head(struct worker *worker, uint16_t head)
     }
     decode_and_decide(worker, job, &entry);
     KILL_POINT(KILL_DECIDED);
+    if (job->status == VKS_STATUS_OK && order_is(job->request.op)) {
+        serve_order(worker, job);
+        return;
+    }
     if (job->status == VKS_STATUS_OK && decide_needs_token(job)) {
         token = token_lane_take(&worker->token);
         if (!token) {
@@ -233,6 +253,10 @@ static int next_head(struct worker *worker, uint16_t *head)
         *head = head_queue_pop(&ring->untokened);
         return 1;
     }
+    if (ring->unordered.count && worker->order.state == ORDER_FREE) {
+        *head = head_queue_pop(&ring->unordered);
+        return 1;
+    }
     if (ring->redo.count) {
         *head = head_queue_pop(&ring->redo);
         return 1;
@@ -279,15 +303,14 @@ static enum serve_result serve_batch(struct worker *worker)
 /* Also a ring that is broken, or whose memory went away when it was looked at. */
 static bool has_work(const struct worker *worker)
 {
-    return vks_vring_available(&worker->ring.vring) != 0 || slow_lane_count(&worker->slow, SLOW_DONE) ||
-           token_lane_has(&worker->token, TOKEN_DONE) || guest_fault_seen();
+    return vks_vring_available(&worker->ring.vring) != 0 || serve_has_done(worker) || guest_fault_seen();
 }
 
-/* Not while the other lane or the token works: it may need this very processor, and it wakes us. */
+/* Not while another lane, the token or keystored works: it may need this very processor, and it wakes us. */
 static uint64_t spin_time_ns(const struct worker *worker)
 {
     if (!worker->table || slow_lane_count(&worker->slow, SLOW_QUEUED) || slow_lane_count(&worker->slow, SLOW_RUNNING) ||
-        token_lane_has(&worker->token, TOKEN_AWAY))
+        token_lane_has(&worker->token, TOKEN_AWAY) || worker->order.state == ORDER_AWAY)
         return 0;
     return poll_spin_ns(&worker->spin, worker->table->head.poll_us);
 }
@@ -324,8 +347,7 @@ enum serve_result serve(struct worker *worker)
         ring_break(worker, -EFAULT);
     if (worker->ring.running && vks_vring_needs_signal(&worker->ring.vring))
         ring_signal(&worker->ring);
-    if ((slow_lane_count(&worker->slow, SLOW_DONE) || token_lane_has(&worker->token, TOKEN_DONE)) &&
-        !audit_run_has_room(&worker->audit))
+    if (serve_has_done(worker) && !audit_run_has_room(&worker->audit))
         result = SERVE_BLOCKED;
     return worker->ring.running || result == SERVE_BLOCKED ? result : SERVE_IDLE;
 }

@@ -77,6 +77,22 @@ static void serve_done_tokens(struct worker *worker)
     }
 }
 
+static void serve_done_order(struct worker *worker)
+{
+    struct order_lane *lane = &worker->order;
+
+    if (lane->state != ORDER_DONE || !audit_run_has_room(&worker->audit))
+        return;
+    serve_finish(worker, &lane->job, true);
+    lane->state = ORDER_FREE;
+}
+
+bool serve_has_done(const struct worker *worker)
+{
+    return slow_lane_count(&worker->slow, SLOW_DONE) || token_lane_has(&worker->token, TOKEN_DONE) ||
+           worker->order.state == ORDER_DONE;
+}
+
 void serve_done_jobs(struct worker *worker)
 {
     struct job *job;
@@ -86,5 +102,6 @@ void serve_done_jobs(struct worker *worker)
         slow_lane_release(&worker->slow, job);
     }
     serve_done_tokens(worker);
+    serve_done_order(worker);
     control_settle_snapshot(worker);
 }

@@ -187,6 +187,8 @@ static void set_up(int control_fd, int key_fd, int state_fd, uint32_t keeper)
         fail("buffers", error);
     if ((error = token_lane_open(&worker.token)))
         fail("buffers", error);
+    if ((error = order_lane_open(&worker.order)))
+        fail("buffers", error);
     if ((error = slow_lane_start(&worker.slow)))
         fail("slow lane", error);
 }

@@ -4,7 +4,7 @@
  * control socket. What the parts know:
  *
  *   control   messages of keystored and the custodian     ring    start, stop and notification of the virtqueue
- *   serve     from an available head to its answer        lane_slow, token_lane   who works beside it
+ *   serve     from an available head to its answer        lane_slow, token_lane, order_lane   who works beside it
  */
 #ifndef VKS_WORKER_H
 #define VKS_WORKER_H
@@ -21,6 +21,7 @@
 #include "key_loads.h"
 #include "latency_watch.h"
 #include "lane_slow.h"
+#include "order_lane.h"
 #include "poll_spin.h"
 #include "snapshot_table.h"
 #include "token_lane.h"
@@ -32,6 +33,7 @@ struct ring {
     struct head_queue redo;      /* in flight when the ring started, to be run again before anything new */
     struct head_queue parked;    /* slow ones for which no job was free */
     struct head_queue untokened; /* that a token has to sign, and no slot was free */
+    struct head_queue unordered; /* for keystored, while another one is with it */
     struct head_queue unleased;  /* whose budget is used up to what is on disk: keystored was asked for more */
     int kick_fd;
     int call_fd;
@@ -49,6 +51,7 @@ struct worker {
     struct job fast;
     struct slow_lane slow;
     struct token_lane token;
+    struct order_lane order;
     struct snapshot_table *table;
     struct key_loads loads;
     struct poll_spin spin;
@@ -87,8 +90,10 @@ void serve_finish(struct worker *worker, const struct job *job, bool walked);
  * a request of an earlier run of the ring is not asked for any more.
  */
 void serve_conclude(struct worker *worker, struct job *job);
-/* Record and answer what slow lane and token have done, as far as the audit ring has room. */
+/* Record and answer what slow lane, token and keystored have done, as far as the audit ring has room. */
 void serve_done_jobs(struct worker *worker);
+/* Whether there is something for that. */
+bool serve_has_done(const struct worker *worker);
 
 /* ring.c */
 __attribute__((warn_unused_result)) int ring_start(struct worker *worker, const struct vks_worker_ring_start *start,

@@ -32,7 +32,7 @@ static void make_good(void)
                      {9, 1, 1, VKS_KEY_STATE_ACTIVE}};
 
     memset(&good, 0, sizeof(good));
-    good.head = (struct vks_snapshot_head){VKS_SNAPSHOT_MAGIC, VKS_SNAPSHOT_VERSION, 5, COUNT, 0, "guest"};
+    good.head = (struct vks_snapshot_head){VKS_SNAPSHOT_MAGIC, VKS_SNAPSHOT_VERSION, 5, COUNT, 0, 0, 0, "guest"};
     for (int i = 0; i < COUNT; i++) {
         good.key[i].key_id[15] = keys[i].id;
         good.key[i].version = keys[i].version;

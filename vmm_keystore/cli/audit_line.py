@@ -10,7 +10,7 @@ from vmm_keystore.cli.output import cell, moment
 
 # In a column of their own, or of use to machines only.
 _OWN_COLUMN = {"time", "kind", "uid", "op", "action", "event", "key", "version", "status"}
-_MACHINE = {"seq", "prev", "key_id", "record", "request", "queue", "change", "pid", "note"}
+_MACHINE = {"seq", "prev", "key_id", "by_guest", "guest_uid", "record", "request", "queue", "change", "pid", "note"}
 # What goes without saying.
 _USUAL = {"count": 1, "attempt": 1, "digest": False, "input_bytes_max": 0, "not_before_s": 0, "not_after_s": 0}
 
@@ -51,13 +51,18 @@ class AuditColumns:
 def _actor(line: dict[str, Any]) -> str:
     uid = line.get("uid")
     match line.get("kind"):
+        case "admin" if line.get("by_guest"):
+            return _guest(line["by_guest"], line.get("guest_uid"))
         case "admin":
             return f"admin uid {cell(uid)}"
         case "notice" | "checkpoint":
             return "keystored"
         case _:
-            guest = cell(line.get("guest"))
-            return guest if uid is None else f"{guest} uid {uid}"
+            return _guest(line.get("guest"), uid)
+
+
+def _guest(name: object, uid: object) -> str:
+    return cell(name) if uid is None else f"{cell(name)} uid {cell(uid)}"
 
 
 def _key(line: dict[str, Any]) -> str:

@@ -11,11 +11,18 @@ import typer
 from vmm_keystore.cli.complete import complete_guest
 from vmm_keystore.cli.output import moment, show_facts, show_json, show_table
 from vmm_keystore.cli.session import Session, command
+from vmm_keystore.policy.vocabulary import OWN_KEYS_MAX
 
 app = typer.Typer(
     name="guest", help="Guests: one socket per virtual machine.", no_args_is_help=True, rich_markup_mode=None
 )
 
+OwnKeysOption = Annotated[
+    int,
+    typer.Option(
+        "--own-keys", metavar="N", min=0, max=OWN_KEYS_MAX, help="How many keys it may make for itself; 0: none."
+    ),
+]
 GuestName = Annotated[str, typer.Argument(metavar="NAME", help="Name of the guest.", autocompletion=complete_guest)]
 
 
@@ -27,13 +34,24 @@ def guest_add(
     owner_uid: Annotated[
         int | None, typer.Option("--owner-uid", metavar="UID", min=0, help="User who runs this guest's QEMU.")
     ] = None,
+    own_keys: OwnKeysOption = 0,
 ) -> None:
     """Add a guest and listen on its socket."""
     body: dict[str, object] = {"name": name, "socket": str(socket.absolute())}
     if owner_uid is not None:
         body["owner_uid"] = owner_uid
+    if own_keys:
+        body["own_keys_max"] = own_keys
     guest = session.keystored.post("guests", body=body)
     session.done(guest, f"guest {name} added; qemu options: vmm-keystore qemu-args {name}")
+
+
+@command(app, "set")
+def guest_set(session: Session, name: GuestName, own_keys: OwnKeysOption) -> None:
+    """Let a guest make keys of its own, as many as you say; those that it has stay, if they are more."""
+    guest = session.keystored.post("guests", name, "own-keys", body={"max": own_keys})
+    have = f", it has {guest['own_keys']}" if guest["own_keys"] else ""
+    session.done(guest, f"guest {name} may have {own_keys} keys of its own{have}")
 
 
 @command(app, "list")
@@ -65,6 +83,7 @@ def guest_show(session: Session, name: GuestName) -> None:
             "owner uid": guest["owner_uid"],
             "created": moment(guest["created"]),
             "grants": guest["grants"],
+            "own keys": f"{guest['own_keys']} of {guest['own_keys_max']}",
             "connected": worker["connected"],
             "qemu pid": worker["front_end_pid"],
             "worker pid": worker["pid"],
@@ -83,4 +102,7 @@ def guest_show(session: Session, name: GuestName) -> None:
 def guest_remove(session: Session, name: GuestName) -> None:
     """Remove a guest and its grants; a connected one is cut off at once."""
     removed = session.keystored.delete("guests", name)
-    session.done(removed, f"guest {name} removed, with {removed['grants_removed']} grants")
+    said = f"guest {name} removed, with {removed['grants_removed']} grants"
+    if removed["keys_left"]:
+        said += f"; {removed['keys_left']} keys of its own stay: vmm-keystore key list --label '{name}:*'"
+    session.done(removed, said)

@@ -137,6 +137,7 @@ def key_show(session: Session, label: Key) -> None:
             "aliases": key["aliases"],
             "tags": tag_words(key["tags"]),
             "guests": key["guests"],
+            "owner": f"guest {key['owner']}" if key["owner"] else "",
             "guarded": "by several administrators" if key["guarded"] else "no",
             **key_import.token_facts(key),
         }

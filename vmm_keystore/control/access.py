@@ -68,6 +68,7 @@ ROUTES: dict[tuple[str, str], AdminRole] = {
         (_POST, path): AdminRole.OPERATOR
         for path in (
             "/v1/guests",
+            "/v1/guests/{name}/own-keys",
             "/v1/keys",
             "/v1/keys/adopt",
             "/v1/keys/import/offer",

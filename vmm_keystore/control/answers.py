@@ -51,6 +51,8 @@ def guest_info(view: GuestView) -> models.GuestInfo:
         owner_uid=view.guest.owner_uid,
         created=moment(view.guest.created_s),
         grants=view.guest.grant_count,
+        own_keys=view.guest.own_key_count,
+        own_keys_max=view.guest.own_keys_max,
         worker=models.WorkerInfo(
             running=worker.pid is not None,
             pid=worker.pid,
@@ -66,6 +68,11 @@ def guest_info(view: GuestView) -> models.GuestInfo:
             sandbox=worker.sandbox,
         ),
     )
+
+
+def guest_changed(view: GuestView, applied: Sequence[Applied]) -> models.GuestChanged:
+    """A guest after a change."""
+    return models.GuestChanged(**dict(guest_info(view)), applied=applied_to(applied))
 
 
 def token_object_info(token: TokenObject | None) -> models.TokenObjectInfo | None:
@@ -122,6 +129,7 @@ def key_info(key: KeyRow) -> models.KeyInfo:
         aliases=list(key.aliases),
         last_used=_bound(key.last_used_s or 0),
         guarded=key.guarded_s is not None,
+        owner=key.owner,
     )
 
 

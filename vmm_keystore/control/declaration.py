@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 
 from pydantic import Field
 
-from vmm_keystore.control.models import AppliedTo, Flag, GrantTerms, KeyTypeWord, Model, Name, Tags, Uid
+from vmm_keystore.control.models import AppliedTo, Flag, GrantTerms, KeyCount, KeyTypeWord, Model, Name, Tags, Uid
 from vmm_keystore.errors import InvalidRequestError
 from vmm_keystore.policy.desired import ROLE_MARK, Guest, State
 from vmm_keystore.policy.grant import Permission
@@ -21,6 +21,7 @@ class DeclaredGuest(Model):
 
     socket: str = Field(pattern=r"^/", max_length=107)
     owner_uid: Uid | None = None
+    own_keys_max: KeyCount = 0
     roles: list[Name] = Field(default_factory=list)
     grants: list[GrantTerms] = Field(default_factory=list)
 
@@ -91,7 +92,7 @@ def wanted_state(declaration: Declaration, present_keys: dict[str, KeyType], ali
         grants[holder, label] = permission_for(types[label], terms.ops, terms.mechanisms, **terms.bounds())
     return State(
         guests={
-            name: Guest(guest.socket, guest.owner_uid, frozenset(guest.roles))
+            name: Guest(guest.socket, guest.owner_uid, frozenset(guest.roles), guest.own_keys_max)
             for name, guest in declaration.guests.items()
         },
         roles=frozenset(declaration.roles),

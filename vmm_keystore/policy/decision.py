@@ -9,7 +9,7 @@ from vmm_keystore.policy.budget import Usage, charge
 from vmm_keystore.policy.grant import Permission, PermittedKey
 from vmm_keystore.policy.lifecycle import state_allows
 from vmm_keystore.policy.mechanisms import TYPE_MECHANISMS, mechanism_ops
-from vmm_keystore.policy.vocabulary import RELEASING_OPS, Mechanism, Op, Status, Word
+from vmm_keystore.policy.vocabulary import OWNER_OPS, RELEASING_OPS, Mechanism, Op, Status, Word
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ def checks(key: PermittedKey | None, request: PolicyRequest, usage: Usage | None
         return
     supported = _type_supports(key, op, request.mechanism)
     detail = f"a key of type {key.key_type.text} {'does' if supported else 'does not'} {op.text}"
-    if op != Op.PUBLIC:
+    if has_mechanism(op):
         detail += f" by {_word(Mechanism, request.mechanism)}"
     yield Check("key type", holds=supported, status=Status.UNSUPPORTED, detail=detail)
     if not supported:
@@ -78,13 +78,20 @@ def checks(key: PermittedKey | None, request: PolicyRequest, usage: Usage | None
     yield from _grant_checks(key.permission, op, request)
     detail = f"version {key.version} is {key.state.text}"
     yield Check("key state", holds=state_allows(key.state, op), status=Status.KEY_STATE, detail=detail)
-    if usage is not None and op != Op.PUBLIC:
+    if usage is not None and has_mechanism(op):
         yield from _budget_checks(key.permission, usage)
+
+
+def has_mechanism(op: Op) -> bool:
+    """Whether a mechanism does it: not so for the public key, and for what an owner does."""
+    return op != Op.PUBLIC and op not in OWNER_OPS
 
 
 def _type_supports(key: PermittedKey, op: Op, number: int) -> bool:
     if op == Op.PUBLIC:
         return key.key_type.has_public
+    if op in OWNER_OPS:
+        return True
     mechanism = Mechanism.find(number)
     return mechanism is not None and mechanism in TYPE_MECHANISMS[key.key_type] and op in mechanism_ops(mechanism)
 
@@ -93,8 +100,11 @@ def _grant_checks(permission: Permission, op: Op, request: PolicyRequest) -> Ite
     def check(rule: str, detail: str, *, holds: bool) -> Check:
         return Check(rule, holds=holds, status=Status.DENIED, detail=detail)
 
+    if op in OWNER_OPS:
+        owned = bool(permission.op_mask >> op & 1)
+        yield check("owner", f"the key is {'' if owned else 'not '}the guest's own", holds=owned)
     # The public key of a granted key is no secret to its holder: it needs no operation of its own.
-    if op != Op.PUBLIC:
+    if has_mechanism(op):
         named = f"the grant names {_words(Op, permission.op_mask)}"
         yield check("operation", named, holds=bool(permission.op_mask >> op & 1))
         named = f"the grant names {_words(Mechanism, permission.mechanism_mask)}"

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What an administrator's file wants, and the steps from what there is to that. Pure.
 
-What the file names is made so exactly: a guest's roles and grants, a role's grants, a key's tags where it has any
+What the file names is made so exactly: a guest's roles, grants and
+number of own keys, a role's grants, a key's tags where it has any
 to say. What it does not name is left alone, or with *prune* removed; keys are made and never removed, nor their types
 changed.
 """
@@ -23,11 +24,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Guest:
-    """A guest: where it connects, and its roles."""
+    """A guest: where it connects, its roles, and how many keys of its own it may have."""
 
     socket: str
     owner_uid: int | None = None
     roles: frozenset[str] = frozenset()
+    own_keys_max: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,7 @@ def plan(present: State, wanted: State, *, prune: bool = False) -> list[Step]:
         *(Step("key-generate", label, kind.text) for label, kind in _new(wanted.keys, present.keys)),
         *_changed_tags(present, wanted),
         *(Step("guest-add", name, guest.socket) for name, guest in _new(wanted.guests, present.guests)),
+        *_changed_quotas(present, wanted),
         *(Step("role-add", name) for name in sorted(wanted.roles - present.roles)),
         *_won_roles(present, wanted),
         *_won_grants(present, wanted),
@@ -140,6 +143,13 @@ def _changed_tags(present: State, wanted: State) -> Iterator[Step]:
         change = describe_change(present.tags.get(label, {}), tags)
         if change:
             yield Step("key-tag", label, change)
+
+
+def _changed_quotas(present: State, wanted: State) -> Iterator[Step]:
+    for name, guest in sorted(wanted.guests.items()):
+        before = present.guests[name].own_keys_max if name in present.guests else 0
+        if before != guest.own_keys_max:
+            yield Step("guest-own-keys", name, f"{before} -> {guest.own_keys_max}")
 
 
 def _lost_roles(present: State, wanted: State, *, prune: bool) -> Iterator[Step]:

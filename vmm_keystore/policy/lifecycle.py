@@ -4,8 +4,10 @@
 Source: NIST SP 800-57 part 1 revision 5, clause 7 (transitions 2 to 15).
 """
 
+from collections.abc import Sequence
+
 from vmm_keystore.errors import StateError
-from vmm_keystore.policy.vocabulary import KeyState, KeyType, Op
+from vmm_keystore.policy.vocabulary import OWNER_OPS, KeyState, KeyType, Op
 
 _S = KeyState
 
@@ -29,6 +31,9 @@ ENCRYPTIONS_MAX = 2**32 - 2**27
 the device's own nonces never repeat, but a grant may let callers bring theirs. The rest is for what is under way."""
 ENCRYPTIONS_NEAR = ENCRYPTIONS_MAX // 4 * 3
 AEAD_TYPES = frozenset({KeyType.AES_128, KeyType.AES_256, KeyType.CHACHA20_POLY1305})
+
+OWN_VERSIONS_MAX = 16
+"""Versions of a guest's own key that are not destroyed: each of them is in its worker's memory."""
 
 
 def check_move(before: KeyState, after: KeyState) -> None:
@@ -54,6 +59,8 @@ def state_allows(state: KeyState, op: Op) -> bool:
         return state == _S.ACTIVE
     if op in PROCESS_OPS:
         return state in _PROCESS_STATES
+    if op in OWNER_OPS:
+        return state not in {_S.SUSPENDED, _S.DESTROYED}
     return op == Op.PUBLIC and state != _S.DESTROYED
 
 
@@ -74,3 +81,8 @@ def rotated_state(state: KeyState) -> KeyState:
     if state == _S.PRE_ACTIVATION:
         raise StateError("the current version was never active", "activate it, or destroy the key and make a new one")
     return _S.DEACTIVATED if state == _S.ACTIVE else state
+
+
+def own_versions_left(states: Sequence[KeyState]) -> int:
+    """How many more versions a guest's own key may have that has versions in these states."""
+    return OWN_VERSIONS_MAX - sum(state != _S.DESTROYED for state in states)

@@ -182,6 +182,13 @@ def permission_for(
     )
 
 
+def own_permission(key_type: KeyType) -> Permission:
+    """What a guest may do with a key that it made: all that gives it no secret, as far as it need not be named."""
+    mechanisms = [m for m in TYPE_MECHANISMS[key_type] if m not in NAMED_ONLY]
+    possible = {op for m in mechanisms for op in mechanism_ops(m)} - RELEASING_OPS - {Op.RELEASE}
+    return permission_for(key_type, sorted(possible), None)
+
+
 def _check_fit(key_type: KeyType, ops: tuple[Op, ...], mechanisms: tuple[Mechanism, ...]) -> None:
     possible = TYPE_MECHANISMS[key_type]
     possible_ops = [op for op in GRANTABLE_OPS if any(op in mechanism_ops(m) for m in possible)]

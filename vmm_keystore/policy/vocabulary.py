@@ -12,7 +12,12 @@ from typing import Self
 from vmm_keystore.errors import InvalidRequestError
 
 NAME_PATTERN = r"^[a-zA-Z0-9][a-zA-Z0-9._-]{0,62}$"
-"""Names of guests and roles, key labels."""
+"""Names of guests and roles, labels of keys that administrators make."""
+OWNER_MARK = ":"
+"""In the label of a key that is a guest's own, between the guest's name and what the guest calls it."""
+KEY_NAME_PATTERN = r"^([a-zA-Z0-9][a-zA-Z0-9._-]*:)?[a-zA-Z0-9][a-zA-Z0-9._-]*$"
+"""Labels of all keys, and their aliases; of at most ``KEY_NAME_BYTES_MAX``."""
+KEY_NAME_BYTES_MAX = 63
 
 
 class Word(IntEnum):
@@ -131,6 +136,9 @@ class Op(Word):
     DERIVE = 11
     DATA_KEY = 12
     DECAPSULATE = 13
+    GENERATE = 14
+    ROTATE = 15
+    DESTROY = 16
     RELEASE = 62
 
     @classmethod
@@ -197,6 +205,7 @@ class Status(Word):
     OUTPUT_SIZE = 0x89
     INTERNAL = 0x8A
     UNAVAILABLE = 0x8B
+    EXISTS = 0x8C
 
 
 KEYED_OPS = (
@@ -215,6 +224,31 @@ GRANTABLE_OPS = (*KEYED_OPS, Op.RELEASE)
 """What a grant may name."""
 RELEASING_OPS = frozenset({Op.DERIVE, Op.DATA_KEY, Op.DECAPSULATE})
 """They give the guest a secret: only where its grant names release, and each on a line of the audit log of its own."""
+OWNER_OPS = frozenset({Op.ROTATE, Op.DESTROY})
+"""What a guest may do with a key of its own, whatever its grant names."""
+
+OWN_KEYS_MAX = 10000
+"""That one guest may have."""
+OWN_TYPES = frozenset(
+    {
+        KeyType.EC_P256,
+        KeyType.EC_P384,
+        KeyType.ED25519,
+        KeyType.AES_128,
+        KeyType.AES_256,
+        KeyType.HMAC_SHA256,
+        KeyType.HMAC_SHA384,
+        KeyType.HMAC_SHA512,
+        KeyType.CHACHA20_POLY1305,
+        KeyType.AES_128_XTS,
+        KeyType.AES_256_XTS,
+        KeyType.ML_DSA_44,
+        KeyType.ML_DSA_65,
+        KeyType.ML_DSA_87,
+    }
+)
+"""What a guest may make for itself: not RSA, for which everybody else's keys would have to wait, and nothing of use only
+to whoever is given secrets."""
 
 
 def mask(members: Iterable[int]) -> int:

@@ -45,12 +45,15 @@ _logger = logging.getLogger(__name__)
 class Actor:
     """Who asks: the peer of the control socket as the kernel names it.
 
-    *approval* is what others approved of; with a *rehearsal* changes are tried and forgotten.
+    *approval* is what others approved of; with a *rehearsal* changes are tried and forgotten. Where it is no
+    administrator, it is a *guest* that changes what is its own, by its user *guest_uid*.
     """
 
     uid: int
     pid: int
     approval: Approval | None = None
+    guest: str = ""
+    guest_uid: int | None = None
     rehearsal: Rehearsal | None = None
 
 
@@ -294,6 +297,8 @@ class Changes:
 
 def _fields(actor: Actor, action: str, detail: dict[str, Any]) -> dict[str, Any]:
     who: dict[str, Any] = {"uid": actor.uid, "pid": actor.pid}
+    if actor.guest:
+        who = {"by_guest": actor.guest} | ({} if actor.guest_uid is None else {"guest_uid": actor.guest_uid})
     if actor.approval is not None and actor.approval.proposal_id:
         who |= {"proposal": actor.approval.proposal_id, "approved_by": list(actor.approval.uids)}
     return {"time": time_text(time.time_ns()), "action": action, **who, **detail}

@@ -2,7 +2,7 @@
 """Making it so: an administrator's file as one change, all of it or nothing."""
 
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 
@@ -31,10 +31,11 @@ from vmm_keystore.store.grants import (
     get_holder,
     list_grants,
 )
-from vmm_keystore.store.guests import delete_guest, guest_rows, insert_guest, list_guests
+from vmm_keystore.store.guests import delete_guest, guest_rows, insert_guest, list_guests, set_own_keys_max
 from vmm_keystore.store.key_aliases import list_aliases
 from vmm_keystore.store.key_tags import remove_tags, set_tags, tags_of
 from vmm_keystore.store.keys import get_key, guarded_labels, insert_first_version, key_types
+from vmm_keystore.store.own_keys import owners
 from vmm_keystore.store.roles import (
     delete_role,
     get_role,
@@ -92,7 +93,7 @@ class Declarations:
         """
         with self._changes.attempt(actor, "apply"), _by_own_command(), self._changes.lock:
             with self._store.read() as connection:
-                steps = plan(read_state(connection, wanted.tags), wanted, prune=prune)
+                steps = plan(read_state(connection, wanted), wanted, prune=prune)
             if not steps:
                 return [], ()
             if dry_run:
@@ -155,8 +156,12 @@ def _by_own_command() -> Iterator[None]:
         raise
 
 
-def read_state(connection: sa.Connection, tagged: Iterable[str]) -> State:
-    """What there is, destroyed keys among it: their labels are taken for good; tags only of the labels in *tagged*."""
+def read_state(connection: sa.Connection, wanted: State) -> State:
+    """What there is, destroyed keys among it: their labels are taken for good; tags only where *wanted* has any.
+
+    What guests granted themselves of their own keys is theirs, unless *wanted* says something of it.
+    """
+    own = owners(connection)
     roles = list_roles(connection)
     roles_of: dict[str, list[str]] = {}
     for role in roles:
@@ -164,13 +169,17 @@ def read_state(connection: sa.Connection, tagged: Iterable[str]) -> State:
             roles_of.setdefault(name, []).append(role.name)
     return State(
         guests={
-            row.name: Guest(row.socket, row.owner_uid, frozenset(roles_of.get(row.name, ())))
+            row.name: Guest(row.socket, row.owner_uid, frozenset(roles_of.get(row.name, ())), row.own_keys_max)
             for row in list_guests(connection)
         },
         roles=frozenset(role.name for role in roles),
         keys=key_types(connection),
-        grants={(row.holder, row.key): row.permission for row in list_grants(connection)},
-        tags=tags_of(connection, tagged),
+        grants={
+            (row.holder, row.key): row.permission
+            for row in list_grants(connection)
+            if (row.holder, row.key) in wanted.grants or own.get(row.key) != row.holder
+        },
+        tags=tags_of(connection, wanted.tags),
         aliases={row.name: row.key for row in list_aliases(connection)},
     )
 
@@ -215,6 +224,9 @@ def take(change: Change, step: Step, wanted: State, new: Mapping[str, NewKey]) -
         case "guest-add":
             guest = wanted.guests[step.subject]
             insert_guest(connection, step.subject, guest.socket, guest.owner_uid, now_s())
+        case "guest-own-keys":
+            set_own_keys_max(connection, step.subject, wanted.guests[step.subject].own_keys_max)
+            change.affects(step.subject)
         case "role-add":
             insert_role(connection, step.subject, now_s())
         case "role-assign":

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the workers read: the store seen through the ports ``GuestKeys``, and labels for the audit log."""
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 
 from vmm_keystore.policy.grant import PermittedKey
@@ -8,9 +9,13 @@ from vmm_keystore.service.guest_values import Guest
 from vmm_keystore.service.key_values import KeyLoad
 from vmm_keystore.store.budgets import spend_budgets, spent_budgets
 from vmm_keystore.store.grants import SealedVersion, permitted_versions
-from vmm_keystore.store.guests import list_guests
+from vmm_keystore.store.guests import list_guests, own_keys_max
 from vmm_keystore.store.keys import key_labels, take_nonce_lease
+from vmm_keystore.store.own_keys import find_order, forget_order
 from vmm_keystore.store.store import Store
+
+FORGOTTEN_MAX = 1000
+"""Labels of keys that are gone."""
 
 
 class StoreGuestKeys:
@@ -45,6 +50,19 @@ class StoreGuestKeys:
                 for version in _wanted(permitted_versions(connection, guest), wanted)
             )
 
+    def own_keys_max(self, guest: str) -> int:
+        """See ``GuestKeys``."""
+        with self._store.read() as connection:
+            return own_keys_max(connection, guest)
+
+    def forget_order(self, guest: str) -> None:
+        """See ``GuestKeys``."""
+        with self._store.read() as connection:
+            if find_order(connection, guest) is None:
+                return
+        with self._store.write() as connection:
+            forget_order(connection, guest)
+
     def spent_budgets(self, guest: str) -> Mapping[int, int]:
         """See ``GuestKeys``."""
         with self._store.read() as connection:
@@ -70,10 +88,17 @@ class KeyLabels:
     def __init__(self, store: Store) -> None:
         with store.read() as connection:
             self._labels = key_labels(connection)
+        self._forgotten: deque[bytes] = deque()
 
     def add(self, key_id: bytes, label: str) -> None:
         """Learn a new key before any guest can use it."""
         self._labels[key_id] = label
+
+    def forget(self, key_id: bytes) -> None:
+        """A key is gone; for a while its label is still known, for records of it that are on their way."""
+        self._forgotten.append(key_id)
+        if len(self._forgotten) > FORGOTTEN_MAX:
+            self._labels.pop(self._forgotten.popleft(), None)
 
     def find(self, key_id: bytes) -> str | None:
         """Return the label, None for an id that is no key of ours."""

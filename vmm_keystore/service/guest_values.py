@@ -4,6 +4,8 @@
 from dataclasses import dataclass
 from enum import Enum
 
+from vmm_keystore.policy.vocabulary import KeyType, Op, Status
+
 
 @dataclass(frozen=True, slots=True)
 class Guest:
@@ -15,6 +17,8 @@ class Guest:
     name: str
     socket: str
     owner_uid: int | None = None
+    own_keys_max: int = 0
+    """How many keys of its own it may have."""
 
 
 class ApplyOutcome(Enum):
@@ -56,6 +60,33 @@ class WorkerStatus:
     """Audit records that are committed and not stored yet; the ring takes requests while there is room for more."""
     sandbox: str = ""
     """How the worker is confined, in one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a guest asks for of keys of its own, as its worker says: nothing of it was checked but its form."""
+
+    sequence: int
+    """Of the request."""
+    op: Op
+    """Generate, rotate or destroy."""
+    key_type: KeyType | None
+    """To be made; None: no such type, or none is made."""
+    key_id: bytes
+    label: str
+    """That the guest wants; empty where it could be no key's."""
+    uid: int | None
+    """Of the guest's user, where its kernel stamped one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ordered:
+    """What an order came to."""
+
+    status: Status
+    key_id: bytes = bytes(16)
+    version: int = 0
+    """That was made."""
 
 
 class LatencyKind(Enum):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from vmm_keystore.errors import AlreadyExistsError, InvalidRequestError, NotFoundError
 from vmm_keystore.service.changes import Actor, Change, Changes
 from vmm_keystore.service.clock import now_s
-from vmm_keystore.service.guest_values import Guest, WorkerStatus
+from vmm_keystore.service.guest_values import Applied, Guest, WorkerStatus
 from vmm_keystore.service.ports import GuestWorkers
 from vmm_keystore.store.guests import (
     GuestRow,
@@ -18,6 +18,7 @@ from vmm_keystore.store.guests import (
     get_guest,
     insert_guest,
     list_guests,
+    set_own_keys_max,
 )
 from vmm_keystore.store.store import Store
 
@@ -55,10 +56,18 @@ class Guests:
             self._workers.add_guest(guest)
             change: Change | None = None
             try:
-                with self._changes.begin(
-                    actor, "guest-add", guest=guest.name, socket=guest.socket, owner_uid=guest.owner_uid
-                ) as change:
-                    insert_guest(change.connection, guest.name, guest.socket, guest.owner_uid, now_s())
+                detail = {"guest": guest.name, "socket": guest.socket, "owner_uid": guest.owner_uid}
+                if guest.own_keys_max:
+                    detail["own_keys_max"] = guest.own_keys_max
+                with self._changes.begin(actor, "guest-add", **detail) as change:
+                    insert_guest(
+                        change.connection,
+                        guest.name,
+                        guest.socket,
+                        guest.owner_uid,
+                        now_s(),
+                        own_keys_max=guest.own_keys_max,
+                    )
             except BaseException:
                 if change is None or not change.committed:
                     self._workers.remove_guest(guest.name)
@@ -82,16 +91,30 @@ class Guests:
             )
         self._check_free(guest)
 
-    def remove(self, actor: Actor, name: str) -> int:
+    def set_own_keys_max(self, actor: Actor, name: str, count: int) -> tuple[GuestView, tuple[Applied, ...]]:
+        """Let a guest have so many keys of its own; those that it has stay, if they are more.
+
+        Raises:
+            NotFoundError: there is no such guest.
+        """
+        with self._changes.begin(actor, "guest-own-keys", guest=name, own_keys_max=count) as change:
+            get_guest(change.connection, name)
+            set_own_keys_max(change.connection, name, count)
+            change.affects(name)
+        return self.show(name), change.applied
+
+    def remove(self, actor: Actor, name: str) -> tuple[int, int]:
         """Remove a guest and its grants: its front-end is disconnected, its worker gone when this returns.
 
         Returns:
-            How many grants went with it.
+            How many grants went with it, and how many keys that were its own are the vault's now.
         """
         with self._changes.begin(actor, "guest-remove", guest=name) as change:
-            grant_count = delete_guest(change.connection, name)
+            removed = delete_guest(change.connection, name)
+            if removed.own_key_count:
+                change.note(keys_left=removed.own_key_count)
             change.afterwards(lambda: self._workers.remove_guest(name))
-        return grant_count
+        return removed.grant_count, removed.own_key_count
 
     def show(self, name: str) -> GuestView:
         """Return one guest."""

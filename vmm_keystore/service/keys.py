@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The verbs for keys. Key material comes from the custodian sealed and is only carried to the store."""
 
-import logging
 import uuid
 from base64 import b64encode
 from collections.abc import Mapping
@@ -9,7 +8,7 @@ from textwrap import wrap
 
 import sqlalchemy as sa
 
-from vmm_keystore.errors import AlreadyExistsError, InvalidRequestError, StateError, StoreError
+from vmm_keystore.errors import AlreadyExistsError, InvalidRequestError, StateError
 from vmm_keystore.policy.hsm import TokenObject
 from vmm_keystore.policy.lifecycle import check_move, rotated_state
 from vmm_keystore.policy.moment import moment_text
@@ -22,6 +21,7 @@ from vmm_keystore.service.guest_values import Applied
 from vmm_keystore.service.key_maker import KeyMaker, Made, ObjectName
 from vmm_keystore.service.key_names import check_free, named_key
 from vmm_keystore.service.key_values import ImportOffer, WrappedKey, WrappingOffer
+from vmm_keystore.service.key_versions import add_version, scrub
 from vmm_keystore.service.ports import KeyCustodian, TokenKeys
 from vmm_keystore.service.sealing import Sealing
 from vmm_keystore.store.key_list import KeyFilter, list_keys
@@ -33,7 +33,6 @@ from vmm_keystore.store.keys import (
     find_token_object,
     get_key,
     insert_first_version,
-    insert_version,
     key_types,
     public_der,
     set_state,
@@ -48,8 +47,6 @@ _MOVES = {
     KeyState.COMPROMISED: "key-compromise",
     KeyState.DESTROYED: "key-destroy",
 }
-
-_logger = logging.getLogger(__name__)
 
 
 class Keys:
@@ -194,21 +191,7 @@ class Keys:
         alias = {} if label == name else {"alias": name}
         with self._changes.begin(actor, "key-rotate", key=label, version=version, **alias) as change:
             key = get_key(change.connection, label)
-            if key.versions[-1].version + 1 != version:
-                raise StateError(f"key '{label}' was rotated meanwhile", "look at it and try again")
-            old_state = rotated_state(key.state)
-            if old_state != key.state:
-                set_state(change.connection, key, key.current_version, old_state, now_s())
-            insert_version(
-                change.connection,
-                key.row_id,
-                version,
-                state=KeyState.ACTIVE,
-                sealed=made.sealed.sealed,
-                public_der=made.sealed.public_der,
-                now_s=now_s(),
-                token=made.token,
-            )
+            add_version(change, key, version, made)
             change.note(**made.noted)
             change.affects(*key.guests)
         return self.show(label), change.applied
@@ -237,7 +220,7 @@ class Keys:
                 _move_version(change.connection, key, number, state)
             change.affects(*key.guests)
             if state == KeyState.DESTROYED:
-                change.afterwards(self._scrub)
+                change.afterwards(lambda: scrub(self._store))
         return self.show(key.label), change.applied
 
     def show(self, name: str) -> KeyRow:
@@ -321,13 +304,6 @@ class Keys:
             set_tags(change.connection, label, tags)
             self._labels.add(key_id, label)
         return self.show(label)
-
-    def _scrub(self) -> None:
-        try:
-            self._store.scrub()
-        except StoreError as error:
-            # The blob is gone from the database; only the log still has it, until it is overwritten.
-            _logger.warning("the write-ahead log was not scrubbed yet: %s", error.message)
 
 
 def public_pem(der: bytes) -> str:

@@ -44,6 +44,7 @@ from vmm_keystore.service.key_uses import KeyUseStore
 from vmm_keystore.service.key_values import CustodianStatus
 from vmm_keystore.service.keys import Keys
 from vmm_keystore.service.latencies import Latencies
+from vmm_keystore.service.own_keys import OwnKeys
 from vmm_keystore.service.ports import EventHandler, GuestWorkers, KeyCustodian, TokenKeys
 from vmm_keystore.service.proposals import Proposals
 from vmm_keystore.service.roles import Roles
@@ -109,6 +110,7 @@ class Keystore:
         sealing = Sealing()
         self.root = Root(store, custodian, self._changes, sealing, kek)
         self.keys = Keys(store, custodian, self._changes, sealing, labels, token=token)
+        self.own_keys = OwnKeys(store, custodian, self._changes, sealing, labels)
         self.names = KeyNames(store, self._changes)
         self.certificates = Certificates(store, custodian, self._changes)
         self.plans = KeyPlans(store, self._changes, self.keys)

@@ -9,6 +9,7 @@ How the parts meet::
     service ── GuestWorkers ──► one vks-worker a guest  add, remove, apply, drain
     workers ── GuestKeys ─────► store                   what a guest may use now, sealed blobs with fresh nonce leases
     workers ── AuditSink ─────► audit files             records, durable on return
+    workers ── GuestOrders ───► service                 what a guest asks for of keys of its own
     service ── EventHandler ──► operators' handlers     one event at a time
 
 Rules:
@@ -29,7 +30,7 @@ from vmm_keystore.policy.grant import PermittedKey
 from vmm_keystore.policy.hsm import TokenStatus
 from vmm_keystore.policy.root_kind import RootKind
 from vmm_keystore.policy.vocabulary import KeyType
-from vmm_keystore.service.guest_values import Applied, Guest, Latency, WorkerStatus
+from vmm_keystore.service.guest_values import Applied, Guest, Latency, Order, Ordered, WorkerStatus
 from vmm_keystore.service.key_values import (
     CustodianStatus,
     ImportOffer,
@@ -191,6 +192,12 @@ class GuestKeys(Protocol):
         publishing.
         """
 
+    def own_keys_max(self, guest: str) -> int:
+        """How many keys of its own a guest may have."""
+
+    def forget_order(self, guest: str) -> None:
+        """The guest's requests are numbered anew: none of them was carried out before."""
+
     def spent_budgets(self, guest: str) -> Mapping[int, int]:
         """Operations that count as used of each budget of the guest's grants, by the budget's id."""
 
@@ -206,6 +213,16 @@ class GuestKeys(Protocol):
 
         Raises:
             StoreError: it stays as it was.
+        """
+
+
+class GuestOrders(Protocol):
+    """Who carries out what guests order."""
+
+    def carry_out(self, guest: str, order: Order) -> Ordered:
+        """Make, renew or destroy a key that is the guest's own; in force in its worker when this returns.
+
+        An order that was carried out already comes to what it came to then. Raises nothing: what fails is a status.
         """
 
 

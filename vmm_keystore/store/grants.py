@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Grants in the store, and what they add up to for one guest."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -12,7 +12,7 @@ from vmm_keystore.policy.desired import ROLE_MARK
 from vmm_keystore.policy.grant import Permission, PermittedKey
 from vmm_keystore.policy.hsm import TokenObject
 from vmm_keystore.policy.lifecycle import effective_state
-from vmm_keystore.policy.vocabulary import KeyState
+from vmm_keystore.policy.vocabulary import OWNER_MARK, OWNER_OPS, KeyState, mask
 from vmm_keystore.store.budgets import open_budgets
 from vmm_keystore.store.guests import get_guest
 from vmm_keystore.store.holdings import guest_row_of, holdings_of, parts
@@ -169,6 +169,7 @@ def permitted_versions(connection: sa.Connection, guest: str) -> tuple[SealedVer
     """Key versions that *guest* may use, ordered by key id, then version; destroyed ones never."""
     rows = connection.execute(_PERMITTED, {"guest_name": guest}).all()
     uids = _uids(connection, [row.grant_id for row in rows])
+    names = _own_names(guest, rows)
     return tuple(
         SealedVersion(
             row.id,
@@ -180,8 +181,8 @@ def permitted_versions(connection: sa.Connection, guest: str) -> tuple[SealedVer
                     row.state, set_aside=row.destroy_at_s is not None or row.version < row.min_process_version
                 ),
                 current=row.version == row.current_version,
-                permission=_permission(row, uids.get(row.grant_id, ())),
-                label=row.label,
+                permission=_permission_of(row, uids),
+                label=names.get(row.key_id, row.label),
                 budget_id=row.budget_id or 0,
                 token=TokenObject(row.token_serial, row.token_object) if row.token_object else None,
             ),
@@ -226,6 +227,7 @@ def _permitted() -> sa.Select[*tuple[Any, ...]]:
             key_versions.c.token_serial,
             key_versions.c.token_object,
             keys.c.label,
+            (keys.c.owner == held.c.guest).label("is_own"),
             grants.c.id.label("grant_id"),
             *_PERMISSION,
             *_BUDGET,
@@ -265,6 +267,19 @@ def _rows(
         )
         for row in rows
     )
+
+
+def _own_names(guest: str, rows: Sequence[sa.Row[*tuple[Any, ...]]]) -> dict[bytes, str]:
+    """What a guest calls its own keys, by key id: another key that is called so as well keeps the name to itself."""
+    taken = {row.label for row in rows if not row.is_own}
+    own = {row.key_id: row.label.removeprefix(f"{guest}{OWNER_MARK}") for row in rows if row.is_own}
+    return {key_id: name for key_id, name in own.items() if name not in taken}
+
+
+def _permission_of(row: sa.Row[*tuple[Any, ...]], uids: Mapping[int, tuple[int, ...]]) -> Permission:
+    """What the grant says, and what an owner may do besides."""
+    permission = _permission(row, uids.get(row.grant_id, ()))
+    return replace(permission, op_mask=permission.op_mask | mask(OWNER_OPS)) if row.is_own else permission
 
 
 def _columns(permission: Permission) -> dict[str, int]:

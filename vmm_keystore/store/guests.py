@@ -8,12 +8,12 @@ import sqlalchemy as sa
 
 from vmm_keystore.errors import NotFoundError
 from vmm_keystore.store.holdings import parts
-from vmm_keystore.store.tables import grants, guests, role_members
+from vmm_keystore.store.tables import grants, guests, keys, role_members
 
 
 @dataclass(frozen=True, slots=True)
 class GuestRow:
-    """A guest as stored, with how many grants it has, itself and by its roles."""
+    """A guest as stored, with how many grants it has, itself and by its roles, and how many keys of its own."""
 
     row_id: int
     name: str
@@ -21,13 +21,32 @@ class GuestRow:
     owner_uid: int | None
     created_s: int
     grant_count: int
+    own_keys_max: int = 0
+    own_key_count: int = 0
 
 
-def insert_guest(connection: sa.Connection, name: str, socket: str, owner_uid: int | None, now_s: int) -> None:
+def insert_guest(
+    connection: sa.Connection, name: str, socket: str, owner_uid: int | None, now_s: int, *, own_keys_max: int = 0
+) -> None:
     """Add a guest; name and socket must be free."""
     connection.execute(
-        guests.insert().values(name=name, socket=socket, owner_uid=owner_uid, created_s=now_s),
+        guests.insert().values(
+            name=name, socket=socket, owner_uid=owner_uid, created_s=now_s, own_keys_max=own_keys_max
+        ),
     )
+
+
+def set_own_keys_max(connection: sa.Connection, name: str, count: int) -> None:
+    """Let a guest have so many keys of its own; those that it has stay."""
+    connection.execute(guests.update().where(guests.c.name == name).values(own_keys_max=count))
+
+
+def own_keys_max(connection: sa.Connection, name: str) -> int:
+    """How many keys of its own a guest may have; 0 where there is no such guest."""
+    return connection.execute(_OWN_KEYS_MAX, {"guest_name": name}).scalar() or 0
+
+
+_OWN_KEYS_MAX = sa.select(guests.c.own_keys_max).where(guests.c.name == sa.bindparam("guest_name"))
 
 
 def list_guests(connection: sa.Connection) -> tuple[GuestRow, ...]:
@@ -74,18 +93,18 @@ def find_socket_owner(connection: sa.Connection, socket: str) -> str | None:
     return connection.execute(sa.select(guests.c.name).where(guests.c.socket == socket)).scalar()
 
 
-def delete_guest(connection: sa.Connection, name: str) -> int:
-    """Remove a guest and its grants; return how many grants."""
+def delete_guest(connection: sa.Connection, name: str) -> GuestRow:
+    """Remove a guest and its grants; return what it was. Keys that were its own are the vault's from then on."""
     guest = get_guest(connection, name)
     connection.execute(guests.delete().where(guests.c.id == guest.row_id))
-    return guest.grant_count
+    return guest
 
 
 def _no_guest(name: str) -> NotFoundError:
     return NotFoundError(f"no guest '{name}'", "vmm-keystore guest list shows those there are")
 
 
-def _query() -> sa.Select[int, str, str, int | None, int, int]:
+def _query() -> sa.Select[int, str, str, int | None, int, int, int, int]:
     own = sa.select(sa.func.count()).where(grants.c.guest == guests.c.id).scalar_subquery()
     by_role = (
         sa.select(sa.func.count())
@@ -94,10 +113,18 @@ def _query() -> sa.Select[int, str, str, int | None, int, int]:
         .where(role_members.c.guest == guests.c.id)
         .scalar_subquery()
     )
-    grant_count = (own + by_role).label("grant_count")
-    return sa.select(guests.c.id, guests.c.name, guests.c.socket, guests.c.owner_uid, guests.c.created_s, grant_count)
+    owned = sa.select(sa.func.count()).where(keys.c.owner == guests.c.id).scalar_subquery()
+    return sa.select(
+        guests.c.id,
+        guests.c.name,
+        guests.c.socket,
+        guests.c.owner_uid,
+        guests.c.created_s,
+        (own + by_role).label("grant_count"),
+        guests.c.own_keys_max,
+        owned.label("own_key_count"),
+    )
 
 
-def _row(row: sa.Row[int, str, str, int | None, int, int]) -> GuestRow:
-    row_id, name, socket, owner_uid, created_s, grant_count = row
-    return GuestRow(row_id, name, socket, owner_uid, created_s, grant_count)
+def _row(row: sa.Row[int, str, str, int | None, int, int, int, int]) -> GuestRow:
+    return GuestRow(*row)

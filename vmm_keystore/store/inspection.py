@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from vmm_keystore.errors import KeystoreError
 from vmm_keystore.policy.tags import check_count, parse_tags, tag_words
-from vmm_keystore.policy.vocabulary import NAME_PATTERN
+from vmm_keystore.policy.vocabulary import KEY_NAME_BYTES_MAX, KEY_NAME_PATTERN, NAME_PATTERN
 from vmm_keystore.store.audit_key import find_audit_key, find_retired_audit_key
 from vmm_keystore.store.certificates import check_chains
 from vmm_keystore.store.guests import list_guests
@@ -28,6 +28,7 @@ from vmm_keystore.store.tables import metadata
 _OBJECTS = "SELECT type, name, tbl_name, sql FROM sqlite_master"
 AUDIT_PUBLIC_BYTES = 32
 _NAME = re.compile(NAME_PATTERN)
+_KEY_NAME = re.compile(KEY_NAME_PATTERN)
 
 
 def inspect(store: Store, empty: Path) -> None:
@@ -79,12 +80,12 @@ def _check_meaning(connection: sa.Connection) -> None:
     except KeystoreError as error:
         raise ValueError("a key or guest in it has a value that no store writes") from error
     aliases = list_aliases(connection)
-    names = [*(guest.name for guest in guests), *(key.label for key in keys), *(role.name for role in roles)]
-    names += [alias.name for alias in aliases]
-    for name in names:
-        if not _NAME.fullmatch(name):
-            raise ValueError(f"{printable(name)} is no name of a guest, role or key")
     labels = {key.label for key in keys}
+    names = [*(guest.name for guest in guests), *(role.name for role in roles), *(alias.name for alias in aliases)]
+    wrong = [name for name in names if not _NAME.fullmatch(name)]
+    wrong += [label for label in labels if len(label) > KEY_NAME_BYTES_MAX or not _KEY_NAME.fullmatch(label)]
+    for name in wrong:
+        raise ValueError(f"{printable(name)} is no name of a guest, role or key")
     if not labels.isdisjoint(alias.name for alias in aliases):
         raise ValueError("an alias in it is a key's label")
     try:

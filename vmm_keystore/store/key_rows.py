@@ -60,6 +60,8 @@ class KeyRow:
     """When any version was last used; None: it is not known of any."""
     guarded_s: int | None = None
     """Since when giving it away and destroying it takes several administrators; None: it does not."""
+    owner: str | None = None
+    """The guest whose own it is."""
 
     def version(self, number: int) -> VersionRow:
         """Return version *number*.
@@ -116,7 +118,10 @@ def _queries(condition: sa.ColumnElement[bool]) -> _Queries:
     """Write them."""
     held = holdings()
     return _Queries(
-        heads=sa.select(keys).where(condition).order_by(keys.c.label),
+        heads=sa.select(keys, guests.c.name.label("owner_name"))
+        .outerjoin(guests, guests.c.id == keys.c.owner)
+        .where(condition)
+        .order_by(keys.c.label),
         versions=(
             sa.select(
                 key_versions.c.key,
@@ -209,6 +214,7 @@ def _load(connection: sa.Connection, queries: _Queries, values: Mapping[str, obj
             uses=uses.get(head.id, {}),
             last_used_s=head.last_used_s,
             guarded_s=head.guarded_s,
+            owner=head.owner_name,
         )
         for head in heads
     )

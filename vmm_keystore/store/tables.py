@@ -74,6 +74,7 @@ guests = Table(
     Column("socket", Text, nullable=False, unique=True),
     Column("owner_uid", BigInteger),
     Column("created_s", BigInteger, nullable=False),
+    Column("own_keys_max", BigInteger, nullable=False, server_default="0"),  # how many keys of its own it may have
 )
 
 keys = Table(
@@ -90,6 +91,7 @@ keys = Table(
     Column("rotate_after_uses", BigInteger, index=True),  # NULL: not by use
     Column("last_used_s", BigInteger),  # the latest in key_uses
     Column("guarded_s", BigInteger),  # since when; NULL: it is not
+    Column("owner", ForeignKey("guests.id", ondelete="SET NULL"), index=True),  # whose own it is; NULL: the vault's
     Index("ix_keys_label_uses", "label", "created_s", "last_used_s"),  # unused keys are found in it, by label
 )
 
@@ -213,6 +215,16 @@ budgets = Table(
     Column("guest", ForeignKey("guests.id", ondelete="CASCADE"), primary_key=True, index=True),
     Column("budget_id", BigInteger, nullable=False, unique=True),
     Column("ops_used", BigInteger, nullable=False),
+)
+
+# The last order of each guest that was carried out: asked for again, it comes to the same.
+guest_orders = Table(
+    "guest_orders",
+    metadata,
+    Column("guest", ForeignKey("guests.id", ondelete="CASCADE"), primary_key=True),
+    Column("request_sequence", BigInteger, nullable=False),
+    Column("key_id", LargeBinary(16), nullable=False),
+    Column("version", BigInteger, nullable=False),
 )
 
 # Admin changes whose audit line may not be durable yet; numbers are never reused.

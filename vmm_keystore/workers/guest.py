@@ -22,6 +22,7 @@ from vmm_keystore.workers.descriptor_store import DescriptorStore
 from vmm_keystore.workers.errors import ProgramError, StateMemoryError
 from vmm_keystore.workers.keeper import GuestKeeper
 from vmm_keystore.workers.loop import Loop
+from vmm_keystore.workers.orders import OrderDesk
 from vmm_keystore.workers.provision import bring_up_to_date, publish
 from vmm_keystore.workers.session import WorkerSession
 from vmm_keystore.workers.state_memory import RECORD_BYTES, RING_RECORDS, StateMemory
@@ -55,6 +56,7 @@ class Surroundings:
     """How long a worker looks at its ring before it sleeps."""
     on_death: Callable[[str], None]
     """Told of the guest whose worker died; must not wait."""
+    desk: OrderDesk
     run_later: Callable[[Callable[[], None]], None]
     """Run what may block on another thread, soon."""
 
@@ -79,6 +81,8 @@ class GuestWorker:
         self._name = name
         self._lock = threading.Lock()
         self._state = StateMemory(state_path)
+        if self._state.is_new:
+            surroundings.keys.forget_order(name)
         self._budgets = Budgets(surroundings.keys, name, self._state)
         self._refill_asked = False
         self._succession = Succession()
@@ -164,7 +168,7 @@ class GuestWorker:
                 detail = f"new keys are not usable yet: {error}"
                 log.error("guest %s: %s", self._name, detail)
                 permitted = self._around.keys.permitted_keys(self._name)
-                acknowledged = publish(self._budgets, self._name, workers, permitted)
+                acknowledged = publish(self._around.keys, self._budgets, self._name, workers, permitted)
                 self._retry_later(self._apply_again)
             if acknowledged[0]:
                 return Applied(self._name, ApplyOutcome.ACKNOWLEDGED, detail or self.problem)
@@ -290,6 +294,7 @@ class GuestWorker:
                 on_ended=self._worker_ended,
                 on_set_aside=self._note_set_aside,
                 on_budget_low=self._ask_refill,
+                desk=self._around.desk,
             )
         except (ProgramError, OSError) as error:
             self.problem = f"no worker: {error}"
@@ -324,6 +329,7 @@ class GuestWorker:
                 return
             self._state.put_aside()
             fresh = StateMemory(self._state.path)
+            self._around.keys.forget_order(self._name)
             fresh.drain_lock = self._state.drain_lock
             self._state = fresh
             self._budgets.attach(fresh)

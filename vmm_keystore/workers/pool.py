@@ -23,6 +23,7 @@ from vmm_keystore.workers.descriptor_store import DescriptorStore
 from vmm_keystore.workers.device import GuestDevice
 from vmm_keystore.workers.guest import Surroundings
 from vmm_keystore.workers.loop import Loop
+from vmm_keystore.workers.orders import OrderDesk
 from vmm_keystore.workers.token import Token
 from vmm_keystore.workers.zygote import Zygote
 
@@ -59,8 +60,20 @@ class GuestPool:
         self._replacing = ThreadPoolExecutor(REPLACING_THREADS, thread_name_prefix="replace-worker")
         self._keys = keys
         self._server = server
+        self.desk = OrderDesk(loop)
         self._surroundings = Surroundings(
-            loop, zygote, custodian, token, keys, sink, store, runtime_dir, poll_us, on_death, self._run_later
+            loop,
+            zygote,
+            custodian,
+            token,
+            keys,
+            sink,
+            store,
+            runtime_dir,
+            poll_us,
+            on_death,
+            self.desk,
+            self._run_later,
         )
         self._guests: dict[str, GuestDevice] = {}
         self._not_listening: dict[str, str] = {}

@@ -44,18 +44,28 @@ def bring_up_to_date(
         permitted = keys.permitted_keys(guest)
     for problem in problems:
         log.error("guest %s: %s", guest, problem)
-    return publish(budgets, guest, workers, permitted), problems[0] if problems else ""
+    return publish(keys, budgets, guest, workers, permitted), problems[0] if problems else ""
 
 
-def publish(budgets: Budgets, guest: str, workers: Sequence[Worker], permitted: Sequence[PermittedKey]) -> list[bool]:
+def publish(
+    keys: GuestKeys, budgets: Budgets, guest: str, workers: Sequence[Worker], permitted: Sequence[PermittedKey]
+) -> list[bool]:
     """Put *permitted* in force in all workers at the same time, as far as they hold the keys."""
     publications = []
     indices = budgets.assign(permitted)
+    own_keys_max = keys.own_keys_max(guest)
     countable = [key for key in permitted if not missing_budget(key, indices)]
     for worker in workers:
         usable = [key for key in countable if (key.key_id, key.version) in worker.held]
         worker.reach(usable)
-        content = build_snapshot(guest, worker.generation + 1, usable, poll_us=worker.poll_us, budgets=indices)
+        content = build_snapshot(
+            guest,
+            worker.generation + 1,
+            usable,
+            poll_us=worker.poll_us,
+            own_keys_max=own_keys_max,
+            budgets=indices,
+        )
         publications.append(worker.publish(content, frozenset(versions(usable))))
     return [publication.settle() for publication in publications]
 

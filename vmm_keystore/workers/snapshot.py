@@ -23,6 +23,7 @@ def build_snapshot(
     keys: Sequence[PermittedKey],
     *,
     poll_us: int = 0,
+    own_keys_max: int = 0,
     budgets: Mapping[int, int] | None = None,
 ) -> bytes:
     """Lay out a snapshot.
@@ -32,6 +33,7 @@ def build_snapshot(
         generation: grows with each publication to a worker.
         keys: in any order.
         poll_us: how long the worker looks at its ring before it sleeps.
+        own_keys_max: how many keys of its own the guest may have.
         budgets: where each budget is counted, an index in state memory by the budget's id.
 
     Raises:
@@ -48,6 +50,7 @@ def build_snapshot(
             "generation": generation,
             "key_count": len(ordered),
             "poll_us": poll_us,
+            "own_keys_max": own_keys_max,
             "guest_name": padded(guest),
         },
     )

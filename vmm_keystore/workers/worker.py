@@ -18,6 +18,7 @@ from typing import Any
 
 from vmm_keystore._vks import lib
 from vmm_keystore.policy.grant import PermittedKey
+from vmm_keystore.service.guest_values import Order, Ordered
 from vmm_keystore.service.key_values import KeyLoad
 from vmm_keystore.workers.connection import Connection
 from vmm_keystore.workers.custodian import Custodian
@@ -25,6 +26,8 @@ from vmm_keystore.workers.custodian_messages import SECRET_MEMORY, load_batches
 from vmm_keystore.workers.errors import ProgramError, ProgramLostError, ProgramRefusedError
 from vmm_keystore.workers.ipc import REPLY, Form, Message, pack
 from vmm_keystore.workers.loop import Loop
+from vmm_keystore.workers.order_messages import checked_order, pack_ordered
+from vmm_keystore.workers.orders import OrderDesk
 from vmm_keystore.workers.programs import Process, control_pair
 from vmm_keystore.workers.sandbox import describe
 from vmm_keystore.workers.snapshot import seal_snapshot
@@ -50,11 +53,13 @@ FORMS = {
     lib.VKS_WORKER_DRAINED | REPLY: Form(),
     lib.VKS_WORKER_LEASED | REPLY: Form(),
     lib.VKS_WORKER_TOKEN | REPLY: Form(),
+    lib.VKS_WORKER_ORDERED | REPLY: Form(),
     lib.VKS_WORKER_READY: Form("vks_worker_ready"),
     lib.VKS_WORKER_RING_BROKEN: Form("vks_worker_ring_broken"),
     lib.VKS_WORKER_KEYS_LOADED: Form("vks_worker_keys_loaded"),
     lib.VKS_WORKER_SET_ASIDE: Form("vks_worker_set_aside"),
     lib.VKS_WORKER_BUDGET_LOW: Form(),
+    lib.VKS_WORKER_ORDER: Form("vks_worker_order"),
 }
 
 _worker_ids = itertools.count(1)
@@ -88,6 +93,7 @@ class Worker:
         on_ended: Callable[["Worker"], None],
         on_set_aside: Callable[[SetAside], None],
         on_budget_low: Callable[[], None],
+        desk: OrderDesk,
     ) -> None:
         """Take over a freshly forked process; use :func:`start_worker`."""
         self.guest = guest
@@ -106,6 +112,8 @@ class Worker:
         self._on_ended = on_ended
         self._on_set_aside = on_set_aside
         self._on_budget_low = on_budget_low
+        self._desk = desk
+        self._has_order = False
         self._ready: Future[None] = Future()
         self._load_ids = itertools.count(1)
         self._loads: dict[int, Future[None]] = {}
@@ -265,10 +273,18 @@ class Worker:
             self._on_set_aside(SetAside(body.request_sequence, body.op, body.deaths, bytes(body.key_id)))
         elif message.type == lib.VKS_WORKER_BUDGET_LOW:
             self._on_budget_low()
+        elif message.type == lib.VKS_WORKER_ORDER and not self._has_order and (order := checked_order(body)):
+            self._has_order = True
+            self._desk.take(self.guest, order, lambda ordered: self._answer(order, ordered))
         elif message.type == lib.VKS_WORKER_RING_BROKEN:
             log.warning("guest %s: queue %d broken: %s", self.guest, body.queue, os.strerror(abs(body.error)))
         elif message.type != lib.VKS_WORKER_KEYS_LOADED:
             self._connection.close(f"worker of {self.guest} sent an event out of turn")
+
+    def _answer(self, order: Order, ordered: Ordered) -> None:
+        """On the desk's thread; a worker that is gone is succeeded by one that asks again."""
+        self._has_order = False
+        self.post(lib.VKS_WORKER_ORDERED, pack_ordered(order, ordered))
 
 
 class Publication:
@@ -313,6 +329,7 @@ def start_worker(
     on_ended: Callable[[Worker], None],
     on_set_aside: Callable[[SetAside], None],
     on_budget_low: Callable[[], None],
+    desk: OrderDesk,
 ) -> Worker:
     """Fork a worker, connect it to the custodian and wait until it is ready.
 
@@ -327,6 +344,7 @@ def start_worker(
         on_ended: called on the loop's thread when the process has ended.
         on_set_aside: called on the loop's thread when it has set a request aside.
         on_budget_low: called on the loop's thread when little is left of what was leased of a budget.
+        desk: takes its guest's orders.
 
     Raises:
         ProgramError: it could not be started; *on_ended* is called if there was a process.
@@ -356,6 +374,7 @@ def start_worker(
         on_ended=on_ended,
         on_set_aside=on_set_aside,
         on_budget_low=on_budget_low,
+        desk=desk,
     )
     try:
         worker.wait_ready()

@@ -3,14 +3,14 @@
 
 from pydantic import AwareDatetime
 
-from vmm_keystore.control.models.words import Model, Name
+from vmm_keystore.control.models.words import KeyName, Model, Name
 
 
 class AliasSet(Model):
     """Let *alias* stand for *key*, a label or an alias, whatever it stood for before."""
 
     alias: Name
-    key: Name
+    key: KeyName
 
 
 class AliasInfo(Model):

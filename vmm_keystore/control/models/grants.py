@@ -5,7 +5,7 @@ from typing import Annotated, TypedDict
 
 from pydantic import AwareDatetime, Field
 
-from vmm_keystore.control.models.words import AppliedTo, HolderName, MechanismWord, Model, Moment, Name, OpWord, Uid
+from vmm_keystore.control.models.words import AppliedTo, HolderName, KeyName, MechanismWord, Model, Moment, OpWord, Uid
 
 
 class Bounds(TypedDict):
@@ -22,7 +22,7 @@ class Bounds(TypedDict):
 class GrantTerms(Model):
     """What a grant allows; *mechanisms* default to those of the key type that need not be named."""
 
-    key: Name
+    key: KeyName
     ops: list[OpWord] = Field(min_length=1)
     mechanisms: list[MechanismWord] | None = None
     input_bytes_max: Annotated[int, Field(ge=1, le=1048576, strict=True)] | None = None

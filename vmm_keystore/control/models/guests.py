@@ -1,17 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Guests: POST /v1/guests, GET /v1/guests, GET and DELETE /v1/guests/{name}."""
+"""Guests: POST and GET /v1/guests, GET and DELETE /v1/guests/{name}, POST /v1/guests/{name}/own-keys."""
 
 from pydantic import AwareDatetime, Field
 
-from vmm_keystore.control.models.words import Model, Name, Uid
+from vmm_keystore.control.models.words import AppliedTo, KeyCount, Model, Name, Uid
 
 
 class GuestCreate(Model):
-    """A new guest; *socket* is an absolute path, *owner_uid* the uid of its QEMU (default: the daemon's)."""
+    """A new guest; *socket* is an absolute path, *owner_uid* the uid of its QEMU (default: the daemon's).
+
+    *own_keys_max*: how many keys of its own it may make.
+    """
 
     name: Name
     socket: str = Field(pattern=r"^/", max_length=107)
     owner_uid: Uid | None = None
+    own_keys_max: KeyCount = 0
+
+
+class GuestOwnKeys(Model):
+    """How many keys of its own a guest may have; those that it has stay."""
+
+    max: KeyCount
 
 
 class WorkerInfo(Model):
@@ -39,7 +49,15 @@ class GuestInfo(Model):
     owner_uid: int | None
     created: AwareDatetime
     grants: int
+    own_keys: int
+    own_keys_max: int
     worker: WorkerInfo
+
+
+class GuestChanged(GuestInfo):
+    """A guest after a change."""
+
+    applied: list[AppliedTo]
 
 
 class GuestList(Model):
@@ -53,3 +71,5 @@ class GuestRemoved(Model):
 
     name: str
     grants_removed: int
+    keys_left: int
+    """That were its own; they are the vault's now."""

@@ -9,6 +9,7 @@ from vmm_keystore.control.models.certificates import CertificateInfo
 from vmm_keystore.control.models.words import (
     AppliedTo,
     Flag,
+    KeyName,
     KeyStateWord,
     KeyTypeWord,
     Model,
@@ -152,7 +153,10 @@ class KeyVersionInfo(Model):
 
 
 class KeyInfo(Model):
-    """A key; *state* is that of the current version, *last_used* that of any; null: not as far as it is known."""
+    """A key; *state* is that of the current version, *last_used* that of any; null: not as far as it is known.
+
+    *owner* is the guest whose own it is, null where it is the vault's.
+    """
 
     label: str
     id: str
@@ -169,6 +173,7 @@ class KeyInfo(Model):
     aliases: list[str]
     last_used: AwareDatetime | None
     guarded: bool
+    owner: str | None
 
 
 class KeyChanged(KeyInfo):
@@ -183,12 +188,12 @@ class KeyQuery(Model):
     *unused_since* leaves the keys that were there then and not used from then on.
     """
 
-    label: Annotated[str, Field(pattern=r"^[a-zA-Z0-9._*?-]{1,63}$")] | None = None
+    label: Annotated[str, Field(pattern=r"^[a-zA-Z0-9._:*?-]{1,63}$")] | None = None
     type: KeyTypeWord | None = None
     state: KeyStateWord | None = None
     tag: list[TagFilter] | None = Field(default=None, max_length=TAGS_MAX)
     unused_since: Moment | None = None
-    after: Name | None = None
+    after: KeyName | None = None
     limit: Annotated[int, Field(ge=1, le=10000)] | None = None
 
 

@@ -16,15 +16,30 @@ from pydantic import (
 
 from vmm_keystore.errors import InvalidRequestError
 from vmm_keystore.policy.tags import FILTER_PATTERN, TAGS_MAX, VALUE_PATTERN
-from vmm_keystore.policy.vocabulary import GRANTABLE_OPS, NAME_PATTERN, KeyState, KeyType, Mechanism, Op, Word
+from vmm_keystore.policy.vocabulary import (
+    GRANTABLE_OPS,
+    KEY_NAME_BYTES_MAX,
+    KEY_NAME_PATTERN,
+    NAME_PATTERN,
+    OWN_KEYS_MAX,
+    KeyState,
+    KeyType,
+    Mechanism,
+    Op,
+    Word,
+)
 
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
+KeyName = Annotated[str, Field(pattern=KEY_NAME_PATTERN, max_length=KEY_NAME_BYTES_MAX)]
+"""Of a key that there is: an administrator's, or a guest's own."""
 HolderName = Annotated[str, Field(pattern=NAME_PATTERN.replace("^", "^@?"))]
 """A guest, or a role with an '@' before its name."""
 Tags = Annotated[dict[Name, Annotated[str, Field(pattern=VALUE_PATTERN)]], Field(max_length=TAGS_MAX)]
 TagFilter = Annotated[str, Field(pattern=FILTER_PATTERN)]
 """A tag's name, or ``name=value``."""
 Uid = Annotated[int, Field(ge=0, le=2**32 - 1, strict=True)]
+KeyCount = Annotated[int, Field(ge=0, le=OWN_KEYS_MAX, strict=True)]
+"""Of a guest's own keys."""
 Flag = Annotated[bool, Field(strict=True)]
 
 

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Keys that are a guest's own, and the order of its that was carried out last."""
+
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from vmm_keystore.store.key_rows import KeyRow, load_keys
+from vmm_keystore.store.tables import (
+    grants,
+    guest_orders,
+    guests,
+    key_aliases,
+    key_tags,
+    key_uses,
+    key_versions,
+    keys,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class OrderRow:
+    """What an order came to: the key that it was about, and the version that was made, if one was."""
+
+    request_sequence: int
+    key_id: bytes
+    version: int
+
+
+def find_order(connection: sa.Connection, guest: str) -> OrderRow | None:
+    """The last order of a guest that was carried out, if any was."""
+    row = connection.execute(_ORDER, {"guest_name": guest}).first()
+    return None if row is None else OrderRow(*row)
+
+
+def note_order(connection: sa.Connection, guest_row: int, order: OrderRow) -> None:
+    """Note what an order came to, in the place of the one before."""
+    connection.execute(guest_orders.delete().where(guest_orders.c.guest == guest_row))
+    connection.execute(
+        guest_orders.insert().values(
+            guest=guest_row, request_sequence=order.request_sequence, key_id=order.key_id, version=order.version
+        )
+    )
+
+
+def forget_order(connection: sa.Connection, guest: str) -> None:
+    """The guest's requests are numbered anew."""
+    row = sa.select(guests.c.id).where(guests.c.name == guest).scalar_subquery()
+    connection.execute(guest_orders.delete().where(guest_orders.c.guest == row))
+
+
+def find_own_key(connection: sa.Connection, guest: str, key_id: bytes) -> KeyRow | None:
+    """The key of that id, if it is the guest's own."""
+    found = load_keys(connection, keys.c.key_id == key_id)
+    return found[0] if found and found[0].owner == guest else None
+
+
+def count_own_keys(connection: sa.Connection, guest_row: int) -> int:
+    """How many keys of its own a guest has, in whatever state."""
+    statement = sa.select(sa.func.count()).select_from(keys).where(keys.c.owner == guest_row)
+    return int(connection.execute(statement).scalar_one())
+
+
+def owners(connection: sa.Connection) -> dict[str, str]:
+    """Guests by the labels of the keys that are their own."""
+    statement = sa.select(keys.c.label, guests.c.name).join(guests, guests.c.id == keys.c.owner)
+    return {row.label: row.name for row in connection.execute(statement)}
+
+
+def forget_key(connection: sa.Connection, key: KeyRow) -> None:
+    """Leave nothing of a key: neither material nor name."""
+    connection.execute(grants.delete().where(grants.c.key == key.row_id))
+    connection.execute(key_uses.delete().where(key_uses.c.key == key.row_id))
+    connection.execute(key_tags.delete().where(key_tags.c.key == key.label))
+    connection.execute(key_aliases.delete().where(key_aliases.c.key == key.row_id))
+    connection.execute(key_versions.delete().where(key_versions.c.key == key.row_id))
+    connection.execute(keys.delete().where(keys.c.id == key.row_id))
+
+
+_ORDER = (
+    sa.select(guest_orders.c.request_sequence, guest_orders.c.key_id, guest_orders.c.version)
+    .join(guests, guests.c.id == guest_orders.c.guest)
+    .where(guests.c.name == sa.bindparam("guest_name"))
+)

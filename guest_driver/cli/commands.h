@@ -17,6 +17,9 @@ int command_mac_verify(const struct options *options);
 int command_derive(const struct options *options);
 int command_data_key(const struct options *options);
 int command_decapsulate(const struct options *options);
+int command_generate(const struct options *options);
+int command_rotate(const struct options *options);
+int command_destroy(const struct options *options);
 int command_random(const struct options *options);
 int command_doctor(const struct options *options);
 

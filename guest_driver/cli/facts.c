@@ -97,16 +97,16 @@ static void print_keys(const struct vks_key *keys, size_t count)
 
         label_width = width > label_width ? width : label_width;
     }
-    printf("%-*s  %-17s  %7s  %-14s  %-32s  OPERATIONS  MECHANISMS\n", label_width, "LABEL", "TYPE", "VERSION", "STATE",
-           "ID");
+    printf("%-*s  %-17s  %7s  %-14s  %-32s  OWN  OPERATIONS  MECHANISMS\n", label_width, "LABEL", "TYPE", "VERSION",
+           "STATE", "ID");
     for (size_t i = 0; i < count; i++) {
         const struct vks_key *key = &keys[i];
 
         hex_text(key->id, sizeof(key->id), id);
         print_text(key->label);
-        printf("%*s  %-17s  %6" PRIu32 "%c  %-14s  %s  ", label_width - snprintf(NULL, 0, "%s", key->label), "",
+        printf("%*s  %-17s  %6" PRIu32 "%c  %-14s  %s  %-3s  ", label_width - snprintf(NULL, 0, "%s", key->label), "",
                name_or_unknown(vks_key_type_name(key->type)), key->version, key->is_current ? '*' : ' ',
-               name_or_unknown(vks_key_state_name(key->state)), id);
+               name_or_unknown(vks_key_state_name(key->state)), id, vks_key_is_own(key) ? "yes" : "-");
         print_mask(key->op_mask, vks_op_name, false);
         printf("  ");
         print_mask(key->mechanism_mask, vks_mechanism_name, false);
@@ -128,7 +128,7 @@ static void print_keys_json(const struct vks_key *keys, size_t count)
         printf(", \"id\": \"%s\", \"version\": %" PRIu32 ", \"current\": %s, \"type\": \"%s\", \"state\": \"%s\"", id,
                key->version, key->is_current ? "true" : "false", name_or_unknown(vks_key_type_name(key->type)),
                name_or_unknown(vks_key_state_name(key->state)));
-        printf(", \"operations\": ");
+        printf(", \"own\": %s, \"operations\": ", vks_key_is_own(key) ? "true" : "false");
         print_mask(key->op_mask, vks_op_name, true);
         printf(", \"mechanisms\": ");
         print_mask(key->mechanism_mask, vks_mechanism_name, true);

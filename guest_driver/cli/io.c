@@ -137,16 +137,35 @@ int complain(const char *context, int error)
     return complain_words(context, vks_error_text(error), vks_error_hint(error));
 }
 
-void print_text(const char *text)
+static void put_text(FILE *stream, const char *text)
 {
     for (; *text; text++) {
         unsigned char c = (unsigned char)*text;
 
         if (c < 0x20 || c == 0x7f)
-            printf("\\x%02x", c);
+            fprintf(stream, "\\x%02x", c);
         else
-            putchar(c);
+            putc(c, stream);
     }
+}
+
+void print_text(const char *text)
+{
+    put_text(stdout, text);
+}
+
+bool confirm(const char *verb, const char *label, const char *warning)
+{
+    char line[16] = "";
+
+    fprintf(stderr, "%s ", verb);
+    put_text(stderr, label);
+    fprintf(stderr, " %s; type yes: ", warning);
+    fflush(stderr);
+    if (!fgets(line, sizeof(line), stdin))
+        return false;
+    line[strcspn(line, "\n")] = '\0';
+    return strcmp(line, "yes") == 0;
 }
 
 void json_text(const char *text)

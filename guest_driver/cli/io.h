@@ -28,6 +28,9 @@ VKS_MUST_CHECK int output_end(void);
 int complain(const char *context, int error);
 int complain_words(const char *context, const char *text, const char *hint);
 
+/* "VERB LABEL WARNING; type yes: " to stderr, the answer from stdin; false for anything else than yes. */
+VKS_MUST_CHECK bool confirm(const char *verb, const char *label, const char *warning);
+
 /* Text from elsewhere: control characters escaped, so that it cannot play with the terminal. */
 void print_text(const char *text);
 void json_text(const char *text);

@@ -87,6 +87,28 @@ static const struct command commands[] = {
      "  openssl pkeyutl -encap -inkey key.pem -pubin -out CIPHERTEXT -secret SECRET\n"
      "A ciphertext that was not made for this key gives a secret that nobody else has, and no error.",
      command_decapsulate},
+    {"generate",
+     {"LABEL"},
+     OPTION_TYPE | OPTION_JSON,
+     "a new key of the guest's own",
+     "Where the host's operator allows this guest keys of its own. Prints label, type and key id.\n"
+     "Types: ec-p256, ec-p384 and ed25519 sign; aes-128, aes-256 and chacha20-poly1305 encrypt; hmac-sha256,\n"
+     "hmac-sha384 and hmac-sha512 make MACs; ml-dsa-44, ml-dsa-65 and ml-dsa-87 sign, where the host has them.\n"
+     "A label is letters, digits, '.', '_' and '-', the first a letter or digit.",
+     command_generate},
+    {"rotate",
+     {"KEY"},
+     OPTION_JSON,
+     "a new version of a key of the guest's own",
+     "It signs, encrypts and makes MACs from now on; the versions before it still verify and decrypt, by --version.\n"
+     "Prints label, version and key id.",
+     command_rotate},
+    {"destroy",
+     {"KEY"},
+     OPTION_YES,
+     "destroy a key of the guest's own",
+     "All its versions, for ever: what they encrypted is lost. Asks on a terminal; elsewhere it takes --yes.",
+     command_destroy},
     {"random", {"N"}, 0, "N random bytes from the host to stdout", NULL, command_random},
     {"doctor", {0}, OPTION_JSON, "find out why it does not work", NULL, command_doctor},
     {0},

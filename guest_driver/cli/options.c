@@ -33,6 +33,8 @@ static const struct option_spec option_specs[] = {
     {"--salt", OPTION_SALT, true, "--salt TEXT        the salt of HKDF, up to 1024 bytes"},
     {"--info", OPTION_INFO, true, "--info TEXT        what the secret is for (HKDF), up to 1024 bytes"},
     {"--bytes", OPTION_BYTES, true, "--bytes N          how long the secret is, 1 to 1024; else 32"},
+    {"--type", OPTION_TYPE, true, "--type TYPE        the new key's type; else ec-p256"},
+    {"--yes", OPTION_YES, false, "--yes              do not ask"},
 };
 
 #define SECRET_BYTES_DEFAULT 32
@@ -110,6 +112,11 @@ static int set_value(const struct option_spec *spec, const char *value, struct o
         options->mechanism = vks_mechanism_from_name(value);
         if (!options->mechanism)
             return fail(error, "'vks list' shows the mechanisms of each key", "no mechanism '%.40s'", value);
+    }
+    if (spec->flag == OPTION_TYPE) {
+        options->type = vks_key_type_from_name(value);
+        if (!options->type)
+            return fail(error, "'vks generate --help' lists the types", "no key type '%.40s'", value);
     }
     if (spec->flag == OPTION_VERSION && !parse_number(value, &options->version))
         return fail(error, "versions count from 1", "'%.40s' is not a key version", value);
@@ -203,7 +210,7 @@ int options_parse(int argc, const char *const argv[], const struct command *comm
     unsigned int operand_count = 0;
     bool only_operands = false;
 
-    *options = (struct options){.bytes = SECRET_BYTES_DEFAULT};
+    *options = (struct options){.bytes = SECRET_BYTES_DEFAULT, .type = VKS_KEY_TYPE_EC_P256};
     *error = (struct parse_error){0};
     for (int at = 1; at < argc; at++) {
         const char *word = argv[at];

@@ -24,6 +24,8 @@ enum option_flag {
     OPTION_SALT = 1 << 11,
     OPTION_INFO = 1 << 12,
     OPTION_BYTES = 1 << 13,
+    OPTION_TYPE = 1 << 14,
+    OPTION_YES = 1 << 15,
 };
 
 struct options;
@@ -54,6 +56,7 @@ struct options {
     uint32_t mechanism;
     uint32_t version;
     uint32_t bytes; /* of a secret; 32 where --bytes was not given */
+    uint32_t type;  /* enum vks_key_type of a new key */
     bool help;
 };
 

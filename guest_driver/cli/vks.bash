@@ -11,12 +11,23 @@ _vks() {
         words=$(vks info --json 2>/dev/null | sed -n 's/.*"mechanisms": \[\([^]]*\)\].*/\1/p' | tr -d '",')
         mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")
         return ;;
+    --type)
+        words='ec-p256 ec-p384 ed25519 aes-128 aes-256 chacha20-poly1305 hmac-sha256 hmac-sha384 hmac-sha512'
+        words+=' ml-dsa-44 ml-dsa-65 ml-dsa-87'
+        mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")
+        return
+        ;;
     --peer) mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
     esac
     if [[ -z $command ]]; then
-        words='info list public sign verify encrypt decrypt mac mac-verify derive data-key decapsulate random doctor --help'
+        words='info list public sign verify encrypt decrypt mac mac-verify derive data-key decapsulate generate rotate'
+        words+=' destroy random doctor --help'
     elif [[ $current == -* ]]; then
         words=$(vks "$command" --help 2>/dev/null | grep -o '^  --[a-z-]*')
+    elif [[ $command == generate ]]; then
+        return
+    elif [[ $previous == "$command" && ($command == rotate || $command == destroy) ]]; then
+        words=$(vks list 2>/dev/null | awk 'NR > 1 && $6 == "yes" && !seen[$1]++ { print $1 }')
     elif [[ $previous == "$command" && $command != random ]]; then
         words=$(vks list 2>/dev/null | awk 'NR > 1 { print $1 }')
     else

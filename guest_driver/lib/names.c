@@ -61,6 +61,9 @@ static const char *const op_names[VKS_OP_COUNT] = {
     [VKS_OP_DERIVE] = "derive",
     [VKS_OP_DATA_KEY] = "data-key",
     [VKS_OP_DECAPSULATE] = "decapsulate",
+    [VKS_OP_GENERATE] = "generate",
+    [VKS_OP_ROTATE] = "rotate",
+    [VKS_OP_DESTROY] = "destroy",
 };
 
 static const char *const key_type_names[VKS_KEY_TYPE_COUNT] = {
@@ -110,6 +113,16 @@ const char *vks_key_type_name(uint32_t type)
     return type < ARRAY_SIZE(key_type_names) ? key_type_names[type] : NULL;
 }
 
+uint32_t vks_key_type_from_name(const char *name)
+{
+    /* Types count from 1. */
+    for (uint32_t i = 1; i < ARRAY_SIZE(key_type_names); i++) {
+        if (strcmp(key_type_names[i], name) == 0)
+            return i;
+    }
+    return 0;
+}
+
 const char *vks_key_state_name(uint32_t state)
 {
     return state < ARRAY_SIZE(key_state_names) ? key_state_names[state] : NULL;
@@ -129,20 +142,21 @@ static const struct error_words error_words[] = {
     {VKS_STATUS_VERSION, "the device does not serve this version of the interface",
      "update the older of guest and host"},
     {VKS_STATUS_UNSUPPORTED, "operation or mechanism not supported, or not by this type of key",
-     "'vks list' shows what each key takes"},
+     "'vks list' shows what each key takes, 'vks info' what the device does"},
     {VKS_STATUS_NO_KEY, "no such key, or not granted to this guest", "'vks list' shows the keys of this guest"},
     {VKS_STATUS_DENIED, "the grant does not allow this",
      "'vks list' shows what is granted; the host's operator may extend it"},
     {VKS_STATUS_KEY_STATE, "the key's state does not allow this", "'vks list' shows the state"},
-    {VKS_STATUS_LIMIT, "a limit of the grant or of the mechanism is used up",
-     "the host's operator may raise it, or rotate the key"},
+    {VKS_STATUS_LIMIT, "a limit of the grant, of the mechanism or of the guest's own keys is used up",
+     "the host's operator may raise it; a key that is worn out works again once it is rotated"},
     {VKS_STATUS_AUTH_FAILED,
      "verification failed: wrong key, or signature, tag, data or peer's public key were changed", NULL},
     {VKS_STATUS_INPUT_SIZE, "data of a size that the mechanism does not take", NULL},
     {VKS_STATUS_OUTPUT_SIZE, "the result is larger than the room for it", NULL},
     {VKS_STATUS_INTERNAL, "the device failed", "see the host's log"},
-    {VKS_STATUS_UNAVAILABLE, "the key is in a token of the host that cannot be asked now",
+    {VKS_STATUS_UNAVAILABLE, "the host cannot do this now: its token, or what makes its keys, does not answer",
      "try again; the host's operator knows what is wrong with it"},
+    {VKS_STATUS_EXISTS, "the guest has a key with this label already", "'vks list' shows the keys of this guest"},
     {-ENOENT, "no device", "'vks doctor' looks for the cause"},
     {-ENXIO, "no device", "'vks doctor' looks for the cause"},
     {-ENODEV, "the device is gone", "'vks doctor' looks for the cause"},

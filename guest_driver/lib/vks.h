@@ -143,6 +143,28 @@ VKS_MUST_CHECK int vks_data_key(struct vks_device *device, const struct vks_use 
 VKS_MUST_CHECK int vks_decapsulate(struct vks_device *device, const struct vks_use *use, struct vks_bytes ciphertext,
                                    uint8_t secret[VKS_SHARED_BYTES]);
 
+/*
+ * Keys of the guest's own, where the host's operator allows it some, else VKS_STATUS_DENIED; so are rotating and
+ * destroying any other key. Where no answer came (a negative errno) the request may have been carried out or not:
+ * vks_list() shows which before the caller tries again. They take longer than other operations.
+ */
+
+/* As vks_list() gave it. */
+VKS_MUST_CHECK bool vks_key_is_own(const struct vks_key *key);
+/* A letter or digit, then letters, digits, '.', '_' and '-', at most VKS_LABEL_BYTES - 1 of them together. */
+VKS_MUST_CHECK bool vks_label_is_valid(const char *label);
+/*
+ * A new active key, ready for use. -EINVAL: no such @label may be. VKS_STATUS_INPUT_SIZE: it is too long, together with
+ * the guest's name; _EXISTS: the guest has a key of that label; _LIMIT: it has as many own keys as it may have;
+ * _UNSUPPORTED: guests make no keys of this @type; _UNAVAILABLE: the host cannot make keys now.
+ */
+VKS_MUST_CHECK int vks_generate(struct vks_device *device, uint32_t type, const char *label,
+                                uint8_t key_id[VKS_KEY_ID_BYTES]);
+/* A new @version, which becomes the current one; the one before only processes. VKS_STATUS_LIMIT: it has too many. */
+VKS_MUST_CHECK int vks_rotate(struct vks_device *device, const uint8_t key_id[VKS_KEY_ID_BYTES], uint32_t *version);
+/* All versions, for ever: what they encrypted is lost. The label is free again. */
+VKS_MUST_CHECK int vks_destroy(struct vks_device *device, const uint8_t key_id[VKS_KEY_ID_BYTES]);
+
 /* Any request, for those who want many at once or do not want to wait. */
 struct vks_request {
     uint32_t op; /* enum vks_op */
@@ -193,6 +215,7 @@ const char *vks_mechanism_name(uint32_t mechanism);
 uint32_t vks_mechanism_from_name(const char *name);
 const char *vks_op_name(uint32_t op);
 const char *vks_key_type_name(uint32_t type);
+uint32_t vks_key_type_from_name(const char *name);
 const char *vks_key_state_name(uint32_t state);
 const char *vks_error_text(int error);
 const char *vks_error_hint(int error); /* what to do about it; NULL where nothing helps */

@@ -52,7 +52,7 @@ def test_signed_by_the_token(vault: Keystored, hsm: SoftwareHsm, guest: Guest) -
     refused = guest.run("vks sign web", stdin=MESSAGE, check=False)
     assert refused.status == 1
     assert refused.stderr.decode().splitlines() == [
-        "vks: sign: the key is in a token of the host that cannot be asked now",
+        "vks: sign: the host cannot do this now: its token, or what makes its keys, does not answer",
         "hint: try again; the host's operator knows what is wrong with it",
     ]
     hsm.end("gone")

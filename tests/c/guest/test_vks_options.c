@@ -11,6 +11,8 @@ static const struct command commands[] = {
     {"encrypt", {"KEY"}, OPTION_MECHANISM | OPTION_VERSION | OPTION_AAD | OPTION_NONCE | OPTION_TWEAK, "", NULL, NULL},
     {"verify", {"KEY", "SIG"}, OPTION_DIGEST | OPTION_RAW, "", NULL, NULL},
     {"derive", {"KEY"}, OPTION_PEER | OPTION_SALT | OPTION_INFO | OPTION_BYTES, "", NULL, NULL},
+    {"generate", {"LABEL"}, OPTION_TYPE, "", NULL, NULL},
+    {"destroy", {"KEY"}, OPTION_YES, "", NULL, NULL},
     {0},
 };
 
@@ -31,6 +33,8 @@ static const struct {
     {{"encrypt", "k", "--aad="}, NULL},
     {{"derive", "k", "--peer", "p.pem", "--salt=s", "--info=", "--bytes=1"}, NULL},
     {{"derive", "k", "--bytes", "1024"}, NULL},
+    {{"generate", "l", "--type", "aes-256"}, NULL},
+    {{"destroy", "k", "--yes"}, NULL},
     {{"--help"}, NULL},
     {{"encrypt", "--help"}, NULL},
     {{"-h"}, NULL},
@@ -63,6 +67,13 @@ static const struct {
     {{"verify", "k", "s", "--bytes", "1"}, "verify takes no option --bytes"},
     {{"verify", "k", "s", "--salt", "s"}, "verify takes no option --salt"},
     {{"verify", "k", "s", "--info", "i"}, "verify takes no option --info"},
+    {{"generate"}, "generate: LABEL is missing"},
+    {{"generate", "l", "--type"}, "option --type needs a value"},
+    {{"generate", "l", "--type", "ec"}, "no key type 'ec'"},
+    {{"generate", "l", "--type="}, "no key type ''"},
+    {{"generate", "l", "--yes"}, "generate takes no option --yes"},
+    {{"destroy", "k", "--yes=no"}, "option --yes takes no value"},
+    {{"destroy", "k", "--type", "aes-256"}, "destroy takes no option --type"},
     {{"encrypt", "k", "--mechanism", "rot13"}, "no mechanism 'rot13'"},
     {{"encrypt", "k", "--mechanism", "default"}, "no mechanism 'default'"},
     {{"encrypt", "k", "--nonce", "0"}, "'0' is not a nonce in hex"},
@@ -113,6 +124,7 @@ static void test_values(void)
     const char *tweak[] = {"encrypt", "key", "--tweak=000102030405060708090a0b0c0d0eff", NULL};
     const char *operands[] = {"verify", "--", "--raw", "sig", NULL};
     const char *derive[] = {"derive", "--peer", "p.pem", "key", "--salt=s", "--info", "i", "--bytes=1024", NULL};
+    const char *type[] = {"generate", "label", "--type=aes-256", NULL};
     struct parse_error error;
     struct options options;
 
@@ -132,6 +144,9 @@ static void test_values(void)
     CHECK("peer", strcmp(options.peer, "p.pem") == 0 && strcmp(options.operands[0], "key") == 0);
     CHECK("hkdf", strcmp(options.salt, "s") == 0 && strcmp(options.info, "i") == 0);
     CHECK_EQUAL("bytes", options.bytes, 1024);
+    CHECK_EQUAL("signs, where nothing else is said", options.type, VKS_KEY_TYPE_EC_P256);
+    CHECK_EQUAL("type", parse(type, &options, &error), 0);
+    CHECK_EQUAL("type", options.type, VKS_KEY_TYPE_AES_256);
     CHECK_EQUAL("operands", parse(operands, &options, &error), 0);
     CHECK("operands", strcmp(options.operands[0], "--raw") == 0 && options.given == 0);
 }

@@ -403,7 +403,9 @@ static void test_names(void)
     for (uint32_t i = 1; i < VKS_OP_COUNT; i++)
         CHECK("op", vks_op_name(i) != NULL);
     for (uint32_t i = 1; i < VKS_KEY_TYPE_COUNT; i++)
-        CHECK("type", vks_key_type_name(i) != NULL);
+        CHECK_EQUAL("type", vks_key_type_from_name(vks_key_type_name(i)), i);
+    CHECK_EQUAL("type", vks_key_type_from_name(""), 0);
+    CHECK_EQUAL("type", vks_key_type_from_name("ec-p2560"), 0);
     for (uint32_t i = 0; i < VKS_KEY_STATE_COUNT; i++)
         CHECK("state", vks_key_state_name(i) != NULL);
     CHECK("release", strcmp(vks_op_name(VKS_OP_RELEASE), "release") == 0);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Orders: what a guest asks for of keys of its own, carried from its worker to keystored, and what came of it. A message
- * of ipc.h.
+ * Orders: what a guest asks for of keys of its own, carried from its worker to keystored, and what came of it. A
+ * message of ipc.h.
  *
  * A worker has one at a time. The number of the request tells one from another: an order that keystored has carried out
  * already is answered with what it came to then.

@@ -240,15 +240,13 @@ OWN_TYPES = frozenset(
         KeyType.HMAC_SHA384,
         KeyType.HMAC_SHA512,
         KeyType.CHACHA20_POLY1305,
-        KeyType.AES_128_XTS,
-        KeyType.AES_256_XTS,
         KeyType.ML_DSA_44,
         KeyType.ML_DSA_65,
         KeyType.ML_DSA_87,
     }
 )
-"""What a guest may make for itself: not RSA, for which everybody else's keys would have to wait, and nothing of use only
-to whoever is given secrets."""
+"""What a guest may make for itself: not RSA, for which everybody else's keys would have to wait, and nothing that does only
+what a grant must name."""
 
 
 def mask(members: Iterable[int]) -> int:

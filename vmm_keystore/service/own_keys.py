@@ -45,7 +45,15 @@ from vmm_keystore.store.grants import Holder, insert_grant, permitted_versions
 from vmm_keystore.store.guests import GuestRow, get_guest
 from vmm_keystore.store.key_rows import KeyRow
 from vmm_keystore.store.keys import find_key, insert_first_version
-from vmm_keystore.store.own_keys import OrderRow, count_own_keys, find_order, find_own_key, forget_key, note_order
+from vmm_keystore.store.own_keys import (
+    OrderRow,
+    count_own_keys,
+    find_order,
+    find_own_key,
+    forget_key,
+    note_order,
+    own_key,
+)
 from vmm_keystore.store.store import Store
 
 _STATUS: tuple[tuple[type[KeystoreError], Status], ...] = (
@@ -146,8 +154,8 @@ class OwnKeys:
                 sealed=sealed.sealed,
                 public_der=sealed.public_der,
                 now_s=now_s(),
-                owner=owner.row_id,
             )
+            own_key(change.connection, row, owner.row_id)
             holder = Holder(guest, (guest,), (owner.row_id,))
             insert_grant(change.connection, holder, row, own_permission(order.key_type), now_s())
             self._labels.add(key_id, label)

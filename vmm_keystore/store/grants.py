@@ -17,7 +17,7 @@ from vmm_keystore.store.budgets import open_budgets
 from vmm_keystore.store.guests import get_guest
 from vmm_keystore.store.holdings import guest_row_of, holdings_of, parts
 from vmm_keystore.store.roles import RoleRow, get_role
-from vmm_keystore.store.tables import budgets, grant_uids, grants, guests, key_versions, keys, roles
+from vmm_keystore.store.tables import budgets, grant_uids, grants, guests, key_versions, keys, own_keys, roles
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +227,7 @@ def _permitted() -> sa.Select[*tuple[Any, ...]]:
             key_versions.c.token_serial,
             key_versions.c.token_object,
             keys.c.label,
-            (keys.c.owner == held.c.guest).label("is_own"),
+            own_keys.c.key.is_not(None).label("is_own"),
             grants.c.id.label("grant_id"),
             *_PERMISSION,
             *_BUDGET,
@@ -236,6 +236,7 @@ def _permitted() -> sa.Select[*tuple[Any, ...]]:
         .join(grants, grants.c.id == held.c.grant)
         .join(keys, keys.c.id == grants.c.key)
         .join(key_versions, key_versions.c.key == keys.c.id)
+        .outerjoin(own_keys, sa.and_(own_keys.c.key == keys.c.id, own_keys.c.guest == held.c.guest))
         .outerjoin(budgets, sa.and_(budgets.c.grant == grants.c.id, budgets.c.guest == held.c.guest))
         .where(key_versions.c.state != KeyState.DESTROYED)
         .order_by(keys.c.key_id, key_versions.c.version)

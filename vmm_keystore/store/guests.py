@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from vmm_keystore.errors import NotFoundError
 from vmm_keystore.store.holdings import parts
-from vmm_keystore.store.tables import grants, guests, keys, role_members
+from vmm_keystore.store.tables import grants, guests, own_keys, role_members
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +113,7 @@ def _query() -> sa.Select[int, str, str, int | None, int, int, int, int]:
         .where(role_members.c.guest == guests.c.id)
         .scalar_subquery()
     )
-    owned = sa.select(sa.func.count()).where(keys.c.owner == guests.c.id).scalar_subquery()
+    owned = sa.select(sa.func.count()).where(own_keys.c.guest == guests.c.id).scalar_subquery()
     return sa.select(
         guests.c.id,
         guests.c.name,

@@ -17,7 +17,7 @@ from vmm_keystore.store.holdings import holdings
 from vmm_keystore.store.key_aliases import aliased
 from vmm_keystore.store.key_tags import tagged
 from vmm_keystore.store.key_uses import UseRow, used
-from vmm_keystore.store.tables import grants, guests, key_certificates, key_versions, keys
+from vmm_keystore.store.tables import grants, guests, key_certificates, key_versions, keys, own_keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,8 @@ def _queries(condition: sa.ColumnElement[bool]) -> _Queries:
     held = holdings()
     return _Queries(
         heads=sa.select(keys, guests.c.name.label("owner_name"))
-        .outerjoin(guests, guests.c.id == keys.c.owner)
+        .outerjoin(own_keys, own_keys.c.key == keys.c.id)
+        .outerjoin(guests, guests.c.id == own_keys.c.guest)
         .where(condition)
         .order_by(keys.c.label),
         versions=(

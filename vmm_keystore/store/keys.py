@@ -19,18 +19,10 @@ FIRST_LEASE = 1
 LEASE_MAX = 2**32 - 1
 
 
-def insert_key(
-    connection: sa.Connection, key_id: bytes, label: str, key_type: KeyType, now_s: int, *, owner: int | None = None
-) -> int:
+def insert_key(connection: sa.Connection, key_id: bytes, label: str, key_type: KeyType, now_s: int) -> int:
     """Add a key without versions; the label must be free. Return its row."""
     statement = keys.insert().values(
-        key_id=key_id,
-        label=label,
-        key_type=key_type,
-        current_version=1,
-        created_s=now_s,
-        min_process_version=1,
-        owner=owner,
+        key_id=key_id, label=label, key_type=key_type, current_version=1, created_s=now_s, min_process_version=1
     )
     return int(connection.execute(statement.returning(keys.c.id)).scalar_one())
 
@@ -75,10 +67,9 @@ def insert_first_version(
     public_der: bytes,
     now_s: int,
     token: TokenObject | None = None,
-    owner: int | None = None,
 ) -> int:
-    """Add a key with its version 1, *owner* is the guest's row whose own it is; the label must be free. Return its row."""
-    row = insert_key(connection, key_id, label, key_type, now_s, owner=owner)
+    """Add a key with its version 1; the label must be free. Return its row."""
+    row = insert_key(connection, key_id, label, key_type, now_s)
     insert_version(connection, row, 1, state=state, sealed=sealed, public_der=public_der, now_s=now_s, token=token)
     return row
 

@@ -15,6 +15,7 @@ from vmm_keystore.store.tables import (
     key_uses,
     key_versions,
     keys,
+    own_keys,
 )
 
 
@@ -49,6 +50,11 @@ def forget_order(connection: sa.Connection, guest: str) -> None:
     connection.execute(guest_orders.delete().where(guest_orders.c.guest == row))
 
 
+def own_key(connection: sa.Connection, key_row: int, guest_row: int) -> None:
+    """Make a key the guest's own."""
+    connection.execute(own_keys.insert().values(key=key_row, guest=guest_row))
+
+
 def find_own_key(connection: sa.Connection, guest: str, key_id: bytes) -> KeyRow | None:
     """The key of that id, if it is the guest's own."""
     found = load_keys(connection, keys.c.key_id == key_id)
@@ -57,13 +63,13 @@ def find_own_key(connection: sa.Connection, guest: str, key_id: bytes) -> KeyRow
 
 def count_own_keys(connection: sa.Connection, guest_row: int) -> int:
     """How many keys of its own a guest has, in whatever state."""
-    statement = sa.select(sa.func.count()).select_from(keys).where(keys.c.owner == guest_row)
+    statement = sa.select(sa.func.count()).select_from(own_keys).where(own_keys.c.guest == guest_row)
     return int(connection.execute(statement).scalar_one())
 
 
 def owners(connection: sa.Connection) -> dict[str, str]:
     """Guests by the labels of the keys that are their own."""
-    statement = sa.select(keys.c.label, guests.c.name).join(guests, guests.c.id == keys.c.owner)
+    statement = sa.select(keys.c.label, guests.c.name).join(own_keys, own_keys.c.key == keys.c.id).join(guests)
     return {row.label: row.name for row in connection.execute(statement)}
 
 

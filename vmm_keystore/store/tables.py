@@ -91,7 +91,6 @@ keys = Table(
     Column("rotate_after_uses", BigInteger, index=True),  # NULL: not by use
     Column("last_used_s", BigInteger),  # the latest in key_uses
     Column("guarded_s", BigInteger),  # since when; NULL: it is not
-    Column("owner", ForeignKey("guests.id", ondelete="SET NULL"), index=True),  # whose own it is; NULL: the vault's
     Index("ix_keys_label_uses", "label", "created_s", "last_used_s"),  # unused keys are found in it, by label
 )
 
@@ -215,6 +214,14 @@ budgets = Table(
     Column("guest", ForeignKey("guests.id", ondelete="CASCADE"), primary_key=True, index=True),
     Column("budget_id", BigInteger, nullable=False, unique=True),
     Column("ops_used", BigInteger, nullable=False),
+)
+
+# Keys that a guest made for itself; where it is no more, they are the vault's.
+own_keys = Table(
+    "own_keys",
+    metadata,
+    Column("key", ForeignKey("keys.id", ondelete="CASCADE"), primary_key=True),
+    Column("guest", ForeignKey("guests.id", ondelete="CASCADE"), nullable=False, index=True),
 )
 
 # The last order of each guest that was carried out: asked for again, it comes to the same.

@@ -88,7 +88,7 @@ def test_guests(client: httpx.Client) -> None:
     assert worker.items() <= guest["worker"].items()
     assert client.get("/guests").json() == {"guests": [guest]}
     assert client.get("/guests/vm1").json() == guest
-    assert client.delete("/guests/vm1").json() == {"name": "vm1", "grants_removed": 0}
+    assert client.delete("/guests/vm1").json() == {"name": "vm1", "grants_removed": 0, "keys_left": 0}
     assert error_of(client.get("/guests/vm1"), 404) == {
         "code": "not-found",
         "message": "no guest 'vm1'",

@@ -253,7 +253,7 @@ def test_guest_that_cannot_be_stored_is_not_served(daemon: FakeDaemon, monkeypat
 
 def test_guest_removal(granted: FakeDaemon) -> None:
     """Its grants go with it, its worker is gone when the answer comes, its name is free again."""
-    assert granted.keystore.guests.remove(ROOT, "vm1") == 1
+    assert granted.keystore.guests.remove(ROOT, "vm1") == (1, 0)
     assert granted.workers.sockets == {}
     assert granted.keystore.grants.list() == ()
     with pytest.raises(NotFoundError, match="no guest 'vm1'"):

@@ -11,8 +11,15 @@ down_revision = "r0010"
 def upgrade() -> None:
     """No guest has any."""
     op.add_column("guests", sa.Column("own_keys_max", sa.BigInteger(), nullable=False, server_default="0"))
-    op.execute("ALTER TABLE keys ADD COLUMN owner INTEGER CONSTRAINT fk_keys_owner REFERENCES guests (id) ON DELETE SET NULL")
-    op.create_index("ix_keys_owner", "keys", ["owner"])
+    op.create_table(
+        "own_keys",
+        sa.Column("key", sa.Integer(), nullable=False),
+        sa.Column("guest", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(["key"], ["keys.id"], name="fk_own_keys_key", ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(["guest"], ["guests.id"], name="fk_own_keys_guest", ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("key", name="pk_own_keys"),
+    )
+    op.create_index("ix_own_keys_guest", "own_keys", ["guest"])
     op.create_table(
         "guest_orders",
         sa.Column("guest", sa.Integer(), nullable=False),

@@ -135,6 +135,11 @@ uint8_t *inflight_execute(struct inflight *inflight, uint16_t head)
     return run;
 }
 
+bool inflight_has_run(const struct inflight *inflight, uint16_t head)
+{
+    return inflight->slot[head].attempt != 0;
+}
+
 void inflight_postpone(struct inflight *inflight, uint16_t head)
 {
     uint8_t *run = &inflight->slot[head].run;

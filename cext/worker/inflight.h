@@ -48,6 +48,8 @@ bool inflight_is_taken(const struct inflight *inflight, uint16_t head);
 void inflight_take(struct inflight *inflight, uint16_t head);
 /* From here on a death is this request's; gives the byte that says so, for a lane that begins later. */
 uint8_t *inflight_execute(struct inflight *inflight, uint16_t head);
+/* Whether a run of it has begun before. */
+bool inflight_has_run(const struct inflight *inflight, uint16_t head);
 /* It waits after all. */
 void inflight_postpone(struct inflight *inflight, uint16_t head);
 /* How many workers died while they executed it. */

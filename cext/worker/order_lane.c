@@ -82,8 +82,7 @@ int order_lane_take(struct order_lane *lane, const struct vks_worker_ordered *or
     finish(lane, ordered->status < VKS_STATUS_END ? ordered->status : (uint32_t)VKS_STATUS_INTERNAL);
     if (job->status != VKS_STATUS_OK)
         return 0;
-    if (ordered->key_version)
-        job->key_version = ordered->key_version;
+    job->key_version = ordered->key_version;
     if (job->request.op == VKS_OP_GENERATE) {
         /* Its record names the key. */
         memcpy(job->request.key_id, ordered->key_id, sizeof(ordered->key_id));

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The request that keystored carries out: making, renewing, destroying a key of the guest's own. One at a time; the
- * lane keeps what an answer takes, and waits for nothing. What it comes to was decided there, and is not decided again.
+ * lane keeps what an answer takes, and waits for nothing. What it comes to is decided there: what the worker decides
+ * before only keeps those away that would be refused.
  *
  *   FREE -> AWAY -> DONE -> FREE
  */

@@ -63,6 +63,9 @@ static void decode_and_decide(struct worker *worker, struct job *job, const stru
         memset(&head, 0, sizeof(head));
     job->status = request_decode(&job->request, &head, job->chain.readable_bytes, job->chain.writable_bytes);
     job->mechanism = job->request.mechanism;
+    /* It may have been carried out, and its key be gone: only keystored knows. */
+    if (order_is(job->request.op) && inflight_has_run(&worker->ring.inflight, job->head))
+        return;
     if (job->status == VKS_STATUS_OK)
         job->status = decide(job, worker->table, worker->now_ns / 1000000000, entry);
 }

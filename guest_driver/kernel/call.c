@@ -167,6 +167,7 @@ static int vks_status_error(u8 status)
 	case VKS_STATUS_OUTPUT_SIZE:
 	case VKS_STATUS_INTERNAL:
 	case VKS_STATUS_UNAVAILABLE:
+	case VKS_STATUS_EXISTS:
 		return 0;
 	case VKS_STATUS_FOREIGN_NOTSUPP:
 		return -EOPNOTSUPP;

@@ -205,6 +205,7 @@ class WorkerRig:
         self._tag = 0
         self._generation = 0
         self.poll_us = 0
+        self.own_keys_max = 0
         self.events: list[Reply] = []
         self.ready = self.receive()
 
@@ -327,7 +328,14 @@ class WorkerRig:
         """Send such a snapshot; the tag of its reply."""
         self._generation += 1
         budgets = {key.budget_id: key.budget_id - BUDGET_IDS - 1 for key in keys if key.budget_id}
-        content = build_snapshot("guest", self._generation, keys, poll_us=self.poll_us, budgets=budgets)
+        content = build_snapshot(
+            "guest",
+            self._generation,
+            keys,
+            poll_us=self.poll_us,
+            own_keys_max=self.own_keys_max,
+            budgets=budgets,
+        )
         fd = seal_snapshot(content)
         try:
             body = pack("vks_worker_snapshot", {"generation": self._generation, "size_bytes": len(content)})

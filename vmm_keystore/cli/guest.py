@@ -104,5 +104,5 @@ def guest_remove(session: Session, name: GuestName) -> None:
     removed = session.keystored.delete("guests", name)
     said = f"guest {name} removed, with {removed['grants_removed']} grants"
     if removed["keys_left"]:
-        said += f"; {removed['keys_left']} keys of its own stay: vmm-keystore key list --label '{name}:*'"
+        said += f"; {removed['keys_left']} keys of its own stay: vmm-keystore key list '{name}:*'"
     session.done(removed, said)

@@ -149,7 +149,7 @@ def _changed_quotas(present: State, wanted: State) -> Iterator[Step]:
     for name, guest in sorted(wanted.guests.items()):
         before = present.guests[name].own_keys_max if name in present.guests else 0
         if before != guest.own_keys_max:
-            yield Step("guest-own-keys", name, f"{before} -> {guest.own_keys_max}")
+            yield Step("guest-own-keys", name, f"own keys {before} -> {guest.own_keys_max}")
 
 
 def _lost_roles(present: State, wanted: State, *, prune: bool) -> Iterator[Step]:

@@ -22,6 +22,7 @@ from vmm_keystore.errors import (
     StoreError,
     UnsupportedError,
 )
+from vmm_keystore.policy.decision import PolicyRequest, decide
 from vmm_keystore.policy.lifecycle import own_versions_left
 from vmm_keystore.policy.mechanisms import own_permission
 from vmm_keystore.policy.vocabulary import (
@@ -181,7 +182,7 @@ class OwnKeys:
         with self._changes.begin(actor, "key-destroy", key_id=order.key_id.hex()) as change:
             key = _own_key(change.connection, guest, order)
             change.note(key=key.label)
-            _check_not_suspended(key)
+            _check_not_set_aside(key)
             change.guard_destruction(key)
             forget_key(change.connection, key)
             self._labels.forget(key.key_id)
@@ -221,21 +222,25 @@ def _check_name(connection: sa.Connection, guest: str, name: str, label: str) ->
 
 
 def _own_key(connection: sa.Connection, guest: str, order: Order) -> KeyRow:
+    """Decided as the worker decides, which does not where it asks again, and may have fallen."""
+    held = (version.permitted for version in permitted_versions(connection, guest))
+    current = next((key for key in held if key.key_id == order.key_id and key.current), None)
+    status = decide(current, PolicyRequest(order.op, 0, order.uid, 0, now_s()))
+    if status is not Status.OK:
+        raise _RefusedError(status)
     key = find_own_key(connection, guest, order.key_id)
     if key is None:
-        # The worker decided by what was in force: somebody took it meanwhile.
         raise _RefusedError(Status.NO_KEY)
     return key
 
 
 def _check_rotation(key: KeyRow) -> None:
-    _check_not_suspended(key)
     if own_versions_left([version.state for version in key.versions]) <= 0:
         raise _RefusedError(Status.LIMIT)
 
 
-def _check_not_suspended(key: KeyRow) -> None:
-    """What the operator set aside, or plans to destroy, is left as it is."""
-    current = key.version(key.current_version)
-    if current.state == KeyState.SUSPENDED or any(version.destroy_at_s is not None for version in key.versions):
-        raise StateError(f"key '{key.label}' is set aside")
+def _check_not_set_aside(key: KeyRow) -> None:
+    """A version that the operator set aside, or plans to destroy, is left as it is."""
+    for version in key.versions:
+        if version.state == KeyState.SUSPENDED or version.destroy_at_s is not None:
+            raise _RefusedError(Status.KEY_STATE)

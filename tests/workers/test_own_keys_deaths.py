@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""MUST-50 whoever is killed: an order that was answered was carried out once, and none was carried out twice."""
+
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import pytest
+from framework.keystored import Keystored
+from framework.own_keys import allow, generate_input
+from framework.patience import wait_for
+from framework.processes import kill
+from framework.ring_guest import RingGuest, ring_guest
+from framework.vault import Answer
+
+from vmm_keystore._vks import lib
+
+pytestmark = pytest.mark.alone
+
+OK = lib.VKS_STATUS_OK
+ROUNDS = 6
+ANSWER_WAIT_S = 60.0
+
+
+@dataclass
+class Owned:
+    """What the guest was told: versions by key id, of keys that it has and of those that it destroyed."""
+
+    versions: dict[bytes, int] = field(default_factory=dict)
+    labels: dict[bytes, str] = field(default_factory=dict)
+    destroyed: set[bytes] = field(default_factory=set)
+    orders: int = 0
+
+
+class Owner:
+    """Orders one thing after the other, at random, and notes every answer."""
+
+    def __init__(self, guest: RingGuest, seed: int) -> None:
+        self._guest = guest
+        self._random = random.Random(seed)  # noqa: S311  no secret
+        self.owned = Owned()
+
+    def order(self) -> None:
+        """The next one; each must succeed, however many die over it."""
+        owned, number = self.owned, self.owned.orders
+        owned.orders += 1
+        choice = self._random.random()
+        if len(owned.versions) < 2 or choice < 0.5:
+            label = f"k{number}"
+            answer = self._ask(lib.VKS_OP_GENERATE, data=generate_input(label), output_bytes=16)
+            owned.versions[answer.data] = 1
+            owned.labels[answer.data] = label
+            return
+        key_id = self._random.choice(list(owned.versions))
+        if choice < 0.75 and owned.versions[key_id] < 10:
+            answer = self._ask(lib.VKS_OP_ROTATE, key_id=key_id)
+            assert answer.key_version == owned.versions[key_id] + 1
+            owned.versions[key_id] += 1
+        else:
+            self._ask(lib.VKS_OP_DESTROY, key_id=key_id)
+            del owned.versions[key_id]
+            owned.destroyed.add(key_id)
+
+    def wait_for_more(self, count: int, failures: list[BaseException]) -> None:
+        """Until so many more were answered, or something failed."""
+        reached = self.owned.orders + count
+        wait_for(lambda: self.owned.orders > reached or failures)
+
+    def _ask(self, op: int, **fields: object) -> Answer:
+        answer = self._guest.vault.request(op, timeout_s=ANSWER_WAIT_S, **fields)
+        assert answer.status == OK, f"op {op}: status 0x{answer.status:x}"
+        return answer
+
+
+@pytest.fixture
+def guest(vault: Keystored) -> Iterator[RingGuest]:
+    """A guest that may have many keys of its own."""
+    socket = vault.add_guest("g")
+    allow(vault, "g", 1000)
+    with ring_guest(socket) as connected:
+        yield connected
+
+
+def kill_worker(vault: Keystored) -> None:
+    """The guest's, if it has one at the moment."""
+    pid = vault.api.get("/guests/g")["worker"]["pid"]
+    if pid:
+        kill(pid)
+
+
+def kill_keystored(vault: Keystored) -> None:
+    """It and start the next one."""
+    vault.kill()
+    vault.start()
+
+
+def kill_all(vault: Keystored) -> None:
+    """Everything that keeps anything in memory but the state memory's file."""
+    vault.kill()
+    vault.start()
+    kill_worker(vault)
+
+
+@pytest.mark.parametrize("death", [kill_worker, kill_keystored, kill_all], ids=["worker", "keystored", "both"])
+@pytest.mark.timeout(300)
+def test_each_order_is_carried_out_once(vault: Keystored, guest: RingGuest, death: Callable[[Keystored], None]) -> None:
+    """What the guest was told of is there, in just as many versions, and nothing else."""
+    owner, over = Owner(guest, seed=7), threading.Event()
+    failures: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            while not over.is_set():
+                owner.order()
+        except BaseException as error:  # shown by the test itself
+            failures.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    pauses = random.Random(11)  # noqa: S311  no secret
+    try:
+        for _ in range(ROUNDS):
+            time.sleep(pauses.uniform(0.1, 0.6))
+            death(vault)
+            owner.wait_for_more(2, failures)
+    finally:
+        over.set()
+        thread.join(ANSWER_WAIT_S)
+    assert failures == []
+    owned = owner.owned
+    assert owned.destroyed, "nothing was destroyed: the test says nothing of it"
+    found = {key["id"]: key for key in vault.facts("key", "list", "g:*")}
+    assert found.keys() == {key_id.hex() for key_id in owned.versions}
+    for key_id, version in owned.versions.items():
+        key = found[key_id.hex()]
+        assert (key["label"], key["current_version"], len(key["versions"])) == (
+            f"g:{owned.labels[key_id]}",
+            version,
+            version,
+        )
+    lines = vault.cli("audit", "export").stdout
+    assert lines.count('"action":"key-generate"') + lines.count('"action": "key-generate"') == len(owned.labels)
+    assert vault.cli("audit", "verify").stdout.endswith("the chain holds\n")

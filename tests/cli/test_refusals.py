@@ -46,6 +46,10 @@ def vault(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keystored]:
     ("arguments", "words"),
     [
         (["key", "show", "absent"], ["absent"]),
+        (["guest", "set", "absent", "--own-keys", "3"], ["absent"]),
+        (["grant", "add", "web", "tls", "--ops", "destroy"], ["ec-p256", "destroy"]),
+        (["key", "generate", "web:tls", "--type", "ec-p256"], []),
+        (["key", "show", "web:absent"], ["web:absent"]),
         (["key", "rotate", "absent"], ["absent"]),
         (["key", "suspend", "absent"], ["absent"]),
         (["key", "destroy", "absent", "--yes"], ["absent"]),

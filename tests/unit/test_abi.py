@@ -21,6 +21,7 @@ SIZES = {
     "list_request": 24,
     "list_head": 8,
     "key_entry": 112,
+    "generate_request": 72,
     "ioc_request": 144,
     "ioc_batch": 16,
 }

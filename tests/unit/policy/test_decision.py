@@ -10,7 +10,7 @@ from vmm_keystore._vks import ffi, lib
 from vmm_keystore.policy.decision import PolicyRequest, decide
 from vmm_keystore.policy.grant import Permission, PermittedKey
 from vmm_keystore.policy.mechanisms import TYPE_MECHANISMS, mechanism_ops
-from vmm_keystore.policy.vocabulary import KeyState, KeyType, Mechanism, Op, Status, mask
+from vmm_keystore.policy.vocabulary import OWNER_OPS, KeyState, KeyType, Mechanism, Op, Status, mask
 
 TIMES = st.one_of(st.just(0), st.integers(999, 1001), st.integers(0, 2**63))
 UIDS = st.one_of(st.integers(0, 3), st.integers(0, 2**32 - 1))
@@ -45,7 +45,7 @@ def cases(draw: st.DrawFn) -> tuple[PermittedKey | None, PolicyRequest]:
     key = None if draw(st.integers(0, 9)) == 9 else draw(keys)
     if key is not None and draw(st.booleans()):
         mechanism: int = draw(st.sampled_from(TYPE_MECHANISMS[key.key_type]))
-        op: int = draw(st.sampled_from(mechanism_ops(Mechanism(mechanism))))
+        op: int = draw(st.sampled_from((*mechanism_ops(Mechanism(mechanism)), *sorted(OWNER_OPS))))
     else:
         op = draw(st.one_of(st.integers(0, lib.VKS_OP_COUNT + 1), st.integers(0, 2**32 - 1)))
         mechanism = draw(st.one_of(st.integers(0, lib.VKS_MECHANISM_COUNT + 1), st.integers(0, 2**32 - 1)))
@@ -105,11 +105,15 @@ def test_reference_and_compiled_decision_agree(case: tuple[PermittedKey | None, 
 def test_cases_reach_every_status() -> None:
     """The property is worth something: every answer a decision can give comes up."""
     seen: Counter[Status] = Counter()
+    owned: set[tuple[int, Status]] = set()
 
     @settings(max_examples=600, deadline=None, database=None, derandomize=True)
     @given(cases())
     def collect(case: tuple[PermittedKey | None, PolicyRequest]) -> None:
-        seen[decide(*case)] += 1
+        status = decide(*case)
+        seen[status] += 1
+        owned.add((case[1].op, status))
 
     collect()
+    assert owned >= {(op, status) for op in OWNER_OPS for status in (Status.OK, Status.DENIED, Status.KEY_STATE)}
     assert set(seen) == {Status.OK, Status.NO_KEY, Status.UNSUPPORTED, Status.DENIED, Status.KEY_STATE}

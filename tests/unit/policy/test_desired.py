@@ -23,7 +23,12 @@ def states(draw: st.DrawFn) -> State:
     """Draw a state with names that are often the same in two of them."""
     roles = draw(st.frozensets(st.sampled_from(ROLES)))
     guests = {
-        name: Guest(f"/run/{name}", None, draw(st.frozensets(st.sampled_from(sorted(roles)))) if roles else frozenset())
+        name: Guest(
+            f"/run/{name}",
+            None,
+            draw(st.frozensets(st.sampled_from(sorted(roles)))) if roles else frozenset(),
+            draw(st.integers(0, 2)),
+        )
         for name in draw(st.frozensets(st.sampled_from(GUESTS)))
     }
     keys = {label: KEYS[label] for label in draw(st.frozensets(st.sampled_from(sorted(KEYS))))}
@@ -63,7 +68,11 @@ def take(state: State, step: Step, wanted: State) -> State:  # noqa: PLR0912 - o
             tags[step.subject] = wanted.tags[step.subject]
         case "guest-add":
             assert step.subject not in guests
-            guests[step.subject] = dataclasses.replace(wanted.guests[step.subject], roles=frozenset())
+            guests[step.subject] = dataclasses.replace(wanted.guests[step.subject], roles=frozenset(), own_keys_max=0)
+        case "guest-own-keys":
+            many = wanted.guests[step.subject].own_keys_max
+            assert guests[step.subject].own_keys_max != many
+            guests[step.subject] = dataclasses.replace(guests[step.subject], own_keys_max=many)
         case "role-add":
             assert step.subject not in roles
             roles.add(step.subject)

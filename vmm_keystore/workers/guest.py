@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vmm_keystore._vks import lib
-from vmm_keystore.errors import AuditError, KeystoreError, WorkerError
+from vmm_keystore.errors import AuditError, KeystoreError, StoreError, WorkerError
 from vmm_keystore.service.guest_values import Applied, ApplyOutcome, Latency, LatencyKind, WorkerStatus
 from vmm_keystore.service.ports import AuditSink, GuestKeys
 from vmm_keystore.workers.budgets import Budgets
@@ -81,8 +81,6 @@ class GuestWorker:
         self._name = name
         self._lock = threading.Lock()
         self._state = StateMemory(state_path)
-        if self._state.is_new:
-            surroundings.keys.forget_order(name)
         self._budgets = Budgets(surroundings.keys, name, self._state)
         self._refill_asked = False
         self._succession = Succession()
@@ -260,6 +258,7 @@ class GuestWorker:
 
     def _start(self) -> None:
         self._renew_state()
+        self._forget_order()
         try:
             worker = self._make()
         except WorkerError:
@@ -322,6 +321,16 @@ class GuestWorker:
         self._has_predecessor = False
         self._state.close_records()
 
+    def _forget_order(self) -> None:
+        """No request is the one of that number in state memory of before."""
+        if not self._state.is_unused():
+            return
+        try:
+            self._around.keys.forget_order(self._name)
+        except StoreError as error:
+            self.problem = f"no worker: {error.message}"
+            raise WorkerError(f"guest {self._name}: no worker is started: {error.message}", error.hint) from error
+
     def _renew_state(self) -> None:
         """A worker refuses state memory that does not check; its predecessor may have been taken over."""
         with self._state.drain_lock:
@@ -329,7 +338,6 @@ class GuestWorker:
                 return
             self._state.put_aside()
             fresh = StateMemory(self._state.path)
-            self._around.keys.forget_order(self._name)
             fresh.drain_lock = self._state.drain_lock
             self._state = fresh
             self._budgets.attach(fresh)

@@ -14,7 +14,7 @@ import os
 import stat
 import threading
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from vmm_keystore._vks import ffi, lib
 from vmm_keystore.service.guest_values import Latency
@@ -157,6 +157,12 @@ class StateMemory:
                 return 0, 0
             in_flight = sum(lib.vks_state_in_flight(self._state, queue) for queue in range(lib.VKS_STATE_QUEUES_MAX))
             return int(in_flight), int(lib.vks_audit_waiting(lib.vks_state_audit(self._state)))
+
+    def is_unused(self) -> bool:
+        """Whether no request has been taken from any ring yet; never waits."""
+        head: Any = ffi.cast("struct vks_state_head *", self._state)
+        with self._guard:
+            return not self._closed and bool(head.next_sequence == 1)
 
     def budget_ids(self) -> list[int]:
         """Whose each budget is, 0: nobody's."""

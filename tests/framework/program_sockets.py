@@ -9,8 +9,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
-from framework.patience import wait_for
 
+from framework.patience import wait_for
 from vmm_keystore.workers.programs import LIBEXEC
 
 LISTENER = shutil.which("systemd-socket-activate")

@@ -70,6 +70,8 @@ def test_event_handlers(host: SystemdMachine, debs: Path) -> None:
     host.run("systemctl", "daemon-reload")
     host.run("systemctl", "restart", "vmm-keystore.service")
     assert ask(host, "events", "handler", "test", "pager")["delivered"]
+    host.run("systemctl", "revert", "vmm-keystore.service")
+    host.run("systemctl", "restart", "vmm-keystore.service")
 
 
 def test_upgrade_restarts_it(host: SystemdMachine, debs: Path) -> None:

@@ -3,6 +3,7 @@
 
 import os
 import select
+import signal
 import socket
 import tempfile
 from collections.abc import Callable, Iterator
@@ -14,12 +15,16 @@ from framework.patience import wait_for
 from workers.test_deaths import alive
 
 from vmm_keystore._vks import lib
-from vmm_keystore.workers.handler import PROGRAM
+from vmm_keystore.policy.event import Event, EventKind
+from vmm_keystore.service.ports import DeliveryError, DeliveryStoppedError
+from vmm_keystore.workers.activated import ActivatedPrograms
+from vmm_keystore.workers.handler import PROGRAM, HandlerPrograms
 from vmm_keystore.workers.ipc import HEAD_BYTES, pack, pack_message
 from vmm_keystore.workers.programs import Process, start_program
 
 Running = tuple[Process, socket.socket]
 WAIT_S = 20.0
+EVENT = Event("0af", 0, EventKind.TEST, "a test", {}, {})
 
 
 class Script:
@@ -168,3 +173,59 @@ def test_no_user_and_nothing_hidden(capfd: pytest.CaptureFixture[str]) -> None:
         assert "uid=" in said
     else:
         assert said == "cannot become a user of its own: Operation not permitted\n"
+
+
+def test_program_dies_with_it(script: Script) -> None:
+    """A vks-handler that is killed leaves no program that nobody looks after; what that started is for systemd."""
+    with handler() as (process, control):
+        control.send(order(script.path))
+        pids = wait_for(lambda: script.pids)
+        process.kill()
+        wait_for(lambda: not alive(pids[0]))
+        os.kill(pids[1], signal.SIGKILL)
+
+
+@pytest.fixture
+def stop_fd() -> Iterator[int]:
+    """Readable once keystored stops."""
+    fd = os.eventfd(0)
+    yield fd
+    os.close(fd)
+
+
+def test_nobody_starts_it(tmp_path: Path, stop_fd: int) -> None:
+    """That is a failed attempt, and none where keystored and systemd stop together."""
+    programs = HandlerPrograms(lambda: ActivatedPrograms(tmp_path).take(PROGRAM))
+    with pytest.raises(DeliveryError, match=f"cannot start it: systemd does not start {PROGRAM} at {tmp_path}"):
+        programs.run(Path("/bin/true"), EVENT, WAIT_S, stop_fd)
+    os.eventfd_write(stop_fd, 1)
+    with pytest.raises(DeliveryStoppedError):
+        programs.run(Path("/bin/true"), EVENT, WAIT_S, stop_fd)
+
+
+def test_one_that_hangs(stop_fd: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is killed like the program would have been, and nothing is left of it."""
+    monkeypatch.setattr("vmm_keystore.workers.handler.END_WAIT_S", 0.2)
+    pids = []
+
+    def start() -> Running:
+        process, control = start_program(PROGRAM, arguments=["/nowhere"])
+        os.kill(process.pid, signal.SIGSTOP)
+        pids.append(process.pid)
+        return process, control
+
+    with pytest.raises(DeliveryError, match=r"it did not end within 0\.1 s and was killed$"):
+        HandlerPrograms(start).run(Path("/bin/true"), EVENT, 0.1, stop_fd)
+    assert not Path(f"/proc/{pids[0]}").exists()
+
+
+def test_one_that_dies(stop_fd: int) -> None:
+    """The attempt has failed."""
+
+    def start() -> Running:
+        process, control = start_program(PROGRAM, arguments=["/nowhere"])
+        process.kill()
+        return process, control
+
+    with pytest.raises(DeliveryError, match=f"^{PROGRAM}"):
+        HandlerPrograms(start).run(Path("/bin/true"), EVENT, WAIT_S, stop_fd)

@@ -149,4 +149,4 @@ def test_exposure(service: Service, kind: str) -> None:
     unit = UNITS / f"vmm-keystore-{kind}@.service"
     exposure = service.exposure(unit)
     print(f"\n  systemd-analyze security: {exposure}")
-    assert exposure <= (4.0 if kind == "handler" else 2.0)
+    assert exposure <= (2.5 if kind == "handler" else 2.0)

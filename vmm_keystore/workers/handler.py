@@ -47,12 +47,11 @@ class HandlerPrograms:
         except (ProgramError, OSError) as error:
             if _readable((stop_fd,), 0):
                 raise DeliveryStoppedError from error
-            reason = (error.strerror or str(error)).lower() if isinstance(error, OSError) else str(error)
-            raise DeliveryError(f"cannot start it: {reason}") from error
+            raise DeliveryError(f"cannot start it: {_reason(error)}") from error
         try:
             message = _attend(control, _order(program, event), timeout_s, stop_fd)
         except (ProgramError, OSError) as error:
-            raise DeliveryError(f"{PROGRAM}: {error}") from error
+            raise DeliveryError(f"{PROGRAM}: {_reason(error)}") from error
         finally:
             control.close()
             _end(process)
@@ -99,6 +98,10 @@ def _judge(message: Message) -> None:
     if status:
         how = f"exit status {status}" if status > 0 else f"killed by signal {-status}"
         raise DeliveryError(_with_said(how, message.tail))
+
+
+def _reason(error: Exception) -> str:
+    return (error.strerror or str(error)).lower() if isinstance(error, OSError) else str(error)
 
 
 def _with_said(reason: str, said: bytes) -> str:

@@ -23,7 +23,9 @@ children = []
 for _ in range(order.get("children", 0)):
     children.append(subprocess.Popen(["/bin/sleep", "1000"]).pid)
 if order.get("daemon"):
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     children.append(subprocess.Popen(["/bin/sleep", "1000"], start_new_session=True).pid)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 seen = {{}}
 for path in order.get("look", ()):
     try:

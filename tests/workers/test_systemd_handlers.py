@@ -146,7 +146,7 @@ def test_user_of_its_own(service: Service, program: EventProgram) -> None:
 
 
 def test_what_it_leaves_running_is_killed(service: Service, program: EventProgram) -> None:
-    """Whatever group and session it went to."""
+    """Whatever group and session it went to, and whatever signals it ignores."""
     program.obey(children=1, daemon=True)
     assert service.ask("events", "handler", "test", "pager")["delivered"]
     (told,) = program.told("test")

@@ -135,6 +135,10 @@ static void test_lengths(void)
         check_refused(cases[i].name, "its lengths do not add up");
     }
     fill(good);
+    ((uint32_t *)(void *)(message.bytes + sizeof(message.head)))[0] += UINT32_C(1) << 31;
+    ((uint32_t *)(void *)(message.bytes + sizeof(message.head)))[1] += UINT32_C(1) << 31;
+    check_refused("sum of two wraps", "its lengths do not add up");
+    fill(good);
     message.head.size_bytes++;
     check_refused("byte behind it", "its lengths do not add up");
 }

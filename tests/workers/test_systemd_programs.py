@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The two programs with rights, under a real systemd: for keystored's user alone, and nothing is lost with them."""
+"""The programs with rights, under a real systemd: for keystored's user alone, and nothing is lost with the two that stay."""
 
 import sys
 from collections.abc import Callable

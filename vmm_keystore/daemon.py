@@ -49,12 +49,14 @@ from vmm_keystore.workers.custodian import PROGRAM as CUSTODIAN
 from vmm_keystore.workers.custodian import Custodian
 from vmm_keystore.workers.descriptor_store import DescriptorStore
 from vmm_keystore.workers.errors import ProgramError
+from vmm_keystore.workers.handler import PROGRAM as HANDLER
+from vmm_keystore.workers.handler import HandlerPrograms
 from vmm_keystore.workers.holder import Holder
 from vmm_keystore.workers.hsm import Hsm, open_hsm
 from vmm_keystore.workers.loop import Loop
 from vmm_keystore.workers.orders import OrderDesk
 from vmm_keystore.workers.pool import GuestPool
-from vmm_keystore.workers.programs import LIBEXEC, FirstPrograms, RightfulPrograms
+from vmm_keystore.workers.programs import LIBEXEC, FirstPrograms, Process, RightfulPrograms, start_program
 from vmm_keystore.workers.root_file import RootFile
 from vmm_keystore.workers.root_openers import Openers
 from vmm_keystore.workers.root_secret import ask_for_passphrase, open_credential
@@ -68,7 +70,6 @@ from vmm_keystore.workers.zygote import Zygote
 
 log = logging.getLogger("keystored")
 
-HANDLER = "vks-handler"
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2)
 SWITCH_INTERVAL_S = 0.001
 """QEMU waits for some answers with its main loop: no other thread may keep the interpreter for the usual 5 ms."""
@@ -119,7 +120,7 @@ def serve(settings: Settings) -> None:
             # As root, where that starts us: the file may be nobody else's to read.
             control_socket = (settings.control_socket,) if settings.control_socket else ()
             sights = OwnSights((settings.state_dir, runtime_dir, *control_socket))
-            handlers = named_handlers(settings.event_handlers, sights)
+            handlers = named_handlers(settings, sights)
             first = give_up_rights(stack, settings, (settings.state_dir, runtime_dir))
             who_by_role = {AdminRole[name.upper()]: who for name, who in settings.roles.items()}
             access = parse_access(who_by_role, {0, os.geteuid()})
@@ -308,14 +309,19 @@ def take_orders(stack: ExitStack, desk: OrderDesk, orders: GuestOrders) -> None:
     stack.callback(desk.stop)
 
 
-def named_handlers(path: Path | None, sights: OwnSights) -> tuple[EventHandler, ...]:
+def named_handlers(settings: Settings, sights: OwnSights) -> tuple[EventHandler, ...]:
     """The operators' handlers that a file names; none without it."""
-    if path is None:
+    if settings.event_handlers is None:
         return ()
     # An HTTP library, which would make every other start slower.
     from vmm_keystore.events.handler_file import read_handlers  # noqa: PLC0415
 
-    return read_handlers(path, LIBEXEC / HANDLER, sights.paths)
+    activated = ActivatedPrograms(settings.program_sockets) if settings.program_sockets else None
+
+    def start() -> tuple[Process, socket.socket]:
+        return activated.take(HANDLER) if activated else start_program(HANDLER, arguments=sights.words())
+
+    return read_handlers(settings.event_handlers, HandlerPrograms(start).run)
 
 
 def copy_to_journal(stack: ExitStack, audit: AuditLog, journal: Path) -> None:

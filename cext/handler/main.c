@@ -1,56 +1,44 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * vks-handler: runs an operator's program on an event. Where keystored is root the program becomes a user of its own.
- * Else it has keystored's user, and would see what that may see: so keystored's files and sockets are hidden from it.
- * It ends with keystored, and has no descriptor but its standard ones.
+ * vks-handler: runs an operator's program on one event and says how that ended. As a user of its own, where it has the
+ * right to become one. Else it has keystored's, and would see what that may see: then keystored's files and sockets are
+ * hidden from it.
  *
- *   vks-handler STARTER_PID PROGRAM [HIDDEN...]
+ *   vks-handler [KEYSTORED_UID [HIDDEN...]]
  *
- * Exit codes of its own: 125 it could not prepare, 126 PROGRAM cannot be run. Its environment is PROGRAM's.
+ * Its control socket is descriptor 3. What the program is and gets comes by that, and the answer goes there; it ends,
+ * and the program with it, when the other end closes.
  */
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "activation.h"
 #include "blind_view.h"
+#include "ipc_socket.h"
+#include "order.h"
 #include "privileges.h"
+#include "run.h"
+#include "sandbox.h"
 
 enum {
-    EXIT_PREPARE = 125,
-    EXIT_RUN = 126,
-    FIRST_FOREIGN_FD = 3,
+    CONTROL_FD = 3,
     DESCRIPTORS_MAX = 1024,
 };
 
-static int fail(int code, const char *what, int error)
-{
-    dprintf(STDERR_FILENO, "%s: %s\n", what, strerror(-error));
-    return code;
-}
+static struct vks_ipc_message message;
+static struct vks_order order;
+static struct vks_outcome outcome;
 
-/* Nobody waits for us once keystored, which looks at the time, is gone. */
-static int end_with(pid_t starter)
+static int fail(const char *what, const char *why)
 {
-    if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0)
-        return -errno;
-    return getppid() == starter ? 0 : -ESRCH;
-}
-
-static int lose_inheritance(void)
-{
-    struct rlimit descriptors = {DESCRIPTORS_MAX, DESCRIPTORS_MAX};
-
-    if (syscall(SYS_close_range, FIRST_FOREIGN_FD, ~0U, 0) != 0)
-        return -errno;
-    if (setrlimit(RLIMIT_NOFILE, &descriptors) != 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
-        return -errno;
-    return 0;
+    fprintf(stderr, "vks-handler: %s: %s\n", what, why);
+    return 1;
 }
 
 static int lose_signals(void)
@@ -61,6 +49,17 @@ static int lose_signals(void)
         (void)signal(number, SIG_DFL); /* some cannot be set, and are at their default */
     sigemptyset(&none);
     return sigprocmask(SIG_SETMASK, &none, NULL) == 0 ? 0 : -errno;
+}
+
+static int lose_inheritance(void)
+{
+    struct rlimit descriptors = {DESCRIPTORS_MAX, DESCRIPTORS_MAX};
+
+    if (syscall(SYS_close_range, CONTROL_FD + 1, ~0U, 0) != 0 || chdir("/") != 0)
+        return -errno;
+    if (setrlimit(RLIMIT_NOFILE, &descriptors) != 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
+        return -errno;
+    return lose_signals();
 }
 
 /* Out of reach of what is keystored's alone; *what* is what could not be done. */
@@ -75,36 +74,64 @@ static int part_from_keystored(char *const *hidden, const char **what)
         return 0;
     if (user < 0)
         return (int)user;
+    /* Who names nothing to hide relies on the user. */
+    if (!*hidden)
+        return -EPERM;
     error = vks_blind_view_enter(hidden, what);
     if (!*what)
         *what = "cannot hide keystored's files from the handler";
     return error;
 }
 
-int main(int argc, char **argv)
+static int lose_rights(char *const *hidden, const char **what)
 {
-    const char *what = "cannot prepare the handler";
-    char *program;
-    int error;
+    int error = lose_inheritance();
 
-    if (argc < 3)
-        return fail(EXIT_PREPARE, "vks-handler takes a pid and a program", -EINVAL);
-    program = argv[2];
-    error = lose_inheritance();
     if (!error)
         error = vks_bounding_set_keep(0);
     if (!error)
-        error = part_from_keystored(&argv[3], &what);
+        error = part_from_keystored(hidden, what);
     /* The mounts stay: whatever right there was to take them away is gone, and no program gets it back. */
     if (!error)
         error = vks_capabilities_keep(0);
-    if (!error)
-        error = lose_signals();
-    /* Last: the kernel forgets it with a change of user. */
-    if (!error)
-        error = end_with((pid_t)strtol(argv[1], NULL, 10));
+    return error;
+}
+
+static int answer(void)
+{
+    struct vks_ipc_head head = {.type = VKS_HANDLER_RUN | VKS_IPC_REPLY, .tag = message.head.tag};
+    const struct vks_ipc_part parts[] = {
+        {&outcome.ended, sizeof(outcome.ended)},
+        {outcome.said, outcome.ended.said_bytes},
+    };
+
+    return vks_ipc_send(CONTROL_FD, &head, parts, 2, NULL, 0);
+}
+
+int main(int argc, char **argv)
+{
+    const char *what = "cannot prepare the handler", *wrong;
+    int error, received;
+
+    error = vks_activation_greet(CONTROL_FD, vks_sandbox_keeper(argc, argv));
     if (error)
-        return fail(EXIT_PREPARE, what, error);
-    execve(program, (char *[]){program, NULL}, environ);
-    return fail(EXIT_RUN, program, -errno);
+        return fail("control socket", strerror(-error));
+    /* Before anything is read; keystored is told of a failure when it asks. */
+    error = lose_rights(&argv[argc > 2 ? 2 : argc], &what);
+    received = vks_ipc_receive(CONTROL_FD, &message, 0);
+    if (received == 0)
+        return 0;
+    if (received < 0)
+        return fail("message", strerror(-received));
+    wrong = vks_order_read(&message, &order);
+    if (wrong)
+        return fail("message", wrong);
+    if (!error) {
+        what = "cannot start a program";
+        error = vks_run(&order, CONTROL_FD, &outcome);
+    }
+    if (error)
+        vks_outcome_fail(&outcome, what, error);
+    error = answer();
+    return error && error != -EPIPE ? fail("answer", strerror(-error)) : 0;
 }

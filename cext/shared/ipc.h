@@ -90,6 +90,9 @@ enum vks_ipc_type {
 
     /* a program that systemd started to whoever connected, tag 0, the first message */
     VKS_PROGRAM_STARTED = 0x701, /* vks_program_started, its pidfd */
+
+    /* keystored to vks-handler, once; answered when the program has ended */
+    VKS_HANDLER_RUN = 0x801, /* vks_handler_run, program, id, kind, line; reply vks_handler_ended, what it said */
 };
 
 /* Of a sealed blob, a load and a slot: the material is a SubjectPublicKeyInfo, the private key lies in a token. */
@@ -449,6 +452,25 @@ struct vks_holder_name {
 struct vks_holder_index {
     uint32_t index; /* from 0; stable as long as nothing is kept or dropped */
     uint32_t reserved;
+};
+
+enum vks_handler_limit {
+    VKS_HANDLER_PATH_BYTES_MAX = 4095,
+    VKS_HANDLER_WORD_BYTES_MAX = 63,
+    VKS_HANDLER_SAID_BYTES_MAX = 4096,
+};
+
+/* An operator's program and the event it is given; no byte of these is a zero. */
+struct vks_handler_run {
+    uint32_t program_bytes; /* absolute path */
+    uint32_t id_bytes;      /* of the event; like its kind: letters, digits and hyphens */
+    uint32_t kind_bytes;
+    uint32_t line_bytes; /* the event as JSON, with the newline that ends it */
+};
+
+struct vks_handler_ended {
+    int32_t status;      /* exit status; negative: the signal that killed it */
+    uint32_t said_bytes; /* the beginning of its standard output and error */
 };
 
 #endif

@@ -58,6 +58,7 @@ static const struct shape {
     {VKS_HOLDER_DROP, sizeof(struct vks_holder_name), 0, 0, 0},
     {VKS_HOLDER_LIST, sizeof(struct vks_holder_index), 0, 0, 0},
     {VKS_HOLDER_END, 0, 0, 0, 0},
+    {VKS_HANDLER_RUN, sizeof(struct vks_handler_run), 1, 0, 0},
     {VKS_HSM_OPEN, sizeof(struct vks_hsm_open), 1, 1, 1},
     {VKS_HSM_CHANNEL, sizeof(struct vks_hsm_channel), 0, 1, 1},
     {VKS_HSM_CLOSE, sizeof(struct vks_hsm_channel), 0, 0, 0},

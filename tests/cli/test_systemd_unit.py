@@ -38,12 +38,27 @@ def test_words_are_quoted_as_systemd_reads_them(cli: Cli) -> None:
 
 
 def test_event_handlers(cli: Cli) -> None:
-    """Their file is named to keystored, from wherever it was said."""
-    said = cli("systemd-unit", "--event-handlers", "/etc/vmm-keystore/../handlers.toml").stdout
-    (start,) = [line for line in said.splitlines() if line.startswith("ExecStart=")]
+    """Their file is named to keystored, from wherever it was said; nothing else about the service is another thing."""
+    with_them, without = (
+        cli("systemd-unit", *words).stdout.splitlines()
+        for words in (("--event-handlers", "/etc/vmm-keystore/../handlers.toml"), ())
+    )
+    (start,) = set(with_them) - set(without)
+    assert start.startswith("ExecStart=")
     assert start.endswith(" --event-handlers /etc/vmm-keystore/../handlers.toml")
-    assert "RestrictNamespaces=user mnt\n" in said
-    assert "RestrictNamespaces=yes\n" in cli("systemd-unit").stdout
+    assert len(with_them) == len(without)
+    assert "RestrictNamespaces=yes" in with_them
+    (calls,) = [line for line in with_them if line.startswith("SystemCallFilter=~")]
+    assert "@mount" in calls.split()
+
+
+def test_handlers_programs_see_nothing_of_keystoreds(cli: Cli) -> None:
+    """Wherever its files are."""
+    where = ("--state-dir", "/srv/a vault%", "--control-socket", "/srv/control.sock")
+    (hidden,) = [line for line in cli("systemd-unit", "handler", *where).stdout.splitlines() if "Inaccessible" in line]
+    assert hidden == (
+        'InaccessiblePaths="-/srv/a vault%%" -/run/vmm-keystore -/srv/control.sock -/run/vmm-keystore-programs'
+    )
 
 
 def test_socket_user_and_folders_go_with_the_service(cli: Cli) -> None:
@@ -60,7 +75,7 @@ def test_socket_user_and_folders_go_with_the_service(cli: Cli) -> None:
     assert "Sockets=vmm-keystore.socket\n" in service
     assert "User=keeper\n" in service
     assert "--user" not in service
-    for kind in ("zygote", "custodian"):
+    for kind in ("zygote", "custodian", "handler"):
         assert "User=keeper\n" in cli("systemd-unit", kind, *where).stdout
         assert "SocketUser=keeper\n" in cli("systemd-unit", f"{kind}-socket", *where).stdout
 
@@ -106,7 +121,9 @@ def test_programs_may_lie_elsewhere(cli: Cli) -> None:
     assert 'ExecStart="/usr/lib/a b/vks-custodian"\n' in said
     assert f"ExecStart={LIBEXEC / 'vks-zygote'}\n" in cli("systemd-unit", "zygote").stdout
     folder = "/run/vmm-keystore-programs"
-    assert f"ListenSequentialPacket={folder}/vks-zygote.sock\n" in cli("systemd-unit", "zygote-socket").stdout
+    for name in ("zygote", "custodian", "handler"):
+        line = f"ListenSequentialPacket={folder}/vks-{name}.sock\n"
+        assert line in cli("systemd-unit", f"{name}-socket").stdout
     assert f"--program-sockets {folder}\n" in cli("systemd-unit").stdout
 
 
@@ -120,7 +137,8 @@ def test_root_is_nobody_to_run_as(cli: Cli) -> None:
 def test_programs_below_a_temporary_folder_are_shown(cli: Cli) -> None:
     """Their service has a /tmp of its own; anything else it sees."""
     shown = [
-        [line for line in cli("systemd-unit", "zygote", "--programs", folder).stdout.splitlines() if "Bind" in line]
+        [line for line in cli("systemd-unit", kind, "--programs", folder).stdout.splitlines() if "Bind" in line]
+        for kind in ("zygote", "handler")
         for folder in ("/tmp/a", "/var/tmp/b c", "/usr/lib/a")
     ]
-    assert shown == [["BindReadOnlyPaths=/tmp/a"], ['BindReadOnlyPaths="/var/tmp/b c"'], []]
+    assert shown == [["BindReadOnlyPaths=/tmp/a"], ['BindReadOnlyPaths="/var/tmp/b c"'], []] * 2

@@ -2,20 +2,35 @@
 """Programs as handlers: what they are given, what they cannot see, and how they end."""
 
 import os
-import signal
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from events.conftest import make_event
 from framework.event_program import EventProgram
 from framework.keystored import PROGRAM, Keystored
 from framework.patience import wait_for
+from framework.program_sockets import program_sockets
 from workers.test_deaths import alive
 
 from vmm_keystore.service.delivery import REASON_LETTERS_MAX
 
 USER = "nobody"
+
+
+@pytest.fixture(params=["by hand", "by systemd"])
+def vault(program: EventProgram, request: pytest.FixtureRequest) -> Iterator[Keystored]:
+    """Run keystored, which starts its programs itself, or has them started at sockets as systemd does."""
+    with ExitStack() as stack:
+        arguments = program.arguments
+        if request.param == "by systemd":
+            if os.geteuid() != 0:
+                pytest.skip("only root can give programs the rights that they have there")
+            folder = stack.enter_context(program_sockets("zygote", "custodian", "handler"))
+            arguments += ("--program-sockets", str(folder))
+        yield stack.enter_context(Keystored(arguments=arguments))
 
 
 @pytest.fixture
@@ -49,10 +64,23 @@ def test_what_a_program_is_given(program: EventProgram, vault: Keystored) -> Non
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become somebody else")
-@pytest.mark.parametrize("which", ["vault", "lesser_vault"])
-def test_keystored_is_out_of_sight(program: EventProgram, which: str, request: pytest.FixtureRequest) -> None:
-    """Neither its folders nor its sockets: by a user of its own, or hidden where it has keystored's."""
-    vault: Keystored = request.getfixturevalue(which)
+def test_keystored_is_out_of_sight(program: EventProgram, vault: Keystored) -> None:
+    """Neither its folders nor its sockets: by a user of its own."""
+    told = look_around(program, vault)
+    assert told["uid"] != Path(f"/proc/{vault.pid}").stat().st_uid
+    assert not any(int(told["status"][name], 16) for name in ("CapBnd", "CapPrm", "CapInh", "CapEff", "CapAmb"))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become somebody else")
+def test_keystored_is_hidden_where_it_is_the_same_user(program: EventProgram, lesser_vault: Keystored) -> None:
+    """A keystored that became a user has no other one to give."""
+    told = look_around(program, lesser_vault)
+    assert told["uid"] == lesser_vault.state_dir.stat().st_uid
+    assert not any(int(told["status"][name], 16) for name in ("CapPrm", "CapInh", "CapEff", "CapAmb"))
+
+
+def look_around(program: EventProgram, vault: Keystored) -> dict[str, Any]:
+    """What the program told; it could reach nothing of keystored's."""
     sockets = vault.folder / "sockets"
     sockets.mkdir(mode=0o777)
     sockets.chmod(0o777)
@@ -68,8 +96,7 @@ def test_keystored_is_out_of_sight(program: EventProgram, which: str, request: p
     assert all(seen[path] in ([], "PermissionError") for path in folders), seen
     assert all(seen[path] in {"FileNotFoundError", "PermissionError"} for path in files), seen
     assert all(seen[path] in {"FileNotFoundError", "PermissionError", "ConnectionRefusedError"} for path in connect)
-    own = Path(f"/proc/{vault.pid}").stat().st_uid if which == "vault" else vault.state_dir.stat().st_uid
-    assert (told["uid"] == own) == (which == "lesser_vault")
+    return told
 
 
 def test_failure_is_tried_again_and_then_dead(program: EventProgram, vault: Keystored) -> None:
@@ -97,7 +124,7 @@ def test_its_time_is_up(program: EventProgram, vault: Keystored) -> None:
     """It is killed with the group it is in, and what it said until then is kept."""
     vault.stop()
     program.configure({"pager": {"exec": str(program.path), "timeout_s": 1.5, "attempts": 1}})
-    program.obey(sleep_s=1000, children=True, say="still at it")
+    program.obey(sleep_s=1000, children=1, say="still at it")
     vault.start()
     make_event(vault)
     (event,) = wait_for(lambda: vault.facts("events", "list", "--state", "dead"))
@@ -106,15 +133,14 @@ def test_its_time_is_up(program: EventProgram, vault: Keystored) -> None:
     wait_for(lambda: not group_members(told["pid"]))
 
 
-def test_what_it_leaves_running_holds_nothing_up(program: EventProgram, vault: Keystored) -> None:
-    """A child with the program's output open does not keep the next event waiting."""
-    program.obey(children=True)
+def test_what_it_leaves_running_is_killed(program: EventProgram, vault: Keystored) -> None:
+    """A child with the program's output open ends with it, and does not keep the next event waiting."""
+    program.obey(children=2)
     make_event(vault, "web1")
     make_event(vault, "web2")
     wait_for(lambda: len(vault.facts("events", "list", "--state", "delivered")) == 2)
-    for told in program.told():
-        for pid in group_members(told["pid"]):
-            os.kill(pid, signal.SIGKILL)
+    assert [len(told["children"]) for told in program.told()] == [2, 2]
+    wait_for(lambda: not any(group_members(told["pid"]) for told in program.told()))
 
 
 def test_much_output_is_cut(program: EventProgram, vault: Keystored) -> None:

@@ -18,8 +18,14 @@ folder = {folder!r}
 fds = sorted(map(int, os.listdir("/proc/self/fd")))[:-1]
 order = json.load(open(folder + "/order"))
 event = json.load(sys.stdin)
-if order.get("children"):
-    subprocess.Popen(["/bin/sleep", "1000"])
+status = {{name: value.strip() for name, _, value in (line.partition(":") for line in open("/proc/self/status"))}}
+children = []
+for _ in range(order.get("children", 0)):
+    children.append(subprocess.Popen(["/bin/sleep", "1000"]).pid)
+if order.get("daemon"):
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    children.append(subprocess.Popen(["/bin/sleep", "1000"], start_new_session=True).pid)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 seen = {{}}
 for path in order.get("look", ()):
     try:
@@ -35,7 +41,7 @@ for path in order.get("connect", ()):
     except OSError as error:
         seen[path] = type(error).__name__
 told = {{"event": event, "fds": fds, "environment": dict(os.environ), "cwd": os.getcwd(), "pid": os.getpid(),
-        "uid": os.getuid(), "groups": os.getgroups(), "seen": seen, "arguments": sys.argv[1:],
+        "uid": os.getuid(), "groups": os.getgroups(), "seen": seen, "children": children, "status": status, "arguments": sys.argv[1:],
         "mask": [int(s) for s in signal.pthread_sigmask(signal.SIG_BLOCK, ())]}}
 with open(folder + "/inbox", "a") as inbox:
     inbox.write(json.dumps(told) + "\\n")
@@ -48,8 +54,9 @@ sys.exit(order.get("status", 0))
 class EventProgram:
     """The program and the file that names it; ``obey`` says how it does from now on."""
 
-    def __init__(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="vks-events-"))
+    def __init__(self, above: Path | None = None) -> None:
+        """Lie in a folder in *above*; without it where temporary files lie."""
+        self.folder = Path(tempfile.mkdtemp(prefix="vks-events-", dir=above))
         self.folder.chmod(0o755)
         self.inbox = self.folder / "inbox"
         self.inbox.touch()
@@ -75,7 +82,7 @@ class EventProgram:
         return ("--event-handlers", str(self.file))
 
     def obey(self, **order: Any) -> None:
-        """Do so from now on: say, status, sleep_s, children, look, connect."""
+        """Do so from now on: say, status, sleep_s, children, daemon, look, connect."""
         fresh = self.folder / "order.new"
         fresh.write_text(json.dumps(order))
         fresh.chmod(0o644)

@@ -60,6 +60,11 @@ class Service:
         enter = ["nsenter", "-t", str(self.main_pid), "-m", "-n", "-p", "--", *command]
         return subprocess.run(enter, capture_output=True, text=True, check=False)
 
+    def exposure(self, unit: Path = UNITS / UNIT) -> float:
+        """What systemd says about how much a unit leaves within reach: 0 to 10."""
+        command = ("systemd-analyze", "security", "--offline=true", "--no-pager", unit)
+        return float(self.machine.run(*command, ok=False).stdout.rsplit(": ", 1)[1].split()[0])
+
     @property
     def worker_pid(self) -> int:
         """The guest's worker as this host numbers it."""
@@ -153,7 +158,7 @@ def put_units(machine: SystemdMachine) -> None:
     above = {*Path(sys.executable).resolve().parents, *PROJECT.parents}
     machine.run("chmod", "o+x", *sorted(above))
     put(machine, "service", UNITS / UNIT)
-    for kind in ("zygote", "custodian"):
+    for kind in ("zygote", "custodian", "handler"):
         put(machine, kind, UNITS / f"vmm-keystore-{kind}@.service")
         put(machine, f"{kind}-socket", UNITS / f"vmm-keystore-{kind}.socket")
     machine.run("systemctl", "daemon-reload")

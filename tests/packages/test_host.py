@@ -10,7 +10,7 @@ from framework.systemd_machine import SystemdMachine
 from packages.conftest import apt, install
 
 STATE = "/var/lib/vmm-keystore"
-PROGRAM_SOCKETS = ("vmm-keystore-zygote.socket", "vmm-keystore-custodian.socket")
+PROGRAM_SOCKETS = ("vmm-keystore-zygote.socket", "vmm-keystore-custodian.socket", "vmm-keystore-handler.socket")
 
 
 def ask(machine: SystemdMachine, *words: str) -> Any:
@@ -56,6 +56,22 @@ def test_control_socket_is_there_before_keystored(host: SystemdMachine, debs: Pa
     assert not main_pid(host)
     assert ask(host, "status")["runs_as"].startswith("user vmm-keystore ")
     assert main_pid(host)
+
+
+def test_event_handlers(host: SystemdMachine, debs: Path) -> None:
+    """A file that names a program and one more word for the service: the rest is installed."""
+    install(host, debs, "vmm-keystore")
+    host.write(Path("/etc/handlers.toml"), '[handlers.pager]\nexec = "/usr/bin/id"\n')
+    unit = host.run("systemctl", "cat", "vmm-keystore.service").stdout
+    (start,) = [line for line in unit.splitlines() if line.startswith("ExecStart=")]
+    host.run("mkdir", "-p", "/etc/systemd/system/vmm-keystore.service.d")
+    edited = f"[Service]\nExecStart=\n{start} --event-handlers /etc/handlers.toml\n"
+    host.write(Path("/etc/systemd/system/vmm-keystore.service.d/handlers.conf"), edited)
+    host.run("systemctl", "daemon-reload")
+    host.run("systemctl", "restart", "vmm-keystore.service")
+    assert ask(host, "events", "handler", "test", "pager")["delivered"]
+    host.run("systemctl", "revert", "vmm-keystore.service")
+    host.run("systemctl", "restart", "vmm-keystore.service")
 
 
 def test_upgrade_restarts_it(host: SystemdMachine, debs: Path) -> None:

@@ -3,7 +3,6 @@
 
 import os
 import select
-import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from pathlib import Path
 import pytest
 from framework.patience import wait_for
 from framework.processes import kill, status_of
+from framework.program_sockets import listen as start_at
 
 from vmm_keystore.workers.activated import ActivatedPrograms
 from vmm_keystore.workers.errors import ProgramLostError, ProtocolError
@@ -22,7 +22,6 @@ from vmm_keystore.workers.loop import Loop
 from vmm_keystore.workers.programs import LIBEXEC
 from vmm_keystore.workers.zygote import PROGRAM, Zygote
 
-LISTENER = shutil.which("systemd-socket-activate")
 OTHER_UID = 54321
 CONNECT = """
 import os, socket, sys
@@ -34,8 +33,6 @@ with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as other:
     print(len(other.recv(1000)))
 """
 Listen = Callable[..., None]
-
-pytestmark = pytest.mark.skipif(LISTENER is None, reason="there is no systemd-socket-activate")
 
 
 @pytest.fixture
@@ -50,15 +47,7 @@ def folder() -> Iterator[Path]:
 def listen(folder: Path) -> Iterator[Listen]:
     """Give a function that listens for connections, each of which starts a command."""
     with ExitStack() as stack:
-
-        def start(*command: str | Path) -> None:
-            path = folder / f"{PROGRAM}.sock"
-            words = [str(LISTENER), "--accept", "--seqpacket", "-l", str(path), *map(str, command)]
-            process = stack.enter_context(subprocess.Popen(words, stderr=subprocess.DEVNULL))
-            stack.callback(process.kill)
-            wait_for(path.exists)
-
-        yield start
+        yield lambda *command: start_at(stack, folder / f"{PROGRAM}.sock", *command)
 
 
 def test_program_says_who_it_is(folder: Path, listen: Listen) -> None:

@@ -8,12 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from framework.event_server import EventServer
-from framework.keystored import PROGRAM
 from framework.patience import wait_for
 from framework.processes import kill, status_of
 from framework.systemd_machine import SystemdMachine
-from framework.systemd_service import STATE_DIR, UNIT, UNITS, Service, loaded, put_units, start_service
+from framework.systemd_service import STATE_DIR, UNIT, Service, loaded, start_service
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -124,10 +122,7 @@ def test_what_is_out_of_keystoreds_reach(service: Service) -> None:
     assert facts["Seccomp"] == "2"
     assert facts["NoNewPrivs"] == "1"
     assert not any(int(facts[name], 16) for name in ("CapBnd", "CapPrm", "CapInh", "CapAmb"))
-    said = service.machine.run(
-        "systemd-analyze", "security", "--offline=true", "--no-pager", f"/etc/systemd/system/{UNIT}", ok=False
-    ).stdout
-    exposure = float(said.rsplit(": ", 1)[1].split()[0])
+    exposure = service.exposure()
     print(f"\n  systemd-analyze security: {exposure}")
     assert exposure <= 1.5
 
@@ -179,57 +174,3 @@ def test_keystored_that_hangs_is_replaced(machine: SystemdMachine) -> None:
         guest.wait_for_more()
         assert guest.finish() > 0
     assert machine.facts(UNIT, "NRestarts")["NRestarts"] == "1"
-
-
-BLIND = f"""#!/bin/sh
-cat >/dev/null
-test -e /etc/passwd && test ! -e '{STATE_DIR}/kek'
-"""
-
-
-@pytest.mark.parametrize("way", ["printed", "edited"])
-def test_event_handlers(machine: SystemdMachine, way: str) -> None:
-    """Programs can be run, and see nothing of keystored's; webhooks take a network, which the unit has to be given.
-
-    By the unit that is printed for it, or by a few lines beside the other one, without which no program is run.
-    """
-    put_units(machine)
-    machine.write(Path("/usr/local/bin/handler"), BLIND)
-    machine.run("chmod", "755", "/usr/local/bin/handler")
-    with EventServer() as server:
-        handlers = f"""[handlers.pager]
-exec = "/usr/local/bin/handler"
-[handlers.chat]
-webhook = "http://127.0.0.1:{server.port}/"
-"""
-        machine.write(Path("/etc/handlers.toml"), handlers)
-        machine.run("mkdir", "-p", f"/etc/systemd/system/{UNIT}.d")
-        service = Service(machine)
-        if way == "printed":
-            printed = (PROGRAM, "systemd-unit", "--state-dir", STATE_DIR, "--event-handlers", "/etc/handlers.toml")
-            machine.write(UNITS / UNIT, machine.run(*printed).stdout)
-        else:
-            edit_start(machine, " --event-handlers /etc/handlers.toml")
-            machine.run("systemctl", "daemon-reload")
-            service.systemctl("start")
-            tried = machine.run(PROGRAM, "events", "handler", "test", "pager", "--state-dir", STATE_DIR, ok=False)
-            assert "cannot hide keystored's files" in tried.stderr
-            drop_in = "[Service]\nRestrictNamespaces=user mnt\nSystemCallFilter=@mount\n"
-            machine.write(UNITS / f"{UNIT}.d/programs.conf", drop_in)
-        machine.run("systemctl", "daemon-reload")
-        restart(service)
-        assert service.ask("events", "handler", "test", "pager")["delivered"]
-        command = (PROGRAM, "events", "handler", "test", "chat", "--state-dir", STATE_DIR)
-        assert "cannot be reached" in machine.run(*command, ok=False).stderr
-        drop_in = "[Service]\nPrivateNetwork=no\nIPAddressDeny=\nRestrictAddressFamilies=AF_INET AF_INET6\n"
-        machine.write(Path(f"/etc/systemd/system/{UNIT}.d/network.conf"), drop_in)
-        machine.run("systemctl", "daemon-reload")
-        restart(service)
-        machine.run(*command)
-        assert [request["event"]["kind"] for request in server.requests] == ["test"]
-
-
-def edit_start(machine: SystemdMachine, words: str) -> None:
-    """What ``systemctl edit`` is used for: the same command with more words."""
-    (start,) = [line for line in machine.run("cat", UNITS / UNIT).stdout.splitlines() if line.startswith("ExecStart=")]
-    machine.write(UNITS / f"{UNIT}.d/start.conf", f"[Service]\nExecStart=\n{start}{words}\n")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The two programs with rights, under a real systemd: for keystored's user alone, and nothing is lost with them."""
+"""The programs with rights, under a real systemd: for keystored's user alone, and nothing is lost with the two that stay."""
 
 import sys
 from collections.abc import Callable
@@ -14,6 +14,7 @@ from framework.systemd_service import PROGRAM_UNITS, UNITS, USER, Service, loade
 pytestmark = pytest.mark.timeout(240)
 
 KINDS = ("zygote", "custodian")
+ALL_KINDS = (*KINDS, "handler")
 SOCKETS = Path("/run/vmm-keystore-programs")
 CONNECT = """
 import socket, sys
@@ -104,7 +105,7 @@ def units(machine: SystemdMachine) -> int:
 
 def test_other_users_are_refused(service: Service) -> None:
     """By the sockets' mode; and by the programs themselves, whoever may open the socket, root included."""
-    for kind in KINDS:
+    for kind in ALL_KINDS:
         path = SOCKETS / f"vks-{kind}.sock"
         assert service.machine.run("stat", "-c", "%a %U", path, path.parent).stdout.split() == [
             "600",
@@ -142,11 +143,10 @@ def test_keystored_cannot_look_into_them(service: Service) -> None:
         guest.finish()
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ALL_KINDS)
 def test_exposure(service: Service, kind: str) -> None:
-    """What systemd says about a unit that has rights to give away."""
+    """What systemd says about a unit that has rights to give away; an operator's program may need a network as well."""
     unit = UNITS / f"vmm-keystore-{kind}@.service"
-    command = ("systemd-analyze", "security", "--offline=true", "--no-pager", unit)
-    exposure = float(service.machine.run(*command, ok=False).stdout.rsplit(": ", 1)[1].split()[0])
+    exposure = service.exposure(unit)
     print(f"\n  systemd-analyze security: {exposure}")
-    assert exposure <= 2.0
+    assert exposure <= (2.5 if kind == "handler" else 2.0)

@@ -91,8 +91,8 @@ def serve(
             "--program-sockets",
             metavar="DIR",
             readable=False,
-            help="Folder with the sockets at which systemd starts zygote and custodian, for a keystored that has no "
-            "right to; else it starts them itself.",
+            help="Folder with the sockets at which systemd starts zygote, custodian and what runs event handlers' "
+            "programs, for a keystored that has no right to; else it starts them itself.",
         ),
     ] = None,
     root_secret: Annotated[

@@ -10,13 +10,10 @@ LimitCORE=0
 UMask=0077
 """
 
-CONFINEMENT = """\
+RESTRICTIONS = """\
 NoNewPrivileges=yes
 PrivateDevices=yes
 PrivateMounts=yes
-PrivateNetwork=yes
-IPAddressDeny=any
-RestrictAddressFamilies=AF_UNIX
 ProtectClock=yes
 ProtectControlGroups=yes
 ProtectHostname=yes
@@ -26,11 +23,18 @@ ProtectKernelTunables=yes
 RestrictRealtime=yes
 RestrictSUIDSGID=yes
 LockPersonality=yes
-MemoryDenyWriteExecute=yes
 SystemCallArchitectures=native
 SystemCallErrorNumber=EPERM
 """
 """What none of the services has a use for."""
+
+CONFINEMENT = f"""\
+{RESTRICTIONS}PrivateNetwork=yes
+IPAddressDeny=any
+RestrictAddressFamilies=AF_UNIX
+MemoryDenyWriteExecute=yes
+"""
+"""The same for those in which nothing runs but what is ours."""
 
 SERVICE = """\
 [Unit]
@@ -64,8 +68,8 @@ FileDescriptorStoreMax=16384
 # What keystored has no use for, taken from whoever takes it over. Guests' sockets may lie anywhere but in the system's
 # own folders and at home. Whatever needs a right is a service of its own.
 CapabilityBoundingSet=
-{out_of_reach}RestrictNamespaces={namespaces}
-SystemCallFilter=~{forbidden_calls}
+{out_of_reach}RestrictNamespaces=yes
+SystemCallFilter=~{forbidden_calls} @mount
 {confinement}
 [Install]
 WantedBy=multi-user.target
@@ -105,6 +109,36 @@ RestrictNamespaces=user mnt net ipc uts
 SystemCallFilter=~{forbidden_calls}
 {confinement}"""
 
+HANDLER_SERVICE = """\
+[Unit]
+Description={description}
+# At shutdown: keystored first.
+Before={service_unit}
+CollectMode=inactive-or-failed
+
+[Service]
+User={user}
+ExecStart={command}
+# What a program has left running ends with it. No handler's time is as long as this.
+KillMode=control-group
+KillSignal=SIGKILL
+RuntimeMaxSec=2min
+LimitCORE=0
+UMask=0077
+
+# It makes itself a user of its own and then has no right; the program is that user. Nothing of keystored's is there. A
+# program may need a network, and other things of its own: more or less of this by systemctl edit.
+AmbientCapabilities={capabilities}
+CapabilityBoundingSet={capabilities}
+InaccessiblePaths={hidden}
+PrivateTmp=yes
+{shown}ProtectHome=read-only
+ProtectProc=invisible
+ProtectSystem=strict
+RestrictNamespaces=yes
+SystemCallFilter=~{forbidden_calls} @mount
+{restrictions}"""
+
 SPAWNER_CAPABILITIES = "CAP_KILL CAP_SETGID CAP_SETPCAP CAP_SETUID"
 
 PROGRAM_SOCKET = """\
@@ -118,6 +152,8 @@ SocketUser={user}
 SocketMode=0600
 DirectoryMode=0755
 RemoveOnStop=yes
+# keystored alone connects, and knows how often.
+TriggerLimitIntervalSec=0
 
 [Install]
 WantedBy=sockets.target

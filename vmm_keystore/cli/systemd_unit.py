@@ -24,9 +24,11 @@ from vmm_keystore.cli.session import (
 from vmm_keystore.cli.systemd_texts import (
     CALLS_NEVER,
     CONFINEMENT,
+    HANDLER_SERVICE,
     LIMITS,
     PROGRAM_SERVICE,
     PROGRAM_SOCKET,
+    RESTRICTIONS,
     SERVICE,
     SOCKET,
     SPAWNER_CAPABILITIES,
@@ -46,6 +48,7 @@ PROGRAM_SOCKETS = Path("/run/vmm-keystore-programs")
 PROGRAMS = {
     "zygote": ("vks-zygote", "Workers of the key vault for virtual machines"),
     "custodian": ("vks-custodian", "Custodian of the key vault for virtual machines"),
+    "handler": ("vks-handler", "Event handler of the key vault for virtual machines"),
 }
 """Programs that have rights which keystored has not, and what their services are called."""
 
@@ -65,6 +68,8 @@ class Kind(StrEnum):
     ZYGOTE_SOCKET = "zygote-socket"
     CUSTODIAN = "custodian"
     CUSTODIAN_SOCKET = "custodian-socket"
+    HANDLER = "handler"
+    HANDLER_SOCKET = "handler-socket"
     SYSUSERS = "sysusers"
     TMPFILES = "tmpfiles"
 
@@ -75,9 +80,9 @@ def systemd_unit(
     kind: Annotated[
         Kind,
         typer.Argument(
-            help="The service; its control socket, which is there before keystored is; the services of the two programs "
-            "that need rights, and the sockets at which keystored has them started; the user that keystored runs as "
-            "(sysusers.d); or its folders (tmpfiles.d)."
+            help="The service; its control socket, which is there before keystored is; the services of the three "
+            "programs that need rights, and the sockets at which keystored has them started; the user that keystored "
+            "runs as (sysusers.d); or its folders (tmpfiles.d)."
         ),
     ] = Kind.SERVICE,
     *,
@@ -102,23 +107,26 @@ def systemd_unit(
             "--programs",
             metavar="DIR",
             readable=False,
-            help="Where vks-zygote and vks-custodian are; else beside this.",
+            help="Where vks-zygote, vks-custodian and vks-handler are; else beside this.",
         ),
     ] = None,
 ) -> None:
     """Print a systemd unit that runs keystored, as a user without rights, from where this program is installed.
 
     Each has its file. In /etc/systemd/system: vmm-keystore.service; zygote >vmm-keystore-zygote@.service, zygote-socket
-    >vmm-keystore-zygote.socket; custodian >vmm-keystore-custodian@.service, custodian-socket
-    >vmm-keystore-custodian.socket; and, for a control socket that is there before keystored, socket
-    >vmm-keystore.socket. Then sysusers >/etc/sysusers.d/vmm-keystore.conf, systemd-sysusers; tmpfiles
+    >vmm-keystore-zygote.socket; custodian and handler, custodian-socket and handler-socket alike; and, for a control
+    socket that is there before keystored, socket >vmm-keystore.socket. Then sysusers >/etc/sysusers.d/vmm-keystore.conf, systemd-sysusers; tmpfiles
     >/etc/tmpfiles.d/vmm-keystore.conf, systemd-tmpfiles --create. Then systemctl daemon-reload, and systemctl enable
     --now vmm-keystore. Give all of them the same options. The user must be able to enter the folder that this program
     is installed in.
 
     keystored cannot write to the system's folders and home folders, unless its own files are there. For guests'
-    sockets in home folders: ProtectHome=no, by systemctl edit vmm-keystore. Nor has it a network, which event handlers may
+    sockets in home folders: ProtectHome=no, by systemctl edit vmm-keystore. Nor has it a network, which webhooks
     need: PrivateNetwork=no, IPAddressDeny= and RestrictAddressFamilies=AF_INET AF_INET6.
+
+    Event handlers' programs have a network, a system and home folders that they cannot write to, and a /tmp that goes
+    with them. They can have less or more by systemctl edit vmm-keystore-handler@, such as a folder that all may write
+    to: ReadWritePaths=/var/spool/alerts.
     """
     if user == "root":
         raise typer.BadParameter("keystored has no rights there, and root is nobody without them", param_hint="--user")
@@ -131,9 +139,10 @@ def systemd_unit(
             print(_service(program or Path(sys.argv[0]), folder, socket, user, event_handlers), end="")
         case Kind.SOCKET:
             print(_socket(socket or folder / CONTROL_SOCKET_NAME, folder, user), end="")
-        case Kind.ZYGOTE | Kind.CUSTODIAN:
-            print(_program_service(kind.value, programs, user), end="")
-        case Kind.ZYGOTE_SOCKET | Kind.CUSTODIAN_SOCKET:
+        case Kind.ZYGOTE | Kind.CUSTODIAN | Kind.HANDLER:
+            own = (folder, DEFAULT_CONTROL_SOCKET.parent, *([socket] if socket else []), PROGRAM_SOCKETS)
+            print(_program_service(kind, programs, user, own), end="")
+        case Kind.ZYGOTE_SOCKET | Kind.CUSTODIAN_SOCKET | Kind.HANDLER_SOCKET:
             program_name, _description = PROGRAMS[kind.value.removesuffix("-socket")]
             path = PROGRAM_SOCKETS / f"{program_name}.sock"
             print(PROGRAM_SOCKET.format(program=program_name, socket=path, user=user), end="")
@@ -160,30 +169,31 @@ def _service(program: Path, folder: Path, socket: Path | None, user: str, event_
         state_folder=STATE_FOLDER.format(name=quote(str(folder.relative_to(STATE_FOLDERS)))) if of_systemd else "",
         runtime_folder=DEFAULT_CONTROL_SOCKET.parent.name,
         out_of_reach=out_of_reach,
-        # A handler's program gets a view of its own, without keystored's files.
-        namespaces="user mnt" if event_handlers else "yes",
-        forbidden_calls=CALLS_NEVER if event_handlers else f"{CALLS_NEVER} @mount",
+        forbidden_calls=CALLS_NEVER,
         limits=LIMITS,
         confinement=CONFINEMENT,
     )
 
 
-def _program_service(kind: str, folder: Path | None, user: str) -> str:
+def _program_service(kind: Kind, folder: Path | None, user: str, own: Sequence[Path]) -> str:
     if folder is None:
         from vmm_keystore.workers.programs import LIBEXEC  # noqa: PLC0415  # loads the C extension
 
         folder = LIBEXEC
-    name, description = PROGRAMS[kind]
-    return PROGRAM_SERVICE.format(
+    name, description = PROGRAMS[kind.value]
+    text = HANDLER_SERVICE if kind is Kind.HANDLER else PROGRAM_SERVICE
+    return text.format(
         description=description,
         service_unit=SERVICE_UNIT,
         user=user,
         command=command_line([str(folder.absolute() / name)]),
         shown=f"BindReadOnlyPaths={quote(str(folder.absolute()))}\n" if is_temporary(folder) else "",
+        hidden=" ".join(quote(f"-{path}") for path in own),
         capabilities=SPAWNER_CAPABILITIES,
         forbidden_calls=CALLS_NEVER,
         limits=LIMITS,
         confinement=CONFINEMENT,
+        restrictions=RESTRICTIONS,
     )
 
 

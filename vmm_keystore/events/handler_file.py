@@ -9,7 +9,7 @@ import os
 import re
 import stat
 import tomllib
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from vmm_keystore.errors import DaemonError
-from vmm_keystore.events.exec_handler import ExecHandler
+from vmm_keystore.events.exec_handler import ExecHandler, RunProgram
 from vmm_keystore.events.webhook import Webhook, trust
 from vmm_keystore.policy.event import KINDS, EventKind
 from vmm_keystore.policy.vocabulary import NAME_PATTERN
@@ -44,13 +44,12 @@ class HandlerTable(BaseModel):
     plain_http: Annotated[bool, Field(strict=True)] = False
 
 
-def read_handlers(path: Path, launcher: Path, hidden: Callable[[], Sequence[Path]]) -> tuple[EventHandler, ...]:
+def read_handlers(path: Path, run: RunProgram) -> tuple[EventHandler, ...]:
     """Read the file.
 
     Args:
         path: of the file.
-        launcher: vks-handler.
-        hidden: gives what programs must not see, at the moment one is run.
+        run: what runs its programs.
 
     Raises:
         DaemonError: somebody else may change it or one of its programs, or it says something that makes no sense.
@@ -60,7 +59,7 @@ def read_handlers(path: Path, launcher: Path, hidden: Callable[[], Sequence[Path
         raise DaemonError(f"{path} has no tables of handlers", "one looks like: [handlers.pager]")
     if len(tables) > HANDLERS_MAX:
         raise DaemonError(f"{path} has {len(tables)} handlers, {HANDLERS_MAX} is the most")
-    return tuple(_make(path, name, table, launcher, hidden) for name, table in tables.items())
+    return tuple(_make(path, name, table, run) for name, table in tables.items())
 
 
 def _parse(path: Path) -> dict[str, Any]:
@@ -82,9 +81,7 @@ def _parse(path: Path) -> dict[str, Any]:
         raise DaemonError(f"{path} is no TOML: {str(error)[:1].lower()}{str(error)[1:]}") from error
 
 
-def _make(
-    path: Path, name: str, content: dict[str, Any], launcher: Path, hidden: Callable[[], Sequence[Path]]
-) -> EventHandler:
+def _make(path: Path, name: str, content: dict[str, Any], run: RunProgram) -> EventHandler:
     where = f"{path}, handler {name.encode('unicode_escape').decode()}"
     if not re.fullmatch(NAME_PATTERN, name):
         raise DaemonError(f"{where}: this is no name", "letters, digits, '.', '_' and '-', at most 63")
@@ -114,7 +111,7 @@ def _make(
         raise DaemonError(f"{where}: ca and plain_http are for webhooks")
     program = Path(table.program or "")
     _check_program(where, program)
-    return ExecHandler(program=program, launcher=launcher, hidden=hidden, **options)
+    return ExecHandler(program=program, run=run, **options)
 
 
 def _check_program(where: str, program: Path) -> None:

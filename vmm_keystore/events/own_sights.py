@@ -15,6 +15,6 @@ class OwnSights:
     own: Sequence[Path]
     guests: Callable[[], Sequence[Guest]] = tuple
 
-    def paths(self) -> Sequence[Path]:
-        """All there are at the moment."""
-        return (*self.own, *(Path(guest.socket) for guest in self.guests()))
+    def words(self) -> Sequence[str]:
+        """All there are at the moment, as vks-handler is told of them."""
+        return (*map(str, self.own), *(guest.socket for guest in self.guests()))

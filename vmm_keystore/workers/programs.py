@@ -10,7 +10,7 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -70,23 +70,34 @@ def control_pair() -> tuple[socket.socket, socket.socket]:
 
 
 def start_program(
-    name: str, keeper_uid: int | None = None, environment: Mapping[str, str] | None = None
+    name: str,
+    keeper_uid: int | None = None,
+    environment: Mapping[str, str] | None = None,
+    arguments: Sequence[str] = (),
 ) -> tuple[Process, socket.socket]:
     """Start a program, with no environment but what is named; our end of its control socket comes with it.
 
-    *keeper_uid* is who must be able to kill it, and its children, whatever user they become; None: who we are now.
+    *keeper_uid*, before the *arguments*, is who must be able to kill it, and its children, whatever user they become;
+    None: who we are now.
     """
     ours, theirs = control_pair()
     with theirs:
         try:
-            process = spawn(name, theirs, os.geteuid() if keeper_uid is None else keeper_uid, environment)
+            keeper = os.geteuid() if keeper_uid is None else keeper_uid
+            process = spawn(name, theirs, keeper, environment, arguments)
         except BaseException:
             ours.close()
             raise
     return process, ours
 
 
-def spawn(name: str, sock: socket.socket, keeper_uid: int, environment: Mapping[str, str] | None = None) -> Process:
+def spawn(
+    name: str,
+    sock: socket.socket,
+    keeper_uid: int,
+    environment: Mapping[str, str] | None = None,
+    arguments: Sequence[str] = (),
+) -> Process:
     """Start a program with *sock* as descriptor 3, in a session of its own.
 
     The session keeps a terminal's ctrl-c and hang-up away from it: keystored ends its programs in order.
@@ -95,7 +106,7 @@ def spawn(name: str, sock: socket.socket, keeper_uid: int, environment: Mapping[
         (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
         (os.POSIX_SPAWN_DUP2, sock.fileno(), CONTROL_FD),
     ]
-    argv = [name, str(keeper_uid)]
+    argv = [name, str(keeper_uid), *arguments]
     pid = os.posix_spawn(
         program_path(name), argv, dict(environment or {}), file_actions=actions, setsid=True, setsigmask=()
     )

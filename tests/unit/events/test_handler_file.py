@@ -12,15 +12,18 @@ from vmm_keystore.errors import DaemonError
 from vmm_keystore.events.exec_handler import ExecHandler
 from vmm_keystore.events.handler_file import FILE_BYTES_MAX, HANDLERS_MAX, check_trusted, read_handlers
 from vmm_keystore.events.webhook import Webhook
-from vmm_keystore.policy.event import KINDS, EventKind
+from vmm_keystore.policy.event import KINDS, Event, EventKind
 from vmm_keystore.service.ports import EventHandler
 
 PROGRAM = "/bin/true"
-LAUNCHER = Path("/nowhere/vks-handler")
+
+
+def run(program: Path, event: Event, timeout_s: float, stop_fd: int) -> None:
+    """Stand where programs are run."""
 
 
 def read(path: Path) -> tuple[EventHandler, ...]:
-    return read_handlers(path, LAUNCHER, tuple)
+    return read_handlers(path, run)
 
 
 def refused(path: Path) -> DaemonError:
@@ -52,7 +55,7 @@ def test_what_it_says(tmp_path: Path) -> None:
     pager, chat, local, far = read(path)
     assert isinstance(pager, ExecHandler)
     assert (pager.name, pager.way, pager.target, pager.kinds) == ("pager", "exec", PROGRAM, frozenset(KINDS))
-    assert (pager.timeout_s, pager.attempts_max, pager.first_wait_s, pager.launcher) == (10, 12, 5, LAUNCHER)
+    assert (pager.timeout_s, pager.attempts_max, pager.first_wait_s, pager.run) == (10, 12, 5, run)
     assert isinstance(chat, Webhook)
     assert (chat.way, chat.target) == ("webhook", "https://chat.example.org:8443")
     assert chat.kinds == {EventKind.BUDGET_LOW, EventKind.WORKER_DEATH}

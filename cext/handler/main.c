@@ -21,7 +21,7 @@
 #include "activation.h"
 #include "blind_view.h"
 #include "ipc_socket.h"
-#include "order.h"
+#include "errand.h"
 #include "privileges.h"
 #include "run.h"
 #include "sandbox.h"
@@ -32,7 +32,7 @@ enum {
 };
 
 static struct vks_ipc_message message;
-static struct vks_order order;
+static struct vks_errand errand;
 static struct vks_outcome outcome;
 
 static int fail(const char *what, const char *why)
@@ -123,12 +123,12 @@ int main(int argc, char **argv)
         return 0;
     if (received < 0)
         return fail("message", strerror(-received));
-    wrong = vks_order_read(&message, &order);
+    wrong = vks_errand_read(&message, &errand);
     if (wrong)
         return fail("message", wrong);
     if (!error) {
         what = "cannot start a program";
-        error = vks_run(&order, CONTROL_FD, &outcome);
+        error = vks_run(&errand, CONTROL_FD, &outcome);
     }
     if (error)
         vks_outcome_fail(&outcome, what, error);

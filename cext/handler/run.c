@@ -34,13 +34,13 @@ void vks_outcome_fail(struct vks_outcome *outcome, const char *what, int error)
 }
 
 /* A file, and no pipe: whether the program reads it, and how fast, is nothing to wait for. */
-static int line_open(const struct vks_order *order)
+static int line_open(const struct vks_errand *errand)
 {
     int fd = memfd_create("event", MFD_CLOEXEC);
 
     if (fd < 0)
         return -errno;
-    if (pwrite(fd, order->line, order->line_bytes, 0) != (ssize_t)order->line_bytes) {
+    if (pwrite(fd, errand->line, errand->line_bytes, 0) != (ssize_t)errand->line_bytes) {
         close(fd);
         return -EIO;
     }
@@ -58,15 +58,15 @@ static int child_prepare(int line_fd, int output_fd, pid_t parent)
     return getppid() == parent ? 0 : -ESRCH;
 }
 
-static _Noreturn void child_become(const struct vks_order *order, int line_fd, int output_fd, pid_t parent)
+static _Noreturn void child_become(const struct vks_errand *errand, int line_fd, int output_fd, pid_t parent)
 {
-    const char *const arguments[] = {order->program, NULL};
+    const char *const arguments[] = {errand->program, NULL};
     const char *const environment[] = {
         "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         "LANG=C.UTF-8",
         "HOME=/",
-        order->event_id,
-        order->event_kind,
+        errand->event_id,
+        errand->event_kind,
         NULL,
     };
     int error = child_prepare(line_fd, output_fd, parent);
@@ -75,8 +75,8 @@ static _Noreturn void child_become(const struct vks_order *order, int line_fd, i
         dprintf(STDERR_FILENO, "cannot prepare the handler: %s\n", strerror(-error));
         _exit(VKS_RUN_STATUS_PREPARE);
     }
-    execve(order->program, (char *const *)(uintptr_t)arguments, (char *const *)(uintptr_t)environment);
-    dprintf(STDERR_FILENO, "%s: %s\n", order->program, strerror(errno));
+    execve(errand->program, (char *const *)(uintptr_t)arguments, (char *const *)(uintptr_t)environment);
+    dprintf(STDERR_FILENO, "%s: %s\n", errand->program, strerror(errno));
     _exit(VKS_RUN_STATUS_EXEC);
 }
 
@@ -136,10 +136,10 @@ static int reap(pid_t program, struct vks_outcome *outcome)
     return 0;
 }
 
-static int start(const struct vks_order *order, int output_fd, pid_t *program)
+static int start(const struct vks_errand *errand, int output_fd, pid_t *program)
 {
     pid_t parent = getpid();
-    int line_fd = line_open(order);
+    int line_fd = line_open(errand);
     int error;
 
     if (line_fd < 0)
@@ -147,7 +147,7 @@ static int start(const struct vks_order *order, int output_fd, pid_t *program)
     *program = fork();
     error = *program < 0 ? -errno : 0;
     if (*program == 0)
-        child_become(order, line_fd, output_fd, parent);
+        child_become(errand, line_fd, output_fd, parent);
     close(line_fd);
     /* Both do it: the group is there, whoever comes first. It fails here only once the program has done it. */
     if (!error)
@@ -155,7 +155,7 @@ static int start(const struct vks_order *order, int output_fd, pid_t *program)
     return error;
 }
 
-int vks_run(const struct vks_order *order, int stop_fd, struct vks_outcome *outcome)
+int vks_run(const struct vks_errand *errand, int stop_fd, struct vks_outcome *outcome)
 {
     int pidfd = -1, output[2];
     pid_t program;
@@ -163,7 +163,7 @@ int vks_run(const struct vks_order *order, int stop_fd, struct vks_outcome *outc
 
     if (pipe2(output, O_CLOEXEC) != 0)
         return -errno;
-    error = start(order, output[1], &program);
+    error = start(errand, output[1], &program);
     close(output[1]);
     if (error)
         goto out;

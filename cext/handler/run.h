@@ -5,7 +5,7 @@
 
 #include <stdint.h>
 
-#include "order.h"
+#include "errand.h"
 
 enum vks_run_status {
     VKS_RUN_STATUS_PREPARE = 125, /* what comes before the program could not be done */
@@ -24,7 +24,7 @@ void vks_outcome_fail(struct vks_outcome *outcome, const char *what, int error);
  * Run the program and wait for its end. It is killed when anything is heard on *stop_fd*, its end included; what it
  * leaves running in its process group is killed in any case. 0, or a negative errno: nothing was run.
  */
-__attribute__((warn_unused_result)) int vks_run(const struct vks_order *order, int stop_fd,
+__attribute__((warn_unused_result)) int vks_run(const struct vks_errand *errand, int stop_fd,
                                                 struct vks_outcome *outcome);
 
 #endif

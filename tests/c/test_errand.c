@@ -4,10 +4,10 @@
 #include <string.h>
 
 #include "check.h"
-#include "order.h"
+#include "errand.h"
 
 static struct vks_ipc_message message;
-static struct vks_order order;
+static struct vks_errand errand;
 
 struct text {
     const char *bytes;
@@ -38,7 +38,7 @@ static void fill(const struct text parts[4])
 
 static void check_refused(const char *name, const char *want)
 {
-    const char *got = vks_order_read(&message, &order);
+    const char *got = vks_errand_read(&message, &errand);
 
     CHECK(name, got != NULL);
     if (strcmp(got, want) != 0) {
@@ -56,18 +56,18 @@ static void test_good(void)
     const struct text largest[4] = {{path, sizeof(path)}, {word, sizeof(word)}, {word, sizeof(word)}, TEXT("1\n")};
 
     fill(good);
-    CHECK("good", vks_order_read(&message, &order) == NULL);
-    CHECK_EQUAL("program", strcmp(order.program, "/bin/x"), 0);
-    CHECK_EQUAL("id", strcmp(order.event_id, "VMM_KEYSTORE_EVENT_ID=0af-9Z"), 0);
-    CHECK_EQUAL("kind", strcmp(order.event_kind, "VMM_KEYSTORE_EVENT_KIND=budget-low"), 0);
-    CHECK_EQUAL("line bytes", order.line_bytes, good[3].size_bytes);
-    CHECK_EQUAL("line", memcmp(order.line, good[3].bytes, order.line_bytes), 0);
+    CHECK("good", vks_errand_read(&message, &errand) == NULL);
+    CHECK_EQUAL("program", strcmp(errand.program, "/bin/x"), 0);
+    CHECK_EQUAL("id", strcmp(errand.event_id, "VMM_KEYSTORE_EVENT_ID=0af-9Z"), 0);
+    CHECK_EQUAL("kind", strcmp(errand.event_kind, "VMM_KEYSTORE_EVENT_KIND=budget-low"), 0);
+    CHECK_EQUAL("line bytes", errand.line_bytes, good[3].size_bytes);
+    CHECK_EQUAL("line", memcmp(errand.line, good[3].bytes, errand.line_bytes), 0);
     memset(path, '/', sizeof(path));
     memset(word, 'a', sizeof(word));
     fill(largest);
-    CHECK("largest", vks_order_read(&message, &order) == NULL);
-    CHECK_EQUAL("largest path", strlen(order.program), VKS_HANDLER_PATH_BYTES_MAX);
-    CHECK_EQUAL("largest word", strlen(order.event_id), strlen(VKS_ORDER_ID_NAME) + VKS_HANDLER_WORD_BYTES_MAX);
+    CHECK("largest", vks_errand_read(&message, &errand) == NULL);
+    CHECK_EQUAL("largest path", strlen(errand.program), VKS_HANDLER_PATH_BYTES_MAX);
+    CHECK_EQUAL("largest word", strlen(errand.event_id), strlen(VKS_ERRAND_ID_NAME) + VKS_HANDLER_WORD_BYTES_MAX);
 }
 
 static void test_parts(void)
@@ -147,13 +147,13 @@ static void test_heads(void)
 {
     fill(good);
     message.head.type = VKS_WORKER_TOKEN;
-    check_refused("another type", "it is no order to run a program");
+    check_refused("another type", "it is no errand to run a program");
     fill(good);
     message.head.error = -1;
-    check_refused("an error", "it is no order to run a program");
+    check_refused("an error", "it is no errand to run a program");
     fill(good);
     message.head.reserved = 1;
-    check_refused("reserved", "it is no order to run a program");
+    check_refused("reserved", "it is no errand to run a program");
 }
 
 int main(void)

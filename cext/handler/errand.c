@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Our copy of the message: what was checked here does not change any more. */
-#include "order.h"
+#include "errand.h"
 
 #include <stdbool.h>
 #include <string.h>
@@ -57,7 +57,7 @@ static void join(char *entry, const char *name, const uint8_t *value, uint32_t v
     entry[name_bytes + value_bytes] = 0;
 }
 
-const char *vks_order_read(const struct vks_ipc_message *message, struct vks_order *order)
+const char *vks_errand_read(const struct vks_ipc_message *message, struct vks_errand *errand)
 {
     const struct vks_handler_run *run = vks_ipc_body(message);
     const uint8_t *program, *id, *kind, *line;
@@ -78,10 +78,10 @@ const char *vks_order_read(const struct vks_ipc_message *message, struct vks_ord
         return "the event's kind is no word";
     if (!is_line(line, run->line_bytes))
         return "the event is no line of text";
-    join(order->program, "", program, run->program_bytes);
-    join(order->event_id, VKS_ORDER_ID_NAME, id, run->id_bytes);
-    join(order->event_kind, VKS_ORDER_KIND_NAME, kind, run->kind_bytes);
-    order->line = line;
-    order->line_bytes = run->line_bytes;
+    join(errand->program, "", program, run->program_bytes);
+    join(errand->event_id, VKS_ERRAND_ID_NAME, id, run->id_bytes);
+    join(errand->event_kind, VKS_ERRAND_KIND_NAME, kind, run->kind_bytes);
+    errand->line = line;
+    errand->line_bytes = run->line_bytes;
     return NULL;
 }

@@ -48,6 +48,21 @@ static uint32_t output_bytes_max(uint32_t op)
     }
 }
 
+/* Where the input is a structure, no more than that: the lane that reads it has room for no more. */
+static uint32_t input_bytes_max(uint32_t op)
+{
+    switch (op) {
+    case VKS_OP_INFO:
+        return sizeof(struct vks_info_request);
+    case VKS_OP_LIST:
+        return sizeof(struct vks_list_request);
+    case VKS_OP_GENERATE:
+        return sizeof(struct vks_generate_request);
+    default:
+        return VKS_INPUT_BYTES_MAX;
+    }
+}
+
 static bool key_is_zero(const struct request *request)
 {
     static const uint8_t zero[VKS_KEY_ID_BYTES];
@@ -71,7 +86,7 @@ static bool form_fits(const struct request *request)
     if ((form->no_key && !key_is_zero(request)) || (form->no_version && request->key_version) ||
         (form->no_mechanism && request->mechanism))
         return false;
-    if (request->output_bytes > output_bytes_max(request->op))
+    if (request->output_bytes > output_bytes_max(request->op) || request->input_bytes > input_bytes_max(request->op))
         return false;
     return (form->parameter || !request->parameter_bytes) && (form->aad || !request->aad_bytes) &&
            (form->input || !request->input_bytes);

@@ -89,10 +89,11 @@ static bool charge(struct worker *worker, struct job *job, const struct vks_snap
     return outcome != VKS_BUDGET_WAITS;
 }
 
-/* The lengths were checked against the chain: failure would be our own mistake. */
+/* The lengths were checked against the chain and chose the lane: failure would be our own mistake. */
 static void copy_payload(struct job *job)
 {
-    if (vks_desc_chain_read(&job->chain, VKS_HEAD_BYTES, job->input, request_payload_bytes(&job->request)))
+    if (request_payload_bytes(&job->request) > job->input_bytes_max ||
+        vks_desc_chain_read(&job->chain, VKS_HEAD_BYTES, job->input, request_payload_bytes(&job->request)))
         job->status = VKS_STATUS_INTERNAL;
 }
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The real worker and a lying driver or front-end: it neither dies nor answers another request wrongly."""
 
+import itertools
 import os
 import random
 import select
@@ -9,15 +10,18 @@ from collections.abc import Callable
 
 import pytest
 from cryptography.hazmat.primitives import hashes, hmac
+from cryptography.hazmat.primitives.asymmetric import ec
 from framework.guest_ram import PAGE_BYTES, GuestRam
 from framework.split_ring import F_INDIRECT, F_NEXT, F_WRITE, Segment, SplitRing
 from framework.vault import TAIL_BYTES, Vault
-from protocol.worker_rig import Bench, RigKey, WorkerRig, Zygote, key_id
+from protocol.worker_rig import Bench, RigKey, WorkerRig, Zygote, key_id, pkcs8, running_bench
 
 from vmm_keystore._vks import lib
 from vmm_keystore.workers.ipc import pack
 
 MAC = RigKey(key_id(5), lib.VKS_KEY_TYPE_HMAC_SHA256, bytes(range(64, 96)))
+AES = RigKey(key_id(6), lib.VKS_KEY_TYPE_AES_256, bytes(range(32)))
+EC = RigKey(key_id(7), lib.VKS_KEY_TYPE_EC_P256, pkcs8(ec.generate_private_key(ec.SECP256R1())))
 MALFORMED = lib.VKS_STATUS_MALFORMED
 SPARE = 500  # descriptors from here on are used by no slot
 MISSING_GPA = 1 << 40
@@ -311,3 +315,24 @@ def test_chain_of_segments_limit(bench: Bench) -> None:
             assert length == 0
         else:
             assert (length, slot.answer(length).status) == (32 + TAIL_BYTES, status)
+
+
+@pytest.mark.parametrize("op", range(lib.VKS_OP_COUNT + 1))
+def test_each_part_as_large_as_it_may_be(zygote: Zygote, op: int) -> None:
+    """No operation has a lane whose buffers are smaller than what a head may announce: the worker lives and answers."""
+    parts = {
+        "parameter": bytes(lib.VKS_PARAMETER_BYTES_MAX),
+        "aad": bytes(lib.VKS_AAD_BYTES_MAX),
+        "data": bytes(lib.VKS_INPUT_BYTES_MAX),
+    }
+    subsets = [names for count in range(4) for names in itertools.combinations(parts, count)]
+    used = (1 << lib.VKS_OP_COUNT) - 1 & ~(1 << lib.VKS_OP_ROTATE | 1 << lib.VKS_OP_DESTROY) | 1 << lib.VKS_OP_RELEASE
+    keys = [key.with_(op_mask=used) for key in (MAC, AES, EC)]
+    with running_bench(zygote, slot_count=1, slot_bytes=(1 << 21)) as bench:
+        bench.rig.own_keys_max = 1
+        bench.rig.give(*keys)
+        for named, names in itertools.product((bytes(16), *(key.key_id for key in keys)), subsets):
+            fields = {name: parts[name] for name in names}
+            answer = bench.vault.request(op, key_id=named, output_bytes=16, **fields)
+            assert answer.status != lib.VKS_STATUS_INTERNAL
+            assert bench.rig.alive, f"killed by {names}"

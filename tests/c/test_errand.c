@@ -147,13 +147,13 @@ static void test_heads(void)
 {
     fill(good);
     message.head.type = VKS_WORKER_TOKEN;
-    check_refused("another type", "it is no errand to run a program");
+    check_refused("another type", "it is no order to run a program");
     fill(good);
     message.head.error = -1;
-    check_refused("an error", "it is no errand to run a program");
+    check_refused("an error", "it is no order to run a program");
     fill(good);
     message.head.reserved = 1;
-    check_refused("reserved", "it is no errand to run a program");
+    check_refused("reserved", "it is no order to run a program");
 }
 
 int main(void)

@@ -7,6 +7,7 @@ import random
 import select
 import struct
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives import hashes, hmac
@@ -332,7 +333,7 @@ def test_each_part_as_large_as_it_may_be(zygote: Zygote, op: int) -> None:
         bench.rig.own_keys_max = 1
         bench.rig.give(*keys)
         for named, names in itertools.product((bytes(16), *(key.key_id for key in keys)), subsets):
-            fields = {name: parts[name] for name in names}
+            fields: dict[str, Any] = {name: parts[name] for name in names}
             answer = bench.vault.request(op, key_id=named, output_bytes=16, **fields)
             assert answer.status != lib.VKS_STATUS_INTERNAL
             assert bench.rig.alive, f"killed by {names}"

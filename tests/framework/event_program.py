@@ -101,5 +101,7 @@ class EventProgram:
 
     def told(self, kind: str | None = None) -> list[dict[str, Any]]:
         """What it was given so far; of one kind of events when named."""
-        lines = [json.loads(line) for line in self.inbox.read_text().splitlines()]
+        # The last line may be being written.
+        whole, _end, _rest = self.inbox.read_text().rpartition("\n")
+        lines = [json.loads(line) for line in whole.splitlines()]
         return [line for line in lines if kind is None or line["event"]["kind"] == kind]

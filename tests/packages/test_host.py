@@ -49,6 +49,16 @@ def test_works_as_installed(host: SystemdMachine, debs: Path) -> None:
     assert host.run("stat", "-c", "%a %U", "/run/vmm-keystore/control.sock").stdout.strip() == "600 vmm-keystore"
 
 
+def test_managers_of_back_ends_find_the_device(host: SystemdMachine, debs: Path) -> None:
+    """The descriptor is where they look, and names a program that says what it does."""
+    install(host, debs, "vmm-keystore")
+    descriptor = json.loads(host.run("cat", "/usr/share/qemu/vhost-user/50-vmm-keystore.json").stdout)
+    assert (descriptor["type"], descriptor["binary"]) == ("crypto", "/usr/bin/vhost-user-keystore")
+    assert json.loads(host.run(descriptor["binary"], "--print-capabilities").stdout) == {"type": "crypto"}
+    refused = host.run(descriptor["binary"], "--socket-path=/run/vmm-keystore/nobodys.sock", ok=False)
+    assert "no guest has the socket" in refused.stdout + refused.stderr
+
+
 def test_control_socket_is_there_before_keystored(host: SystemdMachine, debs: Path) -> None:
     """Whoever asks starts it, by what the package installed."""
     install(host, debs, "vmm-keystore")

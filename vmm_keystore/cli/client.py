@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import quote, urlencode
 
-from vmm_keystore.cli.failure import CommandError, UnreachableError
+from vmm_keystore.cli.failure import CommandError, MissingError, UnreachableError
 
 ANSWER_TIMEOUT_S = 60.0
 CHUNK_BYTES = 1 << 18
@@ -165,7 +165,8 @@ def _decode(content: bytes) -> Any:
 def _refused(status: int, content: bytes) -> CommandError:
     try:
         error = json.loads(content)["error"]
-        return CommandError(error["message"], error.get("hint", ""))
+        refusal = MissingError if error.get("code") == "not-found" else CommandError
+        return refusal(error["message"], error.get("hint", ""))
     except (ValueError, KeyError, TypeError, AttributeError):
         return CommandError(f"keystored answered http status {status} without a reason", "look at its log")
 

@@ -21,6 +21,10 @@ class CommandError(KeystoreError):
     """The command did not do what was asked, for the reason keystored or a program of ours gave."""
 
 
+class MissingError(CommandError):
+    """keystored has nothing of that name."""
+
+
 class UsageError(InvalidRequestError):
     """The arguments contradict each other, lack something or have the wrong form."""
 

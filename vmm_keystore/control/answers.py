@@ -60,6 +60,7 @@ def guest_info(view: GuestView) -> models.GuestInfo:
             generation=worker.generation,
             connected=worker.front_end_pid is not None,
             front_end_pid=worker.front_end_pid,
+            listening=worker.listening,
             problem=worker.problem,
             replaced=worker.replaced_count,
             set_aside=worker.set_aside_count,

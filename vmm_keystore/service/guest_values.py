@@ -60,6 +60,8 @@ class WorkerStatus:
     """Audit records that are committed and not stored yet; the ring takes requests while there is room for more."""
     sandbox: str = ""
     """How the worker is confined, in one line."""
+    listening: bool = True
+    """A front-end can come; where not, *problem* says why."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 from vmm_keystore.errors import AuditError, KeystoreError, NotFoundError, WorkerError
@@ -158,7 +159,8 @@ class GuestPool:
         device = self._guests.get(guest)
         if device is None:
             raise NotFoundError(f"no guest '{guest}'")
-        return device.status(self._not_listening.get(guest, ""))
+        problem = self._not_listening.get(guest, "")
+        return replace(device.status(problem), listening=not problem)
 
     def operations_used(self, guest: str) -> Mapping[int, int]:
         """Operations that have begun under each budget of the guest's grants."""

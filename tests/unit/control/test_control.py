@@ -81,6 +81,7 @@ def test_guests(client: httpx.Client) -> None:
         "generation": 0,
         "connected": False,
         "front_end_pid": None,
+        "listening": True,
         "problem": "",
         "replaced": 0,
         "set_aside": 0,

@@ -33,6 +33,7 @@ class WorkerInfo(Model):
     generation: int
     connected: bool
     front_end_pid: int | None
+    listening: bool = True
     problem: str = ""
     replaced: int = 0
     set_aside: int = 0

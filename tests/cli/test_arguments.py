@@ -24,7 +24,7 @@ MAIN = "from vmm_keystore.cli.main import main; main()"
         (["guest", "add", "web", "--socket"], "option '--socket' requires an argument"),
         (["guest", "set", "web"], "missing option '--own-keys'"),
         (["guest", "set", "web", "--own-keys", "-1"], "invalid value for '--own-keys'"),
-        (["guest", "set", "web", "--own-keys", "10001"], "invalid value for '--own-keys'"),
+        (["guest", "set", "web", "--own-keys", "1001"], "invalid value for '--own-keys'"),
         (["guest", "add", "web", "--socket", "s", "--own-keys", "many"], "invalid value for '--own-keys'"),
         (["key", "list", "--frob"], "no such option: --frob"),
         (["key", "show", "k", "extra"], "got unexpected extra argument"),

@@ -172,7 +172,9 @@ def test_what_operators_set_aside(vault: Keystored, guest: RingGuest) -> None:
     assert destroy(guest, made.data).status == lib.VKS_STATUS_KEY_STATE
     vault.cli("key", "destroy", "g:k", "--cancel")
     vault.cli("key", "guard", "g:k")
+    before = len(audit(vault, "key-destroy"))
     assert destroy(guest, made.data).status == DENIED
+    assert len(audit(vault, "key-destroy")) == before, "a guest fills the log of changes"
     assert rotate(guest, made.data).status == OK
     vault.cli("grant", "remove", "g", "g:k")
     assert destroy(guest, made.data).status == NO_KEY
@@ -203,6 +205,21 @@ def test_what_is_refused_leaves_no_line(vault: Keystored, guest: RingGuest) -> N
     made = [generate(guest, name).status for name in ("a", "a", "b", "c", "d", "-")]
     assert made == [OK, EXISTS, OK, OK, LIMIT, lib.VKS_STATUS_MALFORMED]
     assert len(audit(vault, "key-generate")) == 3
+
+
+def test_metrics_do_not_grow_with_them(vault: Keystored, guest: RingGuest) -> None:
+    """A guest that makes one after the other is one series for each operation."""
+    for number in range(5):
+        made = generate(guest, f"k{number}")
+        assert guest.sign(made.data, b"message").status == OK
+        assert destroy(guest, made.data).status == OK
+
+    def counted() -> list[str]:
+        lines = vault.api.get("/metrics").splitlines()
+        return [line for line in lines if "operations_total{" in line and 'key="g:' in line]
+
+    wait_for(lambda: [line for line in counted() if 'op="destroy"' in line and line.endswith(" 5.0")])
+    assert {re.sub('.*key="([^"]*)".*', r"\1", line) for line in counted()} == {"g:*"}
 
 
 def test_over_restarts(vault: Keystored, guest: RingGuest) -> None:

@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 
 from vmm_keystore._vks import ffi, lib
 from vmm_keystore.audit.record import OPS, STATUSES
-from vmm_keystore.policy.vocabulary import Status
+from vmm_keystore.policy.vocabulary import OWNER_MARK, Status
 
 REFUSED = frozenset({Status.DENIED.text, Status.NO_KEY.text, Status.KEY_STATE.text})
 
@@ -20,6 +20,12 @@ class Use(NamedTuple):
     key: str
     op: str
     status: str
+
+
+def _counted_as(label: str) -> str:
+    """A guest's own keys are counted together: it makes as many as it likes, one after the other."""
+    owner, mark, _name = label.partition(OWNER_MARK)
+    return f"{owner}{mark}*" if mark else label
 
 
 class Sink(Protocol):
@@ -52,7 +58,12 @@ class UseCounts:
         with self._lock:
             for kind, count in requests.items():
                 key_id, op, status = kind
-                use = Use(guest, self._label_of(key_id) or "", OPS.get(op, "other"), STATUSES.get(status, "other"))
+                use = Use(
+                    guest,
+                    _counted_as(self._label_of(key_id) or ""),
+                    OPS.get(op, "other"),
+                    STATUSES.get(status, "other"),
+                )
                 self._requests[use] += count
                 self._input_bytes[use] += input_bytes[kind]
 

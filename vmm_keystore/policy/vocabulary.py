@@ -227,7 +227,7 @@ RELEASING_OPS = frozenset({Op.DERIVE, Op.DATA_KEY, Op.DECAPSULATE})
 OWNER_OPS = frozenset({Op.ROTATE, Op.DESTROY})
 """What a guest may do with a key of its own, whatever its grant names."""
 
-OWN_KEYS_MAX = 10000
+OWN_KEYS_MAX = 1000
 """That one guest may have."""
 OWN_TYPES = frozenset(
     {

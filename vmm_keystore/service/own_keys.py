@@ -14,7 +14,6 @@ import sqlalchemy as sa
 
 from vmm_keystore.errors import (
     AlreadyExistsError,
-    ApprovalNeededError,
     CustodianError,
     KeystoreError,
     NotFoundError,
@@ -59,7 +58,6 @@ from vmm_keystore.store.store import Store
 
 _STATUS: tuple[tuple[type[KeystoreError], Status], ...] = (
     (AlreadyExistsError, Status.EXISTS),
-    (ApprovalNeededError, Status.DENIED),
     (NotFoundError, Status.NO_KEY),
     (StateError, Status.KEY_STATE),
     (UnsupportedError, Status.UNSUPPORTED),
@@ -178,17 +176,24 @@ class OwnKeys:
 
     def _destroy(self, actor: Actor, guest: str, order: Order) -> None:
         with self._store.read() as connection:
-            _own_key(connection, guest, order)
+            self._check_destruction(_own_key(connection, guest, order))
         with self._changes.begin(actor, "key-destroy", key_id=order.key_id.hex()) as change:
             key = _own_key(change.connection, guest, order)
             change.note(key=key.label)
-            _check_not_set_aside(key)
-            change.guard_destruction(key)
+            self._check_destruction(key)
             forget_key(change.connection, key)
             self._labels.forget(key.key_id)
             change.affects(*key.guests)
             _settle(change, guest, order, key.key_id, 0)
             change.afterwards(lambda: scrub(self._store))
+
+    def _check_destruction(self, key: KeyRow) -> None:
+        """What takes several administrators is not for a guest, and what one of them set aside is left as it is."""
+        if key.guarded_s is not None or self._changes.rules.every_destruction:
+            raise _RefusedError(Status.DENIED)
+        for version in key.versions:
+            if version.state == KeyState.SUSPENDED or version.destroy_at_s is not None:
+                raise _RefusedError(Status.KEY_STATE)
 
 
 def _settle(change: Change, guest: str, order: Order, key_id: bytes, version: int) -> None:
@@ -237,10 +242,3 @@ def _own_key(connection: sa.Connection, guest: str, order: Order) -> KeyRow:
 def _check_rotation(key: KeyRow) -> None:
     if own_versions_left([version.state for version in key.versions]) <= 0:
         raise _RefusedError(Status.LIMIT)
-
-
-def _check_not_set_aside(key: KeyRow) -> None:
-    """A version that the operator set aside, or plans to destroy, is left as it is."""
-    for version in key.versions:
-        if version.state == KeyState.SUSPENDED or version.destroy_at_s is not None:
-            raise _RefusedError(Status.KEY_STATE)

@@ -3,8 +3,8 @@
 
 Threads: this one waits for the signal to end; ``control`` runs the control API; ``vhost-user`` talks to front-ends;
 ``workers`` reads control sockets and watches processes; ``audit-drain`` stores audit records; ``replace-worker`` starts
-workers; ``orders`` carries out what guests ask for of keys of their own; ``token`` looks after vks-hsm, where keys lie in a token; ``event-watch`` finds out what operators should know,
-``event-NAME`` tells one handler.
+workers; ``orders`` carries out what guests ask for of keys of their own; ``token`` looks after vks-hsm, where keys lie
+in a token; ``event-watch`` finds out what operators should know, ``event-NAME`` tells one handler.
 """
 
 import logging

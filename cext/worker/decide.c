@@ -7,7 +7,7 @@
 
 static bool needs_key(uint32_t op)
 {
-    return !device_answers(op) && op != VKS_OP_RANDOM && op != VKS_OP_GENERATE;
+    return !device_answers(op) && op != VKS_OP_RANDOM;
 }
 
 static struct vks_policy_request make_question(const struct request *request, uint32_t mechanism, uint64_t now_s)

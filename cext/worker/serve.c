@@ -76,7 +76,7 @@ static bool charge(struct worker *worker, struct job *job, const struct vks_snap
     struct ring *ring = &worker->ring;
     uint32_t low = 0, outcome;
 
-    if (!entry || !entry->budget || job->request.op == VKS_OP_PUBLIC || order_is(job->request.op))
+    if (!entry || !entry->budget || job->request.op == VKS_OP_PUBLIC)
         return true;
     outcome = vks_budget_charge(ring->inflight.state, job->head, entry, monotonic_ns(), &low);
     /* Once is enough for all that wait: keystored looks at every budget. While it is away nobody reads events. */

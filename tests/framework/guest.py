@@ -12,6 +12,7 @@ import socket
 import subprocess
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -54,7 +55,7 @@ class Completed:
         return self.stdout.decode().rstrip("\n")
 
 
-class Guest:
+class Guest(ABC):
     """A guest as a context manager: entering boots it, leaving ends it and looks at its console.
 
     Attributes:
@@ -78,18 +79,18 @@ class Guest:
 
     # What a kind of guest must say
 
+    @abstractmethod
     def _command(self, agent_fd: int, console_fd: int) -> Sequence[str]:
         """The program and its arguments, given the descriptors it inherits."""
-        raise NotImplementedError
 
     def _extra_fds(self) -> Sequence[socket.socket]:
         """Further sockets the program inherits; closed here once it runs."""
         return ()
 
-    def _started(self) -> None:
+    def _started(self) -> None:  # noqa: B027 - not every kind has anything to do
         """Called when the process runs, before the agent is waited for."""
 
-    def _shut_down(self) -> None:
+    def _shut_down(self) -> None:  # noqa: B027 - nor here
         """Ask the process to end, if there is a better way than a signal."""
 
     # Life

@@ -83,7 +83,7 @@ StateDirectoryMode=0700
 CALLS_NEVER = "@clock @cpu-emulation @debug @module @obsolete @raw-io @reboot @swap"
 """System calls that neither keystored nor any program of it makes."""
 
-PROGRAM_SERVICE = """\
+_PROGRAM_HEAD = """\
 [Unit]
 Description={description}
 # At shutdown: keystored first.
@@ -93,6 +93,11 @@ CollectMode=inactive-or-failed
 [Service]
 User={user}
 ExecStart={command}
+"""
+
+PROGRAM_SERVICE = (
+    _PROGRAM_HEAD
+    + """\
 # Workers go on when the zygote ends; they end when nobody has the other end of their control sockets.
 KillMode=process
 
@@ -108,17 +113,11 @@ ProtectSystem=strict
 RestrictNamespaces=user mnt net ipc uts
 SystemCallFilter=~{forbidden_calls}
 {confinement}"""
+)
 
-HANDLER_SERVICE = """\
-[Unit]
-Description={description}
-# At shutdown: keystored first.
-Before={service_unit}
-CollectMode=inactive-or-failed
-
-[Service]
-User={user}
-ExecStart={command}
+HANDLER_SERVICE = (
+    _PROGRAM_HEAD
+    + """\
 # What a program has left running ends with it. No handler's time is as long as this.
 KillMode=control-group
 KillSignal=SIGKILL
@@ -138,6 +137,7 @@ ProtectSystem=strict
 RestrictNamespaces=yes
 SystemCallFilter=~{forbidden_calls} @mount
 {restrictions}"""
+)
 
 SPAWNER_CAPABILITIES = "CAP_KILL CAP_SETGID CAP_SETPCAP CAP_SETUID"
 

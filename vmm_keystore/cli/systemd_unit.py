@@ -115,7 +115,8 @@ def systemd_unit(
 
     Each has its file. In /etc/systemd/system: vmm-keystore.service; zygote >vmm-keystore-zygote@.service, zygote-socket
     >vmm-keystore-zygote.socket; custodian and handler, custodian-socket and handler-socket alike; and, for a control
-    socket that is there before keystored, socket >vmm-keystore.socket. Then sysusers >/etc/sysusers.d/vmm-keystore.conf, systemd-sysusers; tmpfiles
+    socket that is there before keystored, socket >vmm-keystore.socket. Then sysusers
+    >/etc/sysusers.d/vmm-keystore.conf, systemd-sysusers; tmpfiles
     >/etc/tmpfiles.d/vmm-keystore.conf, systemd-tmpfiles --create. Then systemctl daemon-reload, and systemctl enable
     --now vmm-keystore. Give all of them the same options. The user must be able to enter the folder that this program
     is installed in.

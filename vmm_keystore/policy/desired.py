@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What an administrator's file wants, and the steps from what there is to that. Pure.
 
-What the file names is made so exactly: a guest's roles, grants and
-number of own keys, a role's grants, a key's tags where it has any
-to say. What it does not name is left alone, or with *prune* removed; keys are made and never removed, nor their types
-changed.
+What the file names is made so exactly: a guest's roles, grants and number of own keys, a role's grants, a key's tags
+where it has any to say. What it does not name is left alone, or with *prune* removed; keys are made and never removed,
+nor their types changed.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -245,8 +245,8 @@ OWN_TYPES = frozenset(
         KeyType.ML_DSA_87,
     }
 )
-"""What a guest may make for itself: not RSA, for which everybody else's keys would have to wait, and nothing that does only
-what a grant must name."""
+"""What a guest may make for itself: not RSA, for which everybody else's keys would have to wait, and nothing that does
+only what a grant must name."""
 
 
 def mask(members: Iterable[int]) -> int:

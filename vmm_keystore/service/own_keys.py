@@ -13,7 +13,6 @@ import uuid
 import sqlalchemy as sa
 
 from vmm_keystore.errors import (
-    AlreadyExistsError,
     CustodianError,
     KeystoreError,
     NotFoundError,
@@ -57,7 +56,6 @@ from vmm_keystore.store.own_keys import (
 from vmm_keystore.store.store import Store
 
 _STATUS: tuple[tuple[type[KeystoreError], Status], ...] = (
-    (AlreadyExistsError, Status.EXISTS),
     (NotFoundError, Status.NO_KEY),
     (StateError, Status.KEY_STATE),
     (UnsupportedError, Status.UNSUPPORTED),

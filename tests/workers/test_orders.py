@@ -5,6 +5,7 @@ import threading
 from typing import Any
 
 import pytest
+from framework.patience import wait_for
 
 from vmm_keystore._vks import ffi, lib
 from vmm_keystore.policy.vocabulary import KeyType, Op, Status
@@ -76,9 +77,15 @@ def test_orders_wait_for_the_service(loop: Loop) -> None:
     service.go_on.set()
     desk.start(service)
     assert answered.wait(10)
-    desk.stop()
-    loop.call_soon(lambda: desk.take("h", order(1), lambda _ordered: None))
-    assert service.taken == [("g", 1)]
+    service.go_on.clear()
+    loop.call_soon(lambda: [desk.take(guest, order(1), lambda _ordered: None) for guest in ("h", "i", "k")])
+    wait_for(lambda: len(service.taken) == 2)
+    stopping = threading.Thread(target=desk.stop)
+    stopping.start()
+    wait_for(desk._stopping.is_set)
+    service.go_on.set()
+    stopping.join(10)
+    assert service.taken == [("g", 1), ("h", 1)]
 
 
 def body(**fields: Any) -> Any:

@@ -99,15 +99,20 @@ def test_quota(vault: Keystored, guest: RingGuest) -> None:
     assert [answer.status for answer in made] == [OK, OK, OK, LIMIT]
     assert destroy(guest, made[0].data).status == OK
     assert generate(guest, "k4").status == OK
+    # What an operator destroyed is not the guest's to make room with.
+    vault.cli("key", "destroy", "g:k4", "--yes")
+    assert vault.facts("guest", "show", "g")["own_keys"] == 2
+    assert generate(guest, "k4").status == EXISTS
+    assert generate(guest, "k5").status == OK
     said = vault.cli("guest", "set", "g", "--own-keys", "1").stdout
     assert said == "guest g may have 1 keys of its own, it has 3\n"
     assert len(guest.list_keys()) == 3
-    assert generate(guest, "k5").status == LIMIT
+    assert generate(guest, "k6").status == LIMIT
     allow(vault, "g", 0)
-    assert generate(guest, "k5").status == DENIED
+    assert generate(guest, "k6").status == DENIED
     assert rotate(guest, made[1].data).status == OK
     assert destroy(guest, made[1].data).status == OK
-    assert {entry.label for entry in guest.list_keys()} == {"k2", "k4"}
+    assert {entry.label for entry in guest.list_keys()} == {"k2", "k5"}
 
 
 def test_labels(guest: RingGuest) -> None:

@@ -46,7 +46,6 @@ from vmm_keystore.store.key_rows import KeyRow
 from vmm_keystore.store.keys import find_key, insert_first_version
 from vmm_keystore.store.own_keys import (
     OrderRow,
-    count_own_keys,
     find_order,
     find_own_key,
     forget_key,
@@ -133,14 +132,14 @@ class OwnKeys:
         if order.key_type is None or order.key_type not in OWN_TYPES:
             raise _RefusedError(Status.UNSUPPORTED)
         with self._store.read() as connection:
-            _check_room(connection, get_guest(connection, guest))
+            _check_room(get_guest(connection, guest))
             _check_name(connection, guest, order.label, label)
         key_id = uuid.uuid4().bytes
         sealed = self._custodian.generate(key_id, 1, order.key_type)
         detail = {"key": label, "key_id": key_id.hex(), "type": order.key_type.text, "state": KeyState.ACTIVE.text}
         with self._changes.begin(actor, "key-generate", **detail) as change:
             owner = get_guest(change.connection, guest)
-            _check_room(change.connection, owner)
+            _check_room(owner)
             _check_name(change.connection, guest, order.label, label)
             row = insert_first_version(
                 change.connection,
@@ -210,10 +209,10 @@ def _label(guest: str, name: str) -> str:
     return label
 
 
-def _check_room(connection: sa.Connection, guest: GuestRow) -> None:
+def _check_room(guest: GuestRow) -> None:
     if guest.own_keys_max == 0:
         raise _RefusedError(Status.DENIED)
-    if count_own_keys(connection, guest.row_id) >= guest.own_keys_max:
+    if guest.own_key_count >= guest.own_keys_max:
         raise _RefusedError(Status.LIMIT)
 
 

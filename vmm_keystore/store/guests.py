@@ -7,13 +7,14 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from vmm_keystore.errors import NotFoundError
+from vmm_keystore.policy.vocabulary import KeyState
 from vmm_keystore.store.holdings import parts
-from vmm_keystore.store.tables import grants, guests, own_keys, role_members
+from vmm_keystore.store.tables import grants, guests, key_versions, own_keys, role_members
 
 
 @dataclass(frozen=True, slots=True)
 class GuestRow:
-    """A guest as stored, with how many grants it has, itself and by its roles, and how many keys of its own."""
+    """A guest as stored: its grants, its own and by its roles, and how many keys of its own it has and may have."""
 
     row_id: int
     name: str
@@ -23,6 +24,7 @@ class GuestRow:
     grant_count: int
     own_keys_max: int = 0
     own_key_count: int = 0
+    """Destroyed ones left out."""
 
 
 def insert_guest(
@@ -113,7 +115,8 @@ def _query() -> sa.Select[int, str, str, int | None, int, int, int, int]:
         .where(role_members.c.guest == guests.c.id)
         .scalar_subquery()
     )
-    owned = sa.select(sa.func.count()).where(own_keys.c.guest == guests.c.id).scalar_subquery()
+    left = sa.exists().where(key_versions.c.key == own_keys.c.key, key_versions.c.state != KeyState.DESTROYED)
+    owned = sa.select(sa.func.count()).where(own_keys.c.guest == guests.c.id, left).scalar_subquery()
     return sa.select(
         guests.c.id,
         guests.c.name,

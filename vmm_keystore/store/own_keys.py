@@ -61,12 +61,6 @@ def find_own_key(connection: sa.Connection, guest: str, key_id: bytes) -> KeyRow
     return found[0] if found and found[0].owner == guest else None
 
 
-def count_own_keys(connection: sa.Connection, guest_row: int) -> int:
-    """How many keys of its own a guest has, in whatever state."""
-    statement = sa.select(sa.func.count()).select_from(own_keys).where(own_keys.c.guest == guest_row)
-    return int(connection.execute(statement).scalar_one())
-
-
 def owners(connection: sa.Connection) -> dict[str, str]:
     """Guests by the labels of the keys that are their own."""
     statement = sa.select(keys.c.label, guests.c.name).join(own_keys, own_keys.c.key == keys.c.id).join(guests)

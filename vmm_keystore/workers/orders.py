@@ -32,6 +32,7 @@ class OrderDesk:
         self._queue: queue.SimpleQueue[tuple[str, Order, Answer] | None] = queue.SimpleQueue()
         self._next_s: dict[str, float] = {}
         self._thread: threading.Thread | None = None
+        self._stopping = threading.Event()
 
     def start(self, orders: GuestOrders) -> None:
         """Start the thread."""
@@ -40,6 +41,7 @@ class OrderDesk:
 
     def stop(self) -> None:
         """End it with the order that is under way; the others are asked for again by whoever has the rings then."""
+        self._stopping.set()
         if self._thread is not None:
             self._queue.put(None)
             self._thread.join()
@@ -55,11 +57,10 @@ class OrderDesk:
             self._queue.put((guest, order, answer))
 
     def _run(self, orders: GuestOrders) -> None:
-        while (taken := self._queue.get()) is not None:
+        while (taken := self._queue.get()) is not None and not self._stopping.is_set():
             guest, order, answer = taken
             try:
-                ordered = orders.carry_out(guest, order)
+                answer(orders.carry_out(guest, order))
             except Exception:  # a mistake of ours must not take the other guests' orders with it
                 log.exception("guest %s: %s of request %d failed", guest, order.op.text, order.sequence)
-                ordered = Ordered(Status.INTERNAL)
-            answer(ordered)
+                answer(Ordered(Status.INTERNAL))

@@ -78,7 +78,12 @@ def test_orders_wait_for_the_service(loop: Loop) -> None:
     desk.start(service)
     assert answered.wait(10)
     service.go_on.clear()
-    loop.call_soon(lambda: [desk.take(guest, order(1), lambda _ordered: None) for guest in ("h", "i", "k")])
+
+    def take_more() -> None:
+        for guest in ("h", "i", "k"):
+            desk.take(guest, order(1), lambda _ordered: None)
+
+    loop.call_soon(take_more)
     wait_for(lambda: len(service.taken) == 2)
     stopping = threading.Thread(target=desk.stop)
     stopping.start()

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Which functions were found and allowed. */
+#include "engine.h"
+
+static uint32_t found;
+static uint32_t allowed;
+
+void vks_engines_open(void)
+{
+}
+
+uint32_t vks_engines_found(void)
+{
+    return found;
+}
+
+void vks_engines_allow(uint32_t functions)
+{
+    allowed = functions;
+}
+
+bool vks_engine_serves(enum vks_engine_function function)
+{
+    return (found & allowed) >> function & 1;
+}
+
+enum vks_engine vks_engine_of(enum vks_engine_function function)
+{
+    return function >= VKS_ENGINE_AES_GCM ? VKS_ENGINE_IPSEC_MB : VKS_ENGINE_CRYPTO_MB;
+}

@@ -16,10 +16,12 @@ static struct vks_audit_record *ring_slot(const struct vks_audit_ring *ring, uin
            index % VKS_AUDIT_RING_RECORDS;
 }
 
-int vks_audit_has_room(const struct vks_audit_ring *ring)
+uint32_t vks_audit_room(const struct vks_audit_ring *ring)
 {
     /* Unsigned distance: a tail ahead of head gives a huge number, never room. */
-    return ring->head - __atomic_load_n(&ring->tail, __ATOMIC_ACQUIRE) < VKS_AUDIT_RING_RECORDS;
+    uint64_t waiting = ring->head - __atomic_load_n(&ring->tail, __ATOMIC_ACQUIRE);
+
+    return waiting < VKS_AUDIT_RING_RECORDS ? (uint32_t)(VKS_AUDIT_RING_RECORDS - waiting) : 0;
 }
 
 uint64_t vks_audit_covered(uint64_t input_bytes)
@@ -41,7 +43,7 @@ int vks_audit_append(struct vks_audit_ring *ring, struct vks_audit_record *recor
 {
     uint64_t head = ring->head;
 
-    if (!vks_audit_has_room(ring))
+    if (!vks_audit_room(ring))
         return -ENOSPC;
     vks_audit_close(ring);
     record->record = head + 1;

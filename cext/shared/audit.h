@@ -59,8 +59,8 @@ struct vks_audit_ring {
 _Static_assert(sizeof(struct vks_audit_record) == VKS_AUDIT_RECORD_BYTES, "audit record layout");
 _Static_assert(sizeof(struct vks_audit_ring) == VKS_AUDIT_RING_HEAD_BYTES, "audit ring head layout");
 
-/* Worker: 1 when a record fits, 0 when the ring is full or its indices are broken. */
-int vks_audit_has_room(const struct vks_audit_ring *ring);
+/* Worker: how many records fit; 0 when the ring is full or its indices are broken. */
+uint32_t vks_audit_room(const struct vks_audit_ring *ring);
 /* *covered* of one request; those of several add up. */
 uint64_t vks_audit_covered(uint64_t input_bytes);
 uint32_t vks_audit_covered_requests(uint64_t covered);

@@ -55,9 +55,9 @@ static bool continues(const struct vks_audit_record *open, const struct vks_audi
            next->time_ns - open->time_ns < AUDIT_RUN_NS && is_equal(open, next);
 }
 
-int audit_run_has_room(const struct audit_run *run)
+bool audit_run_has_room(const struct audit_run *run, uint32_t records)
 {
-    return vks_audit_has_room(run->ring);
+    return vks_audit_room(run->ring) >= records;
 }
 
 void audit_run_add(struct audit_run *run, const struct job *job, uint64_t time_ns)

@@ -21,8 +21,8 @@ struct audit_run {
     bool open;
 };
 
-/* The ring has room for a record of its own. */
-int audit_run_has_room(const struct audit_run *run);
+/* The ring has room for so many records of their own. */
+bool audit_run_has_room(const struct audit_run *run, uint32_t records);
 /* Commit what *job* came to, stamped *time_ns* (CLOCK_REALTIME): in a new record, or in the open one. */
 void audit_run_add(struct audit_run *run, const struct job *job, uint64_t time_ns);
 /* Let keystored have everything. Before the worker rests, and before anything that it decides by changes. */

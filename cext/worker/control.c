@@ -118,7 +118,7 @@ static void park_queued(struct worker *worker)
         if (!ring->running || job->ring_run != ring->run)
             continue;
         inflight_cancel_run(&ring->inflight, job->head);
-        head_queue_push_front(&ring->parked, job->head);
+        head_queue_push_front(&ring->parked[slow_lane_size(&worker->slow, job)], job->head);
     }
 }
 

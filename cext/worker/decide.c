@@ -100,3 +100,13 @@ bool decide_is_slow(const struct job *job)
            vks_operation_is_slow(type, request->op, job->mechanism, work_bytes) ||
            vks_operation_output_bytes(type, request->op, job->mechanism, request->input_bytes) > JOB_FAST_OUTPUT_BYTES;
 }
+
+bool decide_is_large(const struct job *job)
+{
+    const struct request *request = &job->request;
+    uint32_t type = job->key ? vks_key_type(job->key) : 0;
+    uint32_t output_bytes = vks_operation_output_bytes(type, request->op, job->mechanism, request->input_bytes);
+
+    return request_payload_bytes(request) > JOB_SMALL_INPUT_BYTES ||
+           (output_bytes ? output_bytes : request->output_bytes) > JOB_SMALL_OUTPUT_BYTES;
+}

@@ -26,6 +26,8 @@ uint32_t decide_release(const struct job *job, const struct snapshot_table *tabl
 bool decide_needs_token(const struct job *job);
 /* Is a request that may run one for the slow lane? */
 bool decide_is_slow(const struct job *job);
+/* And does it need large buffers there? */
+bool decide_is_large(const struct job *job);
 
 /* Info, list: answered from the snapshot. *driver_features* is set by an info that succeeded. */
 bool device_answers(uint32_t op);

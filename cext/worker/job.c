@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "batch.h"
 #include "kill_point.h"
 #include "state.h"
 
@@ -30,41 +31,79 @@ int job_open(struct job *job, uint32_t input_bytes_max, uint32_t output_bytes_ma
     return job->input && job->output ? 0 : -ENOMEM;
 }
 
-void job_run(struct job *job, enum vks_lane lane)
+static struct vks_operation describe(const struct job *job)
 {
     const struct request *request = &job->request;
-    struct vks_operation operation = {
+
+    return (struct vks_operation){
         .op = request->op,
         .mechanism = job->mechanism,
         .flags = request->flags,
         .parameter_bytes = request->parameter_bytes,
         .aad_bytes = request->aad_bytes,
         .input_bytes = request->input_bytes,
-        .output_bytes_max = request->output_bytes,
+        /* The decision chose buffers that hold any result; the guest's area may be larger than they are. */
+        .output_bytes_max =
+            request->output_bytes > job->output_bytes_max ? job->output_bytes_max : request->output_bytes,
         .parameter = job->input,
         .aad = job->input + request->parameter_bytes,
         .input = job->input + request->parameter_bytes + request->aad_bytes,
         .output = job->output,
     };
+}
 
-    if (job->status != VKS_STATUS_OK)
-        return;
+static void begin(const struct job *job, enum vks_lane lane)
+{
     __atomic_store_n(job->run, *job->run | VKS_STATE_RUN_EXECUTING, __ATOMIC_RELEASE);
     if (lane == VKS_LANE_SLOW)
         KILL_POINT(KILL_SLOW_RUNNING);
-    KILL_POINT_POISON(request->op);
-    /* The decision chose buffers that hold any result; the guest's area may be larger than they are. */
-    if (operation.output_bytes_max > job->output_bytes_max)
-        operation.output_bytes_max = job->output_bytes_max;
-    job->status = vks_operation_run(job->key, &operation, lane);
-    job->output_bytes = operation.output_bytes;
-    if (job->status == VKS_OPERATION_IN_TOKEN)
+    KILL_POINT_POISON(job->request.op);
+}
+
+static void end(struct job *job, uint32_t status, uint32_t output_bytes)
+{
+    const struct request *request = &job->request;
+
+    job->status = status;
+    job->output_bytes = output_bytes;
+    if (status == VKS_OPERATION_IN_TOKEN)
         job->token_output_bytes =
             vks_operation_output_bytes(vks_key_type(job->key), request->op, job->mechanism, request->input_bytes);
     /* A ciphertext is still needed. */
-    if (job->status == VKS_OPERATION_IN_TOKEN && request->op == VKS_OP_DECRYPT)
+    if (status == VKS_OPERATION_IN_TOKEN && request->op == VKS_OP_DECRYPT)
         return;
     explicit_bzero(job->input, request_payload_bytes(request));
+}
+
+void job_run(struct job *job, enum vks_lane lane)
+{
+    struct vks_operation operation = describe(job);
+    uint32_t status;
+
+    if (job->status != VKS_STATUS_OK)
+        return;
+    begin(job, lane);
+    status = vks_operation_run(job->key, &operation, lane);
+    end(job, status, operation.output_bytes);
+}
+
+void job_run_batch(struct job *const jobs[], uint32_t count, enum vks_lane lane)
+{
+    struct vks_batch_item items[VKS_BATCH_LANES];
+    struct job *run[VKS_BATCH_LANES];
+    uint32_t run_count = 0;
+
+    for (uint32_t i = 0; i < count; i++) {
+        if (jobs[i]->status != VKS_STATUS_OK)
+            continue;
+        items[run_count] = (struct vks_batch_item){.key = jobs[i]->key, .operation = describe(jobs[i])};
+        run[run_count++] = jobs[i];
+        begin(jobs[i], lane);
+    }
+    if (run_count)
+        vks_batch_run(items, run_count, lane);
+    for (uint32_t i = 0; i < run_count; i++)
+        end(run[i], items[i].status, items[i].operation.output_bytes);
 }
 
 void job_wipe_output(struct job *job)

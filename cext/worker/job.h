@@ -17,6 +17,8 @@
 enum job_limit {
     JOB_FAST_INPUT_BYTES = 24 << 10, /* parameter, associated data and input together */
     JOB_FAST_OUTPUT_BYTES = 40 << 10,
+    JOB_SMALL_INPUT_BYTES = 8 << 10, /* small ones of the slow lane */
+    JOB_SMALL_OUTPUT_BYTES = 8 << 10,
     JOB_SLOW_INPUT_BYTES = VKS_PARAMETER_BYTES_MAX + VKS_AAD_BYTES_MAX + VKS_INPUT_BYTES_MAX,
     JOB_SLOW_OUTPUT_BYTES = VKS_OUTPUT_BYTES_MAX,
 };
@@ -32,7 +34,8 @@ struct job {
     uint64_t generation;   /* of the snapshot that it was decided under */
     uint64_t sequence;     /* in the audit log */
     uint32_t attempt;
-    uint32_t ring_run; /* which life of the ring the head belongs to */
+    uint32_t ring_run;    /* which life of the ring the head belongs to */
+    uint32_t batch_class; /* vks_batch_class; 0: it is run by itself */
     uint16_t head;
     bool set_aside;              /* not run: workers died over it */
     uint8_t *run;                /* enum vks_state_run in state memory: what the lane that runs it marks */
@@ -53,6 +56,8 @@ __attribute__((warn_unused_result)) int job_open(struct job *job, uint32_t input
  * status and output_bytes.
  */
 void job_run(struct job *job, enum vks_lane lane);
+/* The same for several of one batch class. */
+void job_run_batch(struct job *const jobs[], uint32_t count, enum vks_lane lane);
 /* Wipe what the operation wrote. */
 void job_wipe_output(struct job *job);
 /* Hand a decided request over to a job with larger buffers; its payload is not copied yet. */

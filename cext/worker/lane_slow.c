@@ -38,15 +38,51 @@ static void wake(int fd)
         ;
 }
 
-static void run_queued(struct slow_lane *lane)
+/* A job of the class that is queued, now RUNNING; -1: none. */
+static int take_of_class(struct slow_lane *lane, uint32_t batch_class)
 {
+    for (int i = 0; i < SLOW_JOBS; i++) {
+        if (atomic_load_explicit(&lane->state[i], memory_order_acquire) != SLOW_QUEUED ||
+            lane->batch_class[i] != batch_class || !change_state(lane, i, SLOW_QUEUED, SLOW_RUNNING))
+            continue;
+        if (lane->job[i].batch_class == batch_class)
+            return i;
+        /* Cancelled between the two looks, and another one submitted in its place. */
+        atomic_store_explicit(&lane->state[i], SLOW_QUEUED, memory_order_release);
+    }
+    return -1;
+}
+
+/* The job that waits longest, and what may run with it: into *group*, RUNNING; how many. */
+static uint32_t take_group(struct slow_lane *lane, struct job *group[VKS_BATCH_LANES])
+{
+    uint32_t count = 0, batch_class;
     int index;
 
-    while ((index = pick(lane, SLOW_QUEUED, false)) >= 0) {
-        if (!change_state(lane, index, SLOW_QUEUED, SLOW_RUNNING))
-            continue;
-        job_run(&lane->job[index], VKS_LANE_SLOW);
-        atomic_store_explicit(&lane->state[index], SLOW_DONE, memory_order_release);
+    do {
+        index = pick(lane, SLOW_QUEUED, false);
+        if (index < 0)
+            return 0;
+    } while (!change_state(lane, index, SLOW_QUEUED, SLOW_RUNNING));
+    batch_class = lane->job[index].batch_class;
+    do
+        group[count++] = &lane->job[index];
+    while (batch_class && count < VKS_BATCH_LANES && (index = take_of_class(lane, batch_class)) >= 0);
+    return count;
+}
+
+static void run_queued(struct slow_lane *lane)
+{
+    struct job *group[VKS_BATCH_LANES];
+    uint32_t count;
+
+    while ((count = take_group(lane, group)) > 0) {
+        if (group[0]->batch_class)
+            job_run_batch(group, count, VKS_LANE_SLOW);
+        else
+            job_run(group[0], VKS_LANE_SLOW);
+        for (uint32_t i = 0; i < count; i++)
+            atomic_store_explicit(&lane->state[group[i] - lane->job], SLOW_DONE, memory_order_release);
         wake(lane->done_fd);
     }
 }
@@ -75,7 +111,8 @@ int slow_lane_start(struct slow_lane *lane)
     if (lane->wake_fd < 0 || lane->done_fd < 0)
         return -errno;
     for (int i = 0; i < SLOW_JOBS; i++) {
-        error = job_open(&lane->job[i], JOB_SLOW_INPUT_BYTES, JOB_SLOW_OUTPUT_BYTES);
+        error = i < SLOW_LARGE_JOBS ? job_open(&lane->job[i], JOB_SLOW_INPUT_BYTES, JOB_SLOW_OUTPUT_BYTES)
+                                    : job_open(&lane->job[i], JOB_SMALL_INPUT_BYTES, JOB_SMALL_OUTPUT_BYTES);
         if (error)
             return error;
     }
@@ -89,11 +126,19 @@ int slow_lane_start(struct slow_lane *lane)
     return error;
 }
 
-struct job *slow_lane_free_job(struct slow_lane *lane)
+struct job *slow_lane_free_job(struct slow_lane *lane, enum slow_size size)
 {
-    int index = pick(lane, SLOW_FREE, false);
+    int first = size == SLOW_LARGE ? 0 : SLOW_LARGE_JOBS, end = size == SLOW_LARGE ? SLOW_LARGE_JOBS : SLOW_JOBS;
 
-    return index < 0 ? NULL : &lane->job[index];
+    for (int i = first; i < end; i++)
+        if (atomic_load_explicit(&lane->state[i], memory_order_acquire) == SLOW_FREE)
+            return &lane->job[i];
+    return NULL;
+}
+
+enum slow_size slow_lane_size(const struct slow_lane *lane, const struct job *job)
+{
+    return job - lane->job < SLOW_LARGE_JOBS ? SLOW_LARGE : SLOW_SMALL;
 }
 
 void slow_lane_submit(struct slow_lane *lane, struct job *job)
@@ -103,6 +148,8 @@ void slow_lane_submit(struct slow_lane *lane, struct job *job)
     if (job->key)
         vks_key_ref(job->key);
     lane->ticket[index] = lane->next_ticket++;
+    lane->batch_class[index] = job->batch_class;
+    lane->submitted++;
     atomic_store_explicit(&lane->state[index], SLOW_QUEUED, memory_order_release);
     wake(lane->wake_fd);
 }
@@ -120,6 +167,7 @@ struct job *slow_lane_cancel(struct slow_lane *lane)
         if (job->key)
             vks_key_unref(job->key);
         job->key = NULL;
+        lane->submitted--;
         return job;
     }
     return NULL;
@@ -127,8 +175,11 @@ struct job *slow_lane_cancel(struct slow_lane *lane)
 
 struct job *slow_lane_done(struct slow_lane *lane)
 {
-    int index = pick(lane, SLOW_DONE, false);
+    int index;
 
+    if (!lane->submitted)
+        return NULL;
+    index = pick(lane, SLOW_DONE, false);
     for (int i = 0; i < SLOW_JOBS; i++) {
         if (atomic_load_explicit(&lane->state[i], memory_order_acquire) != SLOW_DONE || !lane->job[i].key)
             continue;
@@ -141,6 +192,7 @@ struct job *slow_lane_done(struct slow_lane *lane)
 void slow_lane_release(struct slow_lane *lane, struct job *job)
 {
     job_wipe_output(job);
+    lane->submitted--;
     atomic_store_explicit(&lane->state[job - lane->job], SLOW_FREE, memory_order_release);
 }
 
@@ -148,7 +200,7 @@ uint32_t slow_lane_count(const struct slow_lane *lane, enum slow_state state)
 {
     uint32_t count = 0;
 
-    for (int i = 0; i < SLOW_JOBS; i++)
+    for (int i = 0; i < SLOW_JOBS && lane->submitted; i++)
         count += atomic_load_explicit(&lane->state[i], memory_order_acquire) == (int)state;
     return count;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The slow lane: one thread, two jobs, one after the other in the order of submission.
+ * The slow lane: one thread, a few jobs, in the order of submission; those of one batch class that wait are run
+ * together. Few have buffers for whatever there is; more have small ones, so that an engine's lanes are full.
  *
  * The thread touches the private buffers and the key of a job while it is RUNNING, nothing else; in every other state
  * the job is the fast lane's. It never sees guest memory.
@@ -14,11 +15,19 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+#include "batch.h"
 #include "job.h"
 #include "secret_stack.h"
 
 enum slow_limit {
-    SLOW_JOBS = 2,
+    SLOW_LARGE_JOBS = 2,
+    SLOW_JOBS = SLOW_LARGE_JOBS + 2 * VKS_BATCH_LANES,
+};
+
+enum slow_size {
+    SLOW_SMALL,
+    SLOW_LARGE,
+    SLOW_SIZES,
 };
 
 enum slow_state {
@@ -29,19 +38,22 @@ enum slow_state {
 };
 
 struct slow_lane {
-    struct job job[SLOW_JOBS];
+    struct job job[SLOW_JOBS]; /* large ones first */
     _Atomic int state[SLOW_JOBS];
-    _Atomic uint32_t ticket[SLOW_JOBS]; /* order of submission */
+    _Atomic uint32_t ticket[SLOW_JOBS];      /* order of submission */
+    _Atomic uint32_t batch_class[SLOW_JOBS]; /* the job's, for a look at it while it is not the thread's */
     uint32_t next_ticket;
-    int wake_fd; /* eventfd: something was queued */
-    int done_fd; /* eventfd: something is done */
+    uint32_t submitted; /* jobs that are not FREE; the fast lane's */
+    int wake_fd;        /* eventfd: something was queued */
+    int done_fd;        /* eventfd: something is done */
     struct vks_secret_thread thread;
 };
 
 /* Buffers, descriptors, thread. 0 or a negative errno. */
 __attribute__((warn_unused_result)) int slow_lane_start(struct slow_lane *lane);
-/* A job to fill in, or NULL. */
-struct job *slow_lane_free_job(struct slow_lane *lane);
+/* A job of this size to fill in, or NULL. */
+struct job *slow_lane_free_job(struct slow_lane *lane, enum slow_size size);
+enum slow_size slow_lane_size(const struct slow_lane *lane, const struct job *job);
 /* Its key is referenced by the lane from here on. */
 void slow_lane_submit(struct slow_lane *lane, struct job *job);
 /* Take back the job submitted last of those that have not begun; NULL when there is none. */

@@ -20,13 +20,6 @@ enum {
     SET_ASIDE_DEATHS = 2,
 };
 
-static void cpu_relax(void)
-{
-#ifdef __x86_64__
-    __builtin_ia32_pause();
-#endif
-}
-
 /* Only the first info since the ring was reset comes from the driver's probe; later ones are its users'. */
 static void tell_features(struct ring *ring, uint64_t driver_features)
 {
@@ -172,6 +165,39 @@ static void serve_order(struct worker *worker, struct job *job)
     KILL_POINT(KILL_ORDERED);
 }
 
+static void serve_group(struct worker *worker, struct job *const group[], uint32_t count)
+{
+    job_run_batch(group, count, VKS_LANE_FAST);
+    for (uint32_t i = 0; i < count; i++) {
+        KILL_POINT(KILL_RAN);
+        serve_conclude(worker, group[i]);
+        gather_release(&worker->gather, group[i]);
+    }
+}
+
+/* Run what was gathered: a group that is full, or, with class 0, everything. */
+static void serve_gathered(struct worker *worker, uint32_t batch_class)
+{
+    struct job *group[VKS_BATCH_LANES];
+    uint32_t count;
+
+    while ((count = gather_group(&worker->gather, batch_class, group)) > 0)
+        serve_group(worker, group, count);
+}
+
+/* Others run before it: it is executing when its group is. */
+static void gather(struct worker *worker, struct job *job)
+{
+    struct job *place;
+
+    number_run(worker, job);
+    place = gather_add(&worker->gather, job);
+    copy_payload(place);
+    inflight_postpone(&worker->ring.inflight, job->head);
+    if (gather_is_full(&worker->gather, place->batch_class))
+        serve_gathered(worker, worker->gather.count == GATHER_JOBS ? 0 : place->batch_class);
+}
+
 /* Answer one request that was taken, or hand it to the slow lane, or park it. The audit ring has room. */
 static void serve_head(struct worker *worker, uint16_t head)
 {
@@ -180,8 +206,10 @@ static void serve_head(struct worker *worker, uint16_t head)
     struct token_job *token = NULL;
     const struct vks_snapshot_key *entry;
     uint32_t deaths = inflight_deaths(&ring->inflight, head);
+    enum slow_size size;
 
     job->head = head;
+    job->batch_class = 0;
     (void)inflight_execute(&ring->inflight, head);
     if (deaths >= SET_ASIDE_DEATHS) {
         set_aside(worker, job, deaths);
@@ -208,10 +236,11 @@ static void serve_head(struct worker *worker, uint16_t head)
             job->status = VKS_STATUS_UNAVAILABLE;
     }
     if (job->status == VKS_STATUS_OK && decide_is_slow(job)) {
-        slow = slow_lane_free_job(&worker->slow);
+        size = decide_is_large(job) ? SLOW_LARGE : SLOW_SMALL;
+        slow = slow_lane_free_job(&worker->slow, size);
         if (!slow) {
             token_lane_release(token);
-            postpone(ring, &ring->parked, head);
+            postpone(ring, &ring->parked[size], head);
             return;
         }
     }
@@ -222,6 +251,13 @@ static void serve_head(struct worker *worker, uint16_t head)
     }
     KILL_POINT(KILL_CHARGED);
     job->token = token;
+    if (job->status == VKS_STATUS_OK && job->key && !token && !deaths)
+        job->batch_class =
+            vks_batch_class(job->key, job->request.op, job->mechanism, request_payload_bytes(&job->request));
+    if (job->status == VKS_STATUS_OK && !slow && job->batch_class) {
+        gather(worker, job);
+        return;
+    }
     if (job->status == VKS_STATUS_OK && slow) {
         number_run(worker, job);
         job_move(slow, job);
@@ -249,10 +285,11 @@ static int next_head(struct worker *worker, uint16_t *head)
     struct ring *ring = &worker->ring;
     int found;
 
-    if (ring->parked.count && slow_lane_free_job(&worker->slow)) {
-        *head = head_queue_pop(&ring->parked);
-        return 1;
-    }
+    for (enum slow_size size = SLOW_SMALL; size < SLOW_SIZES; size++)
+        if (ring->parked[size].count && slow_lane_free_job(&worker->slow, size)) {
+            *head = head_queue_pop(&ring->parked[size]);
+            return 1;
+        }
     if (ring->untokened.count && token_lane_has(&worker->token, TOKEN_FREE)) {
         *head = head_queue_pop(&ring->untokened);
         return 1;
@@ -281,7 +318,8 @@ static int next_head(struct worker *worker, uint16_t *head)
     return 1;
 }
 
-static enum serve_result serve_batch(struct worker *worker)
+/* Up to BATCH requests. 1: there may be more; 0: there are none; -ENOSPC: no room for records; -EPROTO: as above. */
+static int take_batch(struct worker *worker)
 {
     uint64_t start_ns = worker->now_ns = realtime_ns();
 
@@ -290,54 +328,26 @@ static enum serve_result serve_batch(struct worker *worker)
         uint16_t head;
         int found;
 
-        if (!audit_run_has_room(&worker->audit))
-            return SERVE_BLOCKED;
+        if (!audit_run_has_room(&worker->audit, worker->gather.count + 1))
+            return -ENOSPC;
         found = next_head(worker, &head);
-        if (found < 0) {
-            ring_break(worker, found);
-            return SERVE_IDLE;
-        }
-        if (found == 0)
-            return SERVE_IDLE;
+        if (found <= 0)
+            return found;
         serve_head(worker, head);
     }
-    return SERVE_MORE;
+    return 1;
 }
 
-/* Also a ring that is broken, or whose memory went away when it was looked at. */
-static bool has_work(const struct worker *worker)
+static enum serve_result serve_batch(struct worker *worker)
 {
-    return vks_vring_available(&worker->ring.vring) != 0 || serve_has_done(worker) || guest_fault_seen();
-}
+    int left = take_batch(worker);
 
-/* Not while another lane, the token or keystored works: it may need this very processor, and it wakes us. */
-static uint64_t spin_time_ns(const struct worker *worker)
-{
-    if (!worker->table || slow_lane_count(&worker->slow, SLOW_QUEUED) || slow_lane_count(&worker->slow, SLOW_RUNNING) ||
-        token_lane_has(&worker->token, TOKEN_AWAY) || worker->order.state == ORDER_AWAY)
-        return 0;
-    return poll_spin_ns(&worker->spin, worker->table->head.poll_us);
-}
-
-bool serve_await(struct worker *worker)
-{
-    uint64_t spin_ns = spin_time_ns(worker);
-    uint64_t end_ns = spin_ns ? monotonic_ns() + spin_ns : 0;
-    bool found = false;
-
-    if (!worker->ring.running)
-        return false;
-    /* No kick is asked for meanwhile: avail_event stays where it was. */
-    while (spin_ns && !found && monotonic_ns() < end_ns) {
-        cpu_relax();
-        found = has_work(worker);
-    }
-    if (spin_ns)
-        poll_spin_note(&worker->spin, found);
-    if (found)
-        return true;
-    vks_vring_want_kick(&worker->ring.vring);
-    return has_work(worker);
+    serve_gathered(worker, 0);
+    if (left == -ENOSPC)
+        return SERVE_BLOCKED;
+    if (left < 0)
+        ring_break(worker, left);
+    return left > 0 ? SERVE_MORE : SERVE_IDLE;
 }
 
 enum serve_result serve(struct worker *worker)
@@ -351,7 +361,7 @@ enum serve_result serve(struct worker *worker)
         ring_break(worker, -EFAULT);
     if (worker->ring.running && vks_vring_needs_signal(&worker->ring.vring))
         ring_signal(&worker->ring);
-    if (serve_has_done(worker) && !audit_run_has_room(&worker->audit))
+    if (serve_has_done(worker) && !audit_run_has_room(&worker->audit, 1))
         result = SERVE_BLOCKED;
     return worker->ring.running || result == SERVE_BLOCKED ? result : SERVE_IDLE;
 }

@@ -70,7 +70,7 @@ static void serve_done_tokens(struct worker *worker)
 {
     struct token_job *slot;
 
-    while ((slot = token_lane_done(&worker->token)) != NULL && audit_run_has_room(&worker->audit)) {
+    while ((slot = token_lane_done(&worker->token)) != NULL && audit_run_has_room(&worker->audit, 1)) {
         check_release(worker, &slot->job);
         serve_finish(worker, &slot->job, true);
         token_lane_release(slot);
@@ -81,7 +81,7 @@ static void serve_done_order(struct worker *worker)
 {
     struct order_lane *lane = &worker->order;
 
-    if (lane->state != ORDER_DONE || !audit_run_has_room(&worker->audit))
+    if (lane->state != ORDER_DONE || !audit_run_has_room(&worker->audit, 1))
         return;
     serve_finish(worker, &lane->job, true);
     lane->state = ORDER_FREE;
@@ -97,7 +97,7 @@ void serve_done_jobs(struct worker *worker)
 {
     struct job *job;
 
-    while ((job = slow_lane_done(&worker->slow)) != NULL && audit_run_has_room(&worker->audit)) {
+    while ((job = slow_lane_done(&worker->slow)) != NULL && audit_run_has_room(&worker->audit, 1)) {
         serve_conclude(worker, job);
         slow_lane_release(&worker->slow, job);
     }

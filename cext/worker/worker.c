@@ -185,6 +185,8 @@ static void set_up(int control_fd, int key_fd, int state_fd, uint32_t keeper)
         fail("signal handler", error);
     if ((error = job_open(&worker.fast, JOB_FAST_INPUT_BYTES, JOB_FAST_OUTPUT_BYTES)))
         fail("buffers", error);
+    if ((error = gather_open(&worker.gather)))
+        fail("buffers", error);
     if ((error = token_lane_open(&worker.token)))
         fail("buffers", error);
     if ((error = order_lane_open(&worker.order)))

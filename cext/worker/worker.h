@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "audit_run.h"
+#include "gather.h"
 #include "guest_mem.h"
 #include "head_queue.h"
 #include "inflight.h"
@@ -30,11 +31,11 @@
 struct ring {
     struct vks_vring vring;
     struct inflight inflight;
-    struct head_queue redo;      /* in flight when the ring started, to be run again before anything new */
-    struct head_queue parked;    /* slow ones for which no job was free */
-    struct head_queue untokened; /* that a token has to sign, and no slot was free */
-    struct head_queue unordered; /* for keystored, while another one is with it */
-    struct head_queue unleased;  /* whose budget is used up to what is on disk: keystored was asked for more */
+    struct head_queue redo;               /* in flight when the ring started, to be run again before anything new */
+    struct head_queue parked[SLOW_SIZES]; /* slow ones for which no job was free */
+    struct head_queue untokened;          /* that a token has to sign, and no slot was free */
+    struct head_queue unordered;          /* for keystored, while another one is with it */
+    struct head_queue unleased;           /* whose budget is used up to what is on disk: keystored was asked for more */
     int kick_fd;
     int call_fd;
     int err_fd;
@@ -49,6 +50,7 @@ struct worker {
     struct audit_run audit;
     struct ring ring;
     struct job fast;
+    struct gather gather;
     struct slow_lane slow;
     struct token_lane token;
     struct order_lane order;
@@ -77,8 +79,8 @@ enum serve_result {
 /* Take and answer up to one batch, give done jobs their answers, signal once. */
 enum serve_result serve(struct worker *worker);
 /*
- * With nothing to do: look for work for as long as the snapshot allows, then ask for kicks. False when the worker may
- * sleep: nothing is there, and whatever comes will wake it.
+ * serve_await.c. With nothing to do: look for work for as long as the snapshot allows, then ask for kicks. False when
+ * the worker may sleep: nothing is there, and whatever comes will wake it.
  */
 bool serve_await(struct worker *worker);
 

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Requests of the fast lane that an engine computes side by side: gathered while the ring has more, run when a group is
+ * full or the ring has been looked through. None waits for one that has not come.
+ *
+ * They were decided, numbered and copied; they are executing when their group is run.
+ */
+#ifndef VKS_WORKER_GATHER_H
+#define VKS_WORKER_GATHER_H
+
+#include <stdint.h>
+
+#include "batch.h"
+#include "job.h"
+
+enum gather_limit {
+    GATHER_JOBS = 2 * VKS_BATCH_LANES, /* so that kinds that take turns still fill a group */
+};
+
+struct gather {
+    struct job job[GATHER_JOBS]; /* batch_class 0: free */
+    uint32_t count;
+};
+
+/* Buffers. 0 or a negative errno. */
+__attribute__((warn_unused_result)) int gather_open(struct gather *gather);
+/* Take over a decided request with a batch class; there is a free place. Its payload is not copied yet. */
+struct job *gather_add(struct gather *gather, const struct job *job);
+/* Whether that one filled its group, or the last place. */
+bool gather_is_full(const struct gather *gather, uint32_t batch_class);
+/*
+ * Up to VKS_BATCH_LANES jobs of one class, which is *batch_class* unless that is 0: into *group*; how many. They are
+ * free again when gather_release has had them.
+ */
+uint32_t gather_group(struct gather *gather, uint32_t batch_class, struct job *group[VKS_BATCH_LANES]);
+void gather_release(struct gather *gather, struct job *job);
+
+#endif

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Between two looks at the ring: whether to look again soon, or to sleep. */
+#include "clock.h"
+#include "guest_fault.h"
+#include "worker.h"
+
+static void cpu_relax(void)
+{
+#ifdef __x86_64__
+    __builtin_ia32_pause();
+#endif
+}
+
+/* Also a ring that is broken, or whose memory went away when it was looked at. */
+static bool has_work(const struct worker *worker)
+{
+    return vks_vring_available(&worker->ring.vring) != 0 || serve_has_done(worker) || guest_fault_seen();
+}
+
+/* Not while another lane, the token or keystored works: it may need this very processor, and it wakes us. */
+static uint64_t spin_time_ns(const struct worker *worker)
+{
+    if (!worker->table || slow_lane_count(&worker->slow, SLOW_QUEUED) || slow_lane_count(&worker->slow, SLOW_RUNNING) ||
+        token_lane_has(&worker->token, TOKEN_AWAY) || worker->order.state == ORDER_AWAY)
+        return 0;
+    return poll_spin_ns(&worker->spin, worker->table->head.poll_us);
+}
+
+bool serve_await(struct worker *worker)
+{
+    uint64_t spin_ns = spin_time_ns(worker);
+    uint64_t end_ns = spin_ns ? monotonic_ns() + spin_ns : 0;
+    bool found = false;
+
+    if (!worker->ring.running)
+        return false;
+    /* No kick is asked for meanwhile: avail_event stays where it was. */
+    while (spin_ns && !found && monotonic_ns() < end_ns) {
+        cpu_relax();
+        found = has_work(worker);
+    }
+    if (spin_ns)
+        poll_spin_note(&worker->spin, found);
+    if (found)
+        return true;
+    vks_vring_want_kick(&worker->ring.vring);
+    return has_work(worker);
+}

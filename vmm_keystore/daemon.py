@@ -47,6 +47,7 @@ from vmm_keystore.watchdog import CallSoon, Watchdog, watchdog_period_s
 from vmm_keystore.workers.activated import ActivatedPrograms
 from vmm_keystore.workers.custodian import PROGRAM as CUSTODIAN
 from vmm_keystore.workers.custodian import Custodian
+from vmm_keystore.workers.data_plane import POLL_WORKERS_MAX, DataPlane, make_board
 from vmm_keystore.workers.descriptor_store import DescriptorStore
 from vmm_keystore.workers.errors import ProgramError
 from vmm_keystore.workers.handler import PROGRAM as HANDLER
@@ -194,6 +195,22 @@ def give_up_rights(stack: ExitStack, settings: Settings, folders: Sequence[Path]
     return first
 
 
+def open_data_plane(stack: ExitStack, settings: Settings) -> DataPlane:
+    """How workers run: settings, and a board where they poll."""
+    processors = len(os.sched_getaffinity(0))
+    board_fd = -1
+    if settings.poll_us:
+        board_fd = make_board()
+        stack.callback(os.close, board_fd)
+    return DataPlane(
+        poll_us=settings.poll_us,
+        poll_workers=settings.poll_workers or min(max(processors // 2, 1), POLL_WORKERS_MAX),
+        board_fd=board_fd,
+        accelerators=settings.accelerators,
+        cpus=settings.worker_cpus,
+    )
+
+
 def start(
     stack: ExitStack,
     first: RightfulPrograms,
@@ -260,7 +277,7 @@ def start(
         sink=uses,
         store=descriptors,
         runtime_dir=runtime_dir,
-        poll_us=settings.poll_us,
+        data_plane=open_data_plane(stack, settings),
         server=server,
         on_death=deaths.note,
     )

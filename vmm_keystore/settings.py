@@ -43,5 +43,11 @@ class Settings:
     """File that says whom to tell of events; nobody when None."""
     poll_us: int = 0
     """How long a worker looks at its ring before it sleeps."""
+    poll_workers: int | None = None
+    """How many workers may look at the same time; half of the processors when None."""
+    accelerators: bool = True
+    """Workers may use other engines than libcrypto."""
+    worker_cpus: frozenset[int] = frozenset()
+    """Where workers may run; anywhere when empty."""
     histograms_max: int = HISTOGRAMS_MAX
     """Latency histograms that metrics give at most."""

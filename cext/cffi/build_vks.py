@@ -17,11 +17,13 @@ HEADERS = [
     ROOT / "cext/shared/audit.h",
     ROOT / "cext/shared/audit_chain.h",
     ROOT / "cext/shared/budget.h",
+    ROOT / "cext/shared/engine_function.h",
     ROOT / "cext/shared/ipc.h",
     ROOT / "cext/shared/ipc_hsm.h",
     ROOT / "cext/shared/ipc_order.h",
     ROOT / "cext/shared/latency.h",
     ROOT / "cext/shared/policy.h",
+    ROOT / "cext/shared/poll_board.h",
     ROOT / "cext/shared/snapshot.h",
     ROOT / "cext/shared/state.h",
 ]

@@ -19,12 +19,12 @@ void vks_engines_allow(uint32_t functions)
     allowed = functions;
 }
 
-bool vks_engine_serves(enum vks_engine_function function)
+uint32_t vks_engines_used(void)
 {
-    return (found & allowed) >> function & 1;
+    return found & allowed;
 }
 
-enum vks_engine vks_engine_of(enum vks_engine_function function)
+bool vks_engine_serves(enum vks_engine_function function)
 {
-    return function >= VKS_ENGINE_AES_GCM ? VKS_ENGINE_IPSEC_MB : VKS_ENGINE_CRYPTO_MB;
+    return vks_engines_used() >> function & 1;
 }

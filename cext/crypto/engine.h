@@ -16,25 +16,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum vks_engine {
-    VKS_ENGINE_LIBCRYPTO = 0,
-    VKS_ENGINE_CRYPTO_MB = 1,
-    VKS_ENGINE_IPSEC_MB = 2,
-};
-
-/* What an engine can take over from libcrypto: bits of a mask. */
-enum vks_engine_function {
-    VKS_ENGINE_P256_SIGN = 0,
-    VKS_ENGINE_P384_SIGN = 1,
-    VKS_ENGINE_ED25519_SIGN = 2,
-    VKS_ENGINE_X25519_DERIVE = 3,
-    VKS_ENGINE_RSA_2048_SIGN = 4,
-    VKS_ENGINE_RSA_3072_SIGN = 5,
-    VKS_ENGINE_RSA_4096_SIGN = 6,
-    VKS_ENGINE_AES_GCM = 7,
-    VKS_ENGINE_HMAC_SHA256 = 8,
-    VKS_ENGINE_FUNCTIONS = 9,
-};
+#include "engine_function.h"
 
 /* Open, check, try. In a zygote before it is confined; never fails. Says on stderr, in one line, what was wrong. */
 void vks_engines_open(void);
@@ -42,9 +24,8 @@ void vks_engines_open(void);
 uint32_t vks_engines_found(void);
 /* From here on only these of the functions found are used; before this call none is. */
 void vks_engines_allow(uint32_t functions);
+/* The functions that engines serve: found and allowed. */
+uint32_t vks_engines_used(void);
 /* Whether *function* is found and allowed. */
 bool vks_engine_serves(enum vks_engine_function function);
-/* Whose it is, where it serves. */
-enum vks_engine vks_engine_of(enum vks_engine_function function);
-
 #endif

@@ -17,6 +17,7 @@ enum vks_ipc_limit {
     VKS_IPC_FDS_MAX = 32,
     VKS_IPC_REGIONS_MAX = 32,
     VKS_IPC_REPLY = 0x8000,
+    VKS_SPAWN_CPUS_MAX = 1024,
 };
 
 enum vks_ipc_type {
@@ -69,8 +70,8 @@ enum vks_ipc_type {
     VKS_CUSTODIAN_ENROLL = 0x312,      /* vks_custodian_enroll, public key; reply as to VKS_CUSTODIAN_GENERATE */
 
     /* keystored to zygote; answered */
-    VKS_ZYGOTE_SPAWN =
-        0x401, /* vks_zygote_spawn; fds: control, key channel, state memory; reply vks_zygote_spawned, pidfd */
+    VKS_ZYGOTE_SPAWN = 0x401, /* vks_zygote_spawn; fds: control, key channel, state memory, where there are places the
+                                 board; reply vks_zygote_spawned, pidfd */
 
     /* keystored to holder; all answered */
     VKS_HOLDER_KEEP = 0x501, /* vks_holder_name, the fd: keep it until VKS_HOLDER_DROP; -EEXIST, -ENOSPC */
@@ -190,6 +191,8 @@ struct vks_worker_ready {
     uint32_t secret_memory;     /* enum vks_secret_memory */
     uint32_t libcrypto_version; /* OPENSSL_VERSION_NUMBER >> 4 form of OpenSSL_version_num() */
     struct vks_sandbox_report sandbox;
+    uint32_t accelerated; /* functions that an engine serves: bits of enum vks_engine_function */
+    uint32_t poll_places; /* of the board that it has, 0: none */
 };
 
 struct vks_worker_ring_broken {
@@ -430,8 +433,15 @@ struct vks_custodian_certified {
     uint32_t reserved;
 };
 
+enum vks_zygote_spawn_flag {
+    VKS_SPAWN_F_ACCELERATORS = 1 << 0, /* it may use every engine that the zygote has */
+};
+
 struct vks_zygote_spawn {
-    uint64_t worker_id; /* keystored's name for it, in messages of the zygote */
+    uint64_t worker_id;                     /* keystored's name for it, in messages of the zygote */
+    uint32_t flags;                         /* enum vks_zygote_spawn_flag */
+    uint32_t poll_places;                   /* of the board that may be taken; 0: no board, and no bound but its own */
+    uint64_t cpus[VKS_SPAWN_CPUS_MAX / 64]; /* where it may run, a bit each; none set: wherever the zygote may */
 };
 
 struct vks_zygote_spawned {

@@ -53,7 +53,7 @@ static const struct shape {
     {VKS_CUSTODIAN_IMPORT_RSA, sizeof(struct vks_custodian_import_rsa), 1, 0, 0},
     {VKS_CUSTODIAN_CERTIFY, sizeof(struct vks_custodian_certify), 1, 0, 0},
     {VKS_CUSTODIAN_ENROLL, sizeof(struct vks_custodian_enroll), 1, 0, 0},
-    {VKS_ZYGOTE_SPAWN, sizeof(struct vks_zygote_spawn), 0, 3, 3},
+    {VKS_ZYGOTE_SPAWN, sizeof(struct vks_zygote_spawn), 0, 3, 4},
     {VKS_HOLDER_KEEP, sizeof(struct vks_holder_name), 0, 1, 1},
     {VKS_HOLDER_DROP, sizeof(struct vks_holder_name), 0, 0, 0},
     {VKS_HOLDER_LIST, sizeof(struct vks_holder_index), 0, 0, 0},

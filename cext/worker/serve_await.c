@@ -26,22 +26,39 @@ static uint64_t spin_time_ns(const struct worker *worker)
     return poll_spin_ns(&worker->spin, worker->table->head.poll_us);
 }
 
-bool serve_await(struct worker *worker)
+/* Whether something came. No kick is asked for meanwhile: avail_event stays where it was. */
+static bool look(struct worker *worker)
 {
-    uint64_t spin_ns = spin_time_ns(worker);
-    uint64_t end_ns = spin_ns ? monotonic_ns() + spin_ns : 0;
+    uint64_t spin_ns = spin_time_ns(worker), now_ns, end_ns;
     bool found = false;
+    int place = -1;
 
-    if (!worker->ring.running)
+    if (!spin_ns)
         return false;
-    /* No kick is asked for meanwhile: avail_event stays where it was. */
-    while (spin_ns && !found && monotonic_ns() < end_ns) {
+    now_ns = monotonic_ns();
+    end_ns = now_ns + spin_ns;
+    if (worker->board) {
+        place = vks_poll_board_take(worker->board, worker->poll_places, worker->poll_from, now_ns, end_ns);
+        if (place < 0)
+            return false;
+        /* Where it found a place it finds one again, and its neighbours theirs. */
+        worker->poll_from = (uint32_t)place;
+    }
+    while (!found && monotonic_ns() < end_ns) {
         cpu_relax();
         found = has_work(worker);
     }
-    if (spin_ns)
-        poll_spin_note(&worker->spin, found);
-    if (found)
+    if (place >= 0)
+        vks_poll_board_leave(worker->board, place, end_ns);
+    poll_spin_note(&worker->spin, found);
+    return found;
+}
+
+bool serve_await(struct worker *worker)
+{
+    if (!worker->ring.running)
+        return false;
+    if (look(worker))
         return true;
     vks_vring_want_kick(&worker->ring.vring);
     return has_work(worker);

@@ -4,6 +4,7 @@
 #include "worker.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <openssl/crypto.h>
 #include <poll.h>
 #include <signal.h>
@@ -15,6 +16,7 @@
 #include <unistd.h>
 
 #include "crypto_process.h"
+#include "engine.h"
 #include "guest_fault.h"
 #include "registers.h"
 #include "sandbox.h"
@@ -56,6 +58,25 @@ static int map_state(int state_fd)
     return 0;
 }
 
+/* keystored sealed its size, or a worker could take the page from under the others. */
+static int map_board(int board_fd, uint32_t places)
+{
+    int seals = fcntl(board_fd, F_GET_SEALS);
+    struct stat stat;
+    void *board;
+
+    if (places > VKS_POLL_PLACES_MAX || fstat(board_fd, &stat) || stat.st_size < (off_t)sizeof(*worker.board) ||
+        seals < 0 || !(seals & F_SEAL_SHRINK))
+        return -EPROTO;
+    board = mmap(NULL, sizeof(*worker.board), PROT_READ | PROT_WRITE, MAP_SHARED, board_fd, 0);
+    close(board_fd);
+    if (board == MAP_FAILED)
+        return -errno;
+    worker.board = board;
+    worker.poll_places = places;
+    return 0;
+}
+
 static int say_ready(void)
 {
     struct vks_ipc_head head = {.type = VKS_WORKER_READY};
@@ -63,6 +84,8 @@ static int say_ready(void)
         .secret_memory = vks_secret_arena_memory(),
         .libcrypto_version = (uint32_t)(OpenSSL_version_num() >> 4),
         .sandbox = worker.sandbox,
+        .accelerated = vks_engines_used(),
+        .poll_places = worker.poll_places,
     };
     struct vks_ipc_part part = {&ready, sizeof(ready)};
 
@@ -166,21 +189,25 @@ static int loop(void *argument)
     }
 }
 
-static void set_up(int control_fd, int key_fd, int state_fd, uint32_t keeper)
+static void set_up(const struct worker_start *start)
 {
     int error;
 
-    worker.control_fd = control_fd;
-    worker.key_fd = key_fd;
+    worker.control_fd = start->control_fd;
+    worker.key_fd = start->key_fd;
+    worker.sandbox = *start->spawner;
     worker.ring.kick_fd = worker.ring.call_fd = worker.ring.err_fd = -1;
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN); /* a call fd may be anything, a file as well */
-    if ((error = vks_sandbox_confine_child(keeper, &worker.sandbox)))
+    if ((error = vks_sandbox_confine_child(start->keeper, &worker.sandbox)))
         fail("sandbox", error);
     if ((error = vks_crypto_after_fork()))
         fail("secret memory", error);
-    if ((error = map_state(state_fd)))
+    if ((error = map_state(start->state_fd)))
         fail("state memory", error);
+    if (start->board_fd >= 0 && (error = map_board(start->board_fd, start->asked->poll_places)))
+        fail("poll board", error);
+    vks_engines_allow(start->asked->flags & VKS_SPAWN_F_ACCELERATORS ? UINT32_MAX : 0);
     if ((error = guest_fault_guard(&worker.mem)))
         fail("signal handler", error);
     if ((error = job_open(&worker.fast, JOB_FAST_INPUT_BYTES, JOB_FAST_OUTPUT_BYTES)))
@@ -195,13 +222,11 @@ static void set_up(int control_fd, int key_fd, int state_fd, uint32_t keeper)
         fail("slow lane", error);
 }
 
-_Noreturn void worker_main(int control_fd, int key_fd, int state_fd, uint32_t keeper,
-                           const struct vks_sandbox_report *spawner)
+_Noreturn void worker_main(const struct worker_start *start)
 {
     int error;
 
-    worker.sandbox = *spawner;
-    set_up(control_fd, key_fd, state_fd, keeper);
+    set_up(start);
     error = vks_secret_call(loop, NULL);
     if (error)
         fail("main loop", error);

@@ -23,6 +23,7 @@
 #include "latency_watch.h"
 #include "lane_slow.h"
 #include "order_lane.h"
+#include "poll_board.h"
 #include "poll_spin.h"
 #include "snapshot_table.h"
 #include "token_lane.h"
@@ -57,6 +58,9 @@ struct worker {
     struct snapshot_table *table;
     struct key_loads loads;
     struct poll_spin spin;
+    struct vks_poll_board *board; /* NULL: there is none */
+    uint32_t poll_places;
+    uint32_t poll_from; /* where to look for a place first */
     struct latency_watch latency;
     uint64_t now_ns; /* CLOCK_REALTIME at the last record or long answer, or when the batch began */
     struct vks_sandbox_report sandbox;
@@ -65,10 +69,19 @@ struct worker {
     struct vks_ipc_message message;
 };
 
+/* What a worker is made with; the descriptors are its own. */
+struct worker_start {
+    int control_fd;
+    int key_fd;
+    int state_fd;
+    int board_fd;                             /* of the poll board, -1: there is none */
+    uint32_t keeper;                          /* who must be able to kill it */
+    const struct vks_sandbox_report *spawner; /* how the process that it was forked from is confined */
+    const struct vks_zygote_spawn *asked;
+};
+
 /* Serve one guest until keystored is gone; does not return. */
-/* *keeper*: who must be able to kill it. *spawner*: how the process that it was forked from is confined. */
-_Noreturn void worker_main(int control_fd, int key_fd, int state_fd, uint32_t keeper,
-                           const struct vks_sandbox_report *spawner);
+_Noreturn void worker_main(const struct worker_start *start);
 
 /* serve.c */
 enum serve_result {

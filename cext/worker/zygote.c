@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -22,6 +23,7 @@
 
 #include "activation.h"
 #include "crypto_process.h"
+#include "engine.h"
 #include "ipc_socket.h"
 #include "sandbox.h"
 #include "secret_arena.h"
@@ -30,7 +32,7 @@
 
 enum {
     CONTROL_FD = 3,
-    WORKER_FDS = 3,
+    WORKER_FDS_MAX = 4,
     WORKER_FD_FIRST = 64, /* out of the way while everything below is closed */
 };
 
@@ -44,19 +46,36 @@ static _Noreturn void fail(const char *what, int error)
     _exit(1);
 }
 
-/* In the child: keep stdio and the three descriptors of this worker, close whatever else was inherited. */
+/* Where the administrator wants workers; the slow lane's thread, which is made later, is with its worker. */
+static int stay_on_cpus(const uint64_t cpus[VKS_SPAWN_CPUS_MAX / 64])
+{
+    cpu_set_t set;
+
+    CPU_ZERO(&set);
+    for (uint32_t cpu = 0; cpu < VKS_SPAWN_CPUS_MAX; cpu++)
+        if (cpus[cpu / 64] >> cpu % 64 & 1)
+            CPU_SET(cpu, &set);
+    if (CPU_COUNT(&set) == 0)
+        return 0;
+    return sched_setaffinity(0, sizeof(set), &set) ? -errno : 0;
+}
+
+/* In the child: keep stdio and the descriptors of this worker, close whatever else was inherited. */
 static _Noreturn void become_worker(void)
 {
+    const struct vks_zygote_spawn *asked = vks_ipc_body(&message);
+    int fds[WORKER_FDS_MAX] = {-1, -1, -1, -1};
+    struct worker_start start;
     sigset_t none;
-    int fds[WORKER_FDS];
+    int error;
 
-    for (int i = 0; i < WORKER_FDS; i++) {
+    for (uint32_t i = 0; i < message.fd_count; i++) {
         fds[i] = fcntl(message.fds[i], F_DUPFD_CLOEXEC, WORKER_FD_FIRST + i);
-        if (fds[i] != WORKER_FD_FIRST + i)
+        if (fds[i] != WORKER_FD_FIRST + (int)i)
             fail("descriptors", fds[i] < 0 ? -errno : -EBADF);
     }
     if (close_range(STDERR_FILENO + 1, WORKER_FD_FIRST - 1, 0) ||
-        close_range(WORKER_FD_FIRST + WORKER_FDS, UINT_MAX, 0))
+        close_range(WORKER_FD_FIRST + message.fd_count, UINT_MAX, 0))
         fail("descriptors", -errno);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
@@ -64,8 +83,20 @@ static _Noreturn void become_worker(void)
      * processors, however many threads work for each. */
     if (setsid() < 0)
         fail("session", -errno);
+    error = stay_on_cpus(asked->cpus);
+    if (error)
+        fail("processors", error);
     (void)prctl(PR_SET_NAME, "vks-worker");
-    worker_main(fds[0], fds[1], fds[2], keeper, &sandbox);
+    start = (struct worker_start){
+        .control_fd = fds[0],
+        .key_fd = fds[1],
+        .state_fd = fds[2],
+        .board_fd = fds[3],
+        .keeper = keeper,
+        .spawner = &sandbox,
+        .asked = asked,
+    };
+    worker_main(&start);
 }
 
 static int spawn(void)
@@ -76,6 +107,8 @@ static int spawn(void)
     struct vks_ipc_part part = {&spawned, sizeof(spawned)};
     int pidfd, error;
 
+    if (!asked->poll_places != (message.fd_count < WORKER_FDS_MAX))
+        return vks_ipc_reply(CONTROL_FD, &message.head, -EINVAL, NULL, 0);
     spawned.pid = fork();
     if (spawned.pid == 0)
         become_worker();
@@ -150,6 +183,7 @@ int main(int argc, char **argv)
         fail("control socket", error);
     if ((error = vks_crypto_start_public()) || (error = vks_crypto_warm_up()))
         fail("libcrypto", error);
+    vks_engines_open();
     signal_fd = open_child_signals();
     if (signal_fd < 0)
         fail("signals", -errno);

@@ -29,6 +29,7 @@ from vmm_keystore._vks import ffi, lib
 from vmm_keystore.policy.grant import Permission, PermittedKey
 from vmm_keystore.policy.vocabulary import KeyState, KeyType
 from vmm_keystore.workers import programs
+from vmm_keystore.workers.data_plane import DataPlane
 from vmm_keystore.workers.ipc import HEAD_BYTES, pack, pack_message
 from vmm_keystore.workers.programs import start_program
 from vmm_keystore.workers.snapshot import build_snapshot, seal_snapshot
@@ -153,6 +154,10 @@ def make_state() -> int:
     return fd
 
 
+AS_IT_IS = DataPlane()
+"""Workers that sleep at once, with whatever engines there are."""
+
+
 class Zygote:
     """The installed vks-zygote; a context manager that ends it."""
 
@@ -168,10 +173,11 @@ class Zygote:
         self.control.close()
         self.process.close(reap=True)
 
-    def spawn(self, control_fd: int, key_fd: int, state_fd: int) -> tuple[int, int]:
+    def spawn(self, control_fd: int, key_fd: int, state_fd: int, data_plane: DataPlane = AS_IT_IS) -> tuple[int, int]:
         """Pid and pidfd of a new worker."""
-        body = pack("vks_zygote_spawn", {"worker_id": next(self._worker_ids)})
-        send(self.control, pack_message(lib.VKS_ZYGOTE_SPAWN, 1, body), [control_fd, key_fd, state_fd])
+        body = pack("vks_zygote_spawn", {"worker_id": next(self._worker_ids)} | data_plane.spawn_fields())
+        fds = [control_fd, key_fd, state_fd, *data_plane.spawn_fds()]
+        send(self.control, pack_message(lib.VKS_ZYGOTE_SPAWN, 1, body), fds)
         reply = receive(self.control)
         if reply.error:
             raise OSError(-reply.error, "zygote refused")
@@ -193,7 +199,7 @@ def running_zygote(libexec: Path | None = None) -> Iterator[Zygote]:
 class WorkerRig:
     """One worker and its three wires; a context manager that ends it. *state_fd* lets a successor take over."""
 
-    def __init__(self, zygote: Zygote, state_fd: int | None = None) -> None:
+    def __init__(self, zygote: Zygote, state_fd: int | None = None, data_plane: DataPlane = AS_IT_IS) -> None:
         self.state_fd = make_state() if state_fd is None else os.dup(state_fd)
         self._map = mmap.mmap(self.state_fd, STATE_BYTES)
         self.state: Any = ffi.from_buffer(self._map, require_writable=True)
@@ -201,10 +207,10 @@ class WorkerRig:
         self.keys, their_keys = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.control.settimeout(10)
         with theirs, their_keys:
-            self.pid, self.pidfd = zygote.spawn(theirs.fileno(), their_keys.fileno(), self.state_fd)
+            self.pid, self.pidfd = zygote.spawn(theirs.fileno(), their_keys.fileno(), self.state_fd, data_plane)
         self._tag = 0
         self._generation = 0
-        self.poll_us = 0
+        self.poll_us = data_plane.poll_us
         self.own_keys_max = 0
         self.events: list[Reply] = []
         self.ready = self.receive()

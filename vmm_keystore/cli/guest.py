@@ -68,6 +68,17 @@ def guest_list(session: Session) -> None:
     show_table(["name", "connected", "grants", "socket", "problem"], rows, empty="no guest yet: vmm-keystore guest add")
 
 
+def engines(serving: dict[str, str]) -> str:
+    """Who computes: libcrypto, and what others do instead of it."""
+    functions: dict[str, list[str]] = {}
+    for function, engine in serving.items():
+        functions.setdefault(engine, []).append(function)
+    if not serving:
+        return ""
+    functions.pop("libcrypto", None)
+    return "; ".join(["libcrypto", *(f"{engine}: {', '.join(names)}" for engine, names in functions.items())])
+
+
 @command(app, "show")
 def guest_show(session: Session, name: GuestName) -> None:
     """Show one guest: its socket, its worker, how its secrets are kept."""
@@ -89,6 +100,7 @@ def guest_show(session: Session, name: GuestName) -> None:
             "worker pid": worker["pid"],
             "secret memory": worker["secret_memory"],
             "sandbox": worker["sandbox"],
+            "engines": engines(worker["engines"]),
             "workers replaced": worker["replaced"],
             "requests set aside": worker["set_aside"],
             "requests in flight": worker["in_flight"],

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from vmm_keystore.cli.data_plane_options import Accelerators, PollUs, PollWorkers, WorkerCpus, parse_cpus
 from vmm_keystore.cli.hsm_options import HsmEnvironment, HsmModule, HsmPin, HsmTokenLabel, hsm_place
 from vmm_keystore.cli.session import CONTROL_SOCKET_NAME, ControlSocketOption, Place, StateDirOption
 from vmm_keystore.policy.approval import APPROVALS_MAX, APPROVALS_MIN, ApprovalRules
@@ -17,8 +18,6 @@ from vmm_keystore.settings import HISTOGRAMS_MAX, Settings
 
 app = typer.Typer()
 
-POLL_US_MAX = 1000
-"""VKS_SNAPSHOT_POLL_US_MAX, which only the daemon can import."""
 HISTOGRAMS_LIMIT = 1_000_000
 
 
@@ -55,17 +54,10 @@ def serve(
             "--user", metavar="NAME", help="User that root becomes at start; without it vmm-keystore, if there is one."
         ),
     ] = None,
-    poll_us: Annotated[
-        int,
-        typer.Option(
-            "--poll-us",
-            metavar="N",
-            min=0,
-            max=POLL_US_MAX,
-            help="Microseconds that a worker looks for the next request before it sleeps: quicker answers for the time "
-            "of a processor. 0, the default: it sleeps at once.",
-        ),
-    ] = 0,
+    poll_us: PollUs = 0,
+    poll_workers: PollWorkers = None,
+    accelerators: Accelerators = True,
+    worker_cpus: WorkerCpus = "",
     histograms: Annotated[
         int,
         typer.Option(
@@ -178,6 +170,9 @@ def serve(
         hsm=hsm,
         event_handlers=event_handlers.absolute() if event_handlers else None,
         poll_us=poll_us,
+        poll_workers=poll_workers,
+        accelerators=accelerators,
+        worker_cpus=parse_cpus(worker_cpus),
         histograms_max=histograms,
     )
     daemon.serve(settings)

@@ -67,6 +67,7 @@ def guest_info(view: GuestView) -> models.GuestInfo:
             in_flight=worker.in_flight,
             records_waiting=worker.records_waiting,
             sandbox=worker.sandbox,
+            engines=dict(worker.engines),
         ),
     )
 

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Guests and their workers, as the service and whoever runs the workers tell each other."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import Enum
 
 from vmm_keystore.policy.vocabulary import KeyType, Op, Status
@@ -60,6 +61,8 @@ class WorkerStatus:
     """Audit records that are committed and not stored yet; the ring takes requests while there is room for more."""
     sandbox: str = ""
     """How the worker is confined, in one line."""
+    engines: Mapping[str, str] = field(default_factory=dict)
+    """Who computes what other engines than libcrypto could, by the function's name."""
     listening: bool = True
     """A front-end can come; where not, *problem* says why."""
 

@@ -18,6 +18,7 @@ from vmm_keystore.service.guest_values import Applied, ApplyOutcome, Latency, La
 from vmm_keystore.service.ports import AuditSink, GuestKeys
 from vmm_keystore.workers.budgets import Budgets
 from vmm_keystore.workers.custodian import Custodian
+from vmm_keystore.workers.data_plane import DataPlane
 from vmm_keystore.workers.descriptor_store import DescriptorStore
 from vmm_keystore.workers.errors import ProgramError, StateMemoryError
 from vmm_keystore.workers.keeper import GuestKeeper
@@ -52,8 +53,8 @@ class Surroundings:
     sink: AuditSink
     store: DescriptorStore
     runtime_dir: Path
-    poll_us: int
-    """How long a worker looks at its ring before it sleeps."""
+    data_plane: DataPlane
+    """How workers run."""
     on_death: Callable[[str], None]
     """Told of the guest whose worker died; must not wait."""
     desk: OrderDesk
@@ -142,6 +143,7 @@ class GuestWorker:
             pid=worker.pid if worker else None,
             secret_memory=worker.secret_memory if worker else "",
             sandbox=worker.sandbox if worker else "",
+            engines=worker.engines if worker else {},
             generation=worker.generation if worker else 0,
             front_end_pid=front_end_pid,
             problem=problem or self._crash_problem() or self.problem,
@@ -289,7 +291,7 @@ class GuestWorker:
                 token=self._around.token,
                 guest=self._name,
                 state_fd=self._state.fd,
-                poll_us=self._around.poll_us,
+                data_plane=self._around.data_plane,
                 on_ended=self._worker_ended,
                 on_set_aside=self._note_set_aside,
                 on_budget_low=self._ask_refill,

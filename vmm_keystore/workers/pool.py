@@ -20,6 +20,7 @@ from vmm_keystore.vhost_user.errors import SocketInUseError
 from vmm_keystore.vhost_user.listener import GuestSocket, Inherited
 from vmm_keystore.vhost_user.server import Server
 from vmm_keystore.workers.custodian import Custodian
+from vmm_keystore.workers.data_plane import DataPlane
 from vmm_keystore.workers.descriptor_store import DescriptorStore
 from vmm_keystore.workers.device import GuestDevice
 from vmm_keystore.workers.guest import Surroundings
@@ -48,14 +49,14 @@ class GuestPool:
         sink: AuditSink,
         store: DescriptorStore,
         runtime_dir: Path,
-        poll_us: int,
+        data_plane: DataPlane,
         server: Server,
         on_death: Callable[[str], None],
     ) -> None:
         """Set up without starting anything.
 
         *token* is where keys may lie that are not the vault's own; *store* outlives keystored; *runtime_dir* holds the
-        state memory files; *poll_us* is how long a worker looks at its ring before it sleeps; *on_death* is told of the
+        state memory files; *data_plane* is how workers run; *on_death* is told of the
         guest whose worker died, and must not wait.
         """
         self._replacing = ThreadPoolExecutor(REPLACING_THREADS, thread_name_prefix="replace-worker")
@@ -71,7 +72,7 @@ class GuestPool:
             sink,
             store,
             runtime_dir,
-            poll_us,
+            data_plane,
             on_death,
             self.desk,
             self._run_later,

@@ -18,6 +18,8 @@ from vmm_keystore.workers.errors import ProgramMissingError
 
 CONTROL_FD = 3
 LIBEXEC = Path(__file__).resolve().parent.parent / "libexec"
+SEEN: Mapping[str, Sequence[str]] = {"vks-zygote": ("LD_LIBRARY_PATH",)}
+"""Variables of keystored's own environment that a program sees: where engines may lie that nobody installed."""
 
 
 class Process:
@@ -75,7 +77,7 @@ def start_program(
     environment: Mapping[str, str] | None = None,
     arguments: Sequence[str] = (),
 ) -> tuple[Process, socket.socket]:
-    """Start a program, with no environment but what is named; our end of its control socket comes with it.
+    """Start a program, with no environment but what is named here or in ``SEEN``; our end of its control socket comes.
 
     *keeper_uid*, before the *arguments*, is who must be able to kill it, and its children, whatever user they become;
     None: who we are now.
@@ -107,9 +109,8 @@ def spawn(
         (os.POSIX_SPAWN_DUP2, sock.fileno(), CONTROL_FD),
     ]
     argv = [name, str(keeper_uid), *arguments]
-    pid = os.posix_spawn(
-        program_path(name), argv, dict(environment or {}), file_actions=actions, setsid=True, setsigmask=()
-    )
+    seen = {one: os.environ[one] for one in SEEN.get(name, ()) if one in os.environ} | dict(environment or {})
+    pid = os.posix_spawn(program_path(name), argv, seen, file_actions=actions, setsid=True, setsigmask=())
     return Process(pid, os.pidfd_open(pid))
 
 

@@ -23,6 +23,7 @@ from vmm_keystore.service.key_values import KeyLoad
 from vmm_keystore.workers.connection import Connection
 from vmm_keystore.workers.custodian import Custodian
 from vmm_keystore.workers.custodian_messages import SECRET_MEMORY, load_batches
+from vmm_keystore.workers.data_plane import DataPlane, engines
 from vmm_keystore.workers.errors import ProgramError, ProgramLostError, ProgramRefusedError
 from vmm_keystore.workers.ipc import REPLY, Form, Message, pack
 from vmm_keystore.workers.loop import Loop
@@ -89,7 +90,7 @@ class Worker:
         control: socket.socket,
         process: Process,
         worker_id: int,
-        poll_us: int,
+        data_plane: DataPlane,
         on_ended: Callable[["Worker"], None],
         on_set_aside: Callable[[SetAside], None],
         on_budget_low: Callable[[], None],
@@ -98,10 +99,11 @@ class Worker:
         """Take over a freshly forked process; use :func:`start_worker`."""
         self.guest = guest
         self.worker_id = worker_id
-        self.poll_us = poll_us
+        self.poll_us = data_plane.poll_us
         self.pid = process.pid
         self.secret_memory = ""
         self.sandbox = ""
+        self.engines: dict[str, str] = {}
         self.held: frozenset[KeyVersion] = frozenset()
         self.generation = 0
         self.ended = process.ended
@@ -262,6 +264,7 @@ class Worker:
         if message.type == lib.VKS_WORKER_READY and not self._ready.done():
             self.secret_memory = SECRET_MEMORY.get(body.secret_memory, "unknown")
             self.sandbox = describe(body.sandbox)
+            self.engines = engines(body.accelerated)
             self._ready.set_result(None)
         elif message.type == lib.VKS_WORKER_KEYS_LOADED and body.load_id in self._loads:
             loaded = self._loads.pop(body.load_id)
@@ -325,7 +328,7 @@ def start_worker(
     token: Token | None,
     guest: str,
     state_fd: int,
-    poll_us: int,
+    data_plane: DataPlane,
     on_ended: Callable[[Worker], None],
     on_set_aside: Callable[[SetAside], None],
     on_budget_low: Callable[[], None],
@@ -340,7 +343,7 @@ def start_worker(
         token: where keys may lie that are not the vault's own.
         guest: whose worker it is.
         state_fd: the guest's state memory, lent.
-        poll_us: how long it looks at its ring before it sleeps.
+        data_plane: how it runs.
         on_ended: called on the loop's thread when the process has ended.
         on_set_aside: called on the loop's thread when it has set a request aside.
         on_budget_low: called on the loop's thread when little is left of what was leased of a budget.
@@ -354,7 +357,7 @@ def start_worker(
     channel, worker_channel = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with worker_control, channel, worker_channel:
         try:
-            process = zygote.spawn(worker_id, worker_control.fileno(), worker_channel.fileno(), state_fd)
+            process = zygote.spawn(worker_id, worker_control.fileno(), worker_channel.fileno(), state_fd, data_plane)
         except ProgramError:
             control.close()
             raise
@@ -370,7 +373,7 @@ def start_worker(
         control=control,
         process=process,
         worker_id=worker_id,
-        poll_us=poll_us,
+        data_plane=data_plane,
         on_ended=on_ended,
         on_set_aside=on_set_aside,
         on_budget_low=on_budget_low,

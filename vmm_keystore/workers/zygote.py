@@ -3,6 +3,7 @@
 
 from vmm_keystore._vks import lib
 from vmm_keystore.errors import WorkerError
+from vmm_keystore.workers.data_plane import DataPlane
 from vmm_keystore.workers.errors import ProgramError, ProgramLostError
 from vmm_keystore.workers.ipc import REPLY, Form, Message, pack
 from vmm_keystore.workers.loop import Loop
@@ -42,14 +43,16 @@ class Zygote:
         """End the program."""
         self._program.stop()
 
-    def spawn(self, worker_id: int, control_fd: int, key_channel_fd: int, state_fd: int) -> Process:
+    def spawn(
+        self, worker_id: int, control_fd: int, key_channel_fd: int, state_fd: int, data_plane: DataPlane
+    ) -> Process:
         """Fork a worker with its three descriptors, lent for the call; it is the zygote's to reap.
 
         Raises:
             ProgramError: the zygote refused, or died and so did its successor.
         """
-        body = pack("vks_zygote_spawn", {"worker_id": worker_id})
-        fds = [control_fd, key_channel_fd, state_fd]
+        body = pack("vks_zygote_spawn", {"worker_id": worker_id} | data_plane.spawn_fields())
+        fds = [control_fd, key_channel_fd, state_fd, *data_plane.spawn_fds()]
         try:
             message = self._request(body, fds)
         except ProgramLostError:

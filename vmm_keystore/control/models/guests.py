@@ -40,6 +40,7 @@ class WorkerInfo(Model):
     in_flight: int = 0
     records_waiting: int = 0
     sandbox: str = ""
+    engines: dict[str, str] = Field(default_factory=dict)
 
 
 class GuestInfo(Model):

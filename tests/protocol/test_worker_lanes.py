@@ -147,36 +147,6 @@ def test_grant_changed_while_slow_operations_wait(
     assert counts[str(status)] + counts[f"late {status}"] > 40
 
 
-def test_worker_that_polls(bench: Bench) -> None:
-    """It answers without a kick while it looks, asks for one before it sleeps, and messages are heard meanwhile."""
-    bench.rig.poll_us = lib.VKS_SNAPSHOT_POLL_US_MAX
-    bench.rig.give(MAC)
-    fields: dict[str, Any] = {"key_id": MAC.key_id, "data": b"m", "output_bytes": 32}
-    told = pack("vks_info_request", {"abi_version_min": 1, "abi_version_max": 1, "driver_features": 1 << F_EVENT_IDX})
-    assert bench.vault.request(lib.VKS_OP_INFO, data=told, output_bytes=256).status == OK
-    bench.ring.event_idx = True
-    # A busy machine may take the processor from it for longer than it looks: until it was left in peace for a while.
-    end_s = time.monotonic() + 30
-    while sum(request_counts_kick(bench, fields) for _ in range(200)) >= 150:
-        assert time.monotonic() < end_s, "it wants a kick for nearly every request"
-        # Nobody else does: each request that was waited for has a record of its own.
-        bench.rig.records()
-        bench.rig.ask(lib.VKS_WORKER_DRAINED)
-    bench.rig.publish(MAC)
-    time.sleep(0.01)
-    assert bench.ring.avail_event[0] == bench.ring.avail_idx, "it sleeps and would not be woken"
-    assert request_counts_kick(bench, fields)
-
-
-def request_counts_kick(bench: Bench, fields: dict[str, Any]) -> bool:
-    """One request, answered; whether the worker wanted a kick."""
-    bench.vault.submit(lib.VKS_OP_MAC, **fields)
-    kicked = bench.ring.kick()
-    [(_, answer)] = bench.vault.collect(spin_s=0.01)
-    assert answer.status == OK
-    return kicked
-
-
 def run_while_changed(bench: Bench, key: RigKey, *after: RigKey) -> list[Answer]:
     """One slow signature after the other; while each runs the snapshot changes to *after*, and back."""
     answers = []

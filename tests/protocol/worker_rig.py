@@ -420,9 +420,11 @@ class Bench:
 
 
 @contextmanager
-def running_bench(zygote: Zygote, *, slot_count: int = 112, slot_bytes: int = 32 << 10) -> Iterator[Bench]:
+def running_bench(
+    zygote: Zygote, *, slot_count: int = 112, slot_bytes: int = 32 << 10, data_plane: DataPlane = AS_IT_IS
+) -> Iterator[Bench]:
     """Give a worker with a running ring and no keys; at the end it must still be alive."""
-    with GuestRam(64 << 20) as ram, SplitRing(ram, 512) as ring, WorkerRig(zygote) as rig:
+    with GuestRam(64 << 20) as ram, SplitRing(ram, 512) as ring, WorkerRig(zygote, data_plane=data_plane) as rig:
         rig.share(ram)
         rig.start(ring)
         vault = Vault(

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How workers run, as an administrator says it: where, with which engines, and how they wait."""
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from framework.keystored import Keystored
+from framework.ring_guest import ring_guest
+
+from vmm_keystore._vks import lib
+from vmm_keystore.workers.data_plane import FUNCTIONS, DataPlane, engines
+
+EVERY_CPU = sorted(os.sched_getaffinity(0))
+
+
+def worker_of(vault: Keystored, name: str = "g") -> Any:
+    """What the API says of a guest's worker."""
+    return vault.api.get(f"/guests/{name}")["worker"]
+
+
+def cpus_of(task: Path) -> str:
+    """Where a thread may run, as the kernel writes it."""
+    found = re.search(r"Cpus_allowed_list:\s*(\S+)", (task / "status").read_text())
+    assert found
+    return found[1]
+
+
+def test_both_lanes_stay_on_their_processors() -> None:
+    wanted = EVERY_CPU[-1]
+    with Keystored(arguments=("--worker-cpus", str(wanted))) as vault, ring_guest(vault.add_guest("g")):
+        tasks = list(Path(f"/proc/{worker_of(vault)['pid']}/task").iterdir())
+        assert len(tasks) == 2
+        assert {cpus_of(task) for task in tasks} == {str(wanted)}
+        keystored = Path(f"/proc/{vault.pid}/task/{vault.pid}")
+        assert len(EVERY_CPU) == 1 or cpus_of(keystored) != str(wanted)
+
+
+def test_without_accelerators_libcrypto_does_everything() -> None:
+    with Keystored(arguments=("--no-accelerators",)) as vault, ring_guest(vault.add_guest("g")):
+        assert worker_of(vault)["engines"] == {name: "libcrypto" for name, _engine in FUNCTIONS.values()}
+        shown = vault.cli("guest", "show", "g").stdout
+        assert re.search(r"engines\s+libcrypto$", shown, re.MULTILINE)
+
+
+def test_names_of_all_functions() -> None:
+    """Each bit has one name, and nothing is said of a bit that is not set."""
+    assert set(FUNCTIONS) == set(range(lib.VKS_ENGINE_FUNCTIONS))
+    said = engines(1 << lib.VKS_ENGINE_RSA_3072_SIGN | 1 << lib.VKS_ENGINE_AES_GCM)
+    assert len(said) == lib.VKS_ENGINE_FUNCTIONS
+    assert {name: engine for name, engine in said.items() if engine != "libcrypto"} == {
+        "rsa3072-sign": "crypto_mb",
+        "aes-gcm": "ipsec_mb",
+    }
+
+
+@pytest.mark.parametrize(("cpus", "words"), [({0}, [1]), ({1, 63, 64}, [2 | 1 << 63, 1]), (set(), [0])])
+def test_processors_are_bits(cpus: set[int], words: list[int]) -> None:
+    fields = DataPlane(cpus=frozenset(cpus)).spawn_fields()
+    assert fields["cpus"][: len(words)] == words
+    assert sum(fields["cpus"]) == sum(words)

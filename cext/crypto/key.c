@@ -21,6 +21,7 @@ static void lane_free(struct vks_key_lane *lane)
     for (int mode = 0; mode < VKS_CIPHER_MODE_COUNT; mode++)
         for (int encrypt = 0; encrypt < 2; encrypt++)
             EVP_CIPHER_CTX_free(lane->cipher[mode][encrypt]);
+    vks_secret_free(lane->engine);
 }
 
 static void key_free(struct vks_key *key)

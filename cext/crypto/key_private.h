@@ -26,6 +26,7 @@ struct vks_key_lane {
     EVP_MD_CTX *pure_signature;
     EVP_MAC_CTX *mac;
     EVP_CIPHER_CTX *cipher[VKS_CIPHER_MODE_COUNT][2]; /* decrypt, encrypt */
+    void *engine;                                     /* what an engine needs of the key: one block of the arena */
 };
 
 struct vks_key {

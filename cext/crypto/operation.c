@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "op_family.h"
+#include "operation_plan.h"
 #include "policy.h"
 #include "vmm_keystore.h"
 
@@ -130,39 +131,61 @@ static uint32_t run_for_token(const struct vks_key *key, struct vks_operation *o
     return VKS_OPERATION_IN_TOKEN;
 }
 
-static uint32_t run_family(struct vks_key *key, struct vks_operation *operation, enum vks_lane lane)
+uint32_t vks_operation_plan(const struct vks_key *key, struct vks_operation *operation, struct vks_plan *plan)
 {
-    struct vks_operation resolved = *operation;
-    const struct vks_op_family *family;
-    uint32_t needed_bytes;
+    struct vks_operation *resolved = &plan->resolved;
     uint32_t status;
 
-    resolved.mechanism = resolve(key->kind->type, operation->op, operation->mechanism);
-    if (resolved.mechanism == VKS_MECHANISM_DEFAULT || (key->in_token && operation->op == VKS_OP_DERIVE))
+    operation->output_bytes = 0;
+    if (!has_only_its_parts(operation))
+        return VKS_STATUS_MALFORMED;
+    *resolved = *operation;
+    resolved->mechanism = resolve(key->kind->type, operation->op, operation->mechanism);
+    if (resolved->mechanism == VKS_MECHANISM_DEFAULT || (key->in_token && operation->op == VKS_OP_DERIVE))
         return VKS_STATUS_UNSUPPORTED;
     if ((operation->flags & VKS_REQUEST_F_DIGEST) &&
         ((operation->op != VKS_OP_SIGN && operation->op != VKS_OP_VERIFY) ||
-         vks_mechanism_hash(resolved.mechanism) == VKS_HASH_NONE))
+         vks_mechanism_hash(resolved->mechanism) == VKS_HASH_NONE))
         return VKS_STATUS_UNSUPPORTED;
-    family = family_of(key->kind, resolved.mechanism);
-    status = family->sizes(key->kind, &resolved);
+    plan->family = family_of(key->kind, resolved->mechanism);
+    status = plan->family->sizes(key->kind, resolved);
     if (status != VKS_STATUS_OK)
         return status;
-    needed_bytes = area_says_how_much(resolved.op, resolved.mechanism)
-                       ? operation->output_bytes_max
-                       : family->output_bytes(key->kind, resolved.op, resolved.mechanism, resolved.input_bytes);
-    if (!has_room(operation, needed_bytes))
-        return VKS_STATUS_OUTPUT_SIZE;
-    status = vks_operation_needs_token(key, resolved.op) ? run_for_token(key, &resolved, lane)
-                                                         : family->run(key, &resolved, lane);
+    plan->needed_bytes =
+        area_says_how_much(resolved->op, resolved->mechanism)
+            ? operation->output_bytes_max
+            : plan->family->output_bytes(key->kind, resolved->op, resolved->mechanism, resolved->input_bytes);
+    return has_room(operation, plan->needed_bytes) ? VKS_STATUS_OK : VKS_STATUS_OUTPUT_SIZE;
+}
+
+uint32_t vks_operation_carry_out(struct vks_key *key, struct vks_plan *plan, enum vks_lane lane)
+{
+    if (vks_operation_needs_token(key, plan->resolved.op))
+        return run_for_token(key, &plan->resolved, lane);
+    return plan->family->run(key, &plan->resolved, lane);
+}
+
+void vks_operation_finish(struct vks_operation *operation, const struct vks_plan *plan, uint32_t status)
+{
     if (status == VKS_STATUS_OK || status == VKS_OPERATION_IN_TOKEN) {
-        operation->output_bytes = resolved.output_bytes;
-        return status;
+        operation->output_bytes = plan->resolved.output_bytes;
+        return;
     }
-    if (needed_bytes)
-        explicit_bzero(operation->output, needed_bytes);
+    if (plan->needed_bytes)
+        explicit_bzero(operation->output, plan->needed_bytes);
     /* What went wrong stays here: neither the next operation nor anybody who times the queue's growth learns it. */
     ERR_clear_error();
+}
+
+static uint32_t run_family(struct vks_key *key, struct vks_operation *operation, enum vks_lane lane)
+{
+    struct vks_plan plan;
+    uint32_t status = vks_operation_plan(key, operation, &plan);
+
+    if (status != VKS_STATUS_OK)
+        return status;
+    status = vks_operation_carry_out(key, &plan, lane);
+    vks_operation_finish(operation, &plan, status);
     return status;
 }
 

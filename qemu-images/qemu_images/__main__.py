@@ -7,6 +7,7 @@ import sys
 
 from qemu_images.apt import AptError
 from qemu_images.cache import prune
+from qemu_images.crypto_mb import crypto_mb
 from qemu_images.images import qemu_image, uml_image
 from qemu_images.kernel import BuildError, kernel, vmlinux
 from qemu_images.keystore import content
@@ -26,6 +27,7 @@ def _parser() -> argparse.ArgumentParser:
         "variant", choices=sorted(FRAGMENTS)
     )
     commands.add_parser("qemu-11", help="unpack QEMU of trixie-backports; prints the program's folder")
+    commands.add_parser("crypto-mb", help="unpack libcrypto_mb of Debian testing; prints the library's folder")
     commands.add_parser("image", help="a guest with vks; prints kernel and initrd as JSON").add_argument(
         "kernel", choices=["cloud", "generic", *sorted(FRAGMENTS)]
     )
@@ -49,6 +51,8 @@ def main() -> int:
                 print(user_mode_linux(arguments.variant).linux)
             case "qemu-11":
                 print(qemu_11().tree)
+            case "crypto-mb":
+                print(crypto_mb())
             case "image":
                 make = uml_image if arguments.kernel in FRAGMENTS else qemu_image
                 image = make(arguments.kernel, content(udev=arguments.kernel == "generic"))
@@ -60,6 +64,7 @@ def main() -> int:
                     user_mode_linux(variant)
                 qemu_11()
                 promtool()
+                crypto_mb()
             case "prune":
                 print(f"{prune(arguments.days)} entries removed")
             case "lock":

@@ -66,7 +66,7 @@ def mirrors() -> tuple[str, str | None]:
 
 
 class Apt:
-    """apt for one release (``bookworm``, ``trixie``), with lists and cache under the user's cache."""
+    """apt for one release (``bookworm``, ``trixie``, ``forky``), with lists and cache under the user's cache."""
 
     def __init__(self, release: str) -> None:
         self.release = release
@@ -109,7 +109,7 @@ class Apt:
         debian, security = mirrors()
         trusted = f"deb [signed-by={KEYRING}]"
         suites = [self.release, f"{self.release}-updates"]
-        if self.release != "bookworm":  # bookworm's backports are of no use here and archived first
+        if self.release == "trixie":  # bookworm's backports are of no use here and archived first; testing has none
             suites.append(f"{self.release}-backports")
         lines = [f"{trusted} {debian} {suite} main" for suite in suites]
         if security:

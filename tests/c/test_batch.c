@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Batches: each operation comes out as by itself, whatever its neighbours are, and whatever the engine says. */
+#include <string.h>
+
+#include "batch.h"
+#include "check.h"
+#include "crypto_process.h"
+#include "engine.h"
+#include "engine_crypto_mb.h"
+#include "key_generate.h"
+#include "key_kind.h"
+#include "secret_arena.h"
+#include "secret_stack.h"
+#include "vmm_keystore.h"
+
+enum {
+    SKIP = 77, /* meson: skipped */
+    KEYS = 3,
+    CANARY = 0xc5,
+    AREA_BYTES = VKS_BATCH_OUTPUT_BYTES_MAX + 16,
+};
+
+/* A class of batches. */
+struct kind {
+    const char *name;
+    enum vks_engine_function function;
+    uint32_t type, op, mechanisms[2];
+    bool takes_no_digest;
+    bool random; /* the same message gives another result each time */
+};
+
+static const struct kind kinds[] = {
+    {.name = "P-256",
+     .function = VKS_ENGINE_P256_SIGN,
+     .type = VKS_KEY_TYPE_EC_P256,
+     .op = VKS_OP_SIGN,
+     .mechanisms = {VKS_MECHANISM_ECDSA_SHA256, VKS_MECHANISM_ECDSA_SHA512},
+     .random = true},
+};
+
+static uint8_t messages[VKS_BATCH_LANES][VKS_BATCH_INPUT_BYTES_MAX];
+static uint8_t outputs[VKS_BATCH_LANES][AREA_BYTES];
+
+static struct vks_key *generate(uint32_t type)
+{
+    struct vks_key_slot slot = {.type = type};
+    uint8_t *material;
+    size_t material_bytes;
+    struct vks_key *key;
+
+    CHECK_EQUAL("generate", vks_key_generate(vks_key_kind_find(type), &material, &material_bytes), 0);
+    slot.material_bytes = (uint32_t)material_bytes;
+    CHECK_EQUAL("load", vks_key_load(&slot, material, &key), 0);
+    vks_secret_free(material);
+    return key;
+}
+
+static void fill_messages(void)
+{
+    for (uint32_t i = 0; i < VKS_BATCH_LANES; i++)
+        for (uint32_t byte = 0; byte < VKS_BATCH_INPUT_BYTES_MAX; byte++)
+            messages[i][byte] = (uint8_t)(byte * 7 + i * 41 + byte / 251);
+}
+
+/* Lengths on both sides of the blocks of any hash. */
+static uint32_t message_bytes(uint32_t i, uint32_t round)
+{
+    static const uint32_t lengths[] = {0, 1, 55, 56, 64, 111, 112, 128, 1000};
+
+    return lengths[(i + round) % (sizeof(lengths) / sizeof(lengths[0]))];
+}
+
+static struct vks_batch_item item_of(const struct kind *kind, struct vks_key *key, uint32_t i, uint32_t round)
+{
+    struct vks_batch_item item = {
+        .key = key,
+        .operation = {.op = kind->op,
+                      .mechanism = kind->mechanisms[(i + round) % 2],
+                      .input = messages[i],
+                      .input_bytes = message_bytes(i, round),
+                      .output = outputs[i],
+                      .output_bytes_max = VKS_BATCH_OUTPUT_BYTES_MAX},
+    };
+
+    memset(outputs[i], CANARY, AREA_BYTES);
+    return item;
+}
+
+/* By libcrypto, with the same key: a signature verifies, and what is not random comes out the same. */
+static void check_right(const struct kind *kind, const struct vks_batch_item *item)
+{
+    struct vks_operation again = item->operation;
+    uint8_t expected[AREA_BYTES];
+
+    CHECK_EQUAL(kind->name, item->status, VKS_STATUS_OK);
+    CHECK_EQUAL(kind->name, item->operation.output_bytes,
+                vks_operation_output_bytes(kind->type, kind->op, again.mechanism, again.input_bytes));
+    for (uint32_t byte = item->operation.output_bytes; byte < AREA_BYTES; byte++)
+        CHECK_EQUAL("nothing behind the output", item->operation.output[byte], CANARY);
+    if (kind->random) {
+        again.op = VKS_OP_VERIFY;
+        again.parameter = item->operation.output;
+        again.parameter_bytes = item->operation.output_bytes;
+        CHECK_EQUAL(kind->name, vks_operation_run(item->key, &again, VKS_LANE_SLOW), VKS_STATUS_OK);
+        return;
+    }
+    again.output = expected;
+    CHECK_EQUAL(kind->name, vks_operation_run(item->key, &again, VKS_LANE_SLOW), VKS_STATUS_OK);
+    CHECK_EQUAL(kind->name, memcmp(expected, item->operation.output, again.output_bytes), 0);
+}
+
+/* Every count, with keys that differ, are the same, or both. */
+static void test_counts(const struct kind *kind, struct vks_key *keys[KEYS])
+{
+    struct vks_batch_item items[VKS_BATCH_LANES];
+
+    for (uint32_t count = 1; count <= VKS_BATCH_LANES; count++)
+        for (uint32_t round = 0; round < 3; round++) {
+            for (uint32_t i = 0; i < count; i++)
+                items[i] = item_of(kind, keys[round == 0 ? 0 : (i * round) % KEYS], i, round);
+            vks_batch_run(items, count, VKS_LANE_FAST);
+            for (uint32_t i = 0; i < count; i++)
+                check_right(kind, &items[i]);
+        }
+}
+
+/* One that cannot be answered among seven that can. */
+static void test_bad_neighbour(const struct kind *kind, struct vks_key *keys[KEYS])
+{
+    static const struct {
+        const char *name;
+        uint32_t flags, input_bytes, parameter_bytes, output_bytes_max, want;
+        bool digest_only;
+    } cases[] = {
+        {"digest too short", VKS_REQUEST_F_DIGEST, 31, 0, 512, VKS_STATUS_INPUT_SIZE, true},
+        {"digest too long", VKS_REQUEST_F_DIGEST, 65, 0, 512, VKS_STATUS_INPUT_SIZE, true},
+        {"a parameter", 0, 3, 1, 512, VKS_STATUS_MALFORMED, false},
+        {"no room", 0, 3, 0, 31, VKS_STATUS_OUTPUT_SIZE, false},
+    };
+    struct vks_batch_item items[VKS_BATCH_LANES];
+
+    for (size_t c = 0; c < sizeof(cases) / sizeof(cases[0]); c++)
+        for (uint32_t bad = 0; bad < VKS_BATCH_LANES; bad++) {
+            if (cases[c].digest_only && kind->takes_no_digest)
+                continue;
+            for (uint32_t i = 0; i < VKS_BATCH_LANES; i++)
+                items[i] = item_of(kind, keys[i % KEYS], i, 0);
+            items[bad].operation.flags = cases[c].flags;
+            items[bad].operation.input_bytes = cases[c].input_bytes;
+            items[bad].operation.parameter = messages[0];
+            items[bad].operation.parameter_bytes = cases[c].parameter_bytes;
+            items[bad].operation.output_bytes_max = cases[c].output_bytes_max;
+            vks_batch_run(items, VKS_BATCH_LANES, VKS_LANE_FAST);
+            CHECK_EQUAL(cases[c].name, items[bad].status, cases[c].want);
+            for (uint32_t byte = 0; byte < AREA_BYTES; byte++)
+                CHECK_EQUAL("nothing of a result", outputs[bad][byte], CANARY);
+            for (uint32_t i = 0; i < VKS_BATCH_LANES; i++)
+                if (i != bad)
+                    check_right(kind, &items[i]);
+        }
+}
+
+/* The same digest eight times, and again: no nonce comes twice, in no lane and in no batch. */
+static void test_nonces(const struct kind *kind, struct vks_key *key)
+{
+    enum {
+        BATCHES = 4,
+        R_BYTES = 32,
+    };
+    static uint8_t seen[BATCHES * VKS_BATCH_LANES][R_BYTES];
+    struct vks_batch_item items[VKS_BATCH_LANES];
+
+    for (uint32_t batch = 0; batch < BATCHES; batch++) {
+        for (uint32_t i = 0; i < VKS_BATCH_LANES; i++) {
+            items[i] = item_of(kind, key, i, 0);
+            items[i].operation.mechanism = kind->mechanisms[0];
+            items[i].operation.input = messages[0];
+            items[i].operation.input_bytes = 32;
+        }
+        /* With five of eight lanes too: the dead ones repeat the first one's, and nobody sees it. */
+        vks_batch_run(items, batch % 2 ? 5 : VKS_BATCH_LANES, VKS_LANE_FAST);
+        for (uint32_t i = 0; i < (batch % 2 ? 5 : VKS_BATCH_LANES); i++)
+            memcpy(seen[batch * VKS_BATCH_LANES + i], outputs[i], R_BYTES);
+        for (uint32_t i = batch % 2 ? 5 : VKS_BATCH_LANES; i < VKS_BATCH_LANES; i++)
+            memset(seen[batch * VKS_BATCH_LANES + i], (int)(1 + batch * VKS_BATCH_LANES + i), R_BYTES);
+    }
+    for (uint32_t i = 0; i < BATCHES * VKS_BATCH_LANES; i++)
+        for (uint32_t j = 0; j < i; j++)
+            CHECK("r differs", memcmp(seen[i], seen[j], R_BYTES) != 0);
+}
+
+static struct crypto_mb honest;
+static uint32_t failing_lane;
+static uint32_t calls;
+
+static crypto_mb_status failing_ecdsa(uint8_t *const r[8], uint8_t *const s[8], const uint8_t *const digest[8],
+                                      const uint64_t *const nonce[8], const uint64_t *const scalar[8], uint8_t *buffer)
+{
+    crypto_mb_status status = honest.p256_sign(r, s, digest, nonce, scalar, buffer);
+
+    calls++;
+    memset(r[failing_lane], CANARY, 32);
+    return status | UINT32_C(8) << (4 * failing_lane);
+}
+
+/* A lane that the engine gives up is libcrypto's. */
+static void test_failing_lane(const struct kind *kind, struct vks_key *keys[KEYS])
+{
+    struct vks_batch_item items[VKS_BATCH_LANES];
+
+    honest = vks_crypto_mb;
+    vks_crypto_mb.p256_sign = failing_ecdsa;
+    for (failing_lane = 0; failing_lane < VKS_BATCH_LANES; failing_lane++) {
+        calls = 0;
+        for (uint32_t i = 0; i < VKS_BATCH_LANES; i++)
+            items[i] = item_of(kind, keys[i % KEYS], i, 0);
+        vks_batch_run(items, VKS_BATCH_LANES, VKS_LANE_FAST);
+        CHECK_EQUAL("the engine was asked", calls, 1);
+        for (uint32_t i = 0; i < VKS_BATCH_LANES; i++)
+            check_right(kind, &items[i]);
+    }
+    vks_crypto_mb = honest;
+}
+
+/* The largest digest there is, above the order of P-256: whoever computes it, it is right. */
+static void test_large_digest(const struct kind *kind, struct vks_key *keys[KEYS])
+{
+    static uint8_t digest[64];
+    struct vks_batch_item items[VKS_BATCH_LANES];
+
+    memset(digest, 0xff, sizeof(digest));
+    for (uint32_t i = 0; i < VKS_BATCH_LANES; i++) {
+        items[i] = item_of(kind, keys[i % KEYS], i, 0);
+        items[i].operation.flags = VKS_REQUEST_F_DIGEST;
+        items[i].operation.input = i % 4 < 2 ? digest : messages[i];
+        items[i].operation.input_bytes = i % 2 ? 64 : 32;
+    }
+    vks_batch_run(items, VKS_BATCH_LANES, VKS_LANE_FAST);
+    for (uint32_t i = 0; i < VKS_BATCH_LANES; i++)
+        check_right(kind, &items[i]);
+}
+
+static void test_class(const struct kind *kind, const struct vks_key *key)
+{
+    uint32_t class = vks_batch_class(key, kind->op, kind->mechanisms[0], 32);
+
+    CHECK(kind->name, class != 0);
+    CHECK_EQUAL("one class", vks_batch_class(key, kind->op, kind->mechanisms[1], 0), class);
+    CHECK_EQUAL("too long", vks_batch_class(key, kind->op, kind->mechanisms[0], VKS_BATCH_INPUT_BYTES_MAX + 1), 0);
+    CHECK_EQUAL("another operation", vks_batch_class(key, VKS_OP_PUBLIC, 0, 0), 0);
+    CHECK_EQUAL("processing", vks_batch_class(key, kind->op + 1, kind->mechanisms[0], 32), 0);
+    vks_engines_allow(UINT32_MAX & ~(UINT32_C(1) << kind->function));
+    CHECK_EQUAL("not allowed", vks_batch_class(key, kind->op, kind->mechanisms[0], 32), 0);
+    vks_engines_allow(UINT32_MAX);
+}
+
+/* Without an engine a batch is its operations, one by one. */
+static void test_without(const struct kind *kind, struct vks_key *keys[KEYS])
+{
+    vks_engines_allow(0);
+    test_counts(kind, keys);
+    vks_engines_allow(UINT32_MAX);
+}
+
+static uint32_t skipped;
+
+static void test_kind(const struct kind *kind)
+{
+    struct vks_key *keys[KEYS];
+    size_t used;
+
+    for (uint32_t i = 0; i < KEYS; i++)
+        keys[i] = generate(kind->type);
+    test_without(kind, keys);
+    if (vks_engine_serves(kind->function)) {
+        test_class(kind, keys[0]);
+        test_counts(kind, keys);
+        test_bad_neighbour(kind, keys);
+        used = vks_secret_arena_usage().used_bytes;
+        test_counts(kind, keys);
+        test_bad_neighbour(kind, keys);
+        CHECK_EQUAL("nothing is left", vks_secret_arena_usage().used_bytes, used);
+        if (kind->type == VKS_KEY_TYPE_EC_P256) {
+            test_nonces(kind, keys[0]);
+            test_large_digest(kind, keys);
+        }
+        test_failing_lane(kind, keys);
+    } else {
+        fprintf(stderr, "skipped: %s, no library serves it here\n", kind->name);
+        skipped++;
+    }
+    for (uint32_t i = 0; i < KEYS; i++)
+        vks_key_unref(keys[i]);
+}
+
+static int all(void *argument)
+{
+    (void)argument;
+    vks_engines_open();
+    vks_engines_allow(UINT32_MAX);
+    fill_messages();
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+        test_kind(&kinds[i]);
+    return 0;
+}
+
+int main(void)
+{
+    CHECK_EQUAL("start", vks_crypto_start(), 0);
+    CHECK_EQUAL("all", vks_secret_call(all, NULL), 0);
+    return skipped ? SKIP : 0;
+}

@@ -1,35 +1,33 @@
 # SPDX-License-Identifier: Apache-2.0
 """Promise P5 at every named instant: SIGKILL there, and each request still gets one answer, right and on record."""
 
-import os
 import random
 import select
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
-from framework.checked_work import Ledger, Run, Work, check_records, ed25519_work, gcm_work, mac_work, rsa_work
+from framework.checked_work import Work, ed25519_work, gcm_work, mac_work, rsa_work
 from framework.guest_ram import GuestRam
-from framework.kill_points import INSTALLED, POINTS, PROGRAM, KillPoints, kill_points_libexec
+from framework.kill_points import INSTALLED, POINTS, PROGRAM, kill_points_libexec
 from framework.latency_rows import requests_counted
 from framework.split_ring import SplitRing
 from framework.vault import Vault
-from protocol.worker_rig import RigKey, WorkerRig, Zygote, key_id, make_state, pkcs8
+from protocol.dying_guest import FIRST_INDEX, DyingGuest, dying_guest
+from protocol.worker_rig import RigKey, WorkerRig, Zygote, key_id, pkcs8
 
 from vmm_keystore._vks import lib
 from vmm_keystore.workers import programs
 
 HITS = 20
 BATCH = 12
-FIRST_INDEX = 0xFFE0
-START_ID = 7
 ED25519_PRIVATE = ed25519.Ed25519PrivateKey.generate()
 RSA_PRIVATE = rsa.generate_private_key(65537, 2048)
 MAC = RigKey(key_id(1), lib.VKS_KEY_TYPE_HMAC_SHA256, bytes(range(32)), ops_max=1 << 40, budget=1)
 ED25519 = RigKey(key_id(2), lib.VKS_KEY_TYPE_ED25519, pkcs8(ED25519_PRIVATE))
 AES = RigKey(key_id(3), lib.VKS_KEY_TYPE_AES_256, bytes(range(32, 64)))
 RSA = RigKey(key_id(4), lib.VKS_KEY_TYPE_RSA_2048, pkcs8(RSA_PRIVATE), ops_max=1 << 40, budget=2)
+KEYS = (MAC, ED25519, AES, RSA)
 FAST = (
     mac_work(MAC.key_id, MAC.material),
     ed25519_work(ED25519.key_id, ED25519_PRIVATE.public_key()),
@@ -67,84 +65,11 @@ def killing_zygote() -> Iterator[Zygote]:
             yield running
 
 
-class Guest:
-    """A ring whose workers die: plays keystored, which starts the next one on the same state memory."""
-
-    def __init__(self, zygote: Zygote, ram: GuestRam, ring: SplitRing) -> None:
-        self._zygote = zygote
-        self._ram = ram
-        self.ring = ring
-        self._lease = 0
-        self.deaths = 0
-        state_fd = make_state()
-        try:
-            self.points = KillPoints(state_fd)
-            self.rig = WorkerRig(zygote, state_fd)
-        finally:
-            os.close(state_fd)
-        self.ledger = Ledger(Vault(ram, ring, slot_count=60, readable_bytes_max=256, writable_bytes_max=512))
-        self.records: list[Any] = []
-        for key in (MAC, RSA):
-            self.rig.open_budget(key, leased=key.ops_max)
-        self.prepare()
-
-    def prepare(self) -> None:
-        """Give the present worker what keystored gives it; base is what keystored reads from state memory."""
-        self._lease += 1
-        self.rig.share(self._ram)
-        self.rig.give(*(key.with_(nonce_lease=self._lease) for key in (MAC, ED25519, AES, RSA)))
-        begun = lib.vks_state_queue(self.rig.state, 0).start_id == START_ID
-        base = lib.vks_state_next_base(self.rig.state, 0) if begun else FIRST_INDEX
-        self.rig.post_start(self.ring, base=base, start_id=START_ID)
-
-    def replace(self) -> None:
-        """Wait for the death, then start the next worker."""
-        self.rig.wait_ended()
-        self.deaths += 1
-        successor = WorkerRig(self._zygote, self.rig.state_fd)
-        self.rig.close()
-        self.rig = successor
-        self.prepare()
-
-    def run(self, works: list[Work], *, refused: tuple[int, ...] = ()) -> None:
-        """Ask for all at once, replace whoever dies, check every answer."""
-        for work in works:
-            self.ledger.submit(work)
-        self.ring.kick(force=True)
-        while self.ledger.asked:
-            readable = select.select([self.ring.call_read_fd, self.rig.pidfd], [], [], 10)[0]
-            assert readable, f"no answer to {len(self.ledger.asked)} requests"
-            self.ring.take_call()
-            for head, answer in self.ledger.vault.collect(0):
-                self.ledger.check(head, answer, refused)
-            if not self.rig.alive:
-                self.replace()
-        # The last answer may have come before the death.
-        while not self.rig.alive or self.points.is_armed or self.deaths < self.points.hits:
-            self.replace()
-        self.records += self.rig.records()
-        # Counted once each, however often they ran.
-        for key in (MAC, RSA):
-            assert self.rig.used(key) == self.ledger.submitted[key.key_id]
-
-    def attempts(self) -> dict[int, list[int]]:
-        """Runs on record since the last look."""
-        attempts = check_records(self.ledger, map(Run.of_record, self.records))
-        self.ledger.sequences.clear()
-        self.records.clear()
-        return attempts
-
-
 @pytest.fixture
-def guest(killing_zygote: Zygote) -> Iterator[Guest]:
-    """Give a ring in the middle of its count, so that indices wrap."""
-    with GuestRam(8 << 20) as ram, SplitRing(ram, 128) as ring:
-        ring.set_avail_idx(FIRST_INDEX)
-        ring.last_used = ring.used_head[1] = FIRST_INDEX
-        running = Guest(killing_zygote, ram, ring)
+def guest(killing_zygote: Zygote) -> Iterator[DyingGuest]:
+    """Give a ring whose workers die."""
+    with dying_guest(killing_zygote, KEYS) as running:
         yield running
-        running.points.__exit__()
-        running.rig.close()
 
 
 def fast_batch(count: int = BATCH) -> list[Work]:
@@ -159,7 +84,7 @@ def test_shipped_program_has_no_kill_points() -> None:
 
 
 @pytest.mark.parametrize("point", RUNS)
-def test_death_at(guest: Guest, point: str) -> None:
+def test_death_at(guest: DyingGuest, point: str) -> None:
     """Exactly one request of the batch has died, and its runs are those that reached the record."""
     for hit in range(HITS):
         guest.points.arm(point, passes=hit % BATCH)
@@ -173,7 +98,7 @@ def test_death_at(guest: Guest, point: str) -> None:
 
 
 @pytest.mark.parametrize("point", RUNS)
-def test_death_during_the_redo(guest: Guest, point: str) -> None:
+def test_death_during_the_redo(guest: DyingGuest, point: str) -> None:
     """The successor dies as well, over another request than its predecessor."""
     for hit in range(HITS):
         guest.points.arm("RECORDED", passes=hit % 6, then=point, then_passes=1 + hit % 5)
@@ -183,7 +108,7 @@ def test_death_during_the_redo(guest: Guest, point: str) -> None:
 
 
 @pytest.mark.parametrize(("point", "first"), IN_THE_REPAIR.items())
-def test_death_in_the_repair(guest: Guest, point: str, first: str) -> None:
+def test_death_in_the_repair(guest: DyingGuest, point: str, first: str) -> None:
     """A successor that dies before it served leaves what it found."""
     for hit in range(HITS):
         guest.points.arm(first, passes=hit % BATCH, then=point)
@@ -192,7 +117,7 @@ def test_death_in_the_repair(guest: Guest, point: str, first: str) -> None:
     assert guest.points.hits == guest.deaths == 2 * HITS
 
 
-def test_death_on_the_slow_lane(guest: Guest) -> None:
+def test_death_on_the_slow_lane(guest: DyingGuest) -> None:
     """Each of the slow ones in its turn, with fast ones around them; then again in the redo."""
     for hit in range(HITS):
         guest.points.arm("SLOW_RUNNING", passes=hit % 4)
@@ -205,7 +130,7 @@ def test_death_on_the_slow_lane(guest: Guest) -> None:
     assert guest.points.hits == guest.deaths == 3 * HITS
 
 
-def test_random_deaths_under_load(guest: Guest) -> None:
+def test_random_deaths_under_load(guest: DyingGuest) -> None:
     """SIGKILL whenever, slow and fast mixed, as many under way as the ring holds."""
     chance = random.Random(3)  # noqa: S311 - the same at each run
     for _ in range(60):
@@ -227,7 +152,7 @@ def test_death_while_a_table_is_cleared(killing_zygote: Zygote) -> None:
         with GuestRam(8 << 20) as ram, SplitRing(ram, 128) as ring:
             ring.set_avail_idx(FIRST_INDEX)
             ring.last_used = ring.used_head[1] = FIRST_INDEX
-            guest = Guest(killing_zygote, ram, ring)
+            guest = DyingGuest(killing_zygote, ram, ring, KEYS)
             guest.run(fast_batch(5))
             guest.attempts()
             ring.reset()
@@ -250,7 +175,7 @@ def test_death_while_a_table_is_cleared(killing_zygote: Zygote) -> None:
 
 
 @pytest.mark.parametrize("slow", [False, True])
-def test_request_that_kills_is_set_aside(guest: Guest, *, slow: bool) -> None:
+def test_request_that_kills_is_set_aside(guest: DyingGuest, *, slow: bool) -> None:
     """Two workers die over it, the third answers INTERNAL without running it; everybody else is served."""
     killer = SLOW if slow else FAST[0]
     others = [FAST[2]] * 5
@@ -270,7 +195,7 @@ def test_request_that_kills_is_set_aside(guest: Guest, *, slow: bool) -> None:
     assert guest.deaths == 2
 
 
-def test_death_while_it_is_set_aside(guest: Guest) -> None:
+def test_death_while_it_is_set_aside(guest: DyingGuest) -> None:
     """Even looking at it kills: the fourth worker gives it back unread."""
     guest.points.poison(FAST[0].op)
     guest.ledger.submit(FAST[0])

@@ -2,26 +2,17 @@
 /* Places for gathered requests, and groups of one class among them. */
 #include "gather.h"
 
-int gather_open(struct gather *gather)
-{
-    for (int i = 0; i < GATHER_JOBS; i++) {
-        int error = job_open(&gather->job[i], VKS_BATCH_INPUT_BYTES_MAX, VKS_BATCH_OUTPUT_BYTES_MAX);
-
-        if (error)
-            return error;
-    }
-    return 0;
-}
-
 struct job *gather_add(struct gather *gather, const struct job *job)
 {
-    struct job *place = gather->job;
+    uint32_t index = 0;
 
-    while (place->batch_class)
-        place++;
-    job_move(place, job);
+    while (gather->batch_class[index])
+        index++;
+    job_prepare(&gather->job[index], VKS_BATCH_INPUT_BYTES_MAX, VKS_BATCH_OUTPUT_BYTES_MAX);
+    job_move(&gather->job[index], job);
+    gather->batch_class[index] = job->batch_class;
     gather->count++;
-    return place;
+    return &gather->job[index];
 }
 
 static uint32_t count_class(const struct gather *gather, uint32_t batch_class)
@@ -29,7 +20,7 @@ static uint32_t count_class(const struct gather *gather, uint32_t batch_class)
     uint32_t count = 0;
 
     for (int i = 0; i < GATHER_JOBS; i++)
-        count += gather->job[i].batch_class == batch_class;
+        count += gather->batch_class[i] == batch_class;
     return count;
 }
 
@@ -43,12 +34,10 @@ uint32_t gather_group(struct gather *gather, uint32_t batch_class, struct job *g
     uint32_t count = 0;
 
     for (int i = 0; i < GATHER_JOBS && count < VKS_BATCH_LANES; i++) {
-        struct job *job = &gather->job[i];
-
         if (!batch_class)
-            batch_class = job->batch_class;
-        if (batch_class && job->batch_class == batch_class)
-            group[count++] = job;
+            batch_class = gather->batch_class[i];
+        if (batch_class && gather->batch_class[i] == batch_class)
+            group[count++] = &gather->job[i];
     }
     return count;
 }
@@ -56,6 +45,6 @@ uint32_t gather_group(struct gather *gather, uint32_t batch_class, struct job *g
 void gather_release(struct gather *gather, struct job *job)
 {
     job_wipe_output(job);
-    job->batch_class = 0;
+    gather->batch_class[job - gather->job] = 0;
     gather->count--;
 }

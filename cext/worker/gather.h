@@ -18,12 +18,11 @@ enum gather_limit {
 };
 
 struct gather {
-    struct job job[GATHER_JOBS]; /* batch_class 0: free */
+    struct job job[GATHER_JOBS];
+    uint32_t batch_class[GATHER_JOBS]; /* 0: free */
     uint32_t count;
 };
 
-/* Buffers. 0 or a negative errno. */
-__attribute__((warn_unused_result)) int gather_open(struct gather *gather);
 /* Take over a decided request with a batch class; there is a free place. Its payload is not copied yet. */
 struct job *gather_add(struct gather *gather, const struct job *job);
 /* Whether that one filled its group, or the last place. */

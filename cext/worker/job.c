@@ -3,8 +3,8 @@
 #define _GNU_SOURCE
 #include "job.h"
 
-#include <errno.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -17,18 +17,19 @@ static uint8_t *buffer_map(uint32_t size_bytes)
     uint8_t *buffer = mmap(NULL, size_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
     if (buffer == MAP_FAILED)
-        return NULL;
+        abort();
     (void)madvise(buffer, size_bytes, MADV_DONTDUMP);
     return buffer;
 }
 
-int job_open(struct job *job, uint32_t input_bytes_max, uint32_t output_bytes_max)
+void job_prepare(struct job *job, uint32_t input_bytes_max, uint32_t output_bytes_max)
 {
+    if (job->input)
+        return;
     job->input_bytes_max = input_bytes_max;
     job->output_bytes_max = output_bytes_max;
     job->input = buffer_map(input_bytes_max);
     job->output = buffer_map(output_bytes_max);
-    return job->input && job->output ? 0 : -ENOMEM;
 }
 
 static struct vks_operation describe(const struct job *job)

@@ -49,8 +49,11 @@ struct job {
     struct vks_desc_chain chain;
 };
 
-/* Map the two buffers, kept out of core dumps. 0 or a negative errno. */
-__attribute__((warn_unused_result)) int job_open(struct job *job, uint32_t input_bytes_max, uint32_t output_bytes_max);
+/*
+ * Map the two buffers, kept out of core dumps, unless it has them: most jobs of a guest that is idle never have any.
+ * Without memory the worker ends; its successor may have some.
+ */
+void job_prepare(struct job *job, uint32_t input_bytes_max, uint32_t output_bytes_max);
 /*
  * Run the operation of an accepted request on the private copy, then wipe it, but for what has to go to a token. Sets
  * status and output_bytes.

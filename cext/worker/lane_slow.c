@@ -110,12 +110,6 @@ int slow_lane_start(struct slow_lane *lane)
     lane->done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (lane->wake_fd < 0 || lane->done_fd < 0)
         return -errno;
-    for (int i = 0; i < SLOW_JOBS; i++) {
-        error = i < SLOW_LARGE_JOBS ? job_open(&lane->job[i], JOB_SLOW_INPUT_BYTES, JOB_SLOW_OUTPUT_BYTES)
-                                    : job_open(&lane->job[i], JOB_SMALL_INPUT_BYTES, JOB_SMALL_OUTPUT_BYTES);
-        if (error)
-            return error;
-    }
     error = vks_secret_thread_start(&lane->thread, slow_main, lane);
     started.fd = lane->done_fd;
     /* A thread that begins makes system calls which the worker's filter does not have. */
@@ -126,13 +120,22 @@ int slow_lane_start(struct slow_lane *lane)
     return error;
 }
 
+static struct job *prepared(struct job *job, enum slow_size size)
+{
+    if (size == SLOW_LARGE)
+        job_prepare(job, JOB_SLOW_INPUT_BYTES, JOB_SLOW_OUTPUT_BYTES);
+    else
+        job_prepare(job, JOB_SMALL_INPUT_BYTES, JOB_SMALL_OUTPUT_BYTES);
+    return job;
+}
+
 struct job *slow_lane_free_job(struct slow_lane *lane, enum slow_size size)
 {
     int first = size == SLOW_LARGE ? 0 : SLOW_LARGE_JOBS, end = size == SLOW_LARGE ? SLOW_LARGE_JOBS : SLOW_JOBS;
 
     for (int i = first; i < end; i++)
         if (atomic_load_explicit(&lane->state[i], memory_order_acquire) == SLOW_FREE)
-            return &lane->job[i];
+            return prepared(&lane->job[i], size);
     return NULL;
 }
 

@@ -49,7 +49,7 @@ struct slow_lane {
     struct vks_secret_thread thread;
 };
 
-/* Buffers, descriptors, thread. 0 or a negative errno. */
+/* Descriptors, thread. 0 or a negative errno. */
 __attribute__((warn_unused_result)) int slow_lane_start(struct slow_lane *lane);
 /* A job of this size to fill in, or NULL. */
 struct job *slow_lane_free_job(struct slow_lane *lane, enum slow_size size);

@@ -14,9 +14,9 @@ bool order_is(uint32_t op)
     return op == VKS_OP_GENERATE || op == VKS_OP_ROTATE || op == VKS_OP_DESTROY;
 }
 
-int order_lane_open(struct order_lane *lane)
+void order_lane_open(struct order_lane *lane)
 {
-    return job_open(&lane->job, sizeof(struct vks_generate_request), VKS_KEY_ID_BYTES);
+    job_prepare(&lane->job, sizeof(struct vks_generate_request), VKS_KEY_ID_BYTES);
 }
 
 static void finish(struct order_lane *lane, uint32_t status)

@@ -28,8 +28,8 @@ struct order_lane {
 
 /* Whether *op* is one that keystored carries out. */
 bool order_is(uint32_t op);
-/* Buffers. 0 or a negative errno. */
-__attribute__((warn_unused_result)) int order_lane_open(struct order_lane *lane);
+/* Buffers. */
+void order_lane_open(struct order_lane *lane);
 /*
  * Send a decided *job*, whose payload is copied, and keep the rest of it; the lane is free. What breaks the form of an
  * order, or cannot be sent, is done at once.

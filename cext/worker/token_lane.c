@@ -6,14 +6,9 @@
 #include <string.h>
 #include <unistd.h>
 
-int token_lane_open(struct token_lane *lane)
+void token_lane_open(struct token_lane *lane)
 {
-    int error = 0;
-
     lane->fd = -1;
-    for (int i = 0; !error && i < VKS_HSM_WINDOW; i++)
-        error = job_open(&lane->slot[i].job, VKS_HSM_INPUT_BYTES_MAX, VKS_HSM_OUTPUT_BYTES_MAX);
-    return error;
 }
 
 static int index_of(const struct token_lane *lane, enum token_state state)
@@ -40,8 +35,10 @@ struct token_job *token_lane_take(struct token_lane *lane)
 {
     struct token_job *slot = find(lane, TOKEN_FREE);
 
-    if (slot)
-        slot->state = TOKEN_TAKEN;
+    if (!slot)
+        return NULL;
+    job_prepare(&slot->job, VKS_HSM_INPUT_BYTES_MAX, VKS_HSM_OUTPUT_BYTES_MAX);
+    slot->state = TOKEN_TAKEN;
     return slot;
 }
 

@@ -35,8 +35,8 @@ struct token_lane {
     struct token_job slot[VKS_HSM_WINDOW];
 };
 
-/* Buffers. 0 or a negative errno. */
-__attribute__((warn_unused_result)) int token_lane_open(struct token_lane *lane);
+/* It cannot be asked yet. */
+void token_lane_open(struct token_lane *lane);
 /* A slot for a request to come, or NULL. */
 struct token_job *token_lane_take(struct token_lane *lane);
 bool token_lane_has(const struct token_lane *lane, enum token_state state);

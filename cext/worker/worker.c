@@ -210,14 +210,9 @@ static void set_up(const struct worker_start *start)
     vks_engines_allow(start->asked->flags & VKS_SPAWN_F_ACCELERATORS ? UINT32_MAX : 0);
     if ((error = guest_fault_guard(&worker.mem)))
         fail("signal handler", error);
-    if ((error = job_open(&worker.fast, JOB_FAST_INPUT_BYTES, JOB_FAST_OUTPUT_BYTES)))
-        fail("buffers", error);
-    if ((error = gather_open(&worker.gather)))
-        fail("buffers", error);
-    if ((error = token_lane_open(&worker.token)))
-        fail("buffers", error);
-    if ((error = order_lane_open(&worker.order)))
-        fail("buffers", error);
+    job_prepare(&worker.fast, JOB_FAST_INPUT_BYTES, JOB_FAST_OUTPUT_BYTES);
+    token_lane_open(&worker.token);
+    order_lane_open(&worker.order);
     if ((error = slow_lane_start(&worker.slow)))
         fail("slow lane", error);
 }

@@ -23,7 +23,9 @@ OK = lib.VKS_STATUS_OK
 POLL_US = lib.VKS_SNAPSHOT_POLL_US_MAX
 MAC = RigKey(key_id(5), lib.VKS_KEY_TYPE_HMAC_SHA256, bytes(range(64, 96)))
 MAC_REQUEST: dict[str, Any] = {"key_id": MAC.key_id, "data": b"m", "output_bytes": 32}
-ROUND = 200
+ROUND, MANY = 200, 150
+ROUNDS = 10
+"""One after the other in which it slept: a busy machine makes one that polls look like it for one or two."""
 PLACES = 3
 PATIENCE_S = 30
 HELD_S = 0.9
@@ -92,7 +94,7 @@ def kicks_of_a_round(bench: Bench) -> int:
 def polls(bench: Bench) -> None:
     """Wait for a round in which it polls: a busy machine may take the processor from it for longer than it looks."""
     end_s = time.monotonic() + PATIENCE_S
-    while kicks_of_a_round(bench) >= ROUND * 3 // 4:
+    while kicks_of_a_round(bench) >= MANY:
         assert time.monotonic() < end_s, "it wants a kick for nearly every request"
 
 
@@ -110,11 +112,11 @@ def test_places_are_taken(zygote: Zygote, board: Board) -> None:
     """Where as many look as may, it sleeps at once; where one of them is gone, it looks."""
     with polling_bench(zygote, DataPlane(poll_us=POLL_US, poll_workers=PLACES, board_fd=board.fd)) as bench:
         end_s = time.monotonic() + PATIENCE_S
-        kicks = 0
-        while kicks < ROUND * 9 // 10:
-            assert time.monotonic() < end_s, f"{kicks} of {ROUND} requests wanted a kick"
+        asleep = 0
+        while asleep < ROUNDS:
+            assert time.monotonic() < end_s, "it wants no kick for many requests"
             board.hold(HELD_S)
-            kicks = kicks_of_a_round(bench)
+            asleep = asleep + 1 if kicks_of_a_round(bench) >= MANY else 0
         assert all(board.until_ns[place] > time.monotonic_ns() - 10**9 for place in range(PLACES)), "it took one"
         board.until_ns[1] = time.monotonic_ns()
         polls(bench)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How workers run, as an administrator says it: where, with which engines, and how they wait."""
 
+import json
 import os
 import re
 from pathlib import Path
@@ -9,10 +10,12 @@ from typing import Any
 import pytest
 from framework.keystored import Keystored
 from framework.ring_guest import ring_guest
+from framework.ring_load import RingLoad, tell_event_idx
 
 from vmm_keystore._vks import lib
 from vmm_keystore.workers.data_plane import FUNCTIONS, DataPlane, engines
 
+DEPTH, MILLISECONDS = 32, 300
 EVERY_CPU = sorted(os.sched_getaffinity(0))
 
 
@@ -43,6 +46,31 @@ def test_without_accelerators_libcrypto_does_everything() -> None:
         assert worker_of(vault)["engines"] == {name: "libcrypto" for name, _engine in FUNCTIONS.values()}
         shown = vault.cli("guest", "show", "g").stdout
         assert re.search(r"^engines:\s+libcrypto$", shown, re.MULTILINE)
+
+
+def read_and_write_calls(pid: int) -> int:
+    """How many a process has made: kicks that were read, and signals."""
+    counts = dict(line.split(": ") for line in Path(f"/proc/{pid}/io").read_text().splitlines())
+    return int(counts["syscr"]) + int(counts["syscw"])
+
+
+def test_a_busy_ring_takes_no_system_call_a_request() -> None:
+    """One signal for what was answered in one go, and no kick while there is work."""
+    with Keystored(arguments=("--poll-us", "50")) as vault:
+        socket = vault.add_guest("g")
+        vault.api.generate("k", "hmac-sha256")
+        vault.api.grant("g", "k", ["mac"])
+        with ring_guest(socket, slot_count=DEPTH) as guest:
+            tell_event_idx(guest.vault, guest.ring)
+            load = RingLoad(guest, lib.VKS_OP_MAC, key_id=guest.key_id("k"), data=bytes(64), output_bytes=32)
+            pid = worker_of(vault)["pid"]
+            before = read_and_write_calls(pid)
+            process = load.start(DEPTH, MILLISECONDS, spin_us=50)
+            stdout, stderr = process.communicate(timeout=60)
+            assert process.returncode == 0, stderr
+            operations = json.loads(stdout)["operations"]
+            assert operations > 100 * DEPTH
+            assert read_and_write_calls(pid) - before < operations // 4
 
 
 def test_names_of_all_functions() -> None:

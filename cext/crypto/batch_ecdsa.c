@@ -79,7 +79,7 @@ static const uint64_t *scalar_of(struct vks_key *key, enum vks_lane lane)
     words = vks_secret_alloc(ORDER_BYTES_MAX);
     if (words && EVP_PKEY_get_bn_param(key->pkey, OSSL_PKEY_PARAM_PRIV_KEY, &scalar) == 1 &&
         BN_bn2lebinpad(scalar, words, order_bytes) == order_bytes)
-        of->engine = words;
+        of->engine = words, of->engine_free = vks_secret_free;
     else
         vks_secret_free(words);
     BN_clear_free(scalar);

@@ -33,6 +33,12 @@ static const struct {
     bool (*check)(enum vks_engine_function function);
 } checks[] = {
     {VKS_ENGINE_P256_SIGN, "ECDSA P-256", vks_crypto_mb_check_ecdsa},
+    {VKS_ENGINE_P384_SIGN, "ECDSA P-384", vks_crypto_mb_check_ecdsa},
+    {VKS_ENGINE_ED25519_SIGN, "Ed25519", vks_crypto_mb_check_ed25519},
+    {VKS_ENGINE_X25519_DERIVE, "X25519", vks_crypto_mb_check_x25519},
+    {VKS_ENGINE_RSA_2048_SIGN, "RSA-2048", vks_crypto_mb_check_rsa},
+    {VKS_ENGINE_RSA_3072_SIGN, "RSA-3072", vks_crypto_mb_check_rsa},
+    {VKS_ENGINE_RSA_4096_SIGN, "RSA-4096", vks_crypto_mb_check_rsa},
 };
 
 static bool processor_suits(void)
@@ -55,6 +61,14 @@ static bool take_symbols(void *library)
         memcpy((char *)&vks_crypto_mb + symbols[i].offset, &symbol, sizeof(symbol));
     }
     return true;
+}
+
+size_t vks_crypto_mb_rsa_buffer_bytes(uint32_t modulus_bits)
+{
+    int private_bytes = vks_crypto_mb.rsa_buffer_bytes(vks_crypto_mb.rsa_private_crt_method((int)modulus_bits));
+    int public_bytes = vks_crypto_mb.rsa_buffer_bytes(vks_crypto_mb.rsa_public_method((int)modulus_bits));
+
+    return (size_t)(private_bytes > public_bytes ? private_bytes : public_bytes);
 }
 
 uint32_t vks_crypto_mb_open(void)

@@ -9,6 +9,7 @@
 #define VKS_ENGINE_CRYPTO_MB_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "engine.h"
@@ -63,6 +64,9 @@ extern struct crypto_mb vks_crypto_mb;
 
 /* The functions that this machine's library computes rightly, bits by enum vks_engine_function. */
 uint32_t vks_crypto_mb_open(void);
+
+/* Work buffer of the RSA operations, private and public: without one the library takes libc's memory. */
+size_t vks_crypto_mb_rsa_buffer_bytes(uint32_t modulus_bits);
 
 /* Known answers, another in each lane; all are of public inputs. */
 bool vks_crypto_mb_check_ecdsa(enum vks_engine_function function);

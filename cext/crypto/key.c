@@ -8,6 +8,7 @@
 
 #include "key_material.h"
 #include "key_private.h"
+#include "rsa_engine_key.h"
 #include "secret_arena.h"
 
 static void lane_free(struct vks_key_lane *lane)
@@ -21,7 +22,8 @@ static void lane_free(struct vks_key_lane *lane)
     for (int mode = 0; mode < VKS_CIPHER_MODE_COUNT; mode++)
         for (int encrypt = 0; encrypt < 2; encrypt++)
             EVP_CIPHER_CTX_free(lane->cipher[mode][encrypt]);
-    vks_secret_free(lane->engine);
+    if (lane->engine)
+        lane->engine_free(lane->engine);
 }
 
 static void key_free(struct vks_key *key)
@@ -74,6 +76,8 @@ int vks_key_load(const struct vks_key_slot *slot, const uint8_t *material, struc
         error = load_raw(made, material, slot->material_bytes);
     else
         error = vks_key_material_parse(kind, material, slot->material_bytes, &made->pkey);
+    made->plain_rsa =
+        error == 0 && kind->family == VKS_KEY_FAMILY_RSA && !made->in_token && rsa_engine_key_suits(kind, made->pkey);
     if (error) {
         key_free(made);
         return error;

@@ -26,7 +26,8 @@ struct vks_key_lane {
     EVP_MD_CTX *pure_signature;
     EVP_MAC_CTX *mac;
     EVP_CIPHER_CTX *cipher[VKS_CIPHER_MODE_COUNT][2]; /* decrypt, encrypt */
-    void *engine;                                     /* what an engine needs of the key: one block of the arena */
+    void *engine;                                     /* what an engine needs of the key, made at its first use */
+    void (*engine_free)(void *engine);
 };
 
 struct vks_key {
@@ -42,6 +43,7 @@ struct vks_key {
     uint32_t public_bytes;
     uint32_t nonce_lease;
     _Atomic uint64_t nonce_counter; /* both lanes encrypt */
+    bool plain_rsa;                 /* one that engines take */
     struct vks_key_lane lanes[VKS_LANE_COUNT];
 };
 

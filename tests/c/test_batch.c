@@ -9,6 +9,7 @@
 #include "engine_crypto_mb.h"
 #include "key_generate.h"
 #include "key_kind.h"
+#include "key_material.h"
 #include "secret_arena.h"
 #include "secret_stack.h"
 #include "vmm_keystore.h"
@@ -25,6 +26,7 @@ struct kind {
     const char *name;
     enum vks_engine_function function;
     uint32_t type, op, mechanisms[2];
+    uint32_t keys; /* of different keys, 0: as many as there may be */
     bool takes_no_digest;
     bool random; /* the same message gives another result each time */
 };
@@ -36,6 +38,49 @@ static const struct kind kinds[] = {
      .op = VKS_OP_SIGN,
      .mechanisms = {VKS_MECHANISM_ECDSA_SHA256, VKS_MECHANISM_ECDSA_SHA512},
      .random = true},
+    {.name = "P-384",
+     .function = VKS_ENGINE_P384_SIGN,
+     .type = VKS_KEY_TYPE_EC_P384,
+     .op = VKS_OP_SIGN,
+     .mechanisms = {VKS_MECHANISM_ECDSA_SHA384, VKS_MECHANISM_ECDSA_SHA512},
+     .random = true},
+    {.name = "Ed25519",
+     .function = VKS_ENGINE_ED25519_SIGN,
+     .type = VKS_KEY_TYPE_ED25519,
+     .op = VKS_OP_SIGN,
+     .mechanisms = {VKS_MECHANISM_ED25519, VKS_MECHANISM_ED25519},
+     .takes_no_digest = true},
+    {.name = "X25519",
+     .function = VKS_ENGINE_X25519_DERIVE,
+     .type = VKS_KEY_TYPE_X25519,
+     .op = VKS_OP_DERIVE,
+     .mechanisms = {VKS_MECHANISM_ECDH, VKS_MECHANISM_ECDH},
+     .takes_no_digest = true},
+    {.name = "RSA-2048",
+     .function = VKS_ENGINE_RSA_2048_SIGN,
+     .type = VKS_KEY_TYPE_RSA_2048,
+     .op = VKS_OP_SIGN,
+     .mechanisms = {VKS_MECHANISM_RSA_PKCS1_SHA256, VKS_MECHANISM_RSA_PSS_SHA512},
+     .random = true},
+    {.name = "RSA-2048, other mechanisms",
+     .function = VKS_ENGINE_RSA_2048_SIGN,
+     .type = VKS_KEY_TYPE_RSA_2048,
+     .op = VKS_OP_SIGN,
+     .mechanisms = {VKS_MECHANISM_RSA_PKCS1_SHA512, VKS_MECHANISM_RSA_PKCS1_SHA384},
+     .keys = 1},
+    {.name = "RSA-3072",
+     .function = VKS_ENGINE_RSA_3072_SIGN,
+     .type = VKS_KEY_TYPE_RSA_3072,
+     .op = VKS_OP_SIGN,
+     .mechanisms = {VKS_MECHANISM_RSA_PSS_SHA256, VKS_MECHANISM_RSA_PSS_SHA384},
+     .random = true,
+     .keys = 2},
+    {.name = "RSA-4096",
+     .function = VKS_ENGINE_RSA_4096_SIGN,
+     .type = VKS_KEY_TYPE_RSA_4096,
+     .op = VKS_OP_SIGN,
+     .mechanisms = {VKS_MECHANISM_RSA_PKCS1_SHA256, VKS_MECHANISM_RSA_PKCS1_SHA384},
+     .keys = 1},
 };
 
 static uint8_t messages[VKS_BATCH_LANES][VKS_BATCH_INPUT_BYTES_MAX];
@@ -83,6 +128,11 @@ static struct vks_batch_item item_of(const struct kind *kind, struct vks_key *ke
     };
 
     memset(outputs[i], CANARY, AREA_BYTES);
+    if (kind->op == VKS_OP_DERIVE) {
+        item.operation.input_bytes = 0;
+        item.operation.parameter = messages[i] + round;
+        item.operation.parameter_bytes = 32;
+    }
     return item;
 }
 
@@ -129,29 +179,32 @@ static void test_bad_neighbour(const struct kind *kind, struct vks_key *keys[KEY
 {
     static const struct {
         const char *name;
-        uint32_t flags, input_bytes, parameter_bytes, output_bytes_max, want;
-        bool digest_only;
+        uint32_t flags, aad_bytes, input_bytes, output_bytes_max, want;
     } cases[] = {
-        {"digest too short", VKS_REQUEST_F_DIGEST, 31, 0, 512, VKS_STATUS_INPUT_SIZE, true},
-        {"digest too long", VKS_REQUEST_F_DIGEST, 65, 0, 512, VKS_STATUS_INPUT_SIZE, true},
-        {"a parameter", 0, 3, 1, 512, VKS_STATUS_MALFORMED, false},
-        {"no room", 0, 3, 0, 31, VKS_STATUS_OUTPUT_SIZE, false},
+        {"digest too short", VKS_REQUEST_F_DIGEST, 0, 31, 512, VKS_STATUS_INPUT_SIZE},
+        {"digest too long", VKS_REQUEST_F_DIGEST, 0, 65, 512, VKS_STATUS_INPUT_SIZE},
+        {"associated data", 0, 1, 0, 512, VKS_STATUS_MALFORMED},
+        {"no room", 0, 0, 0, 31, VKS_STATUS_OUTPUT_SIZE},
     };
     struct vks_batch_item items[VKS_BATCH_LANES];
 
     for (size_t c = 0; c < sizeof(cases) / sizeof(cases[0]); c++)
-        for (uint32_t bad = 0; bad < VKS_BATCH_LANES; bad++) {
-            if (cases[c].digest_only && kind->takes_no_digest)
-                continue;
+        for (uint32_t bad = 0; bad < VKS_BATCH_LANES; bad += 3) {
+            uint32_t want = cases[c].want;
+
             for (uint32_t i = 0; i < VKS_BATCH_LANES; i++)
                 items[i] = item_of(kind, keys[i % KEYS], i, 0);
             items[bad].operation.flags = cases[c].flags;
+            items[bad].operation.aad = messages[0];
+            items[bad].operation.aad_bytes = cases[c].aad_bytes;
             items[bad].operation.input_bytes = cases[c].input_bytes;
-            items[bad].operation.parameter = messages[0];
-            items[bad].operation.parameter_bytes = cases[c].parameter_bytes;
             items[bad].operation.output_bytes_max = cases[c].output_bytes_max;
             vks_batch_run(items, VKS_BATCH_LANES, VKS_LANE_FAST);
-            CHECK_EQUAL(cases[c].name, items[bad].status, cases[c].want);
+            if (kind->takes_no_digest && cases[c].flags)
+                want = VKS_STATUS_UNSUPPORTED;
+            else if (kind->op == VKS_OP_DERIVE && want == VKS_STATUS_MALFORMED)
+                want = VKS_STATUS_INPUT_SIZE;
+            CHECK_EQUAL(cases[c].name, items[bad].status, want);
             for (uint32_t byte = 0; byte < AREA_BYTES; byte++)
                 CHECK_EQUAL("nothing of a result", outputs[bad][byte], CANARY);
             for (uint32_t i = 0; i < VKS_BATCH_LANES; i++)
@@ -193,23 +246,77 @@ static struct crypto_mb honest;
 static uint32_t failing_lane;
 static uint32_t calls;
 
-static crypto_mb_status failing_ecdsa(uint8_t *const r[8], uint8_t *const s[8], const uint8_t *const digest[8],
-                                      const uint64_t *const nonce[8], const uint64_t *const scalar[8], uint8_t *buffer)
+static crypto_mb_status give_up(crypto_mb_status status, uint8_t *result)
 {
-    crypto_mb_status status = honest.p256_sign(r, s, digest, nonce, scalar, buffer);
-
     calls++;
-    memset(r[failing_lane], CANARY, 32);
+    memset(result, CANARY, 32);
     return status | UINT32_C(8) << (4 * failing_lane);
 }
 
-/* A lane that the engine gives up is libcrypto's. */
+static crypto_mb_status failing_p256(uint8_t *const r[8], uint8_t *const s[8], const uint8_t *const digest[8],
+                                     const uint64_t *const nonce[8], const uint64_t *const scalar[8], uint8_t *buffer)
+{
+    return give_up(honest.p256_sign(r, s, digest, nonce, scalar, buffer), r[failing_lane]);
+}
+
+static crypto_mb_status failing_p384(uint8_t *const r[8], uint8_t *const s[8], const uint8_t *const digest[8],
+                                     const uint64_t *const nonce[8], const uint64_t *const scalar[8], uint8_t *buffer)
+{
+    return give_up(honest.p384_sign(r, s, digest, nonce, scalar, buffer), r[failing_lane]);
+}
+
+static crypto_mb_status failing_ed25519(uint8_t *const r[8], uint8_t *const s[8], const uint8_t *const message[8],
+                                        const uint32_t bytes[8], const uint8_t *const seed[8],
+                                        const uint8_t *const public[8])
+{
+    return give_up(honest.ed25519_sign(r, s, message, bytes, seed, public), r[failing_lane]);
+}
+
+/* Says that all is well, and gives what a point of low order would. */
+static crypto_mb_status failing_x25519(uint8_t *const shared[8], const uint8_t *const private[8],
+                                       const uint8_t *const peer[8])
+{
+    crypto_mb_status status = honest.x25519(shared, private, peer);
+
+    calls++;
+    memset(shared[failing_lane], 0, 32);
+    return status;
+}
+
+static uint8_t last_input[VKS_BATCH_OUTPUT_BYTES_MAX];
+
+/* Says that all is well, and one bit is wrong: a fault in one half. */
+static crypto_mb_status failing_rsa(const uint8_t *const from[8], uint8_t *const to[8], const uint64_t *const p[8],
+                                    const uint64_t *const q[8], const uint64_t *const dp[8],
+                                    const uint64_t *const dq[8], const uint64_t *const iq[8], int bits,
+                                    const crypto_mb_rsa_method *method, uint8_t *buffer)
+{
+    crypto_mb_status status;
+
+    CHECK("a buffer of ours", buffer != NULL);
+    memcpy(last_input, from[0], (size_t)bits / 8);
+    status = honest.rsa_private_crt(from, to, p, q, dp, dq, iq, bits, method, buffer);
+    calls++;
+    to[failing_lane][bits / 16] ^= 4;
+    return status;
+}
+
+static void fail(void)
+{
+    honest = vks_crypto_mb;
+    vks_crypto_mb.p256_sign = failing_p256;
+    vks_crypto_mb.p384_sign = failing_p384;
+    vks_crypto_mb.ed25519_sign = failing_ed25519;
+    vks_crypto_mb.x25519 = failing_x25519;
+    vks_crypto_mb.rsa_private_crt = failing_rsa;
+}
+
+/* A lane that the engine gives up, or is wrong in where that can be seen, is libcrypto's. */
 static void test_failing_lane(const struct kind *kind, struct vks_key *keys[KEYS])
 {
     struct vks_batch_item items[VKS_BATCH_LANES];
 
-    honest = vks_crypto_mb;
-    vks_crypto_mb.p256_sign = failing_ecdsa;
+    fail();
     for (failing_lane = 0; failing_lane < VKS_BATCH_LANES; failing_lane++) {
         calls = 0;
         for (uint32_t i = 0; i < VKS_BATCH_LANES; i++)
@@ -220,6 +327,81 @@ static void test_failing_lane(const struct kind *kind, struct vks_key *keys[KEYS
             check_right(kind, &items[i]);
     }
     vks_crypto_mb = honest;
+}
+
+/* The same message goes into the private operation as another number each time, and never as itself. */
+static void test_blinding(const struct kind *kind, struct vks_key *key)
+{
+    enum {
+        BATCHES = 8,
+    };
+    static uint8_t seen[BATCHES][VKS_BATCH_OUTPUT_BYTES_MAX];
+    struct vks_batch_item items[VKS_BATCH_LANES];
+
+    fail();
+    failing_lane = 0;
+    for (uint32_t batch = 0; batch < BATCHES; batch++) {
+        for (uint32_t i = 0; i < VKS_BATCH_LANES; i++) {
+            items[i] = item_of(kind, key, 0, 0);
+            items[i].operation.output = outputs[i];
+        }
+        vks_batch_run(items, VKS_BATCH_LANES, VKS_LANE_FAST);
+        memcpy(seen[batch], last_input, sizeof(last_input));
+        CHECK("not the padding of PKCS#1", seen[batch][1] != 1 || seen[batch][2] != 0xff);
+        for (uint32_t before = 0; before < batch; before++)
+            CHECK("another number", memcmp(seen[batch], seen[before], 128) != 0);
+    }
+    vks_crypto_mb = honest;
+}
+
+/* Points that give zero (RFC 7748, 6.1) among others: refused, as by itself. */
+static void test_low_order(const struct kind *kind, struct vks_key *keys[KEYS])
+{
+    static const uint8_t points[2][32] = {{0}, {1}};
+    struct vks_batch_item items[VKS_BATCH_LANES];
+
+    for (uint32_t i = 0; i < VKS_BATCH_LANES; i++) {
+        items[i] = item_of(kind, keys[i % KEYS], i, 0);
+        if (i % 4 == 1)
+            items[i].operation.parameter = points[i / 4];
+    }
+    vks_batch_run(items, VKS_BATCH_LANES, VKS_LANE_FAST);
+    for (uint32_t i = 0; i < VKS_BATCH_LANES; i++) {
+        if (i % 4 != 1) {
+            check_right(kind, &items[i]);
+            continue;
+        }
+        CHECK_EQUAL("low order", items[i].status, VKS_STATUS_AUTH_FAILED);
+        CHECK_EQUAL("no bytes", items[i].operation.output_bytes, 0);
+    }
+}
+
+/* Keys that the library does not take: another exponent. */
+static void test_odd_rsa(void)
+{
+    struct vks_key_slot slot = {.type = VKS_KEY_TYPE_RSA_2048};
+    EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_from_name(NULL, "RSA", NULL);
+    unsigned int bits = 2048, exponent = 3;
+    OSSL_PARAM params[] = {
+        OSSL_PARAM_construct_uint("bits", &bits),
+        OSSL_PARAM_construct_uint("e", &exponent),
+        OSSL_PARAM_construct_end(),
+    };
+    EVP_PKEY *pkey = NULL;
+    size_t material_bytes;
+    struct vks_key *key;
+    uint8_t *material;
+
+    CHECK("init", EVP_PKEY_keygen_init(context) == 1 && EVP_PKEY_CTX_set_params(context, params) == 1);
+    CHECK("keygen", EVP_PKEY_generate(context, &pkey) == 1);
+    CHECK_EQUAL("encode", vks_key_material_encode(vks_key_kind_find(slot.type), pkey, &material, &material_bytes), 0);
+    slot.material_bytes = (uint32_t)material_bytes;
+    CHECK_EQUAL("load", vks_key_load(&slot, material, &key), 0);
+    CHECK_EQUAL("no class", vks_batch_class(key, VKS_OP_SIGN, VKS_MECHANISM_RSA_PSS_SHA256, 32), 0);
+    vks_key_unref(key);
+    vks_secret_free(material);
+    EVP_PKEY_free(pkey);
+    EVP_PKEY_CTX_free(context);
 }
 
 /* The largest digest there is, above the order of P-256: whoever computes it, it is right. */
@@ -262,6 +444,32 @@ static void test_without(const struct kind *kind, struct vks_key *keys[KEYS])
     vks_engines_allow(UINT32_MAX);
 }
 
+/* What a key got for its engine goes with it. */
+static void test_key_life(const struct kind *kind)
+{
+    struct vks_key_slot slot = {.type = kind->type};
+    struct vks_batch_item items[VKS_BATCH_LANES];
+    size_t material_bytes, used = 0;
+    uint8_t *material;
+
+    CHECK_EQUAL("generate", vks_key_generate(vks_key_kind_find(kind->type), &material, &material_bytes), 0);
+    slot.material_bytes = (uint32_t)material_bytes;
+    for (uint32_t life = 0; life < 12; life++) {
+        struct vks_key *key;
+
+        CHECK_EQUAL("load", vks_key_load(&slot, material, &key), 0);
+        for (uint32_t i = 0; i < VKS_BATCH_LANES; i++)
+            items[i] = item_of(kind, key, i, 0);
+        vks_batch_run(items, VKS_BATCH_LANES, VKS_LANE_FAST);
+        vks_key_unref(key);
+        if (life == 1)
+            used = vks_secret_arena_usage().used_bytes;
+    }
+    CHECK("nothing is left of keys",
+          vks_secret_arena_usage().used_bytes <= used + (kind->function >= VKS_ENGINE_RSA_2048_SIGN ? 4096 : 0));
+    vks_secret_free(material);
+}
+
 static uint32_t skipped;
 
 static void test_kind(const struct kind *kind)
@@ -269,8 +477,12 @@ static void test_kind(const struct kind *kind)
     struct vks_key *keys[KEYS];
     size_t used;
 
-    for (uint32_t i = 0; i < KEYS; i++)
-        keys[i] = generate(kind->type);
+    for (uint32_t i = 0; i < KEYS; i++) {
+        if (kind->keys && i >= kind->keys)
+            vks_key_ref(keys[i] = keys[0]);
+        else
+            keys[i] = generate(kind->type);
+    }
     test_without(kind, keys);
     if (vks_engine_serves(kind->function)) {
         test_class(kind, keys[0]);
@@ -279,12 +491,20 @@ static void test_kind(const struct kind *kind)
         used = vks_secret_arena_usage().used_bytes;
         test_counts(kind, keys);
         test_bad_neighbour(kind, keys);
-        CHECK_EQUAL("nothing is left", vks_secret_arena_usage().used_bytes, used);
+        /* libcrypto's numbers of RSA grow to the largest that they had to hold; hundreds of operations do not. */
+        CHECK("nothing is left",
+              vks_secret_arena_usage().used_bytes <= used + (kind->function >= VKS_ENGINE_RSA_2048_SIGN ? 4096 : 0));
         if (kind->type == VKS_KEY_TYPE_EC_P256) {
             test_nonces(kind, keys[0]);
             test_large_digest(kind, keys);
         }
+        if (kind->type == VKS_KEY_TYPE_X25519)
+            test_low_order(kind, keys);
+        if (kind->type == VKS_KEY_TYPE_RSA_2048)
+            test_blinding(kind, keys[0]);
         test_failing_lane(kind, keys);
+        if (kind->keys != 1)
+            test_key_life(kind);
     } else {
         fprintf(stderr, "skipped: %s, no library serves it here\n", kind->name);
         skipped++;
@@ -301,6 +521,7 @@ static int all(void *argument)
     fill_messages();
     for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
         test_kind(&kinds[i]);
+    test_odd_rsa();
     return 0;
 }
 

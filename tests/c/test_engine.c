@@ -39,9 +39,9 @@ static void test_allowed(void)
 static struct crypto_mb honest;
 static int liar_lane;
 
-/* Right in all lanes but one, where a bit of s is wrong, and "OK" all the same. */
-static crypto_mb_status lying_ecdsa(uint8_t *const r[8], uint8_t *const s[8], const uint8_t *const digest[8],
-                                    const uint64_t *const nonce[8], const uint64_t *const scalar[8], uint8_t *buffer)
+/* Right in all lanes but one, where a bit is wrong, and "OK" all the same. */
+static crypto_mb_status lying_p256(uint8_t *const r[8], uint8_t *const s[8], const uint8_t *const digest[8],
+                                   const uint64_t *const nonce[8], const uint64_t *const scalar[8], uint8_t *buffer)
 {
     crypto_mb_status status = honest.p256_sign(r, s, digest, nonce, scalar, buffer);
 
@@ -49,15 +49,94 @@ static crypto_mb_status lying_ecdsa(uint8_t *const r[8], uint8_t *const s[8], co
     return status;
 }
 
-static void test_liars(void)
+static crypto_mb_status lying_p384(uint8_t *const r[8], uint8_t *const s[8], const uint8_t *const digest[8],
+                                   const uint64_t *const nonce[8], const uint64_t *const scalar[8], uint8_t *buffer)
 {
+    crypto_mb_status status = honest.p384_sign(r, s, digest, nonce, scalar, buffer);
+
+    s[liar_lane][47] ^= 1;
+    return status;
+}
+
+static crypto_mb_status lying_ed25519(uint8_t *const r[8], uint8_t *const s[8], const uint8_t *const message[8],
+                                      const uint32_t bytes[8], const uint8_t *const seed[8],
+                                      const uint8_t *const public[8])
+{
+    crypto_mb_status status = honest.ed25519_sign(r, s, message, bytes, seed, public);
+
+    s[liar_lane][0] ^= 1;
+    return status;
+}
+
+static crypto_mb_status lying_x25519(uint8_t *const shared[8], const uint8_t *const private[8],
+                                     const uint8_t *const peer[8])
+{
+    crypto_mb_status status = honest.x25519(shared, private, peer);
+
+    shared[liar_lane][31] ^= 1;
+    return status;
+}
+
+static crypto_mb_status lying_rsa_private(const uint8_t *const from[8], uint8_t *const to[8],
+                                          const uint64_t *const p[8], const uint64_t *const q[8],
+                                          const uint64_t *const dp[8], const uint64_t *const dq[8],
+                                          const uint64_t *const iq[8], int bits, const crypto_mb_rsa_method *method,
+                                          uint8_t *buffer)
+{
+    crypto_mb_status status = honest.rsa_private_crt(from, to, p, q, dp, dq, iq, bits, method, buffer);
+
+    to[liar_lane][bits / 8 - 1] ^= 1;
+    return status;
+}
+
+/* Says that a wrong signature is right. */
+static crypto_mb_status lying_rsa_public(const uint8_t *const from[8], uint8_t *const to[8], const uint64_t *const n[8],
+                                         int bits, const crypto_mb_rsa_method *method, uint8_t *buffer)
+{
+    crypto_mb_status status = honest.rsa_public(from, to, n, bits, method, buffer);
+
+    to[liar_lane][bits / 8 - 1] ^= 1;
+    return status;
+}
+
+static void test_crypto_mb_liars(void)
+{
+    static const struct {
+        const char *name;
+        enum vks_engine_function function;
+        bool (*check)(enum vks_engine_function function);
+        struct crypto_mb lies;
+    } cases[] = {
+        {"P-256", VKS_ENGINE_P256_SIGN, vks_crypto_mb_check_ecdsa, {.p256_sign = lying_p256}},
+        {"P-384", VKS_ENGINE_P384_SIGN, vks_crypto_mb_check_ecdsa, {.p384_sign = lying_p384}},
+        {"Ed25519", VKS_ENGINE_ED25519_SIGN, vks_crypto_mb_check_ed25519, {.ed25519_sign = lying_ed25519}},
+        {"X25519", VKS_ENGINE_X25519_DERIVE, vks_crypto_mb_check_x25519, {.x25519 = lying_x25519}},
+        {"RSA", VKS_ENGINE_RSA_2048_SIGN, vks_crypto_mb_check_rsa, {.rsa_private_crt = lying_rsa_private}},
+        {"RSA, public", VKS_ENGINE_RSA_2048_SIGN, vks_crypto_mb_check_rsa, {.rsa_public = lying_rsa_public}},
+        {"RSA-3072", VKS_ENGINE_RSA_3072_SIGN, vks_crypto_mb_check_rsa, {.rsa_private_crt = lying_rsa_private}},
+        {"RSA-4096", VKS_ENGINE_RSA_4096_SIGN, vks_crypto_mb_check_rsa, {.rsa_private_crt = lying_rsa_private}},
+    };
+
     honest = vks_crypto_mb;
-    for (liar_lane = 0; liar_lane < CRYPTO_MB_LANES; liar_lane++) {
-        vks_crypto_mb.p256_sign = lying_ecdsa;
-        CHECK("a wrong lane of P-256", !vks_crypto_mb_check_ecdsa(VKS_ENGINE_P256_SIGN));
-        vks_crypto_mb = honest;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        const struct crypto_mb *lies = &cases[i].lies;
+
+        if (!(vks_engines_found() & bit(cases[i].function))) {
+            fprintf(stderr, "skipped: %s, the library here does not compute it\n", cases[i].name);
+            continue;
+        }
+        for (liar_lane = 0; liar_lane < CRYPTO_MB_LANES; liar_lane++) {
+            vks_crypto_mb.p256_sign = lies->p256_sign ? lies->p256_sign : honest.p256_sign;
+            vks_crypto_mb.p384_sign = lies->p384_sign ? lies->p384_sign : honest.p384_sign;
+            vks_crypto_mb.ed25519_sign = lies->ed25519_sign ? lies->ed25519_sign : honest.ed25519_sign;
+            vks_crypto_mb.x25519 = lies->x25519 ? lies->x25519 : honest.x25519;
+            vks_crypto_mb.rsa_private_crt = lies->rsa_private_crt ? lies->rsa_private_crt : honest.rsa_private_crt;
+            vks_crypto_mb.rsa_public = lies->rsa_public ? lies->rsa_public : honest.rsa_public;
+            CHECK(cases[i].name, !cases[i].check(cases[i].function));
+            vks_crypto_mb = honest;
+        }
+        CHECK(cases[i].name, cases[i].check(cases[i].function));
     }
-    CHECK("right again", vks_crypto_mb_check_ecdsa(VKS_ENGINE_P256_SIGN));
 }
 
 static int all(void *argument)
@@ -65,8 +144,8 @@ static int all(void *argument)
     (void)argument;
     vks_engines_open();
     test_allowed();
-    if (vks_engines_found() & bit(VKS_ENGINE_P256_SIGN))
-        test_liars();
+    if (vks_crypto_mb.p256_sign)
+        test_crypto_mb_liars();
     return 0;
 }
 

@@ -136,7 +136,7 @@ static void sign(struct vks_batch_work *work, uint32_t count, struct rsa_engine_
 void vks_batch_rsa(struct vks_batch_work *work, uint32_t count, enum vks_lane lane)
 {
     struct scratch *scratch = &scratches[lane];
-    struct rsa_engine_key *keys[VKS_BATCH_LANES];
+    struct rsa_engine_key *keys[VKS_BATCH_LANES] = {NULL};
     bool ready = true;
 
     if (!scratch_ready(scratch, work[0].key->kind->size_bytes))

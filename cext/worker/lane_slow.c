@@ -11,15 +11,22 @@
 
 #include "registers.h"
 
-/* The job in *state* with the lowest or highest ticket, -1 for none. Tickets wrap: compare by distance. */
-static int pick(const struct slow_lane *lane, int state, bool newest)
+/* Tickets wrap: compare by distance. */
+static bool is_newer(const struct slow_lane *lane, int left, int right)
+{
+    return (int32_t)(lane->ticket[left] - lane->ticket[right]) > 0;
+}
+
+/* The job in *state* with the lowest or highest ticket, of *batch_class* where that is not 0; -1 for none. */
+static int pick(const struct slow_lane *lane, int state, bool newest, uint32_t batch_class)
 {
     int found = -1;
 
     for (int i = 0; i < SLOW_JOBS; i++) {
-        if (atomic_load_explicit(&lane->state[i], memory_order_acquire) != state)
+        if (atomic_load_explicit(&lane->state[i], memory_order_acquire) != state ||
+            (batch_class && lane->batch_class[i] != batch_class))
             continue;
-        if (found < 0 || ((int32_t)(lane->ticket[i] - lane->ticket[found]) > 0) == newest)
+        if (found < 0 || is_newer(lane, i, found) == newest)
             found = i;
     }
     return found;
@@ -38,17 +45,18 @@ static void wake(int fd)
         ;
 }
 
-/* A job of the class that is queued, now RUNNING; -1: none. */
+/* The job of the class that waits longest, now RUNNING; -1: none. */
 static int take_of_class(struct slow_lane *lane, uint32_t batch_class)
 {
-    for (int i = 0; i < SLOW_JOBS; i++) {
-        if (atomic_load_explicit(&lane->state[i], memory_order_acquire) != SLOW_QUEUED ||
-            lane->batch_class[i] != batch_class || !change_state(lane, i, SLOW_QUEUED, SLOW_RUNNING))
+    int index;
+
+    while ((index = pick(lane, SLOW_QUEUED, false, batch_class)) >= 0) {
+        if (!change_state(lane, index, SLOW_QUEUED, SLOW_RUNNING))
             continue;
-        if (lane->job[i].batch_class == batch_class)
-            return i;
+        if (lane->job[index].batch_class == batch_class)
+            return index;
         /* Cancelled between the two looks, and another one submitted in its place. */
-        atomic_store_explicit(&lane->state[i], SLOW_QUEUED, memory_order_release);
+        atomic_store_explicit(&lane->state[index], SLOW_QUEUED, memory_order_release);
     }
     return -1;
 }
@@ -60,7 +68,7 @@ static uint32_t take_group(struct slow_lane *lane, struct job *group[VKS_BATCH_L
     int index;
 
     do {
-        index = pick(lane, SLOW_QUEUED, false);
+        index = pick(lane, SLOW_QUEUED, false, 0);
         if (index < 0)
             return 0;
     } while (!change_state(lane, index, SLOW_QUEUED, SLOW_RUNNING));
@@ -161,7 +169,7 @@ struct job *slow_lane_cancel(struct slow_lane *lane)
 {
     int index;
 
-    while ((index = pick(lane, SLOW_QUEUED, true)) >= 0) {
+    while ((index = pick(lane, SLOW_QUEUED, true, 0)) >= 0) {
         struct job *job = &lane->job[index];
 
         if (!change_state(lane, index, SLOW_QUEUED, SLOW_FREE))
@@ -182,7 +190,7 @@ struct job *slow_lane_done(struct slow_lane *lane)
 
     if (!lane->submitted)
         return NULL;
-    index = pick(lane, SLOW_DONE, false);
+    index = pick(lane, SLOW_DONE, false, 0);
     for (int i = 0; i < SLOW_JOBS; i++) {
         if (atomic_load_explicit(&lane->state[i], memory_order_acquire) != SLOW_DONE || !lane->job[i].key)
             continue;

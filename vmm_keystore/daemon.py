@@ -207,6 +207,7 @@ def open_data_plane(stack: ExitStack, settings: Settings) -> DataPlane:
         poll_workers=settings.poll_workers or min(max(processors // 2, 1), POLL_WORKERS_MAX),
         board_fd=board_fd,
         accelerators=settings.accelerators,
+        nonce_pool=settings.nonce_pool,
         cpus=settings.worker_cpus,
     )
 

@@ -47,6 +47,8 @@ class Settings:
     """How many workers may look at the same time; half of the processors when None."""
     accelerators: bool = True
     """Workers may use other engines than libcrypto."""
+    nonce_pool: bool = False
+    """Workers make nonces of P-256 signatures in advance, where an engine can."""
     worker_cpus: frozenset[int] = frozenset()
     """Where workers may run; anywhere when empty."""
     histograms_max: int = HISTOGRAMS_MAX

@@ -13,6 +13,7 @@
 enum {
     ORDER_BYTES_MAX = 48,
     KNOWN = 2,
+    P256_WORDS = 4,
 };
 
 struct known {
@@ -163,10 +164,36 @@ static bool lane_prepare(struct lane *lane, struct numbers *numbers, const struc
            BN_bn2binpad(numbers->s, lane->want + bytes, bytes) == bytes;
 }
 
+/* The same by halves, as the pool of nonces does it. */
+static crypto_mb_status sign_by_halves(uint8_t *const r[CRYPTO_MB_LANES], uint8_t *const s[CRYPTO_MB_LANES],
+                                       const uint8_t *const digest[CRYPTO_MB_LANES],
+                                       const uint64_t *const nonce[CRYPTO_MB_LANES],
+                                       const uint64_t *const scalar[CRYPTO_MB_LANES], uint8_t *buffer)
+{
+    static uint64_t inverse[CRYPTO_MB_LANES][P256_WORDS], half[CRYPTO_MB_LANES][P256_WORDS];
+    uint64_t *inverses[CRYPTO_MB_LANES], *halves[CRYPTO_MB_LANES];
+    const uint64_t *read_inverses[CRYPTO_MB_LANES], *read_halves[CRYPTO_MB_LANES];
+    crypto_mb_status status;
+
+    for (uint32_t i = 0; i < CRYPTO_MB_LANES; i++) {
+        read_inverses[i] = inverses[i] = inverse[i];
+        read_halves[i] = halves[i] = half[i];
+    }
+    status = vks_crypto_mb.p256_sign_setup(inverses, halves, nonce, buffer);
+    return status | vks_crypto_mb.p256_sign_complete(r, s, digest, read_halves, read_inverses, scalar, buffer);
+}
+
+static crypto_mb_ecdsa_sign *engine_of(enum vks_engine_function function)
+{
+    if (function == VKS_ENGINE_P384_SIGN)
+        return vks_crypto_mb.p384_sign;
+    return function == VKS_ENGINE_P256_SIGN ? vks_crypto_mb.p256_sign : sign_by_halves;
+}
+
 bool vks_crypto_mb_check_ecdsa(enum vks_engine_function function)
 {
-    const struct curve *curve = function == VKS_ENGINE_P256_SIGN ? &p256 : &p384;
-    crypto_mb_ecdsa_sign *engine = function == VKS_ENGINE_P256_SIGN ? vks_crypto_mb.p256_sign : vks_crypto_mb.p384_sign;
+    const struct curve *curve = function == VKS_ENGINE_P384_SIGN ? &p384 : &p256;
+    crypto_mb_ecdsa_sign *engine = engine_of(function);
     static struct lane lanes[CRYPTO_MB_LANES];
     const uint64_t *nonces[CRYPTO_MB_LANES], *scalars[CRYPTO_MB_LANES];
     const uint8_t *digests[CRYPTO_MB_LANES];

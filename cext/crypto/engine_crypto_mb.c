@@ -17,6 +17,8 @@ static const struct {
     size_t offset;
 } symbols[] = {
     {"mbx_nistp256_ecdsa_sign_mb8", offsetof(struct crypto_mb, p256_sign)},
+    {"mbx_nistp256_ecdsa_sign_setup_mb8", offsetof(struct crypto_mb, p256_sign_setup)},
+    {"mbx_nistp256_ecdsa_sign_complete_mb8", offsetof(struct crypto_mb, p256_sign_complete)},
     {"mbx_nistp384_ecdsa_sign_mb8", offsetof(struct crypto_mb, p384_sign)},
     {"mbx_ed25519_sign_mb8", offsetof(struct crypto_mb, ed25519_sign)},
     {"mbx_x25519_mb8", offsetof(struct crypto_mb, x25519)},
@@ -33,6 +35,7 @@ static const struct {
     bool (*check)(enum vks_engine_function function);
 } checks[] = {
     {VKS_ENGINE_P256_SIGN, "ECDSA P-256", vks_crypto_mb_check_ecdsa},
+    {VKS_ENGINE_P256_NONCES, "halves of ECDSA P-256", vks_crypto_mb_check_ecdsa},
     {VKS_ENGINE_P384_SIGN, "ECDSA P-384", vks_crypto_mb_check_ecdsa},
     {VKS_ENGINE_ED25519_SIGN, "Ed25519", vks_crypto_mb_check_ed25519},
     {VKS_ENGINE_X25519_DERIVE, "X25519", vks_crypto_mb_check_x25519},

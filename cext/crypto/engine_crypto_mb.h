@@ -25,6 +25,16 @@ typedef crypto_mb_status crypto_mb_ecdsa_sign(uint8_t *const r[CRYPTO_MB_LANES],
                                               const uint8_t *const digest[CRYPTO_MB_LANES],
                                               const uint64_t *const nonce[CRYPTO_MB_LANES],
                                               const uint64_t *const scalar[CRYPTO_MB_LANES], uint8_t *buffer);
+/* The two halves of a signature: inverse of the nonce and r, then the rest. */
+typedef crypto_mb_status crypto_mb_p256_sign_setup(uint64_t *const inverse[CRYPTO_MB_LANES],
+                                                   uint64_t *const r_half[CRYPTO_MB_LANES],
+                                                   const uint64_t *const nonce[CRYPTO_MB_LANES], uint8_t *buffer);
+typedef crypto_mb_status crypto_mb_p256_sign_complete(uint8_t *const r[CRYPTO_MB_LANES],
+                                                      uint8_t *const s[CRYPTO_MB_LANES],
+                                                      const uint8_t *const digest[CRYPTO_MB_LANES],
+                                                      const uint64_t *const r_half[CRYPTO_MB_LANES],
+                                                      const uint64_t *const inverse[CRYPTO_MB_LANES],
+                                                      const uint64_t *const scalar[CRYPTO_MB_LANES], uint8_t *buffer);
 typedef crypto_mb_status crypto_mb_ed25519_sign(uint8_t *const r[CRYPTO_MB_LANES], uint8_t *const s[CRYPTO_MB_LANES],
                                                 const uint8_t *const message[CRYPTO_MB_LANES],
                                                 const uint32_t message_bytes[CRYPTO_MB_LANES],
@@ -50,6 +60,8 @@ crypto_mb_rsa_private_crt(const uint8_t *const from[CRYPTO_MB_LANES], uint8_t *c
 /* What was found; NULL where it was not. Tests put their own in. */
 struct crypto_mb {
     crypto_mb_ecdsa_sign *p256_sign;
+    crypto_mb_p256_sign_setup *p256_sign_setup;
+    crypto_mb_p256_sign_complete *p256_sign_complete;
     crypto_mb_ecdsa_sign *p384_sign;
     crypto_mb_ed25519_sign *ed25519_sign;
     crypto_mb_x25519 *x25519;

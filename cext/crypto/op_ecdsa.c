@@ -4,6 +4,7 @@
 #include <openssl/crypto.h>
 #include <openssl/ec.h>
 
+#include "nonce_pool.h"
 #include "op_family.h"
 #include "vmm_keystore.h"
 
@@ -73,14 +74,19 @@ static size_t der_from_raw(const uint8_t *raw, uint32_t order_bytes, uint8_t der
 
 static uint32_t run(struct vks_key *key, struct vks_operation *operation, enum vks_lane lane)
 {
-    EVP_PKEY_CTX *context = pkey_context(key, operation->op, lane);
+    EVP_PKEY_CTX *context;
     uint32_t order_bytes = key->kind->size_bytes;
     size_t digest_bytes = vks_hash_bytes(vks_mechanism_hash(operation->mechanism));
     uint8_t buffer[VKS_HASH_BYTES_MAX];
     uint8_t der[DER_BYTES_MAX];
-    const uint8_t *digest = vks_op_digest(operation, lane, buffer);
+    const uint8_t *digest;
     size_t der_bytes = sizeof(der);
 
+    if (operation->op == VKS_OP_SIGN && key->kind->type == VKS_KEY_TYPE_EC_P256 && lane == VKS_LANE_FAST &&
+        vks_nonce_pool_sign(key, operation))
+        return VKS_STATUS_OK;
+    context = pkey_context(key, operation->op, lane);
+    digest = vks_op_digest(operation, lane, buffer);
     if (context == NULL || digest == NULL)
         return VKS_STATUS_INTERNAL;
     if (operation->op == VKS_OP_SIGN) {

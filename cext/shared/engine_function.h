@@ -13,7 +13,8 @@ enum vks_engine_function {
     VKS_ENGINE_RSA_4096_SIGN = 6,
     VKS_ENGINE_AES_GCM = 7,
     VKS_ENGINE_HMAC_SHA256 = 8,
-    VKS_ENGINE_FUNCTIONS = 9,
+    VKS_ENGINE_P256_NONCES = 9, /* made in advance */
+    VKS_ENGINE_FUNCTIONS = 10,
 };
 
 enum vks_engine {

@@ -435,6 +435,7 @@ struct vks_custodian_certified {
 
 enum vks_zygote_spawn_flag {
     VKS_SPAWN_F_ACCELERATORS = 1 << 0, /* it may use every engine that the zygote has */
+    VKS_SPAWN_F_NONCE_POOL = 1 << 1,   /* it may make nonces in advance */
 };
 
 struct vks_zygote_spawn {

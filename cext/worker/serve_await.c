@@ -2,6 +2,7 @@
 /* Between two looks at the ring: whether to look again soon, or to sleep. */
 #include "clock.h"
 #include "guest_fault.h"
+#include "nonce_pool.h"
 #include "worker.h"
 
 static void cpu_relax(void)
@@ -45,7 +46,9 @@ static bool look(struct worker *worker)
         worker->poll_from = (uint32_t)place;
     }
     while (!found && monotonic_ns() < end_ns) {
-        cpu_relax();
+        /* What is made while nobody waits costs nobody anything. */
+        if (!vks_nonce_pool_fill())
+            cpu_relax();
         found = has_work(worker);
     }
     if (place >= 0)
@@ -60,6 +63,9 @@ bool serve_await(struct worker *worker)
         return false;
     if (look(worker))
         return true;
+    while (vks_nonce_pool_fill())
+        if (has_work(worker))
+            return true;
     vks_vring_want_kick(&worker->ring.vring);
     return has_work(worker);
 }

@@ -189,6 +189,13 @@ static int loop(void *argument)
     }
 }
 
+static uint32_t allowed_functions(uint32_t flags)
+{
+    uint32_t functions = flags & VKS_SPAWN_F_ACCELERATORS ? UINT32_MAX : 0;
+
+    return flags & VKS_SPAWN_F_NONCE_POOL ? functions : functions & ~(UINT32_C(1) << VKS_ENGINE_P256_NONCES);
+}
+
 static void set_up(const struct worker_start *start)
 {
     int error;
@@ -207,7 +214,7 @@ static void set_up(const struct worker_start *start)
         fail("state memory", error);
     if (start->board_fd >= 0 && (error = map_board(start->board_fd, start->asked->poll_places)))
         fail("poll board", error);
-    vks_engines_allow(start->asked->flags & VKS_SPAWN_F_ACCELERATORS ? UINT32_MAX : 0);
+    vks_engines_allow(allowed_functions(start->asked->flags));
     if ((error = guest_fault_guard(&worker.mem)))
         fail("signal handler", error);
     job_prepare(&worker.fast, JOB_FAST_INPUT_BYTES, JOB_FAST_OUTPUT_BYTES);

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from vmm_keystore.cli.data_plane_options import Accelerators, PollUs, PollWorkers, WorkerCpus, parse_cpus
+from vmm_keystore.cli.data_plane_options import Accelerators, NoncePool, PollUs, PollWorkers, WorkerCpus, parse_cpus
 from vmm_keystore.cli.hsm_options import HsmEnvironment, HsmModule, HsmPin, HsmTokenLabel, hsm_place
 from vmm_keystore.cli.session import CONTROL_SOCKET_NAME, ControlSocketOption, Place, StateDirOption
 from vmm_keystore.policy.approval import APPROVALS_MAX, APPROVALS_MIN, ApprovalRules
@@ -57,6 +57,7 @@ def serve(
     poll_us: PollUs = 0,
     poll_workers: PollWorkers = None,
     accelerators: Accelerators = True,
+    nonce_pool: NoncePool = False,
     worker_cpus: WorkerCpus = "",
     histograms: Annotated[
         int,
@@ -172,6 +173,7 @@ def serve(
         poll_us=poll_us,
         poll_workers=poll_workers,
         accelerators=accelerators,
+        nonce_pool=nonce_pool,
         worker_cpus=parse_cpus(worker_cpus),
         histograms_max=histograms,
     )

@@ -19,6 +19,7 @@ FUNCTIONS: Mapping[int, tuple[str, int]] = {
     lib.VKS_ENGINE_RSA_4096_SIGN: ("rsa4096-sign", lib.VKS_ENGINE_CRYPTO_MB),
     lib.VKS_ENGINE_AES_GCM: ("aes-gcm", lib.VKS_ENGINE_IPSEC_MB),
     lib.VKS_ENGINE_HMAC_SHA256: ("hmac-sha256", lib.VKS_ENGINE_IPSEC_MB),
+    lib.VKS_ENGINE_P256_NONCES: ("p256-nonces", lib.VKS_ENGINE_CRYPTO_MB),
 }
 """What an engine can take over, as administrators read it, and which one does."""
 ENGINES: Mapping[int, str] = {
@@ -51,6 +52,8 @@ class DataPlane:
     """The board on which they agree about that, see :func:`make_board`; -1 where there is no such number."""
     accelerators: bool = True
     """It may use other engines than libcrypto."""
+    nonce_pool: bool = False
+    """It may make the part of P-256 signatures that needs no message in advance."""
     cpus: frozenset[int] = frozenset()
     """Where it may run; empty for anywhere."""
 
@@ -60,7 +63,8 @@ class DataPlane:
         for cpu in self.cpus:
             words[cpu // 64] |= 1 << cpu % 64
         return {
-            "flags": lib.VKS_SPAWN_F_ACCELERATORS if self.accelerators else 0,
+            "flags": (lib.VKS_SPAWN_F_ACCELERATORS if self.accelerators else 0)
+            | (lib.VKS_SPAWN_F_NONCE_POOL if self.nonce_pool else 0),
             "poll_places": self.poll_workers if self.board_fd >= 0 else 0,
             "cpus": words,
         }

@@ -6,6 +6,10 @@
 #include "engine.h"
 #include "vmm_keystore.h"
 
+enum {
+    HMAC_INPUT_BYTES_MAX = 1024,
+};
+
 /*
  * How an engine is used. A batch takes as long with one item as with eight; from *items_min on it beats libcrypto's
  * time for as many: measured with OpenSSL 3.0, which is slow with P-384 and moduli above 2048 bits.
@@ -17,7 +21,7 @@ static const struct use {
     [VKS_ENGINE_P256_SIGN] = {3, vks_batch_ecdsa},      [VKS_ENGINE_P384_SIGN] = {1, vks_batch_ecdsa},
     [VKS_ENGINE_ED25519_SIGN] = {1, vks_batch_ed25519}, [VKS_ENGINE_X25519_DERIVE] = {2, vks_batch_x25519},
     [VKS_ENGINE_RSA_2048_SIGN] = {3, vks_batch_rsa},    [VKS_ENGINE_RSA_3072_SIGN] = {2, vks_batch_rsa},
-    [VKS_ENGINE_RSA_4096_SIGN] = {2, vks_batch_rsa},
+    [VKS_ENGINE_RSA_4096_SIGN] = {2, vks_batch_rsa},    [VKS_ENGINE_HMAC_SHA256] = {6, vks_batch_hmac},
 };
 
 /* Who could do it; VKS_ENGINE_FUNCTIONS: nobody. */
@@ -28,6 +32,9 @@ static enum vks_engine_function function_of(const struct vks_key *key, uint32_t 
     if (op == VKS_OP_DERIVE)
         return type == VKS_KEY_TYPE_X25519 && mechanism == VKS_MECHANISM_ECDH ? VKS_ENGINE_X25519_DERIVE
                                                                               : VKS_ENGINE_FUNCTIONS;
+    if (op == VKS_OP_MAC)
+        return type == VKS_KEY_TYPE_HMAC_SHA256 && mechanism == VKS_MECHANISM_HMAC_SHA256 ? VKS_ENGINE_HMAC_SHA256
+                                                                                          : VKS_ENGINE_FUNCTIONS;
     if (op != VKS_OP_SIGN || (key->kind->family == VKS_KEY_FAMILY_RSA && !key->plain_rsa))
         return VKS_ENGINE_FUNCTIONS;
     switch (type) {
@@ -55,7 +62,10 @@ uint32_t vks_batch_class(const struct vks_key *key, uint32_t op, uint32_t mechan
     if (key == NULL || key->in_token || payload_bytes > VKS_BATCH_INPUT_BYTES_MAX)
         return 0;
     function = function_of(key, op, mechanism);
-    if (function == VKS_ENGINE_FUNCTIONS || uses[function].run == NULL || !vks_engine_serves(function))
+    if (function == VKS_ENGINE_FUNCTIONS || !vks_engine_serves(function))
+        return 0;
+    /* Above that, hashing side by side wins too little to wait for. */
+    if (function == VKS_ENGINE_HMAC_SHA256 && payload_bytes > HMAC_INPUT_BYTES_MAX)
         return 0;
     return (uint32_t)function + 1;
 }

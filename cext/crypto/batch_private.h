@@ -18,6 +18,7 @@ struct vks_batch_work {
 
 void vks_batch_ecdsa(struct vks_batch_work *work, uint32_t count, enum vks_lane lane);
 void vks_batch_ed25519(struct vks_batch_work *work, uint32_t count, enum vks_lane lane);
+void vks_batch_hmac(struct vks_batch_work *work, uint32_t count, enum vks_lane lane);
 void vks_batch_rsa(struct vks_batch_work *work, uint32_t count, enum vks_lane lane);
 void vks_batch_x25519(struct vks_batch_work *work, uint32_t count, enum vks_lane lane);
 

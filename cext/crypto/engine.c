@@ -3,13 +3,14 @@
 #include "engine.h"
 
 #include "engine_crypto_mb.h"
+#include "engine_ipsec_mb.h"
 
 static uint32_t found;
 static uint32_t allowed;
 
 void vks_engines_open(void)
 {
-    found = vks_crypto_mb_open();
+    found = vks_crypto_mb_open() | vks_ipsec_mb_open();
 }
 
 uint32_t vks_engines_found(void)

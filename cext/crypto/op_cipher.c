@@ -9,6 +9,7 @@
 #include <openssl/rand.h>
 #include <string.h>
 
+#include "gcm_engine.h"
 #include "op_family.h"
 #include "vmm_keystore.h"
 
@@ -170,9 +171,16 @@ static bool cipher_text(EVP_CIPHER_CTX *context, const uint8_t *aad, uint32_t aa
     return EVP_CipherUpdate(context, output, &done, text, (int)text_bytes) == 1 && done == (int)text_bytes;
 }
 
+/* NULL: by libcrypto. */
+static const struct gcm_key_data *engine_key(struct vks_key *key, const struct form *form, enum vks_lane lane)
+{
+    return form->mode == VKS_CIPHER_GCM ? vks_gcm_engine_key(key, lane) : NULL;
+}
+
 static uint32_t encrypt_run(struct vks_key *key, struct vks_operation *operation, enum vks_lane lane)
 {
     const struct form *form = &forms[operation->mechanism];
+    const struct gcm_key_data *expanded = engine_key(key, form, lane);
     uint8_t *text = operation->output + form->front_bytes;
     uint32_t status = make_front(key, operation);
     EVP_CIPHER_CTX *context;
@@ -181,6 +189,12 @@ static uint32_t encrypt_run(struct vks_key *key, struct vks_operation *operation
 
     if (status != VKS_STATUS_OK)
         return status;
+    operation->output_bytes = operation->input_bytes + overhead_bytes(form);
+    if (expanded) {
+        vks_gcm_engine_encrypt(expanded, key->material_bytes, operation->output, operation->aad, operation->aad_bytes,
+                               operation->input, operation->input_bytes, text);
+        return VKS_STATUS_OK;
+    }
     context = vks_op_cipher_context(key, form->mode, 1,
                                     form->start == START_TWEAK ? operation->parameter : operation->output, lane);
     if (context == NULL ||
@@ -191,7 +205,6 @@ static uint32_t encrypt_run(struct vks_key *key, struct vks_operation *operation
     if (form->tag_bytes &&
         EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_GET_TAG, TAG_BYTES, text + operation->input_bytes) != 1)
         return VKS_STATUS_INTERNAL;
-    operation->output_bytes = operation->input_bytes + overhead_bytes(form);
     return VKS_STATUS_OK;
 }
 
@@ -199,13 +212,21 @@ static uint32_t decrypt_run(struct vks_key *key, struct vks_operation *operation
 {
     const struct form *form = &forms[operation->mechanism];
     const uint8_t *start = form->start == START_TWEAK ? operation->parameter : operation->input;
-    EVP_CIPHER_CTX *context = vks_op_cipher_context(key, form->mode, 0, start, lane);
+    const struct gcm_key_data *expanded = engine_key(key, form, lane);
+    EVP_CIPHER_CTX *context;
     const uint8_t *text = operation->input + form->front_bytes;
     uint32_t text_bytes = operation->input_bytes - overhead_bytes(form);
     uint8_t nothing[BLOCK_BYTES];
     uint8_t tag[TAG_BYTES];
     int done = 0;
 
+    operation->output_bytes = text_bytes;
+    if (expanded)
+        return vks_gcm_engine_decrypt(expanded, key->material_bytes, start, operation->aad, operation->aad_bytes, text,
+                                      text_bytes, operation->output)
+                   ? VKS_STATUS_OK
+                   : VKS_STATUS_AUTH_FAILED;
+    context = vks_op_cipher_context(key, form->mode, 0, start, lane);
     if (context == NULL)
         return VKS_STATUS_INTERNAL;
     if (form->tag_bytes) {
@@ -217,7 +238,6 @@ static uint32_t decrypt_run(struct vks_key *key, struct vks_operation *operation
         return VKS_STATUS_INTERNAL;
     if (EVP_CipherFinal_ex(context, nothing, &done) != 1)
         return form->tag_bytes ? VKS_STATUS_AUTH_FAILED : VKS_STATUS_INTERNAL;
-    operation->output_bytes = text_bytes;
     return VKS_STATUS_OK;
 }
 

@@ -7,6 +7,7 @@
 #include "crypto_process.h"
 #include "engine.h"
 #include "engine_crypto_mb.h"
+#include "engine_ipsec_mb.h"
 #include "key_generate.h"
 #include "key_kind.h"
 #include "key_material.h"
@@ -56,6 +57,12 @@ static const struct kind kinds[] = {
      .op = VKS_OP_DERIVE,
      .mechanisms = {VKS_MECHANISM_ECDH, VKS_MECHANISM_ECDH},
      .takes_no_digest = true},
+    {.name = "HMAC-SHA-256",
+     .function = VKS_ENGINE_HMAC_SHA256,
+     .type = VKS_KEY_TYPE_HMAC_SHA256,
+     .op = VKS_OP_MAC,
+     .mechanisms = {VKS_MECHANISM_HMAC_SHA256, VKS_MECHANISM_HMAC_SHA256},
+     .takes_no_digest = true},
     {.name = "RSA-2048",
      .function = VKS_ENGINE_RSA_2048_SIGN,
      .type = VKS_KEY_TYPE_RSA_2048,
@@ -97,6 +104,17 @@ static struct vks_key *generate(uint32_t type)
     slot.material_bytes = (uint32_t)material_bytes;
     CHECK_EQUAL("load", vks_key_load(&slot, material, &key), 0);
     vks_secret_free(material);
+    return key;
+}
+
+/* Longer than a block: it is hashed first. */
+static struct vks_key *long_hmac_key(void)
+{
+    static const uint8_t material[200] = {7};
+    struct vks_key_slot slot = {.type = VKS_KEY_TYPE_HMAC_SHA256, .material_bytes = sizeof(material)};
+    struct vks_key *key;
+
+    CHECK_EQUAL("load", vks_key_load(&slot, material, &key), 0);
     return key;
 }
 
@@ -243,6 +261,7 @@ static void test_nonces(const struct kind *kind, struct vks_key *key)
 }
 
 static struct crypto_mb honest;
+static struct ipsec_mb honest_ipsec;
 static uint32_t failing_lane;
 static uint32_t calls;
 
@@ -301,14 +320,31 @@ static crypto_mb_status failing_rsa(const uint8_t *const from[8], uint8_t *const
     return status;
 }
 
+/* Nothing of a burst is believed that was not computed whole. */
+static bool failing_hmac(void *manager, const struct ipsec_mb_hmac *burst, uint32_t count)
+{
+    calls++;
+    CHECK("computed", honest_ipsec.hmac_sha256(manager, burst, count));
+    memset(burst[failing_lane % count].tag, CANARY, 32);
+    return false;
+}
+
 static void fail(void)
 {
     honest = vks_crypto_mb;
+    honest_ipsec = vks_ipsec_mb;
+    vks_ipsec_mb.hmac_sha256 = failing_hmac;
     vks_crypto_mb.p256_sign = failing_p256;
     vks_crypto_mb.p384_sign = failing_p384;
     vks_crypto_mb.ed25519_sign = failing_ed25519;
     vks_crypto_mb.x25519 = failing_x25519;
     vks_crypto_mb.rsa_private_crt = failing_rsa;
+}
+
+static void be_honest(void)
+{
+    vks_crypto_mb = honest;
+    vks_ipsec_mb = honest_ipsec;
 }
 
 /* A lane that the engine gives up, or is wrong in where that can be seen, is libcrypto's. */
@@ -326,7 +362,7 @@ static void test_failing_lane(const struct kind *kind, struct vks_key *keys[KEYS
         for (uint32_t i = 0; i < VKS_BATCH_LANES; i++)
             check_right(kind, &items[i]);
     }
-    vks_crypto_mb = honest;
+    be_honest();
 }
 
 /* The same message goes into the private operation as another number each time, and never as itself. */
@@ -351,7 +387,7 @@ static void test_blinding(const struct kind *kind, struct vks_key *key)
         for (uint32_t before = 0; before < batch; before++)
             CHECK("another number", memcmp(seen[batch], seen[before], 128) != 0);
     }
-    vks_crypto_mb = honest;
+    be_honest();
 }
 
 /* Points that give zero (RFC 7748, 6.1) among others: refused, as by itself. */
@@ -478,7 +514,9 @@ static void test_kind(const struct kind *kind)
     size_t used;
 
     for (uint32_t i = 0; i < KEYS; i++) {
-        if (kind->keys && i >= kind->keys)
+        if (kind->op == VKS_OP_MAC && i == 2)
+            keys[i] = long_hmac_key();
+        else if (kind->keys && i >= kind->keys)
             vks_key_ref(keys[i] = keys[0]);
         else
             keys[i] = generate(kind->type);

@@ -7,6 +7,7 @@
 #include "crypto_process.h"
 #include "engine.h"
 #include "engine_crypto_mb.h"
+#include "engine_ipsec_mb.h"
 #include "secret_stack.h"
 
 enum {
@@ -139,6 +140,78 @@ static void test_crypto_mb_liars(void)
     }
 }
 
+static struct ipsec_mb honest_ipsec;
+static uint64_t wrong_from; /* right with fewer bytes */
+
+static void lying_gcm(uint32_t size, const struct gcm_key_data *key, struct gcm_context_data *context, uint8_t *output,
+                      const uint8_t *text, uint64_t text_bytes, const uint8_t *nonce, const uint8_t *aad,
+                      uint64_t aad_bytes, uint8_t *tag, uint64_t tag_bytes)
+{
+    honest_ipsec.gcm_encrypt[size](key, context, output, text, text_bytes, nonce, aad, aad_bytes, tag, tag_bytes);
+    if (text_bytes >= wrong_from)
+        output[text_bytes - 1] ^= 1;
+}
+
+static void lying_gcm_128(const struct gcm_key_data *key, struct gcm_context_data *context, uint8_t *output,
+                          const uint8_t *text, uint64_t text_bytes, const uint8_t *nonce, const uint8_t *aad,
+                          uint64_t aad_bytes, uint8_t *tag, uint64_t tag_bytes)
+{
+    lying_gcm(0, key, context, output, text, text_bytes, nonce, aad, aad_bytes, tag, tag_bytes);
+}
+
+static void lying_gcm_256(const struct gcm_key_data *key, struct gcm_context_data *context, uint8_t *output,
+                          const uint8_t *text, uint64_t text_bytes, const uint8_t *nonce, const uint8_t *aad,
+                          uint64_t aad_bytes, uint8_t *tag, uint64_t tag_bytes)
+{
+    lying_gcm(1, key, context, output, text, text_bytes, nonce, aad, aad_bytes, tag, tag_bytes);
+}
+
+/* Takes each text for what it was sealed as. */
+static void lying_open(const struct gcm_key_data *key, struct gcm_context_data *context, uint8_t *output,
+                       const uint8_t *text, uint64_t text_bytes, const uint8_t *nonce, const uint8_t *aad,
+                       uint64_t aad_bytes, uint8_t *tag, uint64_t tag_bytes)
+{
+    honest_ipsec.gcm_decrypt[1](key, context, output, text, text_bytes, nonce, aad, aad_bytes, tag, tag_bytes);
+    memcpy(tag, text + text_bytes, tag_bytes);
+}
+
+static uint32_t wrong_count;
+
+/* Wrong in the last message of a burst of this many. */
+static bool lying_hmac(void *manager, const struct ipsec_mb_hmac *messages, uint32_t count)
+{
+    bool done = honest_ipsec.hmac_sha256(manager, messages, count);
+
+    if (count == wrong_count)
+        messages[count - 1].tag[31] ^= 1;
+    return done;
+}
+
+static void test_ipsec_mb_liars(void)
+{
+    static const uint64_t lengths[] = {1, 17, 256, 4096};
+    void *manager = vks_ipsec_mb_manager_new();
+
+    CHECK("manager", manager != NULL);
+    honest_ipsec = vks_ipsec_mb;
+    for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++)
+        for (uint32_t size = 0; size < 2; size++) {
+            wrong_from = lengths[i];
+            vks_ipsec_mb.gcm_encrypt[size] = size ? lying_gcm_256 : lying_gcm_128;
+            CHECK("AES-GCM", !vks_ipsec_mb_check_gcm());
+            vks_ipsec_mb = honest_ipsec;
+        }
+    vks_ipsec_mb.gcm_decrypt[1] = lying_open;
+    CHECK("AES-GCM that takes any tag", !vks_ipsec_mb_check_gcm());
+    vks_ipsec_mb = honest_ipsec;
+    CHECK("AES-GCM again", vks_ipsec_mb_check_gcm());
+    vks_ipsec_mb.hmac_sha256 = lying_hmac;
+    for (wrong_count = 1; wrong_count <= IPSEC_MB_BURST_MAX; wrong_count++)
+        CHECK("HMAC", !vks_ipsec_mb_check_hmac(manager));
+    vks_ipsec_mb = honest_ipsec;
+    CHECK("HMAC again", vks_ipsec_mb_check_hmac(manager));
+}
+
 static int all(void *argument)
 {
     (void)argument;
@@ -146,6 +219,8 @@ static int all(void *argument)
     test_allowed();
     if (vks_crypto_mb.p256_sign)
         test_crypto_mb_liars();
+    if (vks_ipsec_mb.hmac_sha256)
+        test_ipsec_mb_liars();
     return 0;
 }
 
@@ -153,8 +228,8 @@ int main(void)
 {
     CHECK_EQUAL("start", vks_crypto_start(), 0);
     CHECK_EQUAL("all", vks_secret_call(all, NULL), 0);
-    if (vks_engines_found())
+    if (vks_engines_found() == (UINT32_C(1) << VKS_ENGINE_FUNCTIONS) - 1)
         return 0;
-    fprintf(stderr, "no library of ours to be, or a processor that none suits\n");
+    fprintf(stderr, "skipped in part: of the functions only 0x%x were found here\n", vks_engines_found());
     return SKIP;
 }

@@ -12,6 +12,7 @@ struct job *gather_add(struct gather *gather, const struct job *job)
     job_move(&gather->job[index], job);
     gather->batch_class[index] = job->batch_class;
     gather->count++;
+    gather->used = true;
     return &gather->job[index];
 }
 
@@ -44,7 +45,14 @@ uint32_t gather_group(struct gather *gather, uint32_t batch_class, struct job *g
 
 void gather_release(struct gather *gather, struct job *job)
 {
-    job_wipe_output(job);
+    job_leave_output(job);
     gather->batch_class[job - gather->job] = 0;
     gather->count--;
+}
+
+void gather_rest(struct gather *gather)
+{
+    for (int i = 0; i < GATHER_JOBS && gather->used; i++)
+        job_rest(&gather->job[i]);
+    gather->used = false;
 }

@@ -21,6 +21,7 @@ struct gather {
     struct job job[GATHER_JOBS];
     uint32_t batch_class[GATHER_JOBS]; /* 0: free */
     uint32_t count;
+    bool used; /* since gather_rest */
 };
 
 /* Take over a decided request with a batch class; there is a free place. Its payload is not copied yet. */
@@ -33,5 +34,7 @@ bool gather_is_full(const struct gather *gather, uint32_t batch_class);
  */
 uint32_t gather_group(struct gather *gather, uint32_t batch_class, struct job *group[VKS_BATCH_LANES]);
 void gather_release(struct gather *gather, struct job *job);
+/* Before the worker sleeps: see job_rest. */
+void gather_rest(struct gather *gather);
 
 #endif

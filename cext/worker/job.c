@@ -61,7 +61,13 @@ static void begin(const struct job *job, enum vks_lane lane)
     KILL_POINT_POISON(job->request.op);
 }
 
-static void end(struct job *job, uint32_t status, uint32_t output_bytes)
+static void keep_larger(uint32_t *left_bytes, uint32_t bytes)
+{
+    if (*left_bytes < bytes)
+        *left_bytes = bytes;
+}
+
+static void end(struct job *job, uint32_t status, uint32_t output_bytes, enum vks_lane lane)
 {
     const struct request *request = &job->request;
 
@@ -73,7 +79,10 @@ static void end(struct job *job, uint32_t status, uint32_t output_bytes)
     /* A ciphertext is still needed. */
     if (status == VKS_OPERATION_IN_TOKEN && request->op == VKS_OP_DECRYPT)
         return;
-    explicit_bzero(job->input, request_payload_bytes(request));
+    if (lane == VKS_LANE_SLOW)
+        explicit_bzero(job->input, request_payload_bytes(request));
+    else
+        keep_larger(&job->input_left_bytes, request_payload_bytes(request));
 }
 
 void job_run(struct job *job, enum vks_lane lane)
@@ -85,7 +94,7 @@ void job_run(struct job *job, enum vks_lane lane)
         return;
     begin(job, lane);
     status = vks_operation_run(job->key, &operation, lane);
-    end(job, status, operation.output_bytes);
+    end(job, status, operation.output_bytes, lane);
 }
 
 void job_run_batch(struct job *const jobs[], uint32_t count, enum vks_lane lane)
@@ -104,7 +113,7 @@ void job_run_batch(struct job *const jobs[], uint32_t count, enum vks_lane lane)
     if (run_count)
         vks_batch_run(items, run_count, lane);
     for (uint32_t i = 0; i < run_count; i++)
-        end(run[i], items[i].status, items[i].operation.output_bytes);
+        end(run[i], items[i].status, items[i].operation.output_bytes, lane);
 }
 
 void job_wipe_output(struct job *job)
@@ -114,11 +123,26 @@ void job_wipe_output(struct job *job)
     job->output_bytes = 0;
 }
 
+void job_leave_output(struct job *job)
+{
+    if (job->status == VKS_STATUS_OK || job->status == VKS_OPERATION_IN_TOKEN)
+        keep_larger(&job->output_left_bytes, job->output_bytes);
+    job->output_bytes = 0;
+}
+
+void job_rest(struct job *job)
+{
+    explicit_bzero(job->input, job->input_left_bytes);
+    explicit_bzero(job->output, job->output_left_bytes);
+    job->input_left_bytes = job->output_left_bytes = 0;
+}
+
 void job_move(struct job *to, const struct job *from)
 {
     size_t segments_bytes = from->chain.segment_count * sizeof(from->chain.segment[0]);
     uint8_t *input = to->input, *output = to->output;
     uint32_t input_bytes_max = to->input_bytes_max, output_bytes_max = to->output_bytes_max;
+    uint32_t input_left_bytes = to->input_left_bytes, output_left_bytes = to->output_left_bytes;
 
     memcpy(to, from, offsetof(struct job, chain.segment));
     memcpy(to->chain.segment, from->chain.segment, segments_bytes);
@@ -126,4 +150,6 @@ void job_move(struct job *to, const struct job *from)
     to->output = output;
     to->input_bytes_max = input_bytes_max;
     to->output_bytes_max = output_bytes_max;
+    to->input_left_bytes = input_left_bytes;
+    to->output_left_bytes = output_left_bytes;
 }

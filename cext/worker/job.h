@@ -46,6 +46,8 @@ struct job {
     uint8_t *output;
     uint32_t input_bytes_max;
     uint32_t output_bytes_max;
+    uint32_t input_left_bytes; /* what requests have left in the buffers, see job_rest */
+    uint32_t output_left_bytes;
     struct vks_desc_chain chain;
 };
 
@@ -55,14 +57,20 @@ struct job {
  */
 void job_prepare(struct job *job, uint32_t input_bytes_max, uint32_t output_bytes_max);
 /*
- * Run the operation of an accepted request on the private copy, then wipe it, but for what has to go to a token. Sets
- * status and output_bytes.
+ * Run the operation of an accepted request on the private copy, which the slow lane wipes then, but for what has to go
+ * to a token. Sets status and output_bytes.
  */
 void job_run(struct job *job, enum vks_lane lane);
 /* The same for several of one batch class. */
 void job_run_batch(struct job *const jobs[], uint32_t count, enum vks_lane lane);
 /* Wipe what the operation wrote. */
 void job_wipe_output(struct job *job);
+/*
+ * The same for jobs of the fast lane, which are used again at once: the next request overwrites what is left, and
+ * job_rest wipes it before the worker sleeps.
+ */
+void job_leave_output(struct job *job);
+void job_rest(struct job *job);
 /* Hand a decided request over to a job with larger buffers; its payload is not copied yet. */
 void job_move(struct job *to, const struct job *from);
 

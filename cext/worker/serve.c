@@ -276,7 +276,7 @@ static void serve_head(struct worker *worker, uint16_t head)
     }
     KILL_POINT(KILL_RAN);
     serve_conclude(worker, job);
-    job_wipe_output(job);
+    job_leave_output(job);
 }
 
 /* 1: *head* is the one to serve next, marked in flight; 0: there is none; -EPROTO: the ring is broken. */

@@ -169,6 +169,8 @@ static int loop(void *argument)
 
         if (timeout_ms) {
             audit_run_close(&worker.audit);
+            job_rest(&worker.fast);
+            gather_rest(&worker.gather);
             vks_registers_wipe();
         }
         if (poll(fds, sizeof(fds) / sizeof(fds[0]), timeout_ms) < 0 && errno != EINTR)

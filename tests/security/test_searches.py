@@ -19,15 +19,26 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa, x25519
 from custodian.custodian_process import KEY_ID, Custodian
 from custodian.wrapping import TYPES, wrap
-from framework.secret_forms import Secret, aes_secret, hmac_secret, secret_bytes, xts_secret
+from framework.accelerated import need_processor, with_crypto_mb
+from framework.secret_forms import (
+    PrivateKey,
+    Secret,
+    aes_secret,
+    hmac_secret,
+    private_key_secret,
+    secret_bytes,
+    xts_secret,
+)
 from framework.secret_search import SecretSearch
 from framework.tracer import Tracee
-from protocol.worker_rig import RigKey, Zygote, key_id, running_bench
+from protocol.worker_rig import RigKey, Zygote, key_id, pkcs8, running_bench, running_zygote
 from security.allowed_calls import SYS
 
-from vmm_keystore._vks import lib
+from vmm_keystore._vks import ffi, lib
+from vmm_keystore.workers.data_plane import DataPlane
 from vmm_keystore.workers.programs import program_path
 
 PRIVATE_ANONYMOUS = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
@@ -111,6 +122,59 @@ def worker(zygote: Zygote, _folder: Path) -> Iterator[Searched]:
 
 
 @contextmanager
+def batching_worker(_zygote: Zygote, _folder: Path) -> Iterator[Searched]:
+    """One whose keys were used by libcrypto_mb and libipsec-mb, both lanes' and several at once, with nonces ready."""
+    need_processor()
+    p256, p384 = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP384R1())
+    edwards, rsa2048 = ed25519.Ed25519PrivateKey.generate(), rsa.generate_private_key(65537, 2048)
+    x25519_key = x25519.X25519PrivateKey.generate()
+    aes, mac, secrets = known("batching worker")
+    pairs: dict[str, PrivateKey] = {
+        "p256": p256,
+        "p384": p384,
+        "ed25519": edwards,
+        "rsa": rsa2048,
+        "x25519": x25519_key,
+    }
+    secrets += [private_key_secret(f"batching worker {name}", key) for name, key in pairs.items()]
+    control = os.urandom(32)
+    plane = DataPlane(nonce_pool=True)
+    with with_crypto_mb(), running_zygote() as fast, running_bench(fast, slot_count=40, data_plane=plane) as bench:
+        ready: Any = ffi.from_buffer("struct vks_worker_ready *", bench.rig.ready.body)
+        assert ready.accelerated == (1 << lib.VKS_ENGINE_FUNCTIONS) - 1
+        bench.rig.give(
+            RigKey(key_id(1), lib.VKS_KEY_TYPE_EC_P256, pkcs8(p256)),
+            RigKey(key_id(2), lib.VKS_KEY_TYPE_EC_P384, pkcs8(p384)),
+            RigKey(key_id(3), lib.VKS_KEY_TYPE_ED25519, pkcs8(edwards)),
+            RigKey(key_id(4), lib.VKS_KEY_TYPE_RSA_2048, pkcs8(rsa2048)),
+            RigKey(key_id(5), lib.VKS_KEY_TYPE_X25519, pkcs8(x25519_key)),
+            RigKey(key_id(6), lib.VKS_KEY_TYPE_HMAC_SHA256, mac),
+            RigKey(key_id(7), lib.VKS_KEY_TYPE_AES_256, aes),
+        )
+        peer = x25519.X25519PrivateKey.generate().public_key().public_bytes_raw()
+        sign = lib.VKS_OP_SIGN
+        fields: dict[str, Any] = {"data": b"m", "output_bytes": 512}
+        work: list[tuple[int, int, dict[str, Any]]] = [(sign, number, {}) for number in (1, 2, 3, 4)]
+        work += [
+            (lib.VKS_OP_DERIVE, 5, {"data": b"", "parameter": peer, "output_bytes": 32}),
+            (lib.VKS_OP_MAC, 6, {}),
+            (lib.VKS_OP_ENCRYPT, 7, {"data": bytes(300)}),
+        ]
+        for _ in range(3):
+            for op, number, more in work:
+                for _ in range(12):
+                    bench.vault.submit(op, key_id=key_id(number), **fields | more)
+                bench.ring.kick(force=True)
+                answers = bench.vault.collect(12)
+                assert {answer.status for _head, answer in answers} == {lib.VKS_STATUS_OK}
+            assert bench.vault.request(sign, key_id=key_id(1), **fields).status == lib.VKS_STATUS_OK
+        fd = memfd(control)
+        bench.rig.set_ring_fd(lib.VKS_WORKER_RING_ERR, [fd])
+        os.close(fd)
+        yield Searched(bench.rig.pid, secrets, control)
+
+
+@contextmanager
 def custodian(_zygote: Zygote, folder: Path) -> Iterator[Searched]:
     """One that has imported, unsealed and loaded."""
     aes, mac, secrets = known("custodian")
@@ -158,6 +222,7 @@ def importer(_zygote: Zygote, folder: Path) -> Iterator[Searched]:
 
 PROGRAMS: dict[str, Callable[[Zygote, Path], AbstractContextManager[Searched]]] = {
     "worker": worker,
+    "batching worker": batching_worker,
     "custodian": custodian,
     "zygote": spawner,
     "import": importer,

@@ -3,47 +3,43 @@
 
 import argparse
 import itertools
+import os
 import sys
-from collections import defaultdict
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import NoReturn
 
-from framework.ring_load import Sample, read_sample, start_program
+from framework.ring_load import Sample
 
 from bench.administration import GUESTS, KEYS, measure_administration
-from bench.operation import OPERATIONS, Cell, cells
+from bench.libcryptos import RawSubject
+from bench.operation import OPERATIONS, Operation
+from bench.peers import peers
 from bench.result import Row, make_row, print_table, write_json
-from bench.vault_subject import CRYPTO_CPU, VaultSubject, vault_subject
+from bench.take import CPUS, Subject
+from bench.vault_subject import ACCELERATORS, SPIN_US, vault_subject
 
 ROUNDS = 5
 MILLISECONDS = 150
 ADMINISTRATION = "administration"
-SPIN_US = 50
-"""How long both sides of a polling ring look at it before they sleep."""
 JSON = Path(__file__).resolve().parents[2] / "build/bench.json"
+WHATS = (*(operation.name for operation in OPERATIONS), ADMINISTRATION)
 
 
 def main() -> int:
     """Run everything."""
-    parser = argparse.ArgumentParser(prog="bench", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=ROUNDS)
-    parser.add_argument("--milliseconds", type=int, default=MILLISECONDS, help="of each figure in each round")
-    parser.add_argument("--only", default="", help="operations whose name begins so, or administration")
-    parser.add_argument("--json", type=Path, default=JSON, help="where the rows go")
-    parser.add_argument("--guests", type=int, default=GUESTS, help="of the administration's figures")
-    parser.add_argument("--keys", type=int, default=KEYS, help="of the administration's figures")
-    options = parser.parse_args()
+    options = parse()
+    # For all that is started from here: nothing has more than these two.
+    os.sched_setaffinity(0, CPUS)
+    operations = [operation for operation in OPERATIONS if operation.name.startswith(options.only)]
     rows: list[Row] = []
-    with vault_subject(0) as asleep, vault_subject(SPIN_US) as polling:
-        for operation in OPERATIONS:
-            if not operation.name.startswith(options.only):
-                continue
-            for size_bytes in operation.sizes:
-                print(f"bench: {operation.name}, {size_bytes} bytes", file=sys.stderr, flush=True)
-                wanted = list(cells(operation, size_bytes))
-                rows += measure({False: asleep, True: polling}, wanted, options.rounds, options.milliseconds)
-    write_json(rows, options.json)
-    if rows:
+    if operations:
+        with subjects() as everybody:
+            for operation in operations:
+                for size_bytes in operation.sizes:
+                    rows += measure(everybody, operation, size_bytes, options.rounds, options.milliseconds)
+        write_json(rows, options.json)
         print_table(rows)
     if ADMINISTRATION.startswith(options.only):
         path = options.json.with_name("bench-administration.json")
@@ -51,32 +47,73 @@ def main() -> int:
     return 0
 
 
-def measure(subjects: dict[bool, VaultSubject], wanted: list[Cell], rounds: int, milliseconds: int) -> list[Row]:
-    """Every depth of one operation and size, asleep and polling, in turn with plain libcrypto."""
-    operation, size_bytes = wanted[0].operation, wanted[0].size_bytes
-    depth_max = max(cell.depth for cell in wanted)
-    raw: list[Sample] = []
-    vault: dict[tuple[bool, int], list[Sample]] = defaultdict(list)
+class Parser(argparse.ArgumentParser):
+    """Refuses in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what was wrong, and not what would be right: --help does."""
+        self.exit(2, f"bench: {message}\n")
+
+
+def parse() -> argparse.Namespace:
+    """Read the command line; what makes no sense ends the program with one line."""
+    parser = Parser(prog="bench", description=__doc__)
+    parser.add_argument("--rounds", type=positive, default=ROUNDS, metavar="N", help=f"default: {ROUNDS}")
+    parser.add_argument(
+        "--milliseconds",
+        type=positive,
+        default=MILLISECONDS,
+        metavar="N",
+        help=f"of each figure in each round; default: {MILLISECONDS}",
+    )
+    parser.add_argument(
+        "--only", default="", metavar="NAME", help=f"what begins so; there are {', '.join(WHATS)}; default: all"
+    )
+    parser.add_argument("--json", type=Path, default=JSON, metavar="FILE", help="where the rows go")
+    parser.add_argument("--guests", type=positive, default=GUESTS, metavar="N", help="of the administration's figures")
+    parser.add_argument("--keys", type=positive, default=KEYS, metavar="N", help="of the administration's figures")
+    options = parser.parse_args()
+    if not any(what.startswith(options.only) for what in WHATS):
+        parser.error(f"nothing begins with {options.only!r}; there are {', '.join(WHATS)}")
+    if missing := set(CPUS) - os.sched_getaffinity(0):
+        parser.error(f"processor {missing.pop()} is not there for it: one computes, another asks")
+    return options
+
+
+def positive(text: str) -> int:
+    """Read how many of something."""
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 on")
+    return int(text)
+
+
+@contextmanager
+def subjects() -> Iterator[list[Subject]]:
+    """Start everybody; the first is what all others are compared with."""
     with ExitStack() as stack:
-        loads = {
-            polling: stack.enter_context(subject.connected(operation, size_bytes, depth_max))
-            for polling, subject in subjects.items()
-        }
-        for _ in range(rounds):
-            arguments = [operation.name, size_bytes, milliseconds]
-            raw.append(read_sample(start_program("vks-bench-raw", arguments, cpu=CRYPTO_CPU)))
-            for cell, (polling, load) in itertools.product(wanted, loads.items()):
-                # Who is asleep is asked by who sleeps: both sides, or neither.
-                spin_us = SPIN_US if polling else 0
-                vault[polling, cell.depth].append(load.run(cell.depth, milliseconds, spin_us))
-    rows = [make_row("libcrypto", operation.name, size_bytes, 1, "libcrypto", polling=False, samples=raw, baseline=raw)]
-    rows += [
-        make_row(
-            "vault", operation.name, size_bytes, depth, "libcrypto", polling=polling, samples=samples, baseline=raw
-        )
-        for (polling, depth), samples in vault.items()
+        everybody: list[Subject] = [RawSubject()]
+        for accelerators, poll_us in itertools.product(ACCELERATORS, (0, SPIN_US)):
+            everybody.append(stack.enter_context(vault_subject(poll_us, accelerators)))
+        yield everybody + stack.enter_context(peers())
+
+
+def measure(
+    everybody: Sequence[Subject], operation: Operation, size_bytes: int, rounds: int, milliseconds: int
+) -> list[Row]:
+    """Each subject at each depth in turn, round by round."""
+    with ExitStack() as stack:
+        takes = [take for subject in everybody for take in stack.enter_context(subject.takes(operation, size_bytes))]
+        samples: list[list[Sample]] = [[] for _ in takes]
+        for number in range(1, rounds + 1):
+            print(
+                f"bench: {operation.name}, {size_bytes} bytes: round {number} of {rounds}", file=sys.stderr, flush=True
+            )
+            for take, own in zip(takes, samples, strict=True):
+                own.append(take.run(milliseconds))
+    return [
+        make_row(take, operation.name, size_bytes, samples=own, baseline=samples[0])
+        for take, own in zip(takes, samples, strict=True)
     ]
-    return rows
 
 
 if __name__ == "__main__":

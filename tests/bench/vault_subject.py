@@ -2,27 +2,35 @@
 """The vault as its guests have it: a real keystored and worker, policy and audit on, a ring in shared memory."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from framework.frontend import QEMU_7_2, FrontEnd
 from framework.guest_ram import GuestRam
 from framework.keystored import Keystored
+from framework.pinned import pin
 from framework.ring_guest import RingGuest
 from framework.ring_load import RingLoad, Sample, tell_event_idx
 from framework.split_ring import SplitRing
 from framework.vault import HEAD_BYTES, TAIL_BYTES, Vault
 
-from bench.operation import OPERATIONS, Operation
+from bench.operation import OPERATIONS, Operation, depths
+from bench.take import CPUS, CRYPTO_CPU, LOAD_CPU, SHARED, Take
 from vmm_keystore.policy.vocabulary import Mechanism
 
+VAULT = "vault"
+VAULT_ON_TWO = f"{VAULT} on 2 cores"
+"""What peers with two clients are compared with: worker and guest wherever the scheduler puts them on both."""
+ON_TWO_OPERATION, ON_TWO_DEPTH = "p256-sign", 32
+ACCELERATORS: tuple[bool | None, ...] = (None,)
+"""One vault for each: with accelerators, without, or as a ``serve`` that has no such flag comes."""
+LIBCRYPTO = "libcrypto"
+SPIN_US = 50
+"""How long both sides of a polling ring look at it before they sleep."""
 GUEST = "bench"
-CRYPTO_CPU = 0
-"""Where whatever does the cryptography runs: the worker, or plain libcrypto."""
-LOAD_CPU = 1
-"""Where everybody else runs: who asks, and keystored."""
 RING_ENTRIES = 256
 SPARE_BYTES = 4 << 20
 
@@ -30,12 +38,44 @@ SPARE_BYTES = 4 << 20
 class VaultSubject:
     """A guest with a key for every operation."""
 
-    def __init__(self, daemon: Keystored, socket: Path) -> None:
+    def __init__(self, daemon: Keystored, socket: Path, *, poll_us: int, accelerators: bool | None) -> None:
         self._daemon = daemon
         self._socket = socket
+        # Who is asleep is asked by who sleeps: both sides, or neither.
+        self._spin_us = poll_us
+        self._accelerators = accelerators
 
     @contextmanager
-    def connected(self, operation: Operation, size_bytes: int, depth_max: int) -> Iterator["Load"]:
+    def takes(self, operation: Operation, size_bytes: int) -> Iterator[Sequence[Take]]:
+        """Every depth; nothing with accelerators where none serves this operation."""
+        depth_max = max(depths(size_bytes))
+        with self._connected(operation, size_bytes, depth_max) as load:
+            engine = engine_of(self._worker, operation)
+            if self._accelerators and engine == LIBCRYPTO:
+                yield []
+                return
+            polling = self._spin_us > 0
+            takes = [
+                Take(VAULT, depth, partial(self._run, load, depth, shared=False), engine, polling)
+                for depth in depths(size_bytes)
+            ]
+            if operation.name == ON_TWO_OPERATION:
+                run = partial(self._run, load, ON_TWO_DEPTH, shared=True)
+                takes.append(Take(VAULT_ON_TWO, ON_TWO_DEPTH, run, engine, polling, cpus=SHARED))
+            yield takes
+
+    @property
+    def _worker(self) -> Any:
+        return self._daemon.api.get(f"/guests/{GUEST}")["worker"]
+
+    def _run(self, load: "Load", depth: int, milliseconds: int, *, shared: bool) -> Sample:
+        worker = self._worker["pid"]
+        pin(worker, CPUS if shared else [CRYPTO_CPU])
+        pin(self._daemon.pid, CPUS if shared else [LOAD_CPU])
+        return load.run(depth, milliseconds, self._spin_us, None if shared else LOAD_CPU)
+
+    @contextmanager
+    def _connected(self, operation: Operation, size_bytes: int, depth_max: int) -> Iterator["Load"]:
         """Connect with requests of one kind built, up to *depth_max* at once."""
         output_bytes = operation.output_bytes(size_bytes)
         readable_bytes = HEAD_BYTES + len(operation.parameter) + size_bytes
@@ -56,15 +96,7 @@ class VaultSubject:
             frontend.negotiate()
             frontend.start(ring)
             tell_event_idx(vault, ring)
-            self._pin()
             yield Load(RingGuest(frontend, vault, ring), operation, size_bytes)
-
-    def _pin(self) -> None:
-        worker: Any = self._daemon.api.get(f"/guests/{GUEST}")["worker"]["pid"]
-        for task in Path(f"/proc/{worker}/task").iterdir():
-            os.sched_setaffinity(int(task.name), {CRYPTO_CPU})
-        for task in Path(f"/proc/{self._daemon.pid}/task").iterdir():
-            os.sched_setaffinity(int(task.name), {LOAD_CPU})
 
 
 class Load:
@@ -81,18 +113,27 @@ class Load:
             data=os.urandom(size_bytes),
         )
 
-    def run(self, depth: int, milliseconds: int, spin_us: int) -> Sample:
-        """Keep *depth* of them under way for so long."""
-        return self._load.finish(self._load.start(depth, milliseconds, spin_us=spin_us, cpu=LOAD_CPU))
+    def run(self, depth: int, milliseconds: int, spin_us: int, cpu: int | None) -> Sample:
+        """Keep *depth* of them under way for so long, from one processor or from any."""
+        return self._load.finish(self._load.start(depth, milliseconds, spin_us=spin_us, cpu=cpu))
+
+
+def engine_of(worker: Any, operation: Operation) -> str:
+    """Say who computes, by the facts of a guest's worker; a worker that knows one way only does not say."""
+    engine: str = worker.get("engines", {}).get(operation.function, LIBCRYPTO)
+    return engine
 
 
 @contextmanager
-def vault_subject(poll_us: int) -> Iterator[VaultSubject]:
+def vault_subject(poll_us: int, accelerators: bool | None) -> Iterator[VaultSubject]:
     """Start a daemon with a guest and its keys, whose workers poll for so long."""
-    with Keystored(arguments=("--poll-us", str(poll_us))) as daemon:
+    arguments = ["--poll-us", str(poll_us)]
+    if accelerators is not None:
+        arguments.append("--accelerators" if accelerators else "--no-accelerators")
+    with Keystored(arguments=arguments) as daemon:
         socket = daemon.add_guest(GUEST)
         for operation in OPERATIONS:
             daemon.api.generate(operation.name, operation.key_type)
             mechanisms = [Mechanism(operation.mechanism).text]
             daemon.api.grant(GUEST, operation.name, operation.grant.split(","), mechanisms=mechanisms)
-        yield VaultSubject(daemon, socket)
+        yield VaultSubject(daemon, socket, poll_us=poll_us, accelerators=accelerators)

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``python -m bench``: measure, print the table, write build/bench.json and build/bench-administration.json."""
+"""``python -m bench``: measure, print the table, write build/bench.json, pictures, and bench-administration.json."""
 
 import argparse
 import itertools
 import os
 import sys
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -16,8 +17,9 @@ from bench.administration import GUESTS, KEYS, measure_administration
 from bench.libcryptos import RawSubject
 from bench.operation import OPERATIONS, Operation
 from bench.peers import peers
+from bench.pictures import write_pictures
 from bench.result import Row, make_row, print_table, write_json
-from bench.take import CPUS, Subject
+from bench.take import CPUS, Subject, Take
 from bench.vault_subject import ACCELERATORS, SPIN_US, vault_subject
 
 ROUNDS = 5
@@ -40,6 +42,7 @@ def main() -> int:
                 for size_bytes in operation.sizes:
                     rows += measure(everybody, operation, size_bytes, options.rounds, options.milliseconds)
         write_json(rows, options.json)
+        write_pictures(rows, options.json.parent)
         print_table(rows)
     if ADMINISTRATION.startswith(options.only):
         path = options.json.with_name("bench-administration.json")
@@ -100,20 +103,21 @@ def subjects() -> Iterator[list[Subject]]:
 def measure(
     everybody: Sequence[Subject], operation: Operation, size_bytes: int, rounds: int, milliseconds: int
 ) -> list[Row]:
-    """Each subject at each depth in turn, round by round."""
+    """Each subject at each depth in turn, round by round; before each subject the first, which it is compared with."""
     with ExitStack() as stack:
-        takes = [take for subject in everybody for take in stack.enter_context(subject.takes(operation, size_bytes))]
-        samples: list[list[Sample]] = [[] for _ in takes]
+        [baseline], *others = [stack.enter_context(subject.takes(operation, size_bytes)) for subject in everybody]
+        bases: list[Sample] = []
+        measured: dict[Take, list[tuple[Sample, Sample]]] = defaultdict(list)
         for number in range(1, rounds + 1):
-            print(
-                f"bench: {operation.name}, {size_bytes} bytes: round {number} of {rounds}", file=sys.stderr, flush=True
-            )
-            for take, own in zip(takes, samples, strict=True):
-                own.append(take.run(milliseconds))
-    return [
-        make_row(take, operation.name, size_bytes, samples=own, baseline=samples[0])
-        for take, own in zip(takes, samples, strict=True)
-    ]
+            what = f"{operation.name}, {size_bytes} bytes: round {number} of {rounds}"
+            print(f"bench: {what}", file=sys.stderr, flush=True)
+            for takes in filter(None, others):
+                base = baseline.run(milliseconds)
+                bases.append(base)
+                for take in takes:
+                    measured[take].append((take.run(milliseconds), base))
+    pairs = {baseline: [(base, base) for base in bases], **measured}
+    return [make_row(take, operation.name, size_bytes, rounds, found) for take, found in pairs.items()]
 
 
 if __name__ == "__main__":

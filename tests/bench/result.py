@@ -18,7 +18,7 @@ from bench.take import Take
 class Row:
     """One subject doing one thing, the medians of *rounds* rounds.
 
-    ``ratio_to_libcrypto`` is the median of the rounds' own ratios: both sides of each were measured in the same round.
+    ``ratio_to_libcrypto`` is the median of the rounds' own ratios: both sides of each were measured one after the other.
     ``queue_depth`` is how many requests are under way, of all clients together. ``cpus`` says where everybody ran: who
     does the cryptography ``|`` who asks, or all of them on each.
     """
@@ -39,9 +39,9 @@ class Row:
     rounds: int
 
 
-def make_row(take: Take, op: str, size_bytes: int, *, samples: Sequence[Sample], baseline: Sequence[Sample]) -> Row:
-    """Summarise one subject's rounds against the baseline's."""
-    ratios = [sample.ops_per_s / base.ops_per_s for sample, base in zip(samples, baseline, strict=True)]
+def make_row(take: Take, op: str, size_bytes: int, rounds: int, pairs: Sequence[tuple[Sample, Sample]]) -> Row:
+    """Summarise what a subject did; with each sample is the one of libcrypto that went just before it."""
+    samples = [sample for sample, _base in pairs]
     return Row(
         subject=take.subject,
         op=op,
@@ -53,10 +53,10 @@ def make_row(take: Take, op: str, size_bytes: int, *, samples: Sequence[Sample],
         engine=take.engine,
         polling=take.polling,
         ops_per_s=round(median(sample.ops_per_s for sample in samples), 1),
-        ratio_to_libcrypto=round(median(ratios), 4),
+        ratio_to_libcrypto=round(median(sample.ops_per_s / base.ops_per_s for sample, base in pairs), 4),
         p50_us=round(median(sample.p50_us for sample in samples), 3),
         p99_us=round(median(sample.p99_us for sample in samples), 3),
-        rounds=len(samples),
+        rounds=rounds,
     )
 
 

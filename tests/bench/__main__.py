@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``python -m bench``: measure, print the table, write build/bench.json, pictures, and bench-administration.json."""
+"""``python -m bench``: measure, print tables, write build/bench*.json and build/bench*.svg."""
 
 import argparse
 import itertools
@@ -14,6 +14,10 @@ from typing import NoReturn
 from framework.ring_load import Sample
 
 from bench.administration import GUESTS, KEYS, measure_administration
+from bench.growth import GUESTS as GUESTS_ATTACHED
+from bench.growth import KEYS as KEYS_GRANTED
+from bench.growth import measure_guests, measure_keys
+from bench.growth_report import print_growth, write_growth
 from bench.libcryptos import RawSubject
 from bench.operation import OPERATIONS, Operation
 from bench.peers import peers
@@ -24,9 +28,9 @@ from bench.vault_subject import ACCELERATORS, SPIN_US, vault_subject
 
 ROUNDS = 5
 MILLISECONDS = 150
-ADMINISTRATION = "administration"
+GROWTH, ADMINISTRATION = "growth", "administration"
 JSON = Path(__file__).resolve().parents[2] / "build/bench.json"
-WHATS = (*(operation.name for operation in OPERATIONS), ADMINISTRATION)
+WHATS = (*(operation.name for operation in OPERATIONS), GROWTH, ADMINISTRATION)
 
 
 def main() -> int:
@@ -44,6 +48,12 @@ def main() -> int:
         write_json(rows, options.json)
         write_pictures(rows, options.json.parent)
         print_table(rows)
+    if GROWTH.startswith(options.only):
+        guests = list(measure_guests(options.attached, options.rounds, options.milliseconds))
+        keys = list(measure_keys(options.granted, options.rounds, options.milliseconds))
+        write_growth(guests, keys, options.json.with_name("bench-growth.json"))
+        print_growth(guests)
+        print_growth(keys)
     if ADMINISTRATION.startswith(options.only):
         path = options.json.with_name("bench-administration.json")
         measure_administration(path, guests=options.guests, keys=options.keys)
@@ -58,7 +68,7 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"bench: {message}\n")
 
 
-def parse() -> argparse.Namespace:
+def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line; what makes no sense ends the program with one line."""
     parser = Parser(prog="bench", description=__doc__)
     parser.add_argument("--rounds", type=positive, default=ROUNDS, metavar="N", help=f"default: {ROUNDS}")
@@ -73,9 +83,23 @@ def parse() -> argparse.Namespace:
         "--only", default="", metavar="NAME", help=f"what begins so; there are {', '.join(WHATS)}; default: all"
     )
     parser.add_argument("--json", type=Path, default=JSON, metavar="FILE", help="where the rows go")
+    parser.add_argument(
+        "--attached",
+        type=numbers,
+        default=GUESTS_ATTACHED,
+        metavar="N,N",
+        help=f"guests of the growth's figures; default: {','.join(map(str, GUESTS_ATTACHED))}",
+    )
+    parser.add_argument(
+        "--granted",
+        type=numbers,
+        default=KEYS_GRANTED,
+        metavar="N,N",
+        help=f"keys of one guest of the growth's figures; default: {','.join(map(str, KEYS_GRANTED))}",
+    )
     parser.add_argument("--guests", type=positive, default=GUESTS, metavar="N", help="of the administration's figures")
     parser.add_argument("--keys", type=positive, default=KEYS, metavar="N", help="of the administration's figures")
-    options = parser.parse_args()
+    options = parser.parse_args(words)
     if not any(what.startswith(options.only) for what in WHATS):
         parser.error(f"nothing begins with {options.only!r}; there are {', '.join(WHATS)}")
     if missing := set(CPUS) - os.sched_getaffinity(0):
@@ -88,6 +112,14 @@ def positive(text: str) -> int:
     if not text.isdecimal() or int(text) == 0:
         raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 on")
     return int(text)
+
+
+def numbers(text: str) -> list[int]:
+    """Read several of these, which become more."""
+    found = [positive(part) for part in text.split(",")]
+    if found != sorted(set(found)):
+        raise argparse.ArgumentTypeError(f"{text!r} does not grow")
+    return found
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from framework.vault import HEAD_BYTES, TAIL_BYTES, Vault
 
 from bench.operation import OPERATIONS, Operation, depths
 from bench.take import CPUS, CRYPTO_CPU, LOAD_CPU, SHARED, Take
+from vmm_keystore._vks import lib
 from vmm_keystore.policy.vocabulary import Mechanism
 
 VAULT = "vault"
@@ -49,7 +50,7 @@ class VaultSubject:
     def takes(self, operation: Operation, size_bytes: int) -> Iterator[Sequence[Take]]:
         """Every depth; nothing with accelerators where none serves this operation."""
         depth_max = max(depths(size_bytes))
-        with self._connected(operation, size_bytes, depth_max) as load:
+        with connected(self._socket, operation, size_bytes, depth_max) as load:
             engine = engine_of(self._worker, operation)
             if self._accelerators and engine == LIBCRYPTO:
                 yield []
@@ -74,44 +75,56 @@ class VaultSubject:
         pin(self._daemon.pid, CPUS if shared else [LOAD_CPU])
         return load.run(depth, milliseconds, self._spin_us, None if shared else LOAD_CPU)
 
-    @contextmanager
-    def _connected(self, operation: Operation, size_bytes: int, depth_max: int) -> Iterator["Load"]:
-        """Connect with requests of one kind built, up to *depth_max* at once."""
-        output_bytes = operation.output_bytes(size_bytes)
-        readable_bytes = HEAD_BYTES + len(operation.parameter) + size_bytes
-        writable_bytes = output_bytes + TAIL_BYTES
-        ram_bytes = (readable_bytes + writable_bytes + 128) * depth_max + SPARE_BYTES
-        with (
-            GuestRam(-(-ram_bytes // 4096) * 4096) as ram,
-            SplitRing(ram, RING_ENTRIES) as ring,
-            FrontEnd.connect(self._socket, ram, QEMU_7_2) as frontend,
-        ):
-            vault = Vault(
-                ram,
-                ring,
-                slot_count=depth_max,
-                readable_bytes_max=max(readable_bytes, 4096),
-                writable_bytes_max=max(writable_bytes, 16384),
-            )
-            frontend.negotiate()
-            frontend.start(ring)
-            tell_event_idx(vault, ring)
-            yield Load(RingGuest(frontend, vault, ring), operation, size_bytes)
+
+@contextmanager
+def connected(socket: Path, operation: Operation, size_bytes: int, depth_max: int, key: str = "") -> Iterator["Load"]:
+    """Connect with requests of one kind built, up to *depth_max* at once, for the key of that name."""
+    output_bytes = operation.output_bytes(size_bytes)
+    readable_bytes = HEAD_BYTES + len(operation.parameter) + size_bytes
+    writable_bytes = output_bytes + TAIL_BYTES
+    ram_bytes = (readable_bytes + writable_bytes + 128) * (depth_max + 1) + SPARE_BYTES
+    with (
+        GuestRam(-(-ram_bytes // 4096) * 4096) as ram,
+        SplitRing(ram, RING_ENTRIES) as ring,
+        FrontEnd.connect(socket, ram, QEMU_7_2) as frontend,
+    ):
+        vault = Vault(
+            ram,
+            ring,
+            slot_count=depth_max + 1,
+            readable_bytes_max=max(readable_bytes, 4096),
+            writable_bytes_max=max(writable_bytes, 16384),
+        )
+        frontend.negotiate()
+        frontend.start(ring)
+        tell_event_idx(vault, ring)
+        yield Load(RingGuest(frontend, vault, ring), operation, size_bytes, key or operation.name)
 
 
 class Load:
-    """Requests that were built once and are sent again and again."""
+    """Requests that were built once and are sent again and again; one more can be asked for in between."""
 
-    def __init__(self, guest: RingGuest, operation: Operation, size_bytes: int) -> None:
+    def __init__(self, guest: RingGuest, operation: Operation, size_bytes: int, key: str) -> None:
+        self.guest = guest
+        key_id = guest.key_id(key)
+        # Under way while the others are taken: this slot stays the guest's.
+        guest.vault.submit(lib.VKS_OP_RANDOM, output_bytes=0)
         self._load = RingLoad(
             guest,
             operation.op,
             output_bytes=operation.output_bytes(size_bytes),
-            key_id=guest.key_id(operation.name),
+            key_id=key_id,
             mechanism=operation.mechanism,
             parameter=operation.parameter,
             data=os.urandom(size_bytes),
         )
+        guest.vault.ring.kick()
+        guest.vault.collect()
+
+    def can_sign(self, key_id: bytes) -> bool:
+        """Whether a key signs; nothing else may be under way."""
+        answer = self.guest.vault.request(lib.VKS_OP_SIGN, key_id=key_id, data=bytes(32), output_bytes=96)
+        return bool(answer.status == lib.VKS_STATUS_OK)
 
     def run(self, depth: int, milliseconds: int, spin_us: int, cpu: int | None) -> Sample:
         """Keep *depth* of them under way for so long, from one processor or from any."""

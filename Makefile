@@ -65,7 +65,8 @@ fuzz: deps venv
 soak: build
 	@PYTHONPATH=tests:qemu-images $(PY) -P -m soak --minutes $(MINUTES)
 
-# Every operation at several queue depths, as ratios to this machine's libcrypto; also in build/bench.json.
+# Every operation at several queue depths, as ratios to this machine's libcrypto, and peers; what more guests and keys
+# cost; what an administrator waits for. Tables, build/bench*.json and build/bench*.svg.
 bench: build
 	@PYTHONPATH=tests:qemu-images $(PY) -P -m bench
 

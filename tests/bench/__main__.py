@@ -18,7 +18,7 @@ from bench.growth import GUESTS as GUESTS_ATTACHED
 from bench.growth import KEYS as KEYS_GRANTED
 from bench.growth import measure_guests, measure_keys
 from bench.growth_report import print_growth, write_growth
-from bench.libcryptos import RawSubject
+from bench.libcryptos import RawSubject, later_libcrypto
 from bench.operation import OPERATIONS, Operation
 from bench.peers import peers
 from bench.pictures import write_pictures
@@ -41,7 +41,7 @@ def main() -> int:
     operations = [operation for operation in OPERATIONS if operation.name.startswith(options.only)]
     rows: list[Row] = []
     if operations:
-        with subjects() as everybody:
+        with subjects(all_libcryptos=options.all_libcryptos) as everybody:
             for operation in operations:
                 for size_bytes in operation.sizes:
                     rows += measure(everybody, operation, size_bytes, options.rounds, options.milliseconds)
@@ -81,6 +81,9 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--only", default="", metavar="NAME", help=f"what begins so; there are {', '.join(WHATS)}; default: all"
+    )
+    parser.add_argument(
+        "--all-libcryptos", action="store_true", help="besides this machine's Debian 13's, which is built as root once"
     )
     parser.add_argument("--json", type=Path, default=JSON, metavar="FILE", help="where the rows go")
     parser.add_argument(
@@ -123,10 +126,10 @@ def numbers(text: str) -> list[int]:
 
 
 @contextmanager
-def subjects() -> Iterator[list[Subject]]:
+def subjects(*, all_libcryptos: bool) -> Iterator[list[Subject]]:
     """Start everybody; the first is what all others are compared with."""
     with ExitStack() as stack:
-        everybody: list[Subject] = [RawSubject()]
+        everybody: list[Subject] = [RawSubject(), *(later_libcrypto() if all_libcryptos else [])]
         for accelerators, poll_us in itertools.product(ACCELERATORS, (0, SPIN_US)):
             everybody.append(stack.enter_context(vault_subject(poll_us, accelerators)))
         yield everybody + stack.enter_context(peers())

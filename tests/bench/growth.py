@@ -104,7 +104,7 @@ def measure_guests(counts: Sequence[int], rounds: int, milliseconds: int) -> Ite
         daemon.api.generate(HOT, P256_SIGN.key_type)
         guests = [BUSY]
         declare_guests(daemon, guests)
-        load = stack.enter_context(connected(socket_of(daemon, BUSY), P256_SIGN, SIZE_BYTES, DEPTH, HOT))
+        load = stack.enter_context(connected(socket_of(daemon, BUSY), P256_SIGN, SIZE_BYTES, DEPTH, HOT, spare=True))
         for count in fitting(counts):
             say(f"{count} guests")
             more = [f"g{number}" for number in range(len(guests), count)]
@@ -132,7 +132,7 @@ def measure_keys(counts: Sequence[int], rounds: int, milliseconds: int) -> Itera
         daemon.api.generate(HOT, P256_SIGN.key_type)
         declare_guests(daemon, [BUSY])
         made = 0
-        with connected(socket_of(daemon, BUSY), P256_SIGN, SIZE_BYTES, DEPTH, HOT) as load:
+        with connected(socket_of(daemon, BUSY), P256_SIGN, SIZE_BYTES, DEPTH, HOT, spare=True) as load:
             for count in counts:
                 say(f"{count} keys: making them")
                 make_keys(daemon, made, count + 1)

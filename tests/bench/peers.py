@@ -6,7 +6,6 @@ Both are Debian's packages as they come. What is missing, or cannot do an operat
 
 import shutil
 import subprocess
-import sys
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -18,7 +17,7 @@ from framework.software_hsm import SoftwareHsm
 from framework.software_tpm import SoftwareTpm
 
 from bench.operation import Operation
-from bench.take import CPUS, CRYPTO_CPU, LOAD_CPU, SHARED, Subject, Take
+from bench.take import CPUS, CRYPTO_CPU, LOAD_CPU, SHARED, Subject, Take, left_out
 
 P11, TPM = "p11-kit+softhsm2", "swtpm"
 P11_TWO_CLIENTS = f"{P11}, 2 clients on 2 cores"
@@ -111,14 +110,14 @@ def peers() -> Iterator[list[Subject]]:
         found: list[Subject] = []
         missing = [package for path, package in PACKAGES.items() if not path.exists()]
         if missing:
-            _leave_out(P11, f"no Debian package {', '.join(missing)}")
+            left_out(P11, f"no Debian package {', '.join(missing)}")
         else:
             hsm = stack.enter_context(SoftwareHsm())
             pinned = stack.enter_context(P11Server(hsm, "pinned.sock", [CRYPTO_CPU]))
             shared = stack.enter_context(P11Server(hsm, "shared.sock", CPUS))
             found.append(P11Subject(hsm, pinned, shared))
         if shutil.which("swtpm") is None:
-            _leave_out(TPM, "no Debian package swtpm")
+            left_out(TPM, "no Debian package swtpm")
         else:
             found.append(TpmSubject())
         yield found
@@ -129,10 +128,6 @@ def _can(subject: str, operation: Operation, size_bytes: int, run: partial[Sampl
     try:
         run(TRY_MS)
     except RuntimeError as error:
-        _leave_out(f"{subject}: {operation.name}, {size_bytes} bytes", str(error))
+        left_out(f"{subject}: {operation.name}, {size_bytes} bytes", str(error))
         return False
     return True
-
-
-def _leave_out(what: str, why: str) -> None:
-    print(f"bench: left out: {what}: {why}", file=sys.stderr, flush=True)

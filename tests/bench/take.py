@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who is measured: subjects, and of each what it does once a round."""
 
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -39,3 +40,8 @@ class Subject(Protocol):
 
     def takes(self, operation: Operation, size_bytes: int) -> AbstractContextManager[Sequence[Take]]:
         """Get ready for one operation; no takes where it cannot do it."""
+
+
+def left_out(what: str, why: str) -> None:
+    """Say what has no rows; nothing stands in for it."""
+    print(f"bench: left out: {what}: {why}", file=sys.stderr, flush=True)

@@ -50,7 +50,7 @@ class VaultSubject:
     def takes(self, operation: Operation, size_bytes: int) -> Iterator[Sequence[Take]]:
         """Every depth; nothing with accelerators where none serves this operation."""
         depth_max = max(depths(size_bytes))
-        with connected(self._socket, operation, size_bytes, depth_max) as load:
+        with connected(self._socket, operation, size_bytes, depth_max, operation.name) as load:
             engine = engine_of(self._worker, operation)
             if self._accelerators and engine == LIBCRYPTO:
                 yield []
@@ -77,12 +77,18 @@ class VaultSubject:
 
 
 @contextmanager
-def connected(socket: Path, operation: Operation, size_bytes: int, depth_max: int, key: str = "") -> Iterator["Load"]:
-    """Connect with requests of one kind built, up to *depth_max* at once, for the key of that name."""
+def connected(
+    socket: Path, operation: Operation, size_bytes: int, depth_max: int, key: str, *, spare: bool = False
+) -> Iterator["Load"]:
+    """Connect with requests of one kind built, up to *depth_max* at once, for the key of that name.
+
+    With *spare* there is room for one request besides.
+    """
+    slot_count = depth_max + spare
     output_bytes = operation.output_bytes(size_bytes)
     readable_bytes = HEAD_BYTES + len(operation.parameter) + size_bytes
     writable_bytes = output_bytes + TAIL_BYTES
-    ram_bytes = (readable_bytes + writable_bytes + 128) * (depth_max + 1) + SPARE_BYTES
+    ram_bytes = (readable_bytes + writable_bytes + 128) * slot_count + SPARE_BYTES
     with (
         GuestRam(-(-ram_bytes // 4096) * 4096) as ram,
         SplitRing(ram, RING_ENTRIES) as ring,
@@ -91,24 +97,25 @@ def connected(socket: Path, operation: Operation, size_bytes: int, depth_max: in
         vault = Vault(
             ram,
             ring,
-            slot_count=depth_max + 1,
+            slot_count=slot_count,
             readable_bytes_max=max(readable_bytes, 4096),
             writable_bytes_max=max(writable_bytes, 16384),
         )
         frontend.negotiate()
         frontend.start(ring)
         tell_event_idx(vault, ring)
-        yield Load(RingGuest(frontend, vault, ring), operation, size_bytes, key or operation.name)
+        yield Load(RingGuest(frontend, vault, ring), operation, size_bytes, key, spare=spare)
 
 
 class Load:
-    """Requests that were built once and are sent again and again; one more can be asked for in between."""
+    """Requests that were built once and are sent again and again; with *spare* the guest may ask in between."""
 
-    def __init__(self, guest: RingGuest, operation: Operation, size_bytes: int, key: str) -> None:
+    def __init__(self, guest: RingGuest, operation: Operation, size_bytes: int, key: str, *, spare: bool) -> None:
         self.guest = guest
         key_id = guest.key_id(key)
-        # Under way while the others are taken: this slot stays the guest's.
-        guest.vault.submit(lib.VKS_OP_RANDOM, output_bytes=0)
+        if spare:
+            # Under way while the others are taken: this slot stays the guest's.
+            guest.vault.submit(lib.VKS_OP_RANDOM, output_bytes=0)
         self._load = RingLoad(
             guest,
             operation.op,
@@ -118,11 +125,12 @@ class Load:
             parameter=operation.parameter,
             data=os.urandom(size_bytes),
         )
-        guest.vault.ring.kick()
-        guest.vault.collect()
+        if spare:
+            guest.vault.ring.kick()
+            guest.vault.collect()
 
     def can_sign(self, key_id: bytes) -> bool:
-        """Whether a key signs; nothing else may be under way."""
+        """Whether a key signs; needs the spare slot, and nothing under way."""
         answer = self.guest.vault.request(lib.VKS_OP_SIGN, key_id=key_id, data=bytes(32), output_bytes=96)
         return bool(answer.status == lib.VKS_STATUS_OK)
 

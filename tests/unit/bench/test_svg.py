@@ -9,7 +9,8 @@ from xml.etree import ElementTree as ET
 import pytest
 from bench.pictures import write_pictures
 from bench.result import make_row
-from bench.svg import Line, Panel, Scale, axis, draw, number_text, spread
+from bench.scale import Scale, axis, number_text, spread
+from bench.svg import Line, Panel, draw
 from bench.take import Take
 from framework.ring_load import Sample
 

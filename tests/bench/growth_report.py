@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bench.growth import GuestsRow, KeysRow
+from bench.growth import Busy, GuestsRow, KeysRow
 from bench.svg import Line, Panel, draw
 
 GUESTS, KEYS = "guests attached", "keys granted"
@@ -31,21 +31,28 @@ def print_growth(rows: Sequence[GuestsRow] | Sequence[KeysRow]) -> None:
     """Show every row."""
     if not rows:
         return
-    names = [field.name for field in fields(rows[0])]
-    table = Table(box=None, pad_edge=False)
+    own = {field.name for field in fields(rows[0])} - {field.name for field in fields(Busy)} - {"problem"}
     # What varies first, then what came of it.
-    for name in names[5:] + names[:5]:
+    names = [field.name for field in fields(rows[0]) if field.name in own]
+    names += [field.name for field in fields(Busy)]
+    table = Table(box=None, pad_edge=False)
+    for name in names:
         table.add_column(name.replace("_", " "), justify="right")
     for row in rows:
         facts = asdict(row)
-        table.add_row(*(_cell(facts[name]) for name in names[5:] + names[:5]))
+        table.add_row(*(_cell(facts[name]) for name in names))
     Console(width=150).print(table)
+    for row in rows:
+        if isinstance(row, KeysRow) and row.problem:
+            print(f"bench: {row.keys} keys: {row.problem}")
 
 
 def _cell(value: object) -> str:
     if value is None:
         return "never"
-    return f"{value:,.5g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
+    return str(value)
 
 
 def _guest_panels(rows: Sequence[GuestsRow]) -> list[Panel]:

@@ -14,6 +14,7 @@ from typing import NoReturn
 from framework.ring_load import Sample
 
 from bench.administration import GUESTS, KEYS, measure_administration
+from bench.engines import crypto_mb_if_there
 from bench.growth import GUESTS as GUESTS_ATTACHED
 from bench.growth import KEYS as KEYS_GRANTED
 from bench.growth import measure_guests, measure_keys
@@ -24,7 +25,7 @@ from bench.peers import peers
 from bench.pictures import write_pictures
 from bench.result import Row, make_row, print_table, write_json
 from bench.take import CPUS, Subject, Take
-from bench.vault_subject import ACCELERATORS, SPIN_US, vault_subject
+from bench.vault_subject import SPIN_US, VARIANTS, vault_subject
 
 ROUNDS = 5
 MILLISECONDS = 150
@@ -49,7 +50,8 @@ def main() -> int:
         write_pictures(rows, options.json.parent)
         print_table(rows)
     if GROWTH.startswith(options.only):
-        guests = list(measure_guests(options.attached, options.rounds, options.milliseconds))
+        with crypto_mb_if_there():
+            guests = list(measure_guests(options.attached, options.rounds, options.milliseconds))
         keys = list(measure_keys(options.granted, options.rounds, options.milliseconds))
         write_growth(guests, keys, options.json.with_name("bench-growth.json"))
         print_growth(guests)
@@ -130,8 +132,9 @@ def subjects(*, all_libcryptos: bool) -> Iterator[list[Subject]]:
     """Start everybody; the first is what all others are compared with."""
     with ExitStack() as stack:
         everybody: list[Subject] = [RawSubject(), *(later_libcrypto() if all_libcryptos else [])]
-        for accelerators, poll_us in itertools.product(ACCELERATORS, (0, SPIN_US)):
-            everybody.append(stack.enter_context(vault_subject(poll_us, accelerators)))
+        with crypto_mb_if_there():
+            for variant, poll_us in itertools.product(VARIANTS, (0, SPIN_US)):
+                everybody.append(stack.enter_context(vault_subject(variant, poll_us)))
         yield everybody + stack.enter_context(peers())
 
 

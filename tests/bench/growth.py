@@ -28,7 +28,7 @@ from bench.consumption import cpu_percent, memory_of
 from bench.libcryptos import RawSubject
 from bench.operation import OPERATIONS
 from bench.take import CRYPTO_CPU, LOAD_CPU
-from bench.vault_subject import Load, connected
+from bench.vault_subject import Load, connected, engine_of
 
 GUESTS = (1, 10, 100, 1000)
 KEYS = (10, 1000, 10_000)
@@ -65,8 +65,9 @@ class GuestsRow(Busy):
     """So many guests attached, one of them busy.
 
     ``idle_cpu_percent`` is of one core, all processes of the vault together, while nobody asks, and
-    ``idle_keystored_percent`` what keystored itself has of that. Memory is the private
-    pages of the worker that came last, secret ones included; where there is more than one, it has not been asked yet.
+    ``idle_keystored_percent`` what keystored itself has of that. Memory is the private pages, secret ones included, of
+    the worker that came last; where there is more than one, it has not been asked yet. ``busy_private_kib`` is the busy
+    one's, after its work by *engine*.
     """
 
     guests: int
@@ -74,6 +75,8 @@ class GuestsRow(Busy):
     idle_keystored_percent: float
     worker_private_kib: int
     worker_secret_kib: int
+    busy_private_kib: int
+    engine: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,13 +119,17 @@ def measure_guests(counts: Sequence[int], rounds: int, milliseconds: int) -> Ite
             memory = memory_of(worker_of(daemon, guests[-1])["pid"])
             groups = {"keystored": [daemon.pid], "others": [process.pid for process in descendants(daemon.pid)]}
             idle = cpu_percent(groups, IDLE_S)
+            busy = measure_busy(daemon, load, rounds, milliseconds)
+            worker = worker_of(daemon, BUSY)
             yield GuestsRow(
-                **asdict(measure_busy(daemon, load, rounds, milliseconds)),
+                **asdict(busy),
                 guests=count,
                 idle_cpu_percent=round(sum(idle.values()), 3),
                 idle_keystored_percent=round(idle["keystored"], 3),
                 worker_private_kib=memory.private_kib,
                 worker_secret_kib=memory.secret_kib,
+                busy_private_kib=memory_of(worker["pid"]).private_kib,
+                engine=engine_of(worker, P256_SIGN),
             )
 
 

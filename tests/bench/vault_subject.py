@@ -4,6 +4,7 @@
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,9 +26,8 @@ from vmm_keystore.policy.vocabulary import Mechanism
 VAULT = "vault"
 VAULT_ON_TWO = f"{VAULT} on 2 cores"
 """What peers with two clients are compared with: worker and guest wherever the scheduler puts them on both."""
+NONCE_POOL = f"{VAULT}, nonce pool"
 ON_TWO_OPERATION, ON_TWO_DEPTH = "p256-sign", 32
-ACCELERATORS: tuple[bool | None, ...] = (None,)
-"""One vault for each: with accelerators, without, or as a ``serve`` that has no such flag comes."""
 LIBCRYPTO = "libcrypto"
 SPIN_US = 50
 """How long both sides of a polling ring look at it before they sleep."""
@@ -36,31 +36,58 @@ RING_ENTRIES = 256
 SPARE_BYTES = 4 << 20
 
 
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """A vault with some of its settings; *accelerated*: of interest only where an engine other than libcrypto serves.
+
+    *only* are the operations that the settings are about, all when empty.
+    """
+
+    subject: str
+    arguments: tuple[str, ...]
+    accelerated: bool = False
+    only: tuple[str, ...] = ()
+
+    @property
+    def operations(self) -> list[Operation]:
+        """What it is asked for."""
+        return [operation for operation in OPERATIONS if operation.name in self.only or not self.only]
+
+
+VARIANTS = (
+    Variant(VAULT, ("--no-accelerators",)),
+    Variant(VAULT, ("--accelerators",), accelerated=True),
+    Variant(NONCE_POOL, ("--accelerators", "--nonce-pool"), accelerated=True, only=("p256-sign",)),
+)
+
+
 class VaultSubject:
     """A guest with a key for every operation."""
 
-    def __init__(self, daemon: Keystored, socket: Path, *, poll_us: int, accelerators: bool | None) -> None:
+    def __init__(self, daemon: Keystored, socket: Path, variant: Variant, poll_us: int) -> None:
         self._daemon = daemon
         self._socket = socket
+        self._variant = variant
         # Who is asleep is asked by who sleeps: both sides, or neither.
         self._spin_us = poll_us
-        self._accelerators = accelerators
 
     @contextmanager
     def takes(self, operation: Operation, size_bytes: int) -> Iterator[Sequence[Take]]:
-        """Every depth; nothing with accelerators where none serves this operation."""
-        depth_max = max(depths(size_bytes))
-        with connected(self._socket, operation, size_bytes, depth_max, operation.name) as load:
+        """Every depth of what the variant is about."""
+        if operation not in self._variant.operations:
+            yield []
+            return
+        subject, polling = self._variant.subject, self._spin_us > 0
+        with connected(self._socket, operation, size_bytes, max(depths(size_bytes)), operation.name) as load:
             engine = engine_of(self._worker, operation)
-            if self._accelerators and engine == LIBCRYPTO:
+            if self._variant.accelerated and engine == LIBCRYPTO:
                 yield []
                 return
-            polling = self._spin_us > 0
             takes = [
-                Take(VAULT, depth, partial(self._run, load, depth, shared=False), engine, polling)
+                Take(subject, depth, partial(self._run, load, depth, shared=False), engine, polling)
                 for depth in depths(size_bytes)
             ]
-            if operation.name == ON_TWO_OPERATION:
+            if subject == VAULT and operation.name == ON_TWO_OPERATION:
                 run = partial(self._run, load, ON_TWO_DEPTH, shared=True)
                 takes.append(Take(VAULT_ON_TWO, ON_TWO_DEPTH, run, engine, polling, cpus=SHARED))
             yield takes
@@ -146,15 +173,12 @@ def engine_of(worker: Any, operation: Operation) -> str:
 
 
 @contextmanager
-def vault_subject(poll_us: int, accelerators: bool | None) -> Iterator[VaultSubject]:
+def vault_subject(variant: Variant, poll_us: int) -> Iterator[VaultSubject]:
     """Start a daemon with a guest and its keys, whose workers poll for so long."""
-    arguments = ["--poll-us", str(poll_us)]
-    if accelerators is not None:
-        arguments.append("--accelerators" if accelerators else "--no-accelerators")
-    with Keystored(arguments=arguments) as daemon:
+    with Keystored(arguments=["--poll-us", str(poll_us), *variant.arguments]) as daemon:
         socket = daemon.add_guest(GUEST)
-        for operation in OPERATIONS:
+        for operation in variant.operations:
             daemon.api.generate(operation.name, operation.key_type)
             mechanisms = [Mechanism(operation.mechanism).text]
             daemon.api.grant(GUEST, operation.name, operation.grant.split(","), mechanisms=mechanisms)
-        yield VaultSubject(daemon, socket, poll_us=poll_us, accelerators=accelerators)
+        yield VaultSubject(daemon, socket, variant, poll_us)

@@ -20,6 +20,8 @@ GUESTS = [
         idle_keystored_percent=0.0,
         worker_private_kib=300,
         worker_secret_kib=30,
+        busy_private_kib=500,
+        engine="libcrypto",
     )
     for count in (1, 10)
 ]

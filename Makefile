@@ -65,9 +65,11 @@ fuzz: deps venv
 soak: build
 	@PYTHONPATH=tests:qemu-images $(PY) -P -m soak --minutes $(MINUTES)
 
-# Every operation at several queue depths, as ratios to this machine's libcrypto; also in build/bench.json.
+# Every operation at several queue depths, as ratios to this machine's libcrypto, and peers; what more guests and keys
+# cost; what an administrator waits for. Tables, build/bench*.json and build/bench*.svg.
+# Less of it: BENCH="--only p256 --rounds 2"; what else there is: BENCH=--help.
 bench: build
-	@PYTHONPATH=tests:qemu-images $(PY) -P -m bench
+	@PYTHONPATH=tests:qemu-images $(PY) -P -m bench $(BENCH)
 
 # The whole path once, from an empty vault to a search of the guest's memory; last line "demo: ok".
 demo: build

@@ -1,82 +1,161 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``python -m bench``: measure, print the table, write build/bench.json and build/bench-administration.json."""
+"""``python -m bench``: measure, print tables, write build/bench*.json and build/bench*.svg."""
 
 import argparse
 import itertools
+import os
 import sys
 from collections import defaultdict
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import NoReturn
 
-from framework.ring_load import Sample, read_sample, start_program
+from framework.ring_load import Sample
 
 from bench.administration import GUESTS, KEYS, measure_administration
-from bench.operation import OPERATIONS, Cell, cells
+from bench.engines import crypto_mb_if_there
+from bench.growth import GUESTS as GUESTS_ATTACHED
+from bench.growth import KEYS as KEYS_GRANTED
+from bench.growth import measure_guests, measure_keys
+from bench.growth_report import print_growth, write_growth
+from bench.libcryptos import RawSubject, later_libcrypto
+from bench.operation import OPERATIONS, Operation
+from bench.peers import peers
+from bench.pictures import write_pictures
 from bench.result import Row, make_row, print_table, write_json
-from bench.vault_subject import CRYPTO_CPU, VaultSubject, vault_subject
+from bench.take import CPUS, Subject, Take
+from bench.vault_subject import SPIN_US, VARIANTS, vault_subject
 
 ROUNDS = 5
 MILLISECONDS = 150
-ADMINISTRATION = "administration"
-SPIN_US = 50
-"""How long both sides of a polling ring look at it before they sleep."""
+GROWTH, ADMINISTRATION = "growth", "administration"
 JSON = Path(__file__).resolve().parents[2] / "build/bench.json"
+WHATS = (*(operation.name for operation in OPERATIONS), GROWTH, ADMINISTRATION)
 
 
 def main() -> int:
     """Run everything."""
-    parser = argparse.ArgumentParser(prog="bench", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=ROUNDS)
-    parser.add_argument("--milliseconds", type=int, default=MILLISECONDS, help="of each figure in each round")
-    parser.add_argument("--only", default="", help="operations whose name begins so, or administration")
-    parser.add_argument("--json", type=Path, default=JSON, help="where the rows go")
-    parser.add_argument("--guests", type=int, default=GUESTS, help="of the administration's figures")
-    parser.add_argument("--keys", type=int, default=KEYS, help="of the administration's figures")
-    options = parser.parse_args()
+    options = parse()
+    # For all that is started from here: nothing has more than these two.
+    os.sched_setaffinity(0, CPUS)
+    operations = [operation for operation in OPERATIONS if operation.name.startswith(options.only)]
     rows: list[Row] = []
-    with vault_subject(0) as asleep, vault_subject(SPIN_US) as polling:
-        for operation in OPERATIONS:
-            if not operation.name.startswith(options.only):
-                continue
-            for size_bytes in operation.sizes:
-                print(f"bench: {operation.name}, {size_bytes} bytes", file=sys.stderr, flush=True)
-                wanted = list(cells(operation, size_bytes))
-                rows += measure({False: asleep, True: polling}, wanted, options.rounds, options.milliseconds)
-    write_json(rows, options.json)
-    if rows:
+    if operations:
+        with subjects(all_libcryptos=options.all_libcryptos) as everybody:
+            for operation in operations:
+                for size_bytes in operation.sizes:
+                    rows += measure(everybody, operation, size_bytes, options.rounds, options.milliseconds)
+        write_json(rows, options.json)
+        write_pictures(rows, options.json.parent)
         print_table(rows)
+    if GROWTH.startswith(options.only):
+        with crypto_mb_if_there():
+            guests = list(measure_guests(options.attached, options.rounds, options.milliseconds))
+        keys = list(measure_keys(options.granted, options.rounds, options.milliseconds))
+        write_growth(guests, keys, options.json.with_name("bench-growth.json"))
+        print_growth(guests)
+        print_growth(keys)
     if ADMINISTRATION.startswith(options.only):
         path = options.json.with_name("bench-administration.json")
         measure_administration(path, guests=options.guests, keys=options.keys)
     return 0
 
 
-def measure(subjects: dict[bool, VaultSubject], wanted: list[Cell], rounds: int, milliseconds: int) -> list[Row]:
-    """Every depth of one operation and size, asleep and polling, in turn with plain libcrypto."""
-    operation, size_bytes = wanted[0].operation, wanted[0].size_bytes
-    depth_max = max(cell.depth for cell in wanted)
-    raw: list[Sample] = []
-    vault: dict[tuple[bool, int], list[Sample]] = defaultdict(list)
+class Parser(argparse.ArgumentParser):
+    """Refuses in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what was wrong, and not what would be right: --help does."""
+        self.exit(2, f"bench: {message}\n")
+
+
+def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line; what makes no sense ends the program with one line."""
+    parser = Parser(prog="bench", description=__doc__)
+    parser.add_argument("--rounds", type=positive, default=ROUNDS, metavar="N", help=f"default: {ROUNDS}")
+    parser.add_argument(
+        "--milliseconds",
+        type=positive,
+        default=MILLISECONDS,
+        metavar="N",
+        help=f"of each figure in each round; default: {MILLISECONDS}",
+    )
+    parser.add_argument(
+        "--only", default="", metavar="NAME", help=f"what begins so; there are {', '.join(WHATS)}; default: all"
+    )
+    parser.add_argument(
+        "--all-libcryptos", action="store_true", help="besides this machine's Debian 13's, which is built as root once"
+    )
+    parser.add_argument("--json", type=Path, default=JSON, metavar="FILE", help="where the rows go")
+    parser.add_argument(
+        "--attached",
+        type=numbers,
+        default=GUESTS_ATTACHED,
+        metavar="N,N",
+        help=f"guests of the growth's figures; default: {','.join(map(str, GUESTS_ATTACHED))}",
+    )
+    parser.add_argument(
+        "--granted",
+        type=numbers,
+        default=KEYS_GRANTED,
+        metavar="N,N",
+        help=f"keys of one guest of the growth's figures; default: {','.join(map(str, KEYS_GRANTED))}",
+    )
+    parser.add_argument("--guests", type=positive, default=GUESTS, metavar="N", help="of the administration's figures")
+    parser.add_argument("--keys", type=positive, default=KEYS, metavar="N", help="of the administration's figures")
+    options = parser.parse_args(words)
+    if not any(what.startswith(options.only) for what in WHATS):
+        parser.error(f"nothing begins with {options.only!r}; there are {', '.join(WHATS)}")
+    if missing := set(CPUS) - os.sched_getaffinity(0):
+        parser.error(f"processor {missing.pop()} is not there for it: one computes, another asks")
+    return options
+
+
+def positive(text: str) -> int:
+    """Read how many of something."""
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 on")
+    return int(text)
+
+
+def numbers(text: str) -> list[int]:
+    """Read several of these, which become more."""
+    found = [positive(part) for part in text.split(",")]
+    if found != sorted(set(found)):
+        raise argparse.ArgumentTypeError(f"{text!r} does not grow")
+    return found
+
+
+@contextmanager
+def subjects(*, all_libcryptos: bool) -> Iterator[list[Subject]]:
+    """Start everybody; the first is what all others are compared with."""
     with ExitStack() as stack:
-        loads = {
-            polling: stack.enter_context(subject.connected(operation, size_bytes, depth_max))
-            for polling, subject in subjects.items()
-        }
-        for _ in range(rounds):
-            arguments = [operation.name, size_bytes, milliseconds]
-            raw.append(read_sample(start_program("vks-bench-raw", arguments, cpu=CRYPTO_CPU)))
-            for cell, (polling, load) in itertools.product(wanted, loads.items()):
-                # Who is asleep is asked by who sleeps: both sides, or neither.
-                spin_us = SPIN_US if polling else 0
-                vault[polling, cell.depth].append(load.run(cell.depth, milliseconds, spin_us))
-    rows = [make_row("libcrypto", operation.name, size_bytes, 1, "libcrypto", polling=False, samples=raw, baseline=raw)]
-    rows += [
-        make_row(
-            "vault", operation.name, size_bytes, depth, "libcrypto", polling=polling, samples=samples, baseline=raw
-        )
-        for (polling, depth), samples in vault.items()
-    ]
-    return rows
+        everybody: list[Subject] = [RawSubject(), *(later_libcrypto() if all_libcryptos else [])]
+        with crypto_mb_if_there():
+            for variant, poll_us in itertools.product(VARIANTS, (0, SPIN_US)):
+                everybody.append(stack.enter_context(vault_subject(variant, poll_us)))
+        yield everybody + stack.enter_context(peers())
+
+
+def measure(
+    everybody: Sequence[Subject], operation: Operation, size_bytes: int, rounds: int, milliseconds: int
+) -> list[Row]:
+    """Each subject at each depth in turn, round by round; before each subject the first, which it is compared with."""
+    with ExitStack() as stack:
+        [baseline], *others = [stack.enter_context(subject.takes(operation, size_bytes)) for subject in everybody]
+        bases: list[Sample] = []
+        measured: dict[Take, list[tuple[Sample, Sample]]] = defaultdict(list)
+        for number in range(1, rounds + 1):
+            what = f"{operation.name}, {size_bytes} bytes: round {number} of {rounds}"
+            print(f"bench: {what}", file=sys.stderr, flush=True)
+            for takes in filter(None, others):
+                base = baseline.run(milliseconds)
+                bases.append(base)
+                for take in takes:
+                    measured[take].append((take.run(milliseconds), base))
+    pairs = {baseline: [(base, base) for base in bases], **measured}
+    return [make_row(take, operation.name, size_bytes, rounds, found) for take, found in pairs.items()]
 
 
 if __name__ == "__main__":

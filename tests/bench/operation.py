@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is measured: an operation by its name in the results, and how a guest asks for it."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from vmm_keystore._vks import lib
@@ -27,20 +26,17 @@ class Operation:
     grows: bool = False
     parameter: bytes = b""
 
+    @property
+    def function(self) -> str:
+        """What a worker calls it when it says which engine serves it."""
+        return FUNCTIONS.get(self.name, self.name)
+
     def output_bytes(self, size_bytes: int) -> int:
         """Room for the answer."""
         return self.overhead_bytes + (size_bytes if self.grows else 0)
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """One line of the table."""
-
-    operation: Operation
-    size_bytes: int
-    depth: int
-
-
+FUNCTIONS = {"aes256gcm-encrypt": "aes-gcm", "p256-ecdh": "p256-derive", "x25519-ecdh": "x25519-derive"}
 SIGN = lib.VKS_OP_SIGN
 # A peer's public key: the base point of P-256 (SP 800-186, 3.2.1.3), and that of X25519 (RFC 7748, 4.1).
 P256_POINT = bytes.fromhex(
@@ -106,8 +102,6 @@ OPERATIONS = (
 )
 
 
-def cells(operation: Operation, size_bytes: int) -> Iterator[Cell]:
-    """Every queue depth that makes sense for it."""
-    for depth in DEPTHS:
-        if depth == 1 or depth * size_bytes <= IN_FLIGHT_BYTES_MAX:
-            yield Cell(operation, size_bytes, depth)
+def depths(size_bytes: int) -> list[int]:
+    """Every queue depth that makes sense for requests of this size."""
+    return [depth for depth in DEPTHS if depth == 1 or depth * size_bytes <= IN_FLIGHT_BYTES_MAX]

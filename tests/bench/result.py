@@ -11,12 +11,16 @@ from framework.ring_load import Sample
 from rich.console import Console
 from rich.table import Table
 
+from bench.take import Take
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
     """One subject doing one thing, the medians of *rounds* rounds.
 
-    ``ratio_to_libcrypto`` is the median of the rounds' own ratios: both sides of each were measured in the same round.
+    ``ratio_to_libcrypto`` is the median of the rounds' own ratios: both sides of each were measured one after the other.
+    ``queue_depth`` is how many requests are under way, of all clients together. ``cpus`` says where everybody ran: who
+    does the cryptography ``|`` who asks, or all of them on each.
     """
 
     subject: str
@@ -24,6 +28,8 @@ class Row:
     size_bytes: int
     queue_depth: int
     rings: int
+    clients: int
+    cpus: str
     engine: str
     polling: bool
     ops_per_s: float
@@ -33,32 +39,24 @@ class Row:
     rounds: int
 
 
-def make_row(
-    subject: str,
-    op: str,
-    size_bytes: int,
-    queue_depth: int,
-    engine: str,
-    *,
-    polling: bool,
-    samples: Sequence[Sample],
-    baseline: Sequence[Sample],
-) -> Row:
-    """Summarise one subject's rounds against the baseline's."""
-    ratios = [sample.ops_per_s / base.ops_per_s for sample, base in zip(samples, baseline, strict=True)]
+def make_row(take: Take, op: str, size_bytes: int, rounds: int, pairs: Sequence[tuple[Sample, Sample]]) -> Row:
+    """Summarise what a subject did; with each sample is the one of libcrypto that went just before it."""
+    samples = [sample for sample, _base in pairs]
     return Row(
-        subject=subject,
+        subject=take.subject,
         op=op,
         size_bytes=size_bytes,
-        queue_depth=queue_depth,
+        queue_depth=take.queue_depth,
         rings=1,
-        engine=engine,
-        polling=polling,
+        clients=take.clients,
+        cpus=take.cpus,
+        engine=take.engine,
+        polling=take.polling,
         ops_per_s=round(median(sample.ops_per_s for sample in samples), 1),
-        ratio_to_libcrypto=round(median(ratios), 3),
+        ratio_to_libcrypto=round(median(sample.ops_per_s / base.ops_per_s for sample, base in pairs), 4),
         p50_us=round(median(sample.p50_us for sample in samples), 3),
         p99_us=round(median(sample.p99_us for sample in samples), 3),
-        rounds=len(samples),
+        rounds=rounds,
     )
 
 
@@ -79,11 +77,11 @@ def print_table(rows: Sequence[Row]) -> None:
         table.add_row(
             row.op if key != last else "",
             str(row.size_bytes) if key != last else "",
-            f"{row.subject} ({row.engine})" if row.subject == "vault" else row.subject,
+            f"{row.subject} ({row.engine})" if row.engine not in {"", row.subject} else row.subject,
             str(row.queue_depth),
             "yes" if row.polling else "",
             f"{row.ops_per_s:,.0f}",
-            f"{row.ratio_to_libcrypto:.2f}",
+            f"{row.ratio_to_libcrypto:.3g}",
             f"{row.p50_us:.1f}",
             f"{row.p99_us:.1f}",
         )

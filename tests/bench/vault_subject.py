@@ -2,97 +2,183 @@
 """The vault as its guests have it: a real keystored and worker, policy and audit on, a ring in shared memory."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from framework.frontend import QEMU_7_2, FrontEnd
 from framework.guest_ram import GuestRam
 from framework.keystored import Keystored
+from framework.pinned import pin
 from framework.ring_guest import RingGuest
 from framework.ring_load import RingLoad, Sample, tell_event_idx
 from framework.split_ring import SplitRing
 from framework.vault import HEAD_BYTES, TAIL_BYTES, Vault
 
-from bench.operation import OPERATIONS, Operation
+from bench.operation import OPERATIONS, Operation, depths
+from bench.take import CPUS, CRYPTO_CPU, LOAD_CPU, SHARED, Take
+from vmm_keystore._vks import lib
 from vmm_keystore.policy.vocabulary import Mechanism
 
+VAULT = "vault"
+VAULT_ON_TWO = f"{VAULT} on 2 cores"
+"""What peers with two clients are compared with: worker and guest wherever the scheduler puts them on both."""
+NONCE_POOL = f"{VAULT}, nonce pool"
+ON_TWO_OPERATION, ON_TWO_DEPTH = "p256-sign", 32
+LIBCRYPTO = "libcrypto"
+SPIN_US = 50
+"""How long both sides of a polling ring look at it before they sleep."""
 GUEST = "bench"
-CRYPTO_CPU = 0
-"""Where whatever does the cryptography runs: the worker, or plain libcrypto."""
-LOAD_CPU = 1
-"""Where everybody else runs: who asks, and keystored."""
 RING_ENTRIES = 256
 SPARE_BYTES = 4 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """A vault with some of its settings; *accelerated*: of interest only where an engine other than libcrypto serves.
+
+    *only* are the operations that the settings are about, all when empty.
+    """
+
+    subject: str
+    arguments: tuple[str, ...]
+    accelerated: bool = False
+    only: tuple[str, ...] = ()
+
+    @property
+    def operations(self) -> list[Operation]:
+        """What it is asked for."""
+        return [operation for operation in OPERATIONS if operation.name in self.only or not self.only]
+
+
+VARIANTS = (
+    Variant(VAULT, ("--no-accelerators",)),
+    Variant(VAULT, ("--accelerators",), accelerated=True),
+    Variant(NONCE_POOL, ("--accelerators", "--nonce-pool"), accelerated=True, only=("p256-sign",)),
+)
 
 
 class VaultSubject:
     """A guest with a key for every operation."""
 
-    def __init__(self, daemon: Keystored, socket: Path) -> None:
+    def __init__(self, daemon: Keystored, socket: Path, variant: Variant, poll_us: int) -> None:
         self._daemon = daemon
         self._socket = socket
+        self._variant = variant
+        # Who is asleep is asked by who sleeps: both sides, or neither.
+        self._spin_us = poll_us
 
     @contextmanager
-    def connected(self, operation: Operation, size_bytes: int, depth_max: int) -> Iterator["Load"]:
-        """Connect with requests of one kind built, up to *depth_max* at once."""
-        output_bytes = operation.output_bytes(size_bytes)
-        readable_bytes = HEAD_BYTES + len(operation.parameter) + size_bytes
-        writable_bytes = output_bytes + TAIL_BYTES
-        ram_bytes = (readable_bytes + writable_bytes + 128) * depth_max + SPARE_BYTES
-        with (
-            GuestRam(-(-ram_bytes // 4096) * 4096) as ram,
-            SplitRing(ram, RING_ENTRIES) as ring,
-            FrontEnd.connect(self._socket, ram, QEMU_7_2) as frontend,
-        ):
-            vault = Vault(
-                ram,
-                ring,
-                slot_count=depth_max,
-                readable_bytes_max=max(readable_bytes, 4096),
-                writable_bytes_max=max(writable_bytes, 16384),
-            )
-            frontend.negotiate()
-            frontend.start(ring)
-            tell_event_idx(vault, ring)
-            self._pin()
-            yield Load(RingGuest(frontend, vault, ring), operation, size_bytes)
+    def takes(self, operation: Operation, size_bytes: int) -> Iterator[Sequence[Take]]:
+        """Every depth of what the variant is about."""
+        if operation not in self._variant.operations:
+            yield []
+            return
+        subject, polling = self._variant.subject, self._spin_us > 0
+        with connected(self._socket, operation, size_bytes, max(depths(size_bytes)), operation.name) as load:
+            engine = engine_of(self._worker, operation)
+            if self._variant.accelerated and engine == LIBCRYPTO:
+                yield []
+                return
+            takes = [
+                Take(subject, depth, partial(self._run, load, depth, shared=False), engine, polling)
+                for depth in depths(size_bytes)
+            ]
+            if subject == VAULT and operation.name == ON_TWO_OPERATION:
+                run = partial(self._run, load, ON_TWO_DEPTH, shared=True)
+                takes.append(Take(VAULT_ON_TWO, ON_TWO_DEPTH, run, engine, polling, cpus=SHARED))
+            yield takes
 
-    def _pin(self) -> None:
-        worker: Any = self._daemon.api.get(f"/guests/{GUEST}")["worker"]["pid"]
-        for task in Path(f"/proc/{worker}/task").iterdir():
-            os.sched_setaffinity(int(task.name), {CRYPTO_CPU})
-        for task in Path(f"/proc/{self._daemon.pid}/task").iterdir():
-            os.sched_setaffinity(int(task.name), {LOAD_CPU})
+    @property
+    def _worker(self) -> Any:
+        return self._daemon.api.get(f"/guests/{GUEST}")["worker"]
+
+    def _run(self, load: "Load", depth: int, milliseconds: int, *, shared: bool) -> Sample:
+        worker = self._worker["pid"]
+        pin(worker, CPUS if shared else [CRYPTO_CPU])
+        pin(self._daemon.pid, CPUS if shared else [LOAD_CPU])
+        return load.run(depth, milliseconds, self._spin_us, None if shared else LOAD_CPU)
+
+
+@contextmanager
+def connected(
+    socket: Path, operation: Operation, size_bytes: int, depth_max: int, key: str, *, spare: bool = False
+) -> Iterator["Load"]:
+    """Connect with requests of one kind built, up to *depth_max* at once, for the key of that name.
+
+    With *spare* there is room for one request besides.
+    """
+    slot_count = depth_max + spare
+    output_bytes = operation.output_bytes(size_bytes)
+    readable_bytes = HEAD_BYTES + len(operation.parameter) + size_bytes
+    writable_bytes = output_bytes + TAIL_BYTES
+    ram_bytes = (readable_bytes + writable_bytes + 128) * slot_count + SPARE_BYTES
+    with (
+        GuestRam(-(-ram_bytes // 4096) * 4096) as ram,
+        SplitRing(ram, RING_ENTRIES) as ring,
+        FrontEnd.connect(socket, ram, QEMU_7_2) as frontend,
+    ):
+        vault = Vault(
+            ram,
+            ring,
+            slot_count=slot_count,
+            readable_bytes_max=max(readable_bytes, 4096),
+            writable_bytes_max=max(writable_bytes, 16384),
+        )
+        frontend.negotiate()
+        frontend.start(ring)
+        tell_event_idx(vault, ring)
+        yield Load(RingGuest(frontend, vault, ring), operation, size_bytes, key, spare=spare)
 
 
 class Load:
-    """Requests that were built once and are sent again and again."""
+    """Requests that were built once and are sent again and again; with *spare* the guest may ask in between."""
 
-    def __init__(self, guest: RingGuest, operation: Operation, size_bytes: int) -> None:
+    def __init__(self, guest: RingGuest, operation: Operation, size_bytes: int, key: str, *, spare: bool) -> None:
+        self.guest = guest
+        key_id = guest.key_id(key)
+        if spare:
+            # Under way while the others are taken: this slot stays the guest's.
+            guest.vault.submit(lib.VKS_OP_RANDOM, output_bytes=0)
         self._load = RingLoad(
             guest,
             operation.op,
             output_bytes=operation.output_bytes(size_bytes),
-            key_id=guest.key_id(operation.name),
+            key_id=key_id,
             mechanism=operation.mechanism,
             parameter=operation.parameter,
             data=os.urandom(size_bytes),
         )
+        if spare:
+            guest.vault.ring.kick()
+            guest.vault.collect()
 
-    def run(self, depth: int, milliseconds: int, spin_us: int) -> Sample:
-        """Keep *depth* of them under way for so long."""
-        return self._load.finish(self._load.start(depth, milliseconds, spin_us=spin_us, cpu=LOAD_CPU))
+    def can_sign(self, key_id: bytes) -> bool:
+        """Whether a key signs; needs the spare slot, and nothing under way."""
+        answer = self.guest.vault.request(lib.VKS_OP_SIGN, key_id=key_id, data=bytes(32), output_bytes=96)
+        return bool(answer.status == lib.VKS_STATUS_OK)
+
+    def run(self, depth: int, milliseconds: int, spin_us: int, cpu: int | None) -> Sample:
+        """Keep *depth* of them under way for so long, from one processor or from any."""
+        return self._load.finish(self._load.start(depth, milliseconds, spin_us=spin_us, cpu=cpu))
+
+
+def engine_of(worker: Any, operation: Operation) -> str:
+    """Say who computes, by the facts of a guest's worker; a worker that knows one way only does not say."""
+    engine: str = worker.get("engines", {}).get(operation.function, LIBCRYPTO)
+    return engine
 
 
 @contextmanager
-def vault_subject(poll_us: int) -> Iterator[VaultSubject]:
+def vault_subject(variant: Variant, poll_us: int) -> Iterator[VaultSubject]:
     """Start a daemon with a guest and its keys, whose workers poll for so long."""
-    with Keystored(arguments=("--poll-us", str(poll_us))) as daemon:
+    with Keystored(arguments=["--poll-us", str(poll_us), *variant.arguments]) as daemon:
         socket = daemon.add_guest(GUEST)
-        for operation in OPERATIONS:
+        for operation in variant.operations:
             daemon.api.generate(operation.name, operation.key_type)
             mechanisms = [Mechanism(operation.mechanism).text]
             daemon.api.grant(GUEST, operation.name, operation.grant.split(","), mechanisms=mechanisms)
-        yield VaultSubject(daemon, socket)
+        yield VaultSubject(daemon, socket, variant, poll_us)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The C part built in a Debian 13, with the OpenSSL 3.5 that is there, and made to run on this machine.
 
-Programs and C tests find their loader and libraries in that Debian's folder, so that they are started as any other and
+Programs, C tests and the benchmark's loop find their loader and libraries in that Debian's folder, so that they are started as any other and
 what runs is Debian 13's C library and libcrypto.
 """
 
@@ -37,6 +37,7 @@ ninja -C build --quiet >build.log 2>&1 || { cat build.log; exit 1; }
 mkdir out
 find build/cext -type f -perm -u+x -name 'vks-*' -exec cp -t out {} +
 for name in %(tests)s; do cp build/tests/c/test_$name out; done
+cp build/tests/bench/vks-bench-raw out
 for program in out/*; do
     patchelf --set-interpreter %(root)s/usr/lib64/ld-linux-x86-64.so.2 --set-rpath %(root)s/%(libraries)s $program
 done
@@ -44,7 +45,7 @@ done
 
 
 def debian13_programs() -> Path:
-    """The folder with the programs and C tests; built once for a state of the sources. Needs root."""
+    """The folder with all of them; built once for a state of the sources. Needs root."""
     root = debian_root(PACKAGES, release="trixie")
     sources = [PROJECT / name for name in SOURCES]
     script = BUILD % {"tests": " ".join(C_TESTS), "root": root, "libraries": LIBRARIES}

@@ -93,11 +93,24 @@ static void run_by(const struct use *use, struct vks_batch_item *items, uint32_t
     }
 }
 
+/* Of the first item, if it is that of all. */
+static uint32_t common_class(const struct vks_batch_item *items, uint32_t count)
+{
+    uint32_t class = 0;
+
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t of = vks_batch_class(items[i].key, items[i].operation.op, items[i].operation.mechanism, 0);
+
+        if (i > 0 && of != class)
+            return 0;
+        class = of;
+    }
+    return class;
+}
+
 void vks_batch_run(struct vks_batch_item *items, uint32_t count, enum vks_lane lane)
 {
-    uint32_t class = count > 0 && count <= VKS_BATCH_LANES
-                         ? vks_batch_class(items[0].key, items[0].operation.op, items[0].operation.mechanism, 0)
-                         : 0;
+    uint32_t class = count <= VKS_BATCH_LANES ? common_class(items, count) : 0;
 
     if (class) {
         run_by(&uses[class - 1], items, count, lane);

@@ -40,7 +40,10 @@ enum vks_engine_function {
 void vks_engines_open(void);
 /* The functions that were found, one bit each. */
 uint32_t vks_engines_found(void);
-/* From here on only these of the functions found are used; before this call none is. */
+/*
+ * From here on only these of the functions found are used; before this call none is. Not before the fork: what engines
+ * make at their first use holds secrets.
+ */
 void vks_engines_allow(uint32_t functions);
 /* Whether *function* is found and allowed. */
 bool vks_engine_serves(enum vks_engine_function function);

@@ -412,6 +412,38 @@ static void test_low_order(const struct kind *kind, struct vks_key *keys[KEYS])
     }
 }
 
+/* What is no batch is run all the same: operations of several classes, and more than a batch has. */
+static void test_no_batch(void)
+{
+    struct vks_key *keys[2] = {generate(kinds[0].type), generate(kinds[1].type)};
+    struct vks_batch_item items[VKS_BATCH_LANES];
+
+    for (uint32_t i = 0; i < VKS_BATCH_LANES; i++)
+        items[i] = item_of(&kinds[i % 2], keys[i % 2], i, 0);
+    vks_batch_run(items, VKS_BATCH_LANES, VKS_LANE_FAST);
+    for (uint32_t i = 0; i < VKS_BATCH_LANES; i++)
+        check_right(&kinds[i % 2], &items[i]);
+    vks_batch_run(items, 0, VKS_LANE_FAST);
+    CHECK_EQUAL("no key, no class", vks_batch_class(NULL, VKS_OP_SIGN, VKS_MECHANISM_ECDSA_SHA256, 0), 0);
+    vks_key_unref(keys[0]);
+    vks_key_unref(keys[1]);
+}
+
+/* The private half lies in a token: no engine has it. */
+static void test_in_token(void)
+{
+    struct vks_key *key = generate(VKS_KEY_TYPE_EC_P256), *half;
+    struct vks_operation public = {.op = VKS_OP_PUBLIC, .output = outputs[0], .output_bytes_max = AREA_BYTES};
+    struct vks_key_slot slot = {.type = VKS_KEY_TYPE_EC_P256 | VKS_TYPE_F_TOKEN};
+
+    CHECK_EQUAL("public", vks_operation_run(key, &public, VKS_LANE_FAST), VKS_STATUS_OK);
+    slot.material_bytes = public.output_bytes;
+    CHECK_EQUAL("load", vks_key_load(&slot, outputs[0], &half), 0);
+    CHECK_EQUAL("no class", vks_batch_class(half, VKS_OP_SIGN, VKS_MECHANISM_ECDSA_SHA256, 32), 0);
+    vks_key_unref(half);
+    vks_key_unref(key);
+}
+
 /* Keys that the library does not take: another exponent. */
 static void test_odd_rsa(void)
 {
@@ -560,6 +592,8 @@ static int all(void *argument)
     for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
         test_kind(&kinds[i]);
     test_odd_rsa();
+    test_no_batch();
+    test_in_token();
     return 0;
 }
 

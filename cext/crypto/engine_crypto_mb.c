@@ -43,11 +43,15 @@ static const struct {
 
 static bool processor_suits(void)
 {
+#ifdef __x86_64__
     __builtin_cpu_init();
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
            __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
            __builtin_cpu_supports("avx512ifma") && __builtin_cpu_supports("avx512vbmi2") &&
            __builtin_cpu_supports("bmi2");
+#else
+    return false;
+#endif
 }
 
 /* All or none of what belongs together is there: a library of ours to be has every name. */

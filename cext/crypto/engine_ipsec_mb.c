@@ -22,9 +22,13 @@ static struct {
 
 static bool processor_suits(void)
 {
+#ifdef __x86_64__
     __builtin_cpu_init();
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("aes") && __builtin_cpu_supports("pclmul") &&
            __builtin_cpu_supports("bmi2");
+#else
+    return false;
+#endif
 }
 
 static bool take(void *handle, const char *name, void *function)

@@ -34,10 +34,10 @@ static bool scratch_ready(struct scratch *scratch, uint32_t modulus_bytes)
     size_t buffer_bytes = vks_crypto_mb_rsa_buffer_bytes(modulus_bytes * 8);
 
     if (scratch->encoded == NULL) {
-        scratch->unblinding = rsa_unblinding_new();
+        scratch->unblinding = vks_rsa_unblinding_new();
         scratch->encoded = vks_secret_alloc(3 * VKS_BATCH_LANES * sizeof(*scratch->encoded));
         if (scratch->unblinding == NULL || scratch->encoded == NULL) {
-            rsa_unblinding_free(scratch->unblinding);
+            vks_rsa_unblinding_free(scratch->unblinding);
             vks_secret_free(scratch->encoded);
             scratch->encoded = NULL;
             return false;
@@ -65,7 +65,7 @@ static bool encode(const struct rsa_engine_key *key, const struct vks_operation 
     uint8_t buffer[VKS_HASH_BYTES_MAX];
     const uint8_t *digest = vks_op_digest(operation, lane, buffer);
 
-    return digest && rsa_engine_key_encode(key, operation->mechanism, digest, encoded);
+    return digest && vks_rsa_engine_key_encode(key, operation->mechanism, digest, encoded);
 }
 
 /* From blinded numbers in *number* to the same in *signature*, before the blinding is taken away. */
@@ -78,7 +78,7 @@ static crypto_mb_status private_operation(const struct rsa_engine_key *const key
     uint8_t *to[VKS_BATCH_LANES];
 
     for (uint32_t i = 0; i < VKS_BATCH_LANES; i++) {
-        const struct rsa_words *words = rsa_engine_key_words(keys[i]);
+        const struct rsa_words *words = vks_rsa_engine_key_words(keys[i]);
 
         p[i] = words->p;
         q[i] = words->q;
@@ -100,7 +100,7 @@ static crypto_mb_status public_operation(const struct rsa_engine_key *const keys
     uint8_t *to[VKS_BATCH_LANES];
 
     for (uint32_t i = 0; i < VKS_BATCH_LANES; i++) {
-        n[i] = rsa_engine_key_words(keys[i])->n;
+        n[i] = vks_rsa_engine_key_words(keys[i])->n;
         from[i] = scratch->signature[i];
         to[i] = scratch->number[i];
     }
@@ -120,7 +120,7 @@ static void sign(struct vks_batch_work *work, uint32_t count, struct rsa_engine_
         if (i >= count)
             memcpy(scratch->signature[i], scratch->signature[0], modulus_bytes);
         else if (vks_crypto_mb_lane_ok(status, i) &&
-                 !rsa_engine_key_unblind(keys[i], scratch->signature[i], scratch->unblinding, i))
+                 !vks_rsa_engine_key_unblind(keys[i], scratch->signature[i], scratch->unblinding, i))
             return;
     status |= public_operation(read, modulus_bits, scratch);
     for (uint32_t i = 0; i < count; i++) {
@@ -142,9 +142,9 @@ void vks_batch_rsa(struct vks_batch_work *work, uint32_t count, enum vks_lane la
     if (!scratch_ready(scratch, work[0].key->kind->size_bytes))
         return;
     for (uint32_t i = 0; i < count && ready; i++) {
-        keys[i] = rsa_engine_key_of(work[i].key, lane);
+        keys[i] = vks_rsa_engine_key_of(work[i].key, lane);
         ready = keys[i] && encode(keys[i], work[i].operation, lane, scratch->encoded[i]) &&
-                rsa_engine_key_blind(keys[i], scratch->encoded[i], scratch->number[i], scratch->unblinding, i);
+                vks_rsa_engine_key_blind(keys[i], scratch->encoded[i], scratch->number[i], scratch->unblinding, i);
     }
     for (uint32_t i = count; i < VKS_BATCH_LANES && ready; i++)
         keys[i] = keys[0];

@@ -76,8 +76,8 @@ int vks_key_load(const struct vks_key_slot *slot, const uint8_t *material, struc
         error = load_raw(made, material, slot->material_bytes);
     else
         error = vks_key_material_parse(kind, material, slot->material_bytes, &made->pkey);
-    made->plain_rsa =
-        error == 0 && kind->family == VKS_KEY_FAMILY_RSA && !made->in_token && rsa_engine_key_suits(kind, made->pkey);
+    made->plain_rsa = error == 0 && kind->family == VKS_KEY_FAMILY_RSA && !made->in_token &&
+                      vks_rsa_engine_key_suits(kind, made->pkey);
     if (error) {
         key_free(made);
         return error;

@@ -26,7 +26,7 @@ struct rsa_unblinding {
     BIGNUM *inverse[RSA_ENGINE_LANES];
 };
 
-struct rsa_unblinding *rsa_unblinding_new(void)
+struct rsa_unblinding *vks_rsa_unblinding_new(void)
 {
     struct rsa_unblinding *made = vks_secret_alloc(sizeof(*made));
     bool ready = made != NULL;
@@ -42,11 +42,11 @@ struct rsa_unblinding *rsa_unblinding_new(void)
     }
     if (ready)
         return made;
-    rsa_unblinding_free(made);
+    vks_rsa_unblinding_free(made);
     return NULL;
 }
 
-void rsa_unblinding_free(struct rsa_unblinding *unblinding)
+void vks_rsa_unblinding_free(struct rsa_unblinding *unblinding)
 {
     if (unblinding == NULL)
         return;
@@ -78,7 +78,7 @@ static int parameter_bits(const EVP_PKEY *pkey, const char *parameter)
     return bits;
 }
 
-bool rsa_engine_key_suits(const struct vks_key_kind *kind, const EVP_PKEY *pkey)
+bool vks_rsa_engine_key_suits(const struct vks_key_kind *kind, const EVP_PKEY *pkey)
 {
     int half_bits = (int)kind->size_bytes * 4;
     BIGNUM *e = NULL;
@@ -137,7 +137,7 @@ static bool make_blinding(struct rsa_engine_key *made, const EVP_PKEY *pkey)
     return ready;
 }
 
-struct rsa_engine_key *rsa_engine_key_of(struct vks_key *key, enum vks_lane lane)
+struct rsa_engine_key *vks_rsa_engine_key_of(struct vks_key *key, enum vks_lane lane)
 {
     struct vks_key_lane *of = &key->lanes[lane];
     struct rsa_engine_key *made;
@@ -157,19 +157,19 @@ struct rsa_engine_key *rsa_engine_key_of(struct vks_key *key, enum vks_lane lane
     return NULL;
 }
 
-const struct rsa_words *rsa_engine_key_words(const struct rsa_engine_key *key)
+const struct rsa_words *vks_rsa_engine_key_words(const struct rsa_engine_key *key)
 {
     return &key->words;
 }
 
-bool rsa_engine_key_encode(const struct rsa_engine_key *key, uint32_t mechanism, const uint8_t *digest,
-                           uint8_t *encoded)
+bool vks_rsa_engine_key_encode(const struct rsa_engine_key *key, uint32_t mechanism, const uint8_t *digest,
+                               uint8_t *encoded)
 {
     return vks_rsa_padding_add(key->public, mechanism, digest, encoded);
 }
 
-bool rsa_engine_key_blind(struct rsa_engine_key *key, const uint8_t *number, uint8_t *blinded,
-                          struct rsa_unblinding *unblinding, uint32_t index)
+bool vks_rsa_engine_key_blind(struct rsa_engine_key *key, const uint8_t *number, uint8_t *blinded,
+                              struct rsa_unblinding *unblinding, uint32_t index)
 {
     int bytes = (int)key->modulus_bytes;
 
@@ -179,8 +179,8 @@ bool rsa_engine_key_blind(struct rsa_engine_key *key, const uint8_t *number, uin
            BN_bn2binpad(unblinding->number, blinded, bytes) == bytes;
 }
 
-bool rsa_engine_key_unblind(struct rsa_engine_key *key, uint8_t *number, struct rsa_unblinding *unblinding,
-                            uint32_t index)
+bool vks_rsa_engine_key_unblind(struct rsa_engine_key *key, uint8_t *number, struct rsa_unblinding *unblinding,
+                                uint32_t index)
 {
     int bytes = (int)key->modulus_bytes;
 

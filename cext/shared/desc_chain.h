@@ -27,7 +27,7 @@ struct vks_desc_chain {
     uint8_t *status; /* the last device-writable byte; NULL where there is none, or it is outside guest memory */
     uint32_t readable_count;
     uint32_t segment_count;
-    struct vks_segment segment[VKS_DESCRIPTORS_MAX]; /* device-readable ones first */
+    struct vks_segment *segment; /* device-readable ones first; the caller's, VKS_DESCRIPTORS_MAX places for a walk */
 };
 
 /*

@@ -107,6 +107,6 @@ bool decide_is_large(const struct job *job)
     uint32_t type = job->key ? vks_key_type(job->key) : 0;
     uint32_t output_bytes = vks_operation_output_bytes(type, request->op, job->mechanism, request->input_bytes);
 
-    return request_payload_bytes(request) > JOB_SMALL_INPUT_BYTES ||
+    return job->chain.segment_count > JOB_FEW_SEGMENTS || request_payload_bytes(request) > JOB_SMALL_INPUT_BYTES ||
            (output_bytes ? output_bytes : request->output_bytes) > JOB_SMALL_OUTPUT_BYTES;
 }

@@ -8,7 +8,7 @@ struct job *gather_add(struct gather *gather, const struct job *job)
 
     while (gather->batch_class[index])
         index++;
-    job_prepare(&gather->job[index], VKS_BATCH_INPUT_BYTES_MAX, VKS_BATCH_OUTPUT_BYTES_MAX);
+    job_prepare(&gather->job[index], JOB_FEW_SEGMENTS, GATHER_BYTES);
     job_move(&gather->job[index], job);
     gather->batch_class[index] = job->batch_class;
     gather->count++;

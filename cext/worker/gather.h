@@ -3,7 +3,7 @@
  * Requests of the fast lane that an engine computes side by side: gathered while the ring has more, run when a group is
  * full or the ring has been looked through. None waits for one that has not come.
  *
- * They were decided, numbered and copied; they are executing when their group is run.
+ * They were decided and copied; their run begins with their group's.
  */
 #ifndef VKS_WORKER_GATHER_H
 #define VKS_WORKER_GATHER_H
@@ -15,6 +15,7 @@
 
 enum gather_limit {
     GATHER_JOBS = 2 * VKS_BATCH_LANES, /* so that kinds that take turns still fill a group */
+    GATHER_BYTES = VKS_BATCH_INPUT_BYTES_MAX + VKS_BATCH_OUTPUT_BYTES_MAX + 64,
 };
 
 struct gather {
@@ -24,7 +25,8 @@ struct gather {
     bool used; /* since gather_rest */
 };
 
-/* Take over a decided request with a batch class; there is a free place. Its payload is not copied yet. */
+/* Take over a decided request with a batch class and JOB_FEW_SEGMENTS at most; there is a free place. Its payload is
+ * not copied yet. */
 struct job *gather_add(struct gather *gather, const struct job *job);
 /* Whether that one filled its group, or the last place. */
 bool gather_is_full(const struct gather *gather, uint32_t batch_class);

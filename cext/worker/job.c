@@ -3,7 +3,7 @@
 #define _GNU_SOURCE
 #include "job.h"
 
-#include <stddef.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -12,7 +12,11 @@
 #include "kill_point.h"
 #include "state.h"
 
-static uint8_t *buffer_map(uint32_t size_bytes)
+enum {
+    OUTPUT_ALIGNMENT = 64,
+};
+
+static uint8_t *buffer_map(size_t size_bytes)
 {
     uint8_t *buffer = mmap(NULL, size_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
@@ -22,14 +26,28 @@ static uint8_t *buffer_map(uint32_t size_bytes)
     return buffer;
 }
 
-void job_prepare(struct job *job, uint32_t input_bytes_max, uint32_t output_bytes_max)
+void job_prepare(struct job *job, uint32_t segments_max, uint32_t buffer_bytes)
 {
+    size_t segments_bytes = segments_max * sizeof(job->chain.segment[0]);
+    uint8_t *buffer;
+
     if (job->input)
         return;
-    job->input_bytes_max = input_bytes_max;
-    job->output_bytes_max = output_bytes_max;
-    job->input = buffer_map(input_bytes_max);
-    job->output = buffer_map(output_bytes_max);
+    buffer = buffer_map(segments_bytes + buffer_bytes);
+    job->chain.segment = (struct vks_segment *)(void *)buffer;
+    job->segments_max = segments_max;
+    job->input = job->output = buffer + segments_bytes;
+    job->buffer_bytes = job->output_bytes_max = buffer_bytes;
+}
+
+int job_place(struct job *job, uint32_t payload_bytes)
+{
+    if (payload_bytes > job->buffer_bytes - (OUTPUT_ALIGNMENT - 1))
+        return -ENOSPC;
+    payload_bytes = (payload_bytes + OUTPUT_ALIGNMENT - 1) & ~(uint32_t)(OUTPUT_ALIGNMENT - 1);
+    job->output = job->input + payload_bytes;
+    job->output_bytes_max = job->buffer_bytes - payload_bytes;
+    return 0;
 }
 
 static struct vks_operation describe(const struct job *job)
@@ -61,10 +79,10 @@ static void begin(const struct job *job, enum vks_lane lane)
     KILL_POINT_POISON(job->request.op);
 }
 
-static void keep_larger(uint32_t *left_bytes, uint32_t bytes)
+static void note_left(struct job *job, uint32_t bytes)
 {
-    if (*left_bytes < bytes)
-        *left_bytes = bytes;
+    if (job->left_bytes < bytes)
+        job->left_bytes = bytes;
 }
 
 static void end(struct job *job, uint32_t status, uint32_t output_bytes, enum vks_lane lane)
@@ -82,7 +100,7 @@ static void end(struct job *job, uint32_t status, uint32_t output_bytes, enum vk
     if (lane == VKS_LANE_SLOW)
         explicit_bzero(job->input, request_payload_bytes(request));
     else
-        keep_larger(&job->input_left_bytes, request_payload_bytes(request));
+        note_left(job, request_payload_bytes(request));
 }
 
 void job_run(struct job *job, enum vks_lane lane)
@@ -126,30 +144,27 @@ void job_wipe_output(struct job *job)
 void job_leave_output(struct job *job)
 {
     if (job->status == VKS_STATUS_OK || job->status == VKS_OPERATION_IN_TOKEN)
-        keep_larger(&job->output_left_bytes, job->output_bytes);
+        note_left(job, (uint32_t)(job->output - job->input) + job->output_bytes);
     job->output_bytes = 0;
 }
 
 void job_rest(struct job *job)
 {
-    explicit_bzero(job->input, job->input_left_bytes);
-    explicit_bzero(job->output, job->output_left_bytes);
-    job->input_left_bytes = job->output_left_bytes = 0;
+    explicit_bzero(job->input, job->left_bytes);
+    job->left_bytes = 0;
 }
 
 void job_move(struct job *to, const struct job *from)
 {
-    size_t segments_bytes = from->chain.segment_count * sizeof(from->chain.segment[0]);
-    uint8_t *input = to->input, *output = to->output;
-    uint32_t input_bytes_max = to->input_bytes_max, output_bytes_max = to->output_bytes_max;
-    uint32_t input_left_bytes = to->input_left_bytes, output_left_bytes = to->output_left_bytes;
+    struct job place = *to;
 
-    memcpy(to, from, offsetof(struct job, chain.segment));
-    memcpy(to->chain.segment, from->chain.segment, segments_bytes);
-    to->input = input;
-    to->output = output;
-    to->input_bytes_max = input_bytes_max;
-    to->output_bytes_max = output_bytes_max;
-    to->input_left_bytes = input_left_bytes;
-    to->output_left_bytes = output_left_bytes;
+    *to = *from;
+    to->input = place.input;
+    to->output = place.output;
+    to->output_bytes_max = place.output_bytes_max;
+    to->buffer_bytes = place.buffer_bytes;
+    to->left_bytes = place.left_bytes;
+    to->segments_max = place.segments_max;
+    to->chain.segment = place.chain.segment;
+    memcpy(to->chain.segment, from->chain.segment, from->chain.segment_count * sizeof(from->chain.segment[0]));
 }

@@ -15,12 +15,15 @@
 #include "request.h"
 
 enum job_limit {
-    JOB_FAST_INPUT_BYTES = 24 << 10, /* parameter, associated data and input together */
+    /* What goes in, parameter, associated data and input together; what comes out; and both, with their alignment. */
+    JOB_FAST_INPUT_BYTES = 24 << 10,
     JOB_FAST_OUTPUT_BYTES = 40 << 10,
-    JOB_SMALL_INPUT_BYTES = 8 << 10, /* small ones of the slow lane */
+    JOB_FAST_BYTES = JOB_FAST_INPUT_BYTES + JOB_FAST_OUTPUT_BYTES + 64,
+    JOB_SMALL_INPUT_BYTES = 8 << 10, /* of the slow lane */
     JOB_SMALL_OUTPUT_BYTES = 8 << 10,
-    JOB_SLOW_INPUT_BYTES = VKS_PARAMETER_BYTES_MAX + VKS_AAD_BYTES_MAX + VKS_INPUT_BYTES_MAX,
-    JOB_SLOW_OUTPUT_BYTES = VKS_OUTPUT_BYTES_MAX,
+    JOB_SMALL_BYTES = JOB_SMALL_INPUT_BYTES + JOB_SMALL_OUTPUT_BYTES + 64,
+    JOB_SLOW_BYTES = VKS_PARAMETER_BYTES_MAX + VKS_AAD_BYTES_MAX + VKS_INPUT_BYTES_MAX + VKS_OUTPUT_BYTES_MAX + 64,
+    JOB_FEW_SEGMENTS = 16, /* for jobs of which there are many */
 };
 
 struct token_job;
@@ -43,19 +46,22 @@ struct job {
     uint32_t token_output_bytes; /* what the token has to give, at most */
     struct vks_key *key;         /* borrowed on the fast lane, one reference on the slow lane */
     uint8_t *input;              /* parameter, associated data, input */
-    uint8_t *output;
-    uint32_t input_bytes_max;
+    uint8_t *output;             /* behind the input, see job_place */
     uint32_t output_bytes_max;
-    uint32_t input_left_bytes; /* what requests have left in the buffers, see job_rest */
-    uint32_t output_left_bytes;
+    uint32_t buffer_bytes; /* from input on */
+    uint32_t left_bytes;   /* of it that requests have left something in, see job_rest */
+    uint32_t segments_max;
     struct vks_desc_chain chain;
 };
 
 /*
- * Map the two buffers, kept out of core dumps, unless it has them: most jobs of a guest that is idle never have any.
- * Without memory the worker ends; its successor may have some.
+ * Map a buffer for so many segments and bytes, kept out of core dumps, unless it has one: most jobs of a guest that is
+ * idle never have any, and a page is used when it is written to. Without memory the worker ends; its successor may have
+ * some.
  */
-void job_prepare(struct job *job, uint32_t input_bytes_max, uint32_t output_bytes_max);
+void job_prepare(struct job *job, uint32_t segments_max, uint32_t buffer_bytes);
+/* The output's place, behind *payload_bytes* of input: what is small is in one page. 0, or -ENOSPC. */
+__attribute__((warn_unused_result)) int job_place(struct job *job, uint32_t payload_bytes);
 /*
  * Run the operation of an accepted request on the private copy, which the slow lane wipes then, but for what has to go
  * to a token. Sets status and output_bytes.
@@ -71,7 +77,7 @@ void job_wipe_output(struct job *job);
  */
 void job_leave_output(struct job *job);
 void job_rest(struct job *job);
-/* Hand a decided request over to a job with larger buffers; its payload is not copied yet. */
+/* Hand a decided request over to a job that has room for its segments; its payload is not copied yet. */
 void job_move(struct job *to, const struct job *from);
 
 #endif

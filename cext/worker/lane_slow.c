@@ -131,9 +131,9 @@ int slow_lane_start(struct slow_lane *lane)
 static struct job *prepared(struct job *job, enum slow_size size)
 {
     if (size == SLOW_LARGE)
-        job_prepare(job, JOB_SLOW_INPUT_BYTES, JOB_SLOW_OUTPUT_BYTES);
+        job_prepare(job, VKS_DESCRIPTORS_MAX, JOB_SLOW_BYTES);
     else
-        job_prepare(job, JOB_SMALL_INPUT_BYTES, JOB_SMALL_OUTPUT_BYTES);
+        job_prepare(job, JOB_FEW_SEGMENTS, JOB_SMALL_BYTES);
     return job;
 }
 

@@ -16,7 +16,7 @@ bool order_is(uint32_t op)
 
 void order_lane_open(struct order_lane *lane)
 {
-    job_prepare(&lane->job, sizeof(struct vks_generate_request), VKS_KEY_ID_BYTES);
+    job_prepare(&lane->job, VKS_DESCRIPTORS_MAX, VKS_KEY_ID_BYTES);
 }
 
 static void finish(struct order_lane *lane, uint32_t status)

@@ -85,7 +85,7 @@ static bool charge(struct worker *worker, struct job *job, const struct vks_snap
 /* The lengths were checked against the chain and chose the lane: failure would be our own mistake. */
 static void copy_payload(struct job *job)
 {
-    if (request_payload_bytes(&job->request) > job->input_bytes_max ||
+    if (job_place(job, request_payload_bytes(&job->request)) ||
         vks_desc_chain_read(&job->chain, VKS_HEAD_BYTES, job->input, request_payload_bytes(&job->request)))
         job->status = VKS_STATUS_INTERNAL;
 }
@@ -167,6 +167,8 @@ static void serve_order(struct worker *worker, struct job *job)
 
 static void serve_group(struct worker *worker, struct job *const group[], uint32_t count)
 {
+    for (uint32_t i = 0; i < count; i++)
+        number_run(worker, group[i]);
     job_run_batch(group, count, VKS_LANE_FAST);
     for (uint32_t i = 0; i < count; i++) {
         KILL_POINT(KILL_RAN);
@@ -185,13 +187,11 @@ static void serve_gathered(struct worker *worker, uint32_t batch_class)
         serve_group(worker, group, count);
 }
 
-/* Others run before it: it is executing when its group is. */
+/* Others run before it: its run begins with its group's. */
 static void gather(struct worker *worker, struct job *job)
 {
-    struct job *place;
+    struct job *place = gather_add(&worker->gather, job);
 
-    number_run(worker, job);
-    place = gather_add(&worker->gather, job);
     copy_payload(place);
     inflight_postpone(&worker->ring.inflight, job->head);
     if (gather_is_full(&worker->gather, place->batch_class))
@@ -251,7 +251,7 @@ static void serve_head(struct worker *worker, uint16_t head)
     }
     KILL_POINT(KILL_CHARGED);
     job->token = token;
-    if (job->status == VKS_STATUS_OK && job->key && !token && !deaths)
+    if (job->status == VKS_STATUS_OK && job->key && !token && !deaths && job->chain.segment_count <= JOB_FEW_SEGMENTS)
         job->batch_class =
             vks_batch_class(job->key, job->request.op, job->mechanism, request_payload_bytes(&job->request));
     if (job->status == VKS_STATUS_OK && !slow && job->batch_class) {

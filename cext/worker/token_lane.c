@@ -37,7 +37,7 @@ struct token_job *token_lane_take(struct token_lane *lane)
 
     if (!slot)
         return NULL;
-    job_prepare(&slot->job, VKS_HSM_INPUT_BYTES_MAX, VKS_HSM_OUTPUT_BYTES_MAX);
+    job_prepare(&slot->job, VKS_DESCRIPTORS_MAX, VKS_HSM_OUTPUT_BYTES_MAX);
     slot->state = TOKEN_TAKEN;
     return slot;
 }

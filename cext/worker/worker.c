@@ -219,7 +219,7 @@ static void set_up(const struct worker_start *start)
     vks_engines_allow(allowed_functions(start->asked->flags));
     if ((error = guest_fault_guard(&worker.mem)))
         fail("signal handler", error);
-    job_prepare(&worker.fast, JOB_FAST_INPUT_BYTES, JOB_FAST_OUTPUT_BYTES);
+    job_prepare(&worker.fast, VKS_DESCRIPTORS_MAX, JOB_FAST_BYTES);
     token_lane_open(&worker.token);
     order_lane_open(&worker.order);
     if ((error = slow_lane_start(&worker.slow)))

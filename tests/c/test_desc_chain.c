@@ -21,7 +21,8 @@ enum {
 
 static uint8_t guest[GUEST_BYTES];
 static struct vks_guest_mem mem = {1, {{BASE, 0, GUEST_BYTES, guest, NULL, 0}}};
-static struct vks_desc_chain chain;
+static struct vks_segment segments[VKS_DESCRIPTORS_MAX];
+static struct vks_desc_chain chain = {.segment = segments};
 
 struct chain_case {
     const char *name;

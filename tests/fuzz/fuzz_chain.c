@@ -26,7 +26,8 @@ enum {
     TABLE_LOG_MAX = 8,
 };
 
-static struct job job;
+static struct vks_segment segments[VKS_DESCRIPTORS_MAX];
+static struct job job = {.chain = {.segment = segments}};
 static uint8_t output[65536] = {0x5a, 0x5a};
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size_bytes);

@@ -15,6 +15,7 @@ from framework.vault import Vault
 from protocol.worker_rig import RigKey, WorkerRig, Zygote, make_state
 
 from vmm_keystore._vks import lib
+from vmm_keystore.workers.data_plane import DataPlane
 
 FIRST_INDEX = 0xFFE0
 START_ID = 7
@@ -23,9 +24,12 @@ START_ID = 7
 class DyingGuest:
     """A ring whose workers die: plays keystored, which starts the next one on the same state memory."""
 
-    def __init__(self, zygote: Zygote, ram: GuestRam, ring: SplitRing, keys: Sequence[RigKey]) -> None:
+    def __init__(
+        self, zygote: Zygote, ram: GuestRam, ring: SplitRing, keys: Sequence[RigKey], data_plane: DataPlane
+    ) -> None:
         """Start the first worker; *keys* with a budget have all that they are allowed leased."""
         self._zygote = zygote
+        self._data_plane = data_plane
         self._keys = keys
         self._bounded = [key for key in keys if key.budget]
         self._ram = ram
@@ -35,7 +39,7 @@ class DyingGuest:
         state_fd = make_state()
         try:
             self.points = KillPoints(state_fd)
-            self.rig = WorkerRig(zygote, state_fd)
+            self.rig = WorkerRig(zygote, state_fd, data_plane)
         finally:
             os.close(state_fd)
         self.ledger = Ledger(Vault(ram, ring, slot_count=60, readable_bytes_max=256, writable_bytes_max=512))
@@ -57,7 +61,7 @@ class DyingGuest:
         """Wait for the death, then start the next worker."""
         self.rig.wait_ended()
         self.deaths += 1
-        successor = WorkerRig(self._zygote, self.rig.state_fd)
+        successor = WorkerRig(self._zygote, self.rig.state_fd, self._data_plane)
         self.rig.close()
         self.rig = successor
         self.prepare()
@@ -92,12 +96,12 @@ class DyingGuest:
 
 
 @contextmanager
-def dying_guest(zygote: Zygote, keys: Sequence[RigKey]) -> Iterator[DyingGuest]:
+def dying_guest(zygote: Zygote, keys: Sequence[RigKey], data_plane: DataPlane) -> Iterator[DyingGuest]:
     """Give a ring in the middle of its count, so that indices wrap."""
     with GuestRam(8 << 20) as ram, SplitRing(ram, 128) as ring:
         ring.set_avail_idx(FIRST_INDEX)
         ring.last_used = ring.used_head[1] = FIRST_INDEX
-        running = DyingGuest(zygote, ram, ring, keys)
+        running = DyingGuest(zygote, ram, ring, keys, data_plane)
         yield running
         running.points.__exit__()
         running.rig.close()

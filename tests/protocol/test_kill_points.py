@@ -18,7 +18,10 @@ from protocol.worker_rig import RigKey, WorkerRig, Zygote, key_id, pkcs8
 
 from vmm_keystore._vks import lib
 from vmm_keystore.workers import programs
+from vmm_keystore.workers.data_plane import DataPlane
 
+ONE_BY_ONE = DataPlane(accelerators=False)
+"""Who dies with whom in a group is test_worker_batches' to say."""
 HITS = 20
 BATCH = 12
 ED25519_PRIVATE = ed25519.Ed25519PrivateKey.generate()
@@ -68,7 +71,7 @@ def killing_zygote() -> Iterator[Zygote]:
 @pytest.fixture
 def guest(killing_zygote: Zygote) -> Iterator[DyingGuest]:
     """Give a ring whose workers die."""
-    with dying_guest(killing_zygote, KEYS) as running:
+    with dying_guest(killing_zygote, KEYS, ONE_BY_ONE) as running:
         yield running
 
 
@@ -152,7 +155,7 @@ def test_death_while_a_table_is_cleared(killing_zygote: Zygote) -> None:
         with GuestRam(8 << 20) as ram, SplitRing(ram, 128) as ring:
             ring.set_avail_idx(FIRST_INDEX)
             ring.last_used = ring.used_head[1] = FIRST_INDEX
-            guest = DyingGuest(killing_zygote, ram, ring, KEYS)
+            guest = DyingGuest(killing_zygote, ram, ring, KEYS, ONE_BY_ONE)
             guest.run(fast_batch(5))
             guest.attempts()
             ring.reset()

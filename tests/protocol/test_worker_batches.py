@@ -192,7 +192,7 @@ def test_a_ring_that_stops_and_goes_on(bench: Bench) -> None:
 
 @pytest.fixture
 def guest(killing_zygote: Zygote) -> Iterator[DyingGuest]:
-    with dying_guest(killing_zygote, KEYS) as running:
+    with dying_guest(killing_zygote, KEYS, DataPlane()) as running:
         yield running
 
 

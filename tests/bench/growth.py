@@ -27,7 +27,7 @@ from framework.split_ring import SplitRing
 from bench.consumption import cpu_percent, memory_of
 from bench.libcryptos import RawSubject
 from bench.operation import OPERATIONS
-from bench.take import CRYPTO_CPU, LOAD_CPU
+from bench.take import CPUS, CRYPTO_CPU, LOAD_CPU, left_out
 from bench.vault_subject import Load, connected, engine_of
 
 GUESTS = (1, 10, 100, 1000)
@@ -84,9 +84,10 @@ class KeysRow(Busy):
     """So many keys granted to the one guest there is.
 
     ``to_answer_s`` is from the request that grants them to keystored's answer, ``to_usable_s`` to a signature with the
-    last of them, null where there was none; ``hot_p99_us`` is what users of the hot key saw meanwhile, at worst.
-    ``one_more_s`` is from the grant of one more key to a signature with it. Memory is as for guests, once all keys were
-    granted and, *used*, once each key had signed. ``keys_usable`` could.
+    last of them, null where there was none; ``hot_p99_us`` is what users of the hot key saw meanwhile, at worst, with
+    everybody on both cores. ``one_more_s`` is from the grant of one more key to a signature with it, null likewise.
+    Memory is as for guests, once all keys were granted and, *used*, once each had signed. ``keys_usable`` of them
+    could; what keystored says about the others is the *problem*.
     """
 
     keys: int
@@ -148,12 +149,15 @@ def measure_keys(counts: Sequence[int], rounds: int, milliseconds: int) -> Itera
                 try:
                     yield keys_row(daemon, load, count, (rounds, milliseconds))
                 except httpx.TimeoutException:
-                    say(f"left out: {count} keys: keystored gives no answer")
+                    left_out(f"growth: {count} keys", "keystored gives no answer to the change that grants them")
+                    daemon.kill_all()  # it is still at it
                     return
 
 
 def keys_row(daemon: Keystored, load: Load, count: int, effort: tuple[int, int]) -> KeysRow:
     """Grant *count* keys where there are fewer, and look."""
+    for pid in (worker_of(daemon, BUSY)["pid"], daemon.pid):
+        pin(pid, CPUS)
     start_s = time.monotonic()
     with meanwhile(load) as seen:
         grant_keys(daemon, count)
@@ -222,7 +226,7 @@ def meanwhile(load: Load) -> Iterator[list[Sample]]:
 
     def run() -> None:
         while not stop.is_set():
-            samples.append(load.run(DEPTH, MEANWHILE_MS, 0, LOAD_CPU))
+            samples.append(load.run(DEPTH, MEANWHILE_MS, 0, None))
 
     thread = threading.Thread(target=run)
     thread.start()
@@ -298,7 +302,7 @@ def fitting(counts: Sequence[int]) -> list[int]:
     _soft, files = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = (files - SPARE_FILES) // FILES_A_GUEST
     if too_many := [count for count in counts if count > most]:
-        say(f"left out: {', '.join(map(str, too_many))} guests: {files} open files are allowed")
+        left_out(f"growth: {', '.join(map(str, too_many))} guests", f"{files} open files are allowed")
     return [count for count in counts if count <= most]
 
 

@@ -37,10 +37,13 @@ def write_pictures(rows: Sequence[Row], folder: Path) -> None:
     grid = [ratio[start : start + 2] for start in range(0, len(ratio), 2)]
     text = draw("Throughput of one worker core, by queue depth", note, grid, shared_y=False)
     (folder / "bench-ratio.svg").write_text(text)
-    vault = [mode for mode in modes if mode[1] == VAULT]
     grid = [
-        [_panel(rows, mode, "p50, µs", lambda row: row.p50_us) for mode in vault],
-        [_panel(rows, mode, "p99, µs", lambda row: row.p99_us) for mode in vault],
+        [
+            _panel(rows, mode, "p50, µs", lambda row: row.p50_us),
+            _panel(rows, mode, "p99, µs", lambda row: row.p99_us),
+        ]
+        for mode in modes
+        if mode[1] == VAULT
     ]
     note = "from a request's place in the ring to its answer's; requests wait for those before them"
     (folder / "bench-latency.svg").write_text(draw("Latency, by queue depth", note, grid, shared_y=True))

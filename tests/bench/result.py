@@ -86,4 +86,4 @@ def print_table(rows: Sequence[Row]) -> None:
             f"{row.p99_us:.1f}",
         )
         last = key
-    Console(width=110).print(table)
+    Console(width=130).print(table)

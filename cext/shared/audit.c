@@ -92,6 +92,20 @@ uint32_t vks_audit_waiting(const struct vks_audit_ring *ring)
     return count > VKS_AUDIT_RING_RECORDS ? VKS_AUDIT_RING_RECORDS : (uint32_t)count;
 }
 
+uint32_t vks_audit_find_waiting(const struct vks_audit_ring *const *rings, uint32_t count, uint32_t *found)
+{
+    uint32_t found_count = 0;
+
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t tail = rings[i]->tail;
+
+        if (__atomic_load_n(&rings[i]->closed, __ATOMIC_ACQUIRE) != tail ||
+            __atomic_load_n(&rings[i]->head, __ATOMIC_ACQUIRE) - tail > VKS_AUDIT_RING_RECORDS)
+            found[found_count++] = i;
+    }
+    return found_count;
+}
+
 void vks_audit_take(struct vks_audit_ring *ring, uint32_t count)
 {
     __atomic_store_n(&ring->tail, ring->tail + count, __ATOMIC_RELEASE);

@@ -75,6 +75,11 @@ void vks_audit_close(struct vks_audit_ring *ring);
 int vks_audit_peek(const struct vks_audit_ring *ring, struct vks_audit_record *records, uint32_t count_max);
 /* keystored: records that wait to be taken, the open one among them; at most what the ring holds. */
 uint32_t vks_audit_waiting(const struct vks_audit_ring *ring);
+/*
+ * keystored: which of *count* rings have closed records to take, or indices that cannot be: their numbers in *found*,
+ * which has room for all; how many.
+ */
+uint32_t vks_audit_find_waiting(const struct vks_audit_ring *const *rings, uint32_t count, uint32_t *found);
 /* keystored: take *count* records that were stored durably. */
 void vks_audit_take(struct vks_audit_ring *ring, uint32_t count);
 

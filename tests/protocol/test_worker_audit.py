@@ -64,7 +64,8 @@ def test_different_requests_do_not(bench: Bench) -> None:
     ]
     sequences = submit_all(bench, requests)
     records = bench.rig.records()
-    assert [record.request_sequence for record in records] == sequences
+    # What an engine computes comes when its group does.
+    assert sorted(record.request_sequence for record in records) == sequences
     assert {covered(record)[0] for record in records} == {1}
     statuses = [record.status for record in records]
     assert statuses.count(lib.VKS_STATUS_AUTH_FAILED) == 4

@@ -25,6 +25,7 @@ from vmm_keystore.workers.keeper import GuestKeeper
 from vmm_keystore.workers.loop import Loop
 from vmm_keystore.workers.orders import OrderDesk
 from vmm_keystore.workers.provision import bring_up_to_date, publish
+from vmm_keystore.workers.ring_watch import RingWatch
 from vmm_keystore.workers.session import WorkerSession
 from vmm_keystore.workers.state_memory import RECORD_BYTES, RING_RECORDS, StateMemory
 from vmm_keystore.workers.succession import Role, Succession
@@ -58,6 +59,7 @@ class Surroundings:
     on_death: Callable[[str], None]
     """Told of the guest whose worker died; must not wait."""
     desk: OrderDesk
+    rings: RingWatch
     run_later: Callable[[Callable[[], None]], None]
     """Run what may block on another thread, soon."""
 
@@ -81,7 +83,7 @@ class GuestWorker:
         self._around = surroundings
         self._name = name
         self._lock = threading.Lock()
-        self._state = StateMemory(state_path)
+        self._state = StateMemory(state_path, surroundings.rings)
         self._budgets = Budgets(surroundings.keys, name, self._state)
         self._refill_asked = False
         self._succession = Succession()
@@ -339,7 +341,7 @@ class GuestWorker:
             if self._state.is_sound():
                 return
             self._state.put_aside()
-            fresh = StateMemory(self._state.path)
+            fresh = StateMemory(self._state.path, self._around.rings)
             fresh.drain_lock = self._state.drain_lock
             self._state = fresh
             self._budgets.attach(fresh)

@@ -26,6 +26,7 @@ from vmm_keystore.workers.device import GuestDevice
 from vmm_keystore.workers.guest import Surroundings
 from vmm_keystore.workers.loop import Loop
 from vmm_keystore.workers.orders import OrderDesk
+from vmm_keystore.workers.ring_watch import RingWatch
 from vmm_keystore.workers.token import Token
 from vmm_keystore.workers.zygote import Zygote
 
@@ -63,6 +64,7 @@ class GuestPool:
         self._keys = keys
         self._server = server
         self.desk = OrderDesk(loop)
+        self._rings = RingWatch()
         self._surroundings = Surroundings(
             loop,
             zygote,
@@ -75,6 +77,7 @@ class GuestPool:
             data_plane,
             on_death,
             self.desk,
+            self._rings,
             self._run_later,
         )
         self._guests: dict[str, GuestDevice] = {}
@@ -179,6 +182,12 @@ class GuestPool:
         for guest in list(self._guests.values()):
             guest.drain_audit()
 
+    def _drain_waiting(self) -> None:
+        for name in self._rings.waiting():
+            guest = self._guests.get(name)
+            if guest:
+                guest.drain_audit()
+
     def _listen(self, guest: Guest, device: GuestDevice, inherited: Inherited) -> None:
         uid = -1 if guest.owner_uid is None else guest.owner_uid
         try:
@@ -204,7 +213,7 @@ class GuestPool:
         failing = False
         while not self._stopping.wait(DRAIN_PERIOD_S):
             try:
-                self.drain_audit()
+                self._drain_waiting()
             except AuditError as error:
                 # Rings fill up meanwhile, and then workers stop taking requests: nothing goes unrecorded.
                 if not failing:

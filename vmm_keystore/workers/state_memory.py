@@ -20,6 +20,7 @@ from vmm_keystore._vks import ffi, lib
 from vmm_keystore.service.guest_values import Latency
 from vmm_keystore.workers.errors import StateMemoryError
 from vmm_keystore.workers.latencies import checked_latencies
+from vmm_keystore.workers.ring_watch import RingWatch
 
 log = logging.getLogger(__name__)
 
@@ -95,8 +96,8 @@ class StateMemory:
     *is_new*: there was none, or none that checks.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Open the file of *path*, or lay out a new one where there is none that checks."""
+    def __init__(self, path: Path, rings: RingWatch | None = None) -> None:
+        """Open the file of *path*, or lay out a new one where there is none that checks; *rings* watches its records."""
         self.path = path
         self.fd = open_checked(path)
         self.is_new = self.fd < 0
@@ -109,6 +110,9 @@ class StateMemory:
         # Never held over anything that waits: the vhost-user thread and the loop take it.
         self._guard = threading.Lock()
         self._closed = False
+        self._rings = rings
+        if rings:
+            rings.add(path.stem, lib.vks_state_audit(self._state))
 
     def __enter__(self) -> Self:
         return self
@@ -207,6 +211,8 @@ class StateMemory:
 
     def close(self) -> None:
         """Drop mapping and descriptor; the file stays."""
+        if self._rings:
+            self._rings.remove(self.path.stem)
         with self._guard:
             self._closed = True
             ffi.release(self._state)

@@ -97,6 +97,15 @@ enum serve_result serve(struct worker *worker);
  */
 bool serve_await(struct worker *worker);
 
+/* serve_head.c */
+/*
+ * Answer one request that was taken, or hand it to another lane, or gather or park it. The audit ring has room for it
+ * and for all that are gathered.
+ */
+void serve_head(struct worker *worker, uint16_t head);
+/* Run what was gathered: a group that is full, or, with class 0, everything. */
+void serve_gathered(struct worker *worker, uint32_t batch_class);
+
 /* serve_done.c; the audit ring has room for one record where nothing else is said. */
 /* Record, then answer. A job of an earlier run of the ring is recorded only: its request will be run again. */
 void serve_finish(struct worker *worker, const struct job *job, bool walked);

@@ -10,6 +10,8 @@ enum {
     /* Between two looks at the control socket: so many requests, or, where they take longer, so much time. */
     BATCH = 64,
     BATCH_NS = 1000000,
+    /* Answers wait no longer to be told of, where the driver sleeps: it asks for more meanwhile. */
+    SIGNAL_NS = 50000,
 };
 
 /* 1: *head* is the one to serve next, marked in flight; 0: there is none; -EPROTO: the ring is broken. */
@@ -51,10 +53,19 @@ static int next_head(struct worker *worker, uint16_t *head)
     return 1;
 }
 
+static void signal_if_due(struct worker *worker)
+{
+    if (worker->now_ns - worker->signalled_ns < SIGNAL_NS)
+        return;
+    worker->signalled_ns = worker->now_ns;
+    if (vks_vring_needs_signal(&worker->ring.vring))
+        ring_signal(&worker->ring);
+}
+
 /* Up to BATCH requests. 1: there may be more; 0: there are none; -ENOSPC: no room for records; -EPROTO: as above. */
 static int take_batch(struct worker *worker)
 {
-    uint64_t start_ns = worker->now_ns = realtime_ns();
+    uint64_t start_ns = worker->signalled_ns = worker->now_ns = realtime_ns();
 
     /* The clock may be set: an unsigned distance ends the batch then, which is all right. */
     for (int i = 0; i < BATCH && worker->now_ns - start_ns < BATCH_NS && !guest_fault_seen(); i++) {
@@ -67,6 +78,7 @@ static int take_batch(struct worker *worker)
         if (found <= 0)
             return found;
         serve_head(worker, head);
+        signal_if_due(worker);
     }
     return 1;
 }

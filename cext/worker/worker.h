@@ -62,7 +62,8 @@ struct worker {
     uint32_t poll_places;
     uint32_t poll_from; /* where to look for a place first */
     struct latency_watch latency;
-    uint64_t now_ns; /* CLOCK_REALTIME at the last record or long answer, or when the batch began */
+    uint64_t now_ns;       /* CLOCK_REALTIME at the last record or long answer, or when the batch began */
+    uint64_t signalled_ns; /* by the same clock: when answers were last told of, or the batch began */
     struct vks_sandbox_report sandbox;
     bool snapshot_waits; /* its reply waits until a running job has let go of a key that was taken away */
     struct vks_ipc_head snapshot_request;

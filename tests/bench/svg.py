@@ -57,6 +57,7 @@ def draw(title: str, note: str, grid: Sequence[Sequence[Panel]], *, shared_y: bo
     size = f'width="{width}" height="{height}"'
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" {size} viewBox="0 0 {width} {height}" {FONT}>',
+        "<!-- SPDX-License-Identifier: Apache-2.0 -->",
         f'<rect {size} fill="white"/>',
         _text(16, 26, title, size=17),
         _text(16, 46, note, colour="#555"),

@@ -65,6 +65,10 @@ MAIN = "from vmm_keystore.cli.main import main; main()"
         (["events", "drop", "--all"], "will not drop every dead event without a question answered"),
         (["audit", "tail", "-n", "0"], "invalid value for '--count'"),
         (["completion", "tcsh"], "no completion for the shell 'tcsh'"),
+        (["serve", "--worker-cpus", "3-1"], "--worker-cpus: '3-1' is no processor or range of them below 1024"),
+        (["serve", "--worker-cpus", "0,x"], "--worker-cpus: 'x' is no processor or range of them below 1024"),
+        (["serve", "--worker-cpus", "1000-1023"], "--worker-cpus 1000-1023: there is none of them"),
+        (["serve", "--poll-workers", "0"], "invalid value for '--poll-workers'"),
     ],
 )
 def test_wrong_arguments(cli: Cli, fake: ControlFake, arguments: list[str], message: str) -> None:

@@ -73,9 +73,14 @@ def parse_cpus(text: str) -> frozenset[int]:
         bounds = re.fullmatch(r"(\d{1,4})(?:-(\d{1,4}))?", part.strip())
         first, last = (int(bounds[1]), int(bounds[2] or bounds[1])) if bounds else (1, 0)
         if first > last or last >= CPUS_MAX:
-            raise UsageError(f"--worker-cpus: {part.strip()!r} is no processor or range of them below {CPUS_MAX}")
+            raise UsageError(
+                f"--worker-cpus: {part.strip()!r} is no processor or range of them below {CPUS_MAX}",
+                "give a list such as 2-5,8",
+            )
         cpus.update(range(first, last + 1))
     present = os.sched_getaffinity(0)
     if cpus and not cpus & present:
-        raise UsageError(f"--worker-cpus {text}: there is none of them; this process may use {sorted(present)}")
+        raise UsageError(
+            f"--worker-cpus {text}: there is none of them", f"keystored may use {', '.join(map(str, sorted(present)))}"
+        )
     return frozenset(cpus)

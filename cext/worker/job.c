@@ -150,7 +150,8 @@ void job_leave_output(struct job *job)
 
 void job_rest(struct job *job)
 {
-    explicit_bzero(job->input, job->left_bytes);
+    if (job->left_bytes)
+        explicit_bzero(job->input, job->left_bytes);
     job->left_bytes = 0;
 }
 

@@ -21,6 +21,7 @@ int command_generate(const struct options *options);
 int command_rotate(const struct options *options);
 int command_destroy(const struct options *options);
 int command_random(const struct options *options);
+int command_bench(const struct options *options);
 int command_doctor(const struct options *options);
 
 #endif

@@ -110,6 +110,13 @@ static const struct command commands[] = {
      "All its versions, for ever: what they encrypted is lost. Asks on a terminal; elsewhere it takes --yes.",
      command_destroy},
     {"random", {"N"}, 0, "N random bytes from the host to stdout", NULL, command_random},
+    {"bench",
+     {"KEY"},
+     KEY_OPTIONS | OPTION_DEPTH | OPTION_SIZE | OPTION_SECONDS | OPTION_JSON,
+     "how fast a key signs, encrypts or makes MACs from here",
+     "The first of the three that the grant has, on zeros, for some seconds. Every operation is a real one: it is on\n"
+     "record at the host, and counts where the grant has a budget.",
+     command_bench},
     {"doctor", {0}, OPTION_JSON, "find out why it does not work", NULL, command_doctor},
     {0},
 };

@@ -35,9 +35,16 @@ static const struct option_spec option_specs[] = {
     {"--bytes", OPTION_BYTES, true, "--bytes N          how long the secret is, 1 to 1024; else 32"},
     {"--type", OPTION_TYPE, true, "--type TYPE        the new key's type; else ec-p256"},
     {"--yes", OPTION_YES, false, "--yes              do not ask"},
+    {"--depth", OPTION_DEPTH, true, "--depth N          requests under way at a time, 1 to 256; else 1"},
+    {"--size", OPTION_SIZE, true, "--size N           bytes of data, up to 1048576; else 32"},
+    {"--seconds", OPTION_SECONDS, true, "--seconds N        how long, up to 3600; else 3"},
 };
 
 #define SECRET_BYTES_DEFAULT 32
+#define DEPTH_MAX            256
+#define SIZE_DEFAULT         32
+#define SECONDS_DEFAULT      3
+#define SECONDS_MAX          3600
 
 #define OPTION_COUNT (sizeof(option_specs) / sizeof(option_specs[0]))
 
@@ -108,6 +115,12 @@ static int set_value(const struct option_spec *spec, const char *value, struct o
         options->info = value;
     if (spec->flag == OPTION_BYTES && (!parse_number(value, &options->bytes) || options->bytes > VKS_SECRET_BYTES_MAX))
         return fail(error, "1 to 1024", "'%.40s' is not a number of bytes", value);
+    if (spec->flag == OPTION_DEPTH && (!parse_number(value, &options->depth) || options->depth > DEPTH_MAX))
+        return fail(error, "1 to 256", "'%.40s' is not a number of requests", value);
+    if (spec->flag == OPTION_SIZE && (!parse_number(value, &options->size) || options->size > VKS_INPUT_BYTES_MAX))
+        return fail(error, "1 to 1048576", "'%.40s' is not a number of bytes", value);
+    if (spec->flag == OPTION_SECONDS && (!parse_number(value, &options->seconds) || options->seconds > SECONDS_MAX))
+        return fail(error, "1 to 3600", "'%.40s' is not a number of seconds", value);
     if (spec->flag == OPTION_MECHANISM) {
         options->mechanism = vks_mechanism_from_name(value);
         if (!options->mechanism)
@@ -210,7 +223,13 @@ int options_parse(int argc, const char *const argv[], const struct command *comm
     unsigned int operand_count = 0;
     bool only_operands = false;
 
-    *options = (struct options){.bytes = SECRET_BYTES_DEFAULT, .type = VKS_KEY_TYPE_EC_P256};
+    *options = (struct options){
+        .bytes = SECRET_BYTES_DEFAULT,
+        .type = VKS_KEY_TYPE_EC_P256,
+        .depth = 1,
+        .size = SIZE_DEFAULT,
+        .seconds = SECONDS_DEFAULT,
+    };
     *error = (struct parse_error){0};
     for (int at = 1; at < argc; at++) {
         const char *word = argv[at];

@@ -26,6 +26,9 @@ enum option_flag {
     OPTION_BYTES = 1 << 13,
     OPTION_TYPE = 1 << 14,
     OPTION_YES = 1 << 15,
+    OPTION_DEPTH = 1 << 16,
+    OPTION_SIZE = 1 << 17,
+    OPTION_SECONDS = 1 << 18,
 };
 
 struct options;
@@ -57,6 +60,9 @@ struct options {
     uint32_t version;
     uint32_t bytes; /* of a secret; 32 where --bytes was not given */
     uint32_t type;  /* enum vks_key_type of a new key */
+    uint32_t depth; /* requests under way, size of their input in bytes, and for how long */
+    uint32_t size;
+    uint32_t seconds;
     bool help;
 };
 

@@ -21,7 +21,7 @@ _vks() {
     esac
     if [[ -z $command ]]; then
         words='info list public sign verify encrypt decrypt mac mac-verify derive data-key decapsulate generate rotate'
-        words+=' destroy random doctor --help'
+        words+=' destroy random bench doctor --help'
     elif [[ $current == -* ]]; then
         words=$(vks "$command" --help 2>/dev/null | grep -o '^  --[a-z-]*')
     elif [[ $command == generate ]]; then

@@ -19,6 +19,7 @@ from bench.growth import GUESTS as GUESTS_ATTACHED
 from bench.growth import KEYS as KEYS_GRANTED
 from bench.growth import measure_guests, measure_keys
 from bench.growth_report import print_growth, write_growth
+from bench.guest_side import guest_side
 from bench.libcryptos import RawSubject, later_libcrypto
 from bench.operation import OPERATIONS, Operation
 from bench.peers import peers
@@ -135,6 +136,7 @@ def subjects(*, all_libcryptos: bool) -> Iterator[list[Subject]]:
         with crypto_mb_if_there():
             for variant, poll_us in itertools.product(VARIANTS, (0, SPIN_US)):
                 everybody.append(stack.enter_context(vault_subject(variant, poll_us)))
+            everybody += stack.enter_context(guest_side())
         yield everybody + stack.enter_context(peers())
 
 

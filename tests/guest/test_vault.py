@@ -377,3 +377,30 @@ def test_interrupts_are_what_the_carrier_promises(place: Place) -> None:
     device = place.guest.run("grep -l 0x0014 /sys/bus/virtio/devices/*/device").text.split("/")[-2]
     interrupts = place.guest.run(f"grep {device} /proc/interrupts").text
     assert ("PCI-MSI" in interrupts) == (place.name == "qemu-11-1")
+
+
+@pytest.mark.parametrize(
+    ("key_type", "ops", "op"), [("ec-p256", "sign,verify", "sign"), ("aes-256", "encrypt", "encrypt")]
+)
+def test_bench_counts_what_is_on_record(place: Place, key_type: str, ops: str, op: str) -> None:
+    """As many operations as the host has on record, several under way at a time, and they were of that key."""
+    label = key(place, key_type, ops)
+    said = json.loads(place.guest.run(f"vks bench {label} --seconds 1 --depth 8 --size 100 --json").stdout)
+    assert (said["op"], said["key_type"], said["queue_depth"], said["size_bytes"]) == (op, key_type, 8, 100)
+    assert 0 < said["p50_us"] <= said["p99_us"]
+    assert said["ops_per_s"] == pytest.approx(said["operations"] / said["seconds"], rel=0.01)
+    rows = place.vault.facts("audit", "report", "--by", "key,op")
+    assert [row["operations"] for row in rows if row["key"] == label] == [said["operations"]]
+
+
+def test_bench_of_what_is_not_granted(place: Place) -> None:
+    label = key(place, "ec-p256", "verify")
+    refused = place.guest.run(f"vks bench {label}", check=False)
+    assert refused.status == 1
+    assert b"may neither sign nor encrypt nor make MACs" in refused.stderr
+    bounded = f"{place.name}-bounded-{next(numbers)}"
+    place.vault.api.generate(bounded, "ec-p256")
+    place.vault.api.grant(place.name, bounded, ["sign"], ops_max=20)
+    ended = place.guest.run(f"vks bench {bounded} --depth 4", check=False)
+    assert ended.status == 1
+    assert b"bench:" in ended.stderr

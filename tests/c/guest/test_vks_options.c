@@ -13,10 +13,11 @@ static const struct command commands[] = {
     {"derive", {"KEY"}, OPTION_PEER | OPTION_SALT | OPTION_INFO | OPTION_BYTES, "", NULL, NULL},
     {"generate", {"LABEL"}, OPTION_TYPE, "", NULL, NULL},
     {"destroy", {"KEY"}, OPTION_YES, "", NULL, NULL},
+    {"bench", {"KEY"}, OPTION_DEPTH | OPTION_SIZE | OPTION_SECONDS, "", NULL, NULL},
     {0},
 };
 
-#define WORDS_MAX 8
+#define WORDS_MAX 9
 
 static const struct {
     const char *words[WORDS_MAX];
@@ -35,6 +36,7 @@ static const struct {
     {{"derive", "k", "--bytes", "1024"}, NULL},
     {{"generate", "l", "--type", "aes-256"}, NULL},
     {{"destroy", "k", "--yes"}, NULL},
+    {{"bench", "k", "--depth", "256", "--size=1048576", "--seconds", "3600"}, NULL},
     {{"--help"}, NULL},
     {{"encrypt", "--help"}, NULL},
     {{"-h"}, NULL},
@@ -72,6 +74,11 @@ static const struct {
     {{"generate", "l", "--type", "ec"}, "no key type 'ec'"},
     {{"generate", "l", "--type="}, "no key type ''"},
     {{"generate", "l", "--yes"}, "generate takes no option --yes"},
+    {{"bench", "k", "--depth", "257"}, "'257' is not a number of requests"},
+    {{"bench", "k", "--depth", "0"}, "'0' is not a number of requests"},
+    {{"bench", "k", "--size", "1048577"}, "'1048577' is not a number of bytes"},
+    {{"bench", "k", "--seconds", "-1"}, "'-1' is not a number of seconds"},
+    {{"sign", "k", "--depth", "1"}, "sign takes no option --depth"},
     {{"destroy", "k", "--yes=no"}, "option --yes takes no value"},
     {{"destroy", "k", "--type", "aes-256"}, "destroy takes no option --type"},
     {{"encrypt", "k", "--mechanism", "rot13"}, "no mechanism 'rot13'"},

@@ -78,7 +78,7 @@ static const struct {
     {{"bench", "k", "--depth", "0"}, "'0' is not a number of requests"},
     {{"bench", "k", "--size", "1048577"}, "'1048577' is not a number of bytes"},
     {{"bench", "k", "--seconds", "-1"}, "'-1' is not a number of seconds"},
-    {{"sign", "k", "--depth", "1"}, "sign takes no option --depth"},
+    {{"generate", "l", "--depth", "1"}, "generate takes no option --depth"},
     {{"destroy", "k", "--yes=no"}, "option --yes takes no value"},
     {{"destroy", "k", "--type", "aes-256"}, "destroy takes no option --type"},
     {{"encrypt", "k", "--mechanism", "rot13"}, "no mechanism 'rot13'"},
@@ -132,6 +132,7 @@ static void test_values(void)
     const char *operands[] = {"verify", "--", "--raw", "sig", NULL};
     const char *derive[] = {"derive", "--peer", "p.pem", "key", "--salt=s", "--info", "i", "--bytes=1024", NULL};
     const char *type[] = {"generate", "label", "--type=aes-256", NULL};
+    const char *bench[] = {"bench", "key", "--depth=8", "--seconds", "2", NULL};
     struct parse_error error;
     struct options options;
 
@@ -147,6 +148,8 @@ static void test_values(void)
     CHECK_EQUAL("no nonce", options.nonce_size, 0);
     CHECK("no derivation", !options.peer && !options.salt && !options.info);
     CHECK_EQUAL("as a key of AES-256", options.bytes, 32);
+    CHECK_EQUAL("bench", parse(bench, &options, &error), 0);
+    CHECK("bench", options.depth == 8 && options.seconds == 2 && options.size == 32);
     CHECK_EQUAL("derive", parse(derive, &options, &error), 0);
     CHECK("peer", strcmp(options.peer, "p.pem") == 0 && strcmp(options.operands[0], "key") == 0);
     CHECK("hkdf", strcmp(options.salt, "s") == 0 && strcmp(options.info, "i") == 0);

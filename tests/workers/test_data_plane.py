@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from framework.keystored import Keystored
+from framework.patience import wait_for
 from framework.ring_guest import ring_guest
 from framework.ring_load import RingLoad, tell_event_idx
 
@@ -19,9 +20,14 @@ DEPTH, MILLISECONDS = 32, 300
 EVERY_CPU = sorted(os.sched_getaffinity(0))
 
 
-def worker_of(vault: Keystored, name: str = "g") -> Any:
-    """What the API says of a guest's worker."""
-    return vault.api.get(f"/guests/{name}")["worker"]
+def worker_of(vault: Keystored) -> Any:
+    """What the API says of the guest's worker, which may still be on its way."""
+
+    def said() -> Any:
+        return vault.api.get("/guests/g")["worker"]
+
+    wait_for(lambda: said()["pid"] is not None)
+    return said()
 
 
 def cpus_of(task: Path) -> str:

@@ -6,7 +6,6 @@
 
 #include "batch_private.h"
 #include "engine_crypto_mb.h"
-#include "secret_arena.h"
 
 enum {
     KEY_BYTES = 32,
@@ -18,24 +17,19 @@ struct halves {
     uint8_t public[KEY_BYTES];
 };
 
-/* Kept with the key from its first use on. The public half is always the key's own: another one would give it away. */
+/* The public half is always the key's own: another one would give it away. */
+static bool make_halves(const struct vks_key *key, enum vks_lane lane, uint8_t *block)
+{
+    struct halves *halves = (struct halves *)(void *)block;
+    size_t seed_bytes = KEY_BYTES, public_bytes = KEY_BYTES;
+
+    return EVP_PKEY_get_raw_private_key(key->pkey, halves->seed, &seed_bytes) == 1 && seed_bytes == KEY_BYTES &&
+           EVP_PKEY_get_raw_public_key(key->pkey, halves->public, &public_bytes) == 1 && public_bytes == KEY_BYTES;
+}
+
 static const struct halves *halves_of(struct vks_key *key, enum vks_lane lane)
 {
-    struct vks_key_lane *of = &key->lanes[lane];
-    size_t seed_bytes = KEY_BYTES, public_bytes = KEY_BYTES;
-    struct halves *halves;
-
-    if (of->engine)
-        return of->engine;
-    halves = vks_secret_alloc(sizeof(*halves));
-    if (halves && EVP_PKEY_get_raw_private_key(key->pkey, halves->seed, &seed_bytes) == 1 && seed_bytes == KEY_BYTES &&
-        EVP_PKEY_get_raw_public_key(key->pkey, halves->public, &public_bytes) == 1 && public_bytes == KEY_BYTES) {
-        of->engine = halves;
-        of->engine_free = vks_secret_free;
-        return halves;
-    }
-    vks_secret_free(halves);
-    return NULL;
+    return (const struct halves *)(void *)vks_key_engine_part(key, lane, sizeof(struct halves), make_halves);
 }
 
 void vks_batch_ed25519(struct vks_batch_work *work, uint32_t count, enum vks_lane lane)

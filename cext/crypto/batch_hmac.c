@@ -6,29 +6,20 @@
 #include "batch_private.h"
 #include "engine_ipsec_mb.h"
 #include "hmac_states.h"
-#include "secret_arena.h"
 
 _Static_assert((int)IPSEC_MB_BURST_MAX == (int)VKS_BATCH_LANES, "a batch is a burst");
 
 /* Made at first use, by the lane's own thread. */
 static void *managers[VKS_LANE_COUNT];
 
-/* The key's states, kept with it from its first use on. */
+static bool make_states(const struct vks_key *key, enum vks_lane lane, uint8_t *states)
+{
+    return vks_hmac_states(key->material, key->material_bytes, lane, states);
+}
+
 static const uint8_t *states_of(struct vks_key *key, enum vks_lane lane)
 {
-    struct vks_key_lane *of = &key->lanes[lane];
-    uint8_t *states;
-
-    if (of->engine)
-        return of->engine;
-    states = vks_secret_alloc(2 * IPSEC_MB_HMAC_STATE_BYTES);
-    if (states && vks_hmac_states(key->material, key->material_bytes, lane, states)) {
-        of->engine = states;
-        of->engine_free = vks_secret_free;
-        return states;
-    }
-    vks_secret_free(states);
-    return NULL;
+    return vks_key_engine_part(key, lane, 2 * IPSEC_MB_HMAC_STATE_BYTES, make_states);
 }
 
 void vks_batch_hmac(struct vks_batch_work *work, uint32_t count, enum vks_lane lane)

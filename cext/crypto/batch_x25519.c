@@ -9,29 +9,16 @@
 
 #include "batch_private.h"
 #include "engine_crypto_mb.h"
-#include "secret_arena.h"
 
 enum {
     KEY_BYTES = 32,
 };
 
-static const uint8_t *private_of(struct vks_key *key, enum vks_lane lane)
+static bool make_private(const struct vks_key *key, enum vks_lane lane, uint8_t *private)
 {
-    struct vks_key_lane *of = &key->lanes[lane];
     size_t private_bytes = KEY_BYTES;
-    uint8_t *private;
 
-    if (of->engine)
-        return of->engine;
-    private = vks_secret_alloc(KEY_BYTES);
-    if (private && EVP_PKEY_get_raw_private_key(key->pkey, private, &private_bytes) == 1 &&
-        private_bytes == KEY_BYTES) {
-        of->engine = private;
-        of->engine_free = vks_secret_free;
-        return private;
-    }
-    vks_secret_free(private);
-    return NULL;
+    return EVP_PKEY_get_raw_private_key(key->pkey, private, &private_bytes) == 1 && private_bytes == KEY_BYTES;
 }
 
 static bool is_zero(const uint8_t secret[KEY_BYTES])
@@ -51,7 +38,7 @@ void vks_batch_x25519(struct vks_batch_work *work, uint32_t count, enum vks_lane
     for (uint32_t i = 0; i < VKS_BATCH_LANES; i++) {
         const struct vks_batch_work *from = &work[i < count ? i : 0];
 
-        privates[i] = private_of(from->key, lane);
+        privates[i] = vks_key_engine_part(from->key, lane, KEY_BYTES, make_private);
         if (privates[i] == NULL)
             return;
         peers[i] = from->operation->parameter;

@@ -7,8 +7,6 @@
 #include <openssl/evp.h>
 #include <string.h>
 
-#include "secret_arena.h"
-
 /* SP 800-186, 3.2.1.3 and 3.2.1.4: n. */
 static const char p256_order[] = "ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551";
 static const char p384_order[] =
@@ -51,23 +49,20 @@ bool vks_ecdsa_make_nonce(uint32_t order_bytes, enum vks_lane lane, uint64_t wor
     return made;
 }
 
-const uint64_t *vks_ecdsa_scalar(struct vks_key *key, enum vks_lane lane)
+static bool make_scalar(const struct vks_key *key, enum vks_lane lane, uint8_t *words)
 {
-    struct vks_key_lane *of = &key->lanes[lane];
     int order_bytes = (int)key->kind->size_bytes;
     BIGNUM *scalar = NULL;
-    uint8_t *words;
+    bool made = EVP_PKEY_get_bn_param(key->pkey, OSSL_PKEY_PARAM_PRIV_KEY, &scalar) == 1 &&
+                BN_bn2lebinpad(scalar, words, order_bytes) == order_bytes;
 
-    if (of->engine)
-        return of->engine;
-    words = vks_secret_alloc(VKS_ECDSA_ORDER_BYTES_MAX);
-    if (words && EVP_PKEY_get_bn_param(key->pkey, OSSL_PKEY_PARAM_PRIV_KEY, &scalar) == 1 &&
-        BN_bn2lebinpad(scalar, words, order_bytes) == order_bytes)
-        of->engine = words, of->engine_free = vks_secret_free;
-    else
-        vks_secret_free(words);
     BN_clear_free(scalar);
-    return of->engine;
+    return made;
+}
+
+const uint64_t *vks_ecdsa_scalar(struct vks_key *key, enum vks_lane lane)
+{
+    return (const uint64_t *)(void *)vks_key_engine_part(key, lane, VKS_ECDSA_ORDER_BYTES_MAX, make_scalar);
 }
 
 bool vks_ecdsa_set_digest(const struct vks_operation *operation, uint32_t order_bytes, enum vks_lane lane, uint8_t *to)

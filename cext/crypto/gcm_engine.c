@@ -5,8 +5,6 @@
 #include <openssl/crypto.h>
 #include <stdalign.h>
 
-#include "secret_arena.h"
-
 enum {
     TAG_BYTES = 16,
 };
@@ -19,20 +17,20 @@ static uint32_t size_of(uint32_t key_bytes)
     return key_bytes == 32;
 }
 
+static bool expand(const struct vks_key *key, enum vks_lane lane, uint8_t *block)
+{
+    vks_ipsec_mb.gcm_expand[size_of(key->material_bytes)](key->material, vks_ipsec_mb_align(block));
+    return true;
+}
+
 const struct gcm_key_data *vks_gcm_engine_key(struct vks_key *key, enum vks_lane lane)
 {
-    struct vks_key_lane *of = &key->lanes[lane];
+    uint8_t *block;
 
     if (!vks_engine_serves(VKS_ENGINE_AES_GCM))
         return NULL;
-    if (of->engine == NULL) {
-        of->engine = vks_secret_alloc(vks_ipsec_mb.gcm_key_bytes + IPSEC_MB_ALIGNMENT);
-        if (of->engine == NULL)
-            return NULL;
-        of->engine_free = vks_secret_free;
-        vks_ipsec_mb.gcm_expand[size_of(key->material_bytes)](key->material, vks_ipsec_mb_align(of->engine));
-    }
-    return vks_ipsec_mb_align(of->engine);
+    block = vks_key_engine_part(key, lane, vks_ipsec_mb.gcm_key_bytes + IPSEC_MB_ALIGNMENT, expand);
+    return block ? vks_ipsec_mb_align(block) : NULL;
 }
 
 void vks_gcm_engine_encrypt(const struct gcm_key_data *expanded, uint32_t key_bytes, const uint8_t *nonce,

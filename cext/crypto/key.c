@@ -86,6 +86,23 @@ int vks_key_load(const struct vks_key_slot *slot, const uint8_t *material, struc
     return 0;
 }
 
+uint8_t *vks_key_engine_part(struct vks_key *key, enum vks_lane lane, size_t size_bytes, vks_engine_part_make *make)
+{
+    struct vks_key_lane *of = &key->lanes[lane];
+    uint8_t *block;
+
+    if (of->engine)
+        return of->engine;
+    block = vks_secret_alloc(size_bytes);
+    if (block == NULL || !make(key, lane, block)) {
+        vks_secret_free(block);
+        return NULL;
+    }
+    of->engine = block;
+    of->engine_free = vks_secret_free;
+    return block;
+}
+
 void vks_key_ref(struct vks_key *key)
 {
     key->reference_count++;

@@ -47,4 +47,12 @@ struct vks_key {
     struct vks_key_lane lanes[VKS_LANE_COUNT];
 };
 
+/* Make what an engine needs of *key* in *block*, which is zeroed; false: it cannot be. */
+typedef bool vks_engine_part_make(const struct vks_key *key, enum vks_lane lane, uint8_t *block);
+/*
+ * The lane's block of the arena with what an engine needs of the key, made at its first use and kept with the key. NULL
+ * where there is no room, or *make* fails.
+ */
+uint8_t *vks_key_engine_part(struct vks_key *key, enum vks_lane lane, size_t size_bytes, vks_engine_part_make *make);
+
 #endif

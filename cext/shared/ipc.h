@@ -192,7 +192,6 @@ struct vks_worker_ready {
     uint32_t libcrypto_version; /* OPENSSL_VERSION_NUMBER >> 4 form of OpenSSL_version_num() */
     struct vks_sandbox_report sandbox;
     uint32_t accelerated; /* functions that an engine serves: bits of enum vks_engine_function */
-    uint32_t poll_places; /* of the board that it has, 0: none */
 };
 
 struct vks_worker_ring_broken {

@@ -35,7 +35,6 @@ void job_prepare(struct job *job, uint32_t segments_max, uint32_t buffer_bytes)
         return;
     buffer = buffer_map(segments_bytes + buffer_bytes);
     job->chain.segment = (struct vks_segment *)(void *)buffer;
-    job->segments_max = segments_max;
     job->input = job->output = buffer + segments_bytes;
     job->buffer_bytes = job->output_bytes_max = buffer_bytes;
 }
@@ -165,7 +164,6 @@ void job_move(struct job *to, const struct job *from)
     to->output_bytes_max = place.output_bytes_max;
     to->buffer_bytes = place.buffer_bytes;
     to->left_bytes = place.left_bytes;
-    to->segments_max = place.segments_max;
     to->chain.segment = place.chain.segment;
     memcpy(to->chain.segment, from->chain.segment, from->chain.segment_count * sizeof(from->chain.segment[0]));
 }

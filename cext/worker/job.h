@@ -50,7 +50,6 @@ struct job {
     uint32_t output_bytes_max;
     uint32_t buffer_bytes; /* from input on */
     uint32_t left_bytes;   /* of it that requests have left something in, see job_rest */
-    uint32_t segments_max;
     struct vks_desc_chain chain;
 };
 

@@ -85,7 +85,6 @@ static int say_ready(void)
         .libcrypto_version = (uint32_t)(OpenSSL_version_num() >> 4),
         .sandbox = worker.sandbox,
         .accelerated = vks_engines_used(),
-        .poll_places = worker.poll_places,
     };
     struct vks_ipc_part part = {&ready, sizeof(ready)};
 

@@ -7,8 +7,8 @@
 #include "crypto_process.h"
 #include "engine.h"
 #include "engine_crypto_mb.h"
+#include "fresh_key.h"
 #include "engine_ipsec_mb.h"
-#include "key_generate.h"
 #include "key_kind.h"
 #include "key_material.h"
 #include "secret_arena.h"
@@ -92,20 +92,6 @@ static const struct kind kinds[] = {
 
 static uint8_t messages[VKS_BATCH_LANES][VKS_BATCH_INPUT_BYTES_MAX];
 static uint8_t outputs[VKS_BATCH_LANES][AREA_BYTES];
-
-static struct vks_key *generate(uint32_t type)
-{
-    struct vks_key_slot slot = {.type = type};
-    uint8_t *material;
-    size_t material_bytes;
-    struct vks_key *key;
-
-    CHECK_EQUAL("generate", vks_key_generate(vks_key_kind_find(type), &material, &material_bytes), 0);
-    slot.material_bytes = (uint32_t)material_bytes;
-    CHECK_EQUAL("load", vks_key_load(&slot, material, &key), 0);
-    vks_secret_free(material);
-    return key;
-}
 
 /* Longer than a block: it is hashed first. */
 static struct vks_key *long_hmac_key(void)
@@ -415,7 +401,7 @@ static void test_low_order(const struct kind *kind, struct vks_key *keys[KEYS])
 /* What is no batch is run all the same: operations of several classes, and more than a batch has. */
 static void test_no_batch(void)
 {
-    struct vks_key *keys[2] = {generate(kinds[0].type), generate(kinds[1].type)};
+    struct vks_key *keys[2] = {fresh_key(kinds[0].type), fresh_key(kinds[1].type)};
     struct vks_batch_item items[VKS_BATCH_LANES];
 
     for (uint32_t i = 0; i < VKS_BATCH_LANES; i++)
@@ -432,7 +418,7 @@ static void test_no_batch(void)
 /* The private half lies in a token: no engine has it. */
 static void test_in_token(void)
 {
-    struct vks_key *key = generate(VKS_KEY_TYPE_EC_P256), *half;
+    struct vks_key *key = fresh_key(VKS_KEY_TYPE_EC_P256), *half;
     struct vks_operation public = {.op = VKS_OP_PUBLIC, .output = outputs[0], .output_bytes_max = AREA_BYTES};
     struct vks_key_slot slot = {.type = VKS_KEY_TYPE_EC_P256 | VKS_TYPE_F_TOKEN};
 
@@ -551,7 +537,7 @@ static void test_kind(const struct kind *kind)
         else if (kind->keys && i >= kind->keys)
             vks_key_ref(keys[i] = keys[0]);
         else
-            keys[i] = generate(kind->type);
+            keys[i] = fresh_key(kind->type);
     }
     test_without(kind, keys);
     if (vks_engine_serves(kind->function)) {

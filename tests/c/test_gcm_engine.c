@@ -6,7 +6,7 @@
 #include "crypto_process.h"
 #include "engine.h"
 #include "engine_ipsec_mb.h"
-#include "key_generate.h"
+#include "fresh_key.h"
 #include "key_kind.h"
 #include "secret_arena.h"
 #include "secret_stack.h"
@@ -23,20 +23,6 @@ enum {
 static uint8_t text[TEXT_BYTES_MAX + 64];
 static uint8_t sealed[TEXT_BYTES_MAX + OVERHEAD_BYTES];
 static uint8_t opened[TEXT_BYTES_MAX + OVERHEAD_BYTES];
-
-static struct vks_key *generate(uint32_t type)
-{
-    struct vks_key_slot slot = {.type = type, .nonce_lease = 7};
-    uint8_t *material;
-    size_t material_bytes;
-    struct vks_key *key;
-
-    CHECK_EQUAL("generate", vks_key_generate(vks_key_kind_find(type), &material, &material_bytes), 0);
-    slot.material_bytes = (uint32_t)material_bytes;
-    CHECK_EQUAL("load", vks_key_load(&slot, material, &key), 0);
-    vks_secret_free(material);
-    return key;
-}
 
 static uint32_t run(struct vks_key *key, struct vks_operation *operation, bool engine)
 {
@@ -78,7 +64,7 @@ static void check_crossed(struct vks_key *key, uint32_t text_bytes, uint32_t aad
 static void test_crossed(uint32_t type)
 {
     static const uint32_t long_ones[] = {767, 768, 769, 1024, 4095, 4096, 16384, TEXT_BYTES_MAX};
-    struct vks_key *key = generate(type);
+    struct vks_key *key = fresh_key(type);
 
     for (uint32_t bytes = 0; bytes <= 300; bytes++)
         for (int engine_seals = 0; engine_seals < 2; engine_seals++)
@@ -94,7 +80,7 @@ static void test_crossed(uint32_t type)
 /* A bit of nonce, ciphertext, tag or associated data: refused, and not a byte of the text. */
 static void test_tampered(uint32_t type)
 {
-    struct vks_key *key = generate(type);
+    struct vks_key *key = fresh_key(type);
     uint8_t aad[20] = {1};
     struct vks_operation seal = {.op = VKS_OP_ENCRYPT,
                                  .mechanism = VKS_MECHANISM_AES_GCM,
@@ -130,7 +116,7 @@ static void test_tampered(uint32_t type)
 /* A secret, and the same sealed, which libcrypto opens. */
 static void test_data_key(void)
 {
-    struct vks_key *key = generate(VKS_KEY_TYPE_AES_256);
+    struct vks_key *key = fresh_key(VKS_KEY_TYPE_AES_256);
     struct vks_operation make = {.op = VKS_OP_DATA_KEY,
                                  .mechanism = VKS_MECHANISM_AES_GCM,
                                  .aad = text,
@@ -169,7 +155,7 @@ static void counting_encrypt(const struct gcm_key_data *key, struct gcm_context_
 static void test_who_is_asked(void)
 {
     static const uint32_t mechanisms[] = {VKS_MECHANISM_AES_GCM, VKS_MECHANISM_AES_CTR, VKS_MECHANISM_AES_CBC};
-    struct vks_key *key = generate(VKS_KEY_TYPE_AES_256);
+    struct vks_key *key = fresh_key(VKS_KEY_TYPE_AES_256);
 
     honest = vks_ipsec_mb;
     vks_ipsec_mb.gcm_encrypt[1] = counting_encrypt;

@@ -8,7 +8,7 @@
 #include "crypto_process.h"
 #include "engine.h"
 #include "engine_crypto_mb.h"
-#include "key_generate.h"
+#include "fresh_key.h"
 #include "key_kind.h"
 #include "secret_arena.h"
 #include "secret_stack.h"
@@ -40,20 +40,6 @@ static crypto_mb_status spy(uint8_t *const r[CRYPTO_MB_LANES], uint8_t *const s[
         CHECK("a half is given once", memcmp(seen[i], inverse[0], HALF_BYTES) != 0);
     memcpy(seen[seen_count++], inverse[0], HALF_BYTES);
     return gives_up ? 1 : complete(r, s, digest, r_half, inverse, scalar, buffer);
-}
-
-static struct vks_key *generate(void)
-{
-    struct vks_key_slot slot = {.type = VKS_KEY_TYPE_EC_P256};
-    uint8_t *material;
-    size_t material_bytes;
-    struct vks_key *key;
-
-    CHECK_EQUAL("generate", vks_key_generate(vks_key_kind_find(slot.type), &material, &material_bytes), 0);
-    slot.material_bytes = (uint32_t)material_bytes;
-    CHECK_EQUAL("load", vks_key_load(&slot, material, &key), 0);
-    vks_secret_free(material);
-    return key;
 }
 
 /* Sign, and have libcrypto verify. */
@@ -142,8 +128,8 @@ static int all(void *argument)
     }
     complete = vks_crypto_mb.p256_sign_complete;
     vks_crypto_mb.p256_sign_complete = spy;
-    key = generate();
-    other = generate();
+    key = fresh_key(VKS_KEY_TYPE_EC_P256);
+    other = fresh_key(VKS_KEY_TYPE_EC_P256);
     when_not_allowed(key);
     when_used(key, other);
     when_the_engine_gives_up(key);

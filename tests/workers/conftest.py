@@ -13,6 +13,7 @@ from framework.systemd_machine import SystemdMachine, has_control_groups
 from framework.systemd_service import FOLDERS
 
 from vmm_keystore.workers.loop import Loop
+from vmm_keystore.workers.state_memory import prepare_runtime_dir
 
 
 @pytest.fixture
@@ -22,6 +23,17 @@ def loop() -> Iterator[Loop]:
     running.start()
     yield running
     running.stop()
+
+
+@pytest.fixture
+def runtime_dir() -> Iterator[Path]:
+    """A folder for state memory."""
+    path = Path(f"/dev/shm/vmm-keystore-test-{os.getpid()}")
+    prepare_runtime_dir(path)
+    yield path
+    for file in path.iterdir():
+        file.unlink()
+    path.rmdir()
 
 
 @pytest.fixture

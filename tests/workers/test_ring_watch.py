@@ -1,36 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which audit rings have something to take: all that do, and none that is not there any more."""
 
-import mmap
-import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import pytest
+from workers.state_file import mapped
 
 from vmm_keystore._vks import ffi, lib
 from vmm_keystore.workers.ring_watch import RingWatch
-from vmm_keystore.workers.state_memory import RING_RECORDS, STATE_BYTES, StateMemory, prepare_runtime_dir
+from vmm_keystore.workers.state_memory import RING_RECORDS, StateMemory
 
 GUESTS = 40
 
 
-@pytest.fixture
-def runtime_dir() -> Iterator[Path]:
-    path = Path(f"/dev/shm/vmm-keystore-watch-{os.getpid()}")
-    prepare_runtime_dir(path)
-    yield path
-    for file in path.iterdir():
-        file.unlink()
-    path.rmdir()
-
-
-def with_ring(path: Path, change: Any) -> None:
-    """Play a worker: change the audit ring of a file through a mapping of its own."""
-    with path.open("r+b") as file, mmap.mmap(file.fileno(), STATE_BYTES) as mapping, ffi.from_buffer(mapping) as view:
+def with_ring(path: Path, change: Callable[[Any], None]) -> None:
+    """Play a worker: change the audit ring of a file."""
+    with mapped(path) as view:
         change(lib.vks_state_audit(view))
 
 

@@ -1,16 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """State memory: on tmpfs, private, kept across a restart, and never believed when it does not check."""
 
-import mmap
 import os
 import stat
 import struct
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from workers.state_file import mapped
 
 from vmm_keystore._vks import ffi, lib
 from vmm_keystore.workers.errors import StateMemoryError
@@ -24,23 +22,6 @@ from vmm_keystore.workers.state_memory import (
     is_tmpfs,
     prepare_runtime_dir,
 )
-
-
-@pytest.fixture
-def runtime_dir() -> Iterator[Path]:
-    path = Path(f"/dev/shm/vmm-keystore-test-{os.getpid()}")
-    prepare_runtime_dir(path)
-    yield path
-    for file in path.iterdir():
-        file.unlink()
-    path.rmdir()
-
-
-@contextmanager
-def mapped(path: Path) -> Iterator[Any]:
-    """Map the file as its worker does."""
-    with path.open("r+b") as file, mmap.mmap(file.fileno(), STATE_BYTES) as mapping, ffi.from_buffer(mapping) as view:
-        yield view
 
 
 def append(path: Path, count: int, *, first: int = 0) -> None:

@@ -10,8 +10,8 @@ from framework.keystored import Keystored
 from framework.latency_rows import requests_counted
 from framework.patience import wait_for
 from framework.ring_guest import ring_guest
+from workers.state_file import mapped
 from workers.test_deaths import alive, recorded, worker_pid
-from workers.test_state_memory import mapped
 
 from vmm_keystore._vks import ffi, lib
 from vmm_keystore.workers.state_memory import BYTES_BEFORE

@@ -65,13 +65,18 @@ class DataPlane:
         return {
             "flags": (lib.VKS_SPAWN_F_ACCELERATORS if self.accelerators else 0)
             | (lib.VKS_SPAWN_F_NONCE_POOL if self.nonce_pool else 0),
-            "poll_places": self.poll_workers if self.board_fd >= 0 else 0,
+            "poll_places": self._places,
             "cpus": words,
         }
 
     def spawn_fds(self) -> list[int]:
         """The descriptors behind a worker's own, lent."""
-        return [self.board_fd] if self.board_fd >= 0 and self.poll_workers else []
+        return [self.board_fd] if self._places else []
+
+    @property
+    def _places(self) -> int:
+        """That may be taken on the board; 0: there is none."""
+        return self.poll_workers if self.board_fd >= 0 else 0
 
 
 def make_board() -> int:

@@ -12,6 +12,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Sequence
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Self
 
@@ -132,9 +133,11 @@ class SystemdMachine:
     def processes(self, unit: str) -> set[int]:
         """The processes in a service's control group, as this host numbers them."""
         found = set()
-        for path in self._group.glob(f"**/{unit}/cgroup.procs"):
-            with contextlib.suppress(OSError):
-                found |= {int(line) for line in path.read_text().split()}
+        # os.walk goes on where a group ends while it looks, as a service's does that starts again.
+        for folder, _names, _files in os.walk(self._group):
+            if fnmatch(Path(folder).name, unit):
+                with contextlib.suppress(OSError):
+                    found |= {int(line) for line in (Path(folder) / "cgroup.procs").read_text().split()}
         return found
 
     def _wait_booted(self) -> None:

@@ -403,8 +403,6 @@ class GuestWorker:
             if standby:
                 end(standby)
             self._start_or_retry()
-            if self._succession.serving:
-                self._succession.replaced_count += 1
 
     def _start_or_retry(self) -> None:
         try:

@@ -53,6 +53,7 @@ class Succession:
         self._standby: Worker | None = None
         self._serving_since_s = 0.0
         self._ended_s = 0.0
+        self._died = False
         self.backoff = Backoff()
         self.replaced_count = 0
 
@@ -106,7 +107,6 @@ class Succession:
             if self._serving is None and self._standby is not None and not self._standby.ended.is_set():
                 self._serve(self._standby)
                 self._standby = None
-                self.replaced_count += 1
             return self._serving is not None
 
     def take_standby(self) -> Worker | None:
@@ -130,6 +130,7 @@ class Succession:
                 settle()
                 self._serving = None
                 self._ended_s = time.monotonic()
+                self._died = True
                 return Role.SERVING, self._ended_s - self._serving_since_s
             return Role.NONE, 0.0
 
@@ -143,3 +144,6 @@ class Succession:
     def _serve(self, worker: Worker) -> None:
         self._serving = worker
         self._serving_since_s = time.monotonic()
+        # Here, before it is told of a ring: whoever sees its first answer sees it counted.
+        self.replaced_count += self._died
+        self._died = False

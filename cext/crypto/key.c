@@ -67,6 +67,7 @@ int vks_key_load(const struct vks_key_slot *slot, const uint8_t *material, struc
     memcpy(made->key_id, slot->key_id, sizeof(made->key_id));
     made->version = slot->version;
     made->reference_count = 1;
+    made->touched = true;
     made->kind = kind;
     made->nonce_lease = slot->nonce_lease;
     made->in_token = slot->type & VKS_TYPE_F_TOKEN;
@@ -112,6 +113,19 @@ void vks_key_unref(struct vks_key *key)
 {
     if (key && --key->reference_count == 0)
         key_free(key);
+}
+
+void vks_key_touch(struct vks_key *key)
+{
+    key->touched = true;
+}
+
+bool vks_key_may_go(struct vks_key *key)
+{
+    bool touched = key->touched;
+
+    key->touched = false;
+    return !touched && key->reference_count == 1;
 }
 
 const uint8_t *vks_key_id(const struct vks_key *key)

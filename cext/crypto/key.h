@@ -33,6 +33,10 @@ __attribute__((warn_unused_result)) int vks_key_load(const struct vks_key_slot *
 /* Reference count, one thread only (the fast lane). The last unref wipes and frees. */
 void vks_key_ref(struct vks_key *key);
 void vks_key_unref(struct vks_key *key);
+/* It is used: it keeps its place for a while. The fast lane's, as what follows. */
+void vks_key_touch(struct vks_key *key);
+/* Whether it was not used since this was asked last, and the caller has the only reference. */
+bool vks_key_may_go(struct vks_key *key);
 
 const uint8_t *vks_key_id(const struct vks_key *key); /* 16 bytes */
 uint32_t vks_key_version(const struct vks_key *key);

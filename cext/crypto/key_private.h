@@ -34,6 +34,7 @@ struct vks_key {
     uint8_t key_id[16];
     uint32_t version;
     uint32_t reference_count; /* fast lane only */
+    bool touched;             /* fast lane only */
     const struct vks_key_kind *kind;
     bool in_token; /* *pkey* is the public half only */
     EVP_PKEY *pkey;

@@ -66,7 +66,8 @@ static int send_page(int channel, const struct vks_custodian_load *load, const s
     struct vks_keys keys = {.load_id = load->load_id,
                             .size_bytes = page->size_bytes,
                             .key_count = load->count,
-                            .secret_memory = page->memory};
+                            .secret_memory = page->memory,
+                            .flags = load->flags};
 
     int error = vks_ipc_send(channel, &head, &(struct vks_ipc_part){&keys, sizeof(keys)}, 1, &fd, 1);
 

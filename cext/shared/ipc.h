@@ -33,6 +33,7 @@ enum vks_ipc_type {
     VKS_WORKER_LEASED = 0x109,   /* empty: budgets in state memory have more */
     VKS_WORKER_TOKEN = 0x10a,    /* empty, the fd of a channel to vks-hsm, in the place of the last one */
     VKS_WORKER_ORDERED = 0x10b,  /* vks_worker_ordered of ipc_order.h: what an order came to; -ESRCH: none is away */
+    VKS_WORKER_KEYS_FILLED = 0x10c, /* empty: what VKS_WORKER_KEYS_WANTED named has come, or does not come now */
     /* worker to keystored, tag 0 */
     VKS_WORKER_READY = 0x181,       /* vks_worker_ready, the first message */
     VKS_WORKER_RING_BROKEN = 0x182, /* vks_worker_ring_broken: this queue stopped, its err fd was signalled */
@@ -40,6 +41,7 @@ enum vks_ipc_type {
     VKS_WORKER_SET_ASIDE = 0x184,   /* vks_worker_set_aside: a request that workers died over was not run again */
     VKS_WORKER_BUDGET_LOW = 0x185,  /* empty: a budget in state memory is used up to its lease or soon will be */
     VKS_WORKER_ORDER = 0x186,       /* vks_worker_order of ipc_order.h; VKS_WORKER_ORDERED says what it came to */
+    VKS_WORKER_KEYS_WANTED = 0x187, /* vks_worker_keys_wanted; VKS_WORKER_KEYS_FILLED says that it was looked after */
 
     /* custodian to worker on the key channel */
     VKS_KEYS = 0x201, /* vks_keys, the secret memory fd with struct vks_key_slot entries; not answered here */
@@ -210,8 +212,33 @@ struct vks_worker_set_aside {
 
 struct vks_worker_keys_loaded {
     uint64_t load_id;
-    int32_t error; /* 0 or a negative errno; then none of this load is usable */
+    int32_t error; /* 0 or a negative errno; then none of this load is usable, or, of a fill, not all */
     uint32_t key_count;
+};
+
+/* Granted keys that requests wait for, and that are not in the worker. One list is away at a time. */
+enum vks_keys_wanted_limit {
+    VKS_KEYS_WANTED_MAX = 64,
+};
+
+struct vks_key_version {
+    uint8_t key_id[16];
+    uint32_t version;
+    uint32_t reserved;
+};
+
+struct vks_worker_keys_wanted {
+    uint32_t count;
+    uint32_t reserved;
+    struct vks_key_version key[VKS_KEYS_WANTED_MAX];
+};
+
+enum vks_load_flag {
+    /*
+     * For the snapshot in force: a key that this does not name is dropped, and one that cannot be loaded keeps no
+     * other away. Without it all of a load is taken, for the next snapshot, or nothing.
+     */
+    VKS_LOAD_F_FILL = 0x1,
 };
 
 struct vks_keys {
@@ -219,6 +246,8 @@ struct vks_keys {
     uint64_t size_bytes; /* of the secret memory */
     uint32_t key_count;
     uint32_t secret_memory; /* enum vks_secret_memory of the fd */
+    uint32_t flags;         /* enum vks_load_flag */
+    uint32_t reserved;
 };
 
 /* In the secret memory, 8-byte aligned, material_bytes follow padded to 8. The worker wipes the page after the load. */
@@ -353,7 +382,7 @@ struct vks_custodian_load {
     uint64_t channel_id;
     uint64_t load_id;
     uint32_t count;
-    uint32_t reserved;
+    uint32_t flags; /* enum vks_load_flag, for the worker */
 };
 
 struct vks_custodian_load_entry {

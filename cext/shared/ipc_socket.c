@@ -34,6 +34,7 @@ static const struct shape {
     {VKS_WORKER_LEASED, 0, 0, 0, 0},
     {VKS_WORKER_TOKEN, 0, 0, 1, 1},
     {VKS_WORKER_ORDERED, sizeof(struct vks_worker_ordered), 0, 0, 0},
+    {VKS_WORKER_KEYS_FILLED, 0, 0, 0, 0},
     {VKS_KEYS, sizeof(struct vks_keys), 0, 1, 1},
     {VKS_CUSTODIAN_STATUS, 0, 0, 0, 0},
     {VKS_CUSTODIAN_ROOT_OPEN, sizeof(struct vks_custodian_root), 1, 1, 2},

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "worker.h"
 
 void control_event(struct worker *worker, uint32_t type, const void *body, uint32_t body_bytes)
@@ -122,11 +123,11 @@ static void park_queued(struct worker *worker)
     }
 }
 
-/* Those that waited for more of a budget are decided again, before anything new. */
-static void redo_unleased(struct ring *ring)
+/* What they waited for may have come: they are decided again, before anything new. */
+static void redo(struct ring *ring, struct head_queue *waiting)
 {
-    while (ring->unleased.count)
-        head_queue_push(&ring->redo, head_queue_pop(&ring->unleased));
+    while (waiting->count)
+        head_queue_push(&ring->redo, head_queue_pop(waiting));
 }
 
 static void on_snapshot(struct worker *worker)
@@ -144,7 +145,8 @@ static void on_snapshot(struct worker *worker)
         return;
     }
     park_queued(worker);
-    redo_unleased(&worker->ring);
+    redo(&worker->ring, &worker->ring.unleased);
+    redo(&worker->ring, &worker->ring.unkeyed);
     key_loads_settle(&worker->loads, old, fresh);
     worker->table = fresh;
     if (worker->ring.running)
@@ -174,7 +176,14 @@ static void on_ordered(struct worker *worker)
 
 static void on_leased(struct worker *worker)
 {
-    redo_unleased(&worker->ring);
+    redo(&worker->ring, &worker->ring.unleased);
+    reply(worker, 0, NULL, 0);
+}
+
+static void on_keys_filled(struct worker *worker)
+{
+    key_wants_settle(&worker->wants, worker->table, monotonic_ns());
+    redo(&worker->ring, &worker->ring.unkeyed);
     reply(worker, 0, NULL, 0);
 }
 
@@ -182,10 +191,12 @@ static const struct {
     uint32_t type;
     void (*handle)(struct worker *worker);
 } handlers[] = {
-    {VKS_WORKER_MEM_TABLE, on_mem_table}, {VKS_WORKER_RING_START, on_ring_start}, {VKS_WORKER_RING_STOP, on_ring_stop},
-    {VKS_WORKER_RING_CALL, on_ring_fd},   {VKS_WORKER_RING_KICK, on_ring_fd},     {VKS_WORKER_RING_ERR, on_ring_fd},
-    {VKS_WORKER_SNAPSHOT, on_snapshot},   {VKS_WORKER_DRAINED, on_drained},       {VKS_WORKER_LEASED, on_leased},
-    {VKS_WORKER_TOKEN, on_token},         {VKS_WORKER_ORDERED, on_ordered},
+    {VKS_WORKER_MEM_TABLE, on_mem_table}, {VKS_WORKER_RING_START, on_ring_start},
+    {VKS_WORKER_RING_STOP, on_ring_stop}, {VKS_WORKER_RING_CALL, on_ring_fd},
+    {VKS_WORKER_RING_KICK, on_ring_fd},   {VKS_WORKER_RING_ERR, on_ring_fd},
+    {VKS_WORKER_SNAPSHOT, on_snapshot},   {VKS_WORKER_DRAINED, on_drained},
+    {VKS_WORKER_LEASED, on_leased},       {VKS_WORKER_TOKEN, on_token},
+    {VKS_WORKER_ORDERED, on_ordered},     {VKS_WORKER_KEYS_FILLED, on_keys_filled},
 };
 
 bool control_receive(struct worker *worker)
@@ -220,7 +231,10 @@ bool control_receive_keys(struct worker *worker)
     if (worker->message.head.type == VKS_KEYS) {
         loaded.load_id = keys->load_id;
         loaded.key_count = keys->key_count;
-        loaded.error = key_loads_add(&worker->loads, keys, worker->message.fds[0]);
+        if (keys->flags & VKS_LOAD_F_FILL)
+            loaded.error = key_loads_fill(keys, worker->message.fds[0], &worker->room, worker->table);
+        else
+            loaded.error = key_loads_add(&worker->loads, keys, worker->message.fds[0], &worker->room, worker->table);
         control_event(worker, VKS_WORKER_KEYS_LOADED, &loaded, sizeof(loaded));
     }
     vks_ipc_close_fds(&worker->message);

@@ -42,8 +42,9 @@ static uint32_t decide_key(struct job *job, const struct snapshot_table *table, 
     if (status != VKS_STATUS_OK || order_is(request->op))
         return status;
     job->key = table->key[index];
-    /* Granted and usable, but its key never arrived: ours to explain, not the guest's. */
-    return job->key ? VKS_STATUS_OK : VKS_STATUS_INTERNAL;
+    if (job->key)
+        vks_key_touch(job->key);
+    return VKS_STATUS_OK;
 }
 
 uint32_t decide(struct job *job, const struct snapshot_table *table, uint64_t now_s,

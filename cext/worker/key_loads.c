@@ -25,37 +25,45 @@ static int make_room(struct key_loads *loads, uint32_t count)
     return 0;
 }
 
-static int load_slots(struct key_loads *loads, const struct vks_secret_map *page, uint32_t key_count)
+/* The next slot of the page as a key: 0, -EPROTO: the page is at its end or broken, or as vks_key_load says. */
+static int load_next(struct vks_key_slot_walk *walk, struct vks_key **key)
 {
-    struct vks_key_slot_walk walk = {.page = page->bytes, .page_bytes = page->size_bytes};
     struct vks_key_slot slot;
     const uint8_t *material;
-    int error = 0;
 
-    for (uint32_t i = 0; !error && i < key_count; i++) {
-        int found = vks_key_slot_next(&walk, &slot, &material);
+    *key = NULL;
+    if (vks_key_slot_next(walk, &slot, &material) != 1)
+        return -EPROTO;
+    return vks_key_load(&slot, material, key);
+}
 
-        if (found != 1)
-            return found < 0 ? found : -EPROTO;
-        error = vks_key_load(&slot, material, &loads->key[loads->count]);
-        if (!error)
-            loads->count++;
-    }
+static int open_page(struct vks_secret_map *page, const struct vks_keys *keys, int fd, struct vks_key_slot_walk *walk)
+{
+    int error = vks_secret_map_open(page, fd, keys->size_bytes, (enum vks_secret_memory)keys->secret_memory);
+
+    if (!error)
+        *walk = (struct vks_key_slot_walk){.page = page->bytes, .page_bytes = page->size_bytes};
     return error;
 }
 
-int key_loads_add(struct key_loads *loads, const struct vks_keys *keys, int fd)
+int key_loads_add(struct key_loads *loads, const struct vks_keys *keys, int fd, struct key_room *room,
+                  struct snapshot_table *table)
 {
     uint32_t before = loads->count;
+    struct vks_key_slot_walk walk;
     struct vks_secret_map page;
     int error = make_room(loads, keys->key_count);
 
+    if (!error)
+        error = open_page(&page, keys, fd, &walk);
     if (error)
         return error;
-    error = vks_secret_map_open(&page, fd, keys->size_bytes, (enum vks_secret_memory)keys->secret_memory);
-    if (error)
-        return error;
-    error = load_slots(loads, &page, keys->key_count);
+    for (uint32_t i = 0; !error && i < keys->key_count; i++) {
+        key_room_keep(room, table);
+        error = load_next(&walk, &loads->key[loads->count]);
+        if (!error)
+            loads->count++;
+    }
     vks_secret_map_wipe(&page);
     while (error && loads->count > before)
         vks_key_unref(loads->key[--loads->count]);
@@ -63,15 +71,37 @@ int key_loads_add(struct key_loads *loads, const struct vks_keys *keys, int fd)
 }
 
 /* Takes the reference. */
-static void settle(struct snapshot_table *fresh, struct vks_key *key)
+static void settle(struct snapshot_table *table, struct vks_key *key)
 {
-    int64_t index = snapshot_table_find(fresh, vks_key_id(key), vks_key_version(key));
+    int64_t index = snapshot_table_find(table, vks_key_id(key), vks_key_version(key));
 
-    if (index < 0 || fresh->key[index] || fresh->entry[index].type != vks_key_type(key) ||
-        fresh->entry[index].state == VKS_KEY_STATE_DESTROYED)
+    if (index < 0 || table->key[index] || table->entry[index].type != vks_key_type(key) ||
+        table->entry[index].state == VKS_KEY_STATE_DESTROYED)
         vks_key_unref(key);
     else
-        fresh->key[index] = key;
+        table->key[index] = key;
+}
+
+int key_loads_fill(const struct vks_keys *keys, int fd, struct key_room *room, struct snapshot_table *table)
+{
+    struct vks_key_slot_walk walk;
+    struct vks_secret_map page;
+    int first = open_page(&page, keys, fd, &walk), error = first;
+
+    if (first)
+        return first;
+    for (uint32_t i = 0; error != -EPROTO && i < keys->key_count; i++) {
+        struct vks_key *key;
+
+        key_room_keep(room, table);
+        error = load_next(&walk, &key);
+        if (!error)
+            settle(table, key);
+        else if (!first)
+            first = error;
+    }
+    vks_secret_map_wipe(&page);
+    return first;
 }
 
 void key_loads_settle(struct key_loads *loads, struct snapshot_table *old, struct snapshot_table *fresh)

@@ -62,7 +62,7 @@ static int take_fds(struct ring *ring, const struct vks_worker_ring_start *start
 static void forget_waiting(struct ring *ring)
 {
     ring->parked[SLOW_SMALL].count = ring->parked[SLOW_LARGE].count = 0;
-    ring->untokened.count = ring->unordered.count = ring->unleased.count = 0;
+    ring->untokened.count = ring->unordered.count = ring->unkeyed.count = ring->unleased.count = 0;
 }
 
 int ring_start(struct worker *worker, const struct vks_worker_ring_start *start, struct vks_ipc_message *message)

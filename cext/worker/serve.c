@@ -85,9 +85,16 @@ static int take_batch(struct worker *worker)
 
 static enum serve_result serve_batch(struct worker *worker)
 {
-    int left = take_batch(worker);
+    const struct vks_worker_keys_wanted *wanted;
+    int left;
+
+    key_room_keep(&worker->room, worker->table);
+    left = take_batch(worker);
 
     serve_gathered(worker, 0);
+    wanted = key_wants_take(&worker->wants);
+    if (wanted)
+        control_event(worker, VKS_WORKER_KEYS_WANTED, wanted, sizeof(*wanted));
     if (left == -ENOSPC)
         return SERVE_BLOCKED;
     if (left < 0)

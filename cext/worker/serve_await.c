@@ -22,7 +22,7 @@ static bool has_work(const struct worker *worker)
 static uint64_t spin_time_ns(const struct worker *worker)
 {
     if (!worker->table || slow_lane_count(&worker->slow, SLOW_QUEUED) || slow_lane_count(&worker->slow, SLOW_RUNNING) ||
-        token_lane_has(&worker->token, TOKEN_AWAY) || worker->order.state == ORDER_AWAY)
+        token_lane_has(&worker->token, TOKEN_AWAY) || worker->order.state == ORDER_AWAY || worker->wants.away)
         return 0;
     return poll_spin_ns(&worker->spin, worker->table->head.poll_us);
 }

@@ -144,6 +144,18 @@ static void postpone(struct ring *ring, struct head_queue *queue, uint16_t head)
     head_queue_push(queue, head);
 }
 
+/* Its key is granted and not here. False: it did not come a moment ago, and the request is refused. */
+static bool await_key(struct worker *worker, struct job *job, const struct vks_snapshot_key *entry)
+{
+    if (key_wants_is_refused(&worker->wants, entry, monotonic_ns())) {
+        job->status = VKS_STATUS_UNAVAILABLE;
+        return false;
+    }
+    key_wants_note(&worker->wants, entry);
+    postpone(&worker->ring, &worker->ring.unkeyed, job->head);
+    return true;
+}
+
 /* Nothing executes here while keystored has it: a death is not this request's. */
 static void serve_order(struct worker *worker, struct job *job)
 {
@@ -218,6 +230,8 @@ void serve_head(struct worker *worker, uint16_t head)
         serve_order(worker, job);
         return;
     }
+    if (job->status == VKS_STATUS_OK && entry && !job->key && await_key(worker, job, entry))
+        return;
     if (job->status == VKS_STATUS_OK && decide_needs_token(job)) {
         token = token_lane_take(&worker->token);
         if (!token) {

@@ -20,6 +20,8 @@
 #include "ipc_socket.h"
 #include "job.h"
 #include "key_loads.h"
+#include "key_room.h"
+#include "key_wants.h"
 #include "latency_watch.h"
 #include "lane_slow.h"
 #include "order_lane.h"
@@ -36,6 +38,7 @@ struct ring {
     struct head_queue parked[SLOW_SIZES]; /* slow ones for which no job was free */
     struct head_queue untokened;          /* that a token has to sign, and no slot was free */
     struct head_queue unordered;          /* for keystored, while another one is with it */
+    struct head_queue unkeyed;            /* whose key is not here: keystored was asked for it, or will be */
     struct head_queue unleased;           /* whose budget is used up to what is on disk: keystored was asked for more */
     int kick_fd;
     int call_fd;
@@ -57,6 +60,8 @@ struct worker {
     struct order_lane order;
     struct snapshot_table *table;
     struct key_loads loads;
+    struct key_room room;
+    struct key_wants wants;
     struct poll_spin spin;
     struct vks_poll_board *board; /* NULL: there is none */
     uint32_t poll_places;

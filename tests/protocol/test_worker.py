@@ -193,7 +193,11 @@ def test_grant_is_what_counts(bench: Bench) -> None:
     bench.rig.publish()
     assert bench.vault.request(lib.VKS_OP_MAC, **fields).status == lib.VKS_STATUS_NO_KEY
     bench.rig.publish(MAC)
-    assert bench.vault.request(lib.VKS_OP_MAC, **fields).status == lib.VKS_STATUS_INTERNAL  # wiped, not hidden
+    bench.vault.submit(lib.VKS_OP_MAC, **fields)
+    bench.ring.kick(force=True)
+    assert bench.rig.wanted() == [(MAC.key_id, MAC.version)]  # wiped, not hidden
+    bench.rig.note_filled()
+    assert [answer.status for _head, answer in bench.vault.collect(1)] == [lib.VKS_STATUS_UNAVAILABLE]
 
 
 def test_versions_of_a_key(bench: Bench) -> None:

@@ -75,7 +75,7 @@ def test_spawn_is_quick(zygote: Zygote) -> None:
         pack_message(0x1FF, 1),
         pack_message(lib.VKS_WORKER_RING_STOP, 1),
         pack_message(lib.VKS_WORKER_RING_STOP, 1, bytes(9)),
-        pack_message(lib.VKS_KEYS, 1, bytes(24)),
+        pack_message(lib.VKS_KEYS, 1, bytes(32)),
         b"short",
     ],
 )
@@ -112,8 +112,11 @@ def test_loads_that_fail(bench: Bench) -> None:
     bench.rig.load(good, error=-errno.ENOSPC, key_count=200000)
     bench.rig.publish(MAC, good)
     assert bench.vault.request(lib.VKS_OP_MAC, **DO_MAC).status == OK
-    answer = bench.vault.request(lib.VKS_OP_MAC, **DO_MAC | {"key_id": good.key_id})
-    assert answer.status == lib.VKS_STATUS_INTERNAL
+    bench.vault.submit(lib.VKS_OP_MAC, **DO_MAC | {"key_id": good.key_id})
+    bench.ring.kick(force=True)
+    assert bench.rig.wanted() == [(good.key_id, good.version)]
+    bench.rig.note_filled()
+    assert [answer.status for _head, answer in bench.vault.collect(1)] == [lib.VKS_STATUS_UNAVAILABLE]
     bench.rig.keys.close()
     assert bench.vault.request(lib.VKS_OP_MAC, **DO_MAC).status == OK
 

@@ -360,7 +360,20 @@ class WorkerRig:
 
     # -- custodian ---------------------------------------------------------------------------------------------------
 
-    def load(self, *keys: RigKey, error: int = 0, key_count: int | None = None) -> None:
+    def fill(self, *keys: RigKey, error: int = 0) -> None:
+        """Hand over what was asked for, under the snapshot in force."""
+        self.load(*keys, error=error, flags=lib.VKS_LOAD_F_FILL)
+
+    def wanted(self) -> list[tuple[bytes, int]]:
+        """The key versions that it asks for next."""
+        body: Any = ffi.from_buffer("struct vks_worker_keys_wanted *", self.event(lib.VKS_WORKER_KEYS_WANTED).body)
+        return [(bytes(key.key_id), int(key.version)) for key in body.key[0 : body.count]]
+
+    def note_filled(self) -> None:
+        """Say that what it asked for was looked after."""
+        self.ask(lib.VKS_WORKER_KEYS_FILLED)
+
+    def load(self, *keys: RigKey, error: int = 0, key_count: int | None = None, flags: int = 0) -> None:
         """Hand over material in a sealed page and wait until it was taken."""
         content = b"".join(key.slot() for key in keys)
         size_bytes = -(-max(1, len(content)) // PAGE_BYTES) * PAGE_BYTES
@@ -373,6 +386,7 @@ class WorkerRig:
                 "size_bytes": size_bytes,
                 "key_count": len(keys) if key_count is None else key_count,
                 "secret_memory": lib.VKS_SECRET_MEMORY_MLOCK,
+                "flags": flags,
             }
             send(self.keys, pack_message(lib.VKS_KEYS, 0, pack("vks_keys", body)), [fd])
             reply = self.event(lib.VKS_WORKER_KEYS_LOADED)

@@ -103,6 +103,7 @@ def guest_show(session: Session, name: GuestName) -> None:
             "engines": engines(worker["engines"]),
             "workers replaced": worker["replaced"],
             "requests set aside": worker["set_aside"],
+            "keys filled in": worker["keys_filled"],
             "requests in flight": worker["in_flight"],
             "audit records waiting": worker["records_waiting"],
             "problem": worker["problem"],

@@ -64,6 +64,7 @@ def guest_info(view: GuestView) -> models.GuestInfo:
             problem=worker.problem,
             replaced=worker.replaced_count,
             set_aside=worker.set_aside_count,
+            keys_filled=worker.keys_filled_count,
             in_flight=worker.in_flight,
             records_waiting=worker.records_waiting,
             sandbox=worker.sandbox,

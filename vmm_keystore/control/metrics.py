@@ -108,11 +108,18 @@ class KeystoreCollector(Collector):
         aside = CounterMetricFamily(
             PREFIX + "requests_set_aside", "Requests that two workers died over.", labels=["guest"]
         )
+        filled = CounterMetricFamily(
+            PREFIX + "worker_keys_filled",
+            "Keys brought to the guest's worker when a request waited for them, since it serves.",
+            labels=["guest"],
+        )
         for name, worker in guests:
+            filled.add_metric([name], worker.keys_filled_count)
             replaced.add_metric([name], worker.replaced_count)
             aside.add_metric([name], worker.set_aside_count)
         yield replaced
         yield aside
+        yield filled
 
     def _events(self) -> Iterator[Metric]:
         labels = ["handler"]

@@ -31,7 +31,7 @@ from vmm_keystore.store.grants import (
     insert_grant,
     list_grants,
     list_held,
-    permitted_versions,
+    permitted_keys,
 )
 from vmm_keystore.store.guests import get_guest
 from vmm_keystore.store.holdings import find_double
@@ -167,7 +167,7 @@ class Grants:
         with self._store.read() as connection:
             get_guest(connection, question.guest)
             key = get_key(connection, question.key)
-            granted = [version.permitted for version in permitted_versions(connection, question.guest)]
+            granted = permitted_keys(connection, question.guest)
             held = list_held(connection, question.guest, key.label)
         mechanism = question.mechanism or default_mechanism(key.key_type, question.op)
         wanted = [

@@ -8,8 +8,9 @@ from vmm_keystore.policy.grant import PermittedKey
 from vmm_keystore.service.guest_values import Guest
 from vmm_keystore.service.key_values import KeyLoad
 from vmm_keystore.store.budgets import spend_budgets, spent_budgets
-from vmm_keystore.store.grants import SealedVersion, permitted_versions
+from vmm_keystore.store.grants import SealedVersion, permitted_keys, sealed_versions
 from vmm_keystore.store.guests import list_guests, own_keys_max
+from vmm_keystore.store.key_uses import last_used
 from vmm_keystore.store.keys import key_labels, take_nonce_lease
 from vmm_keystore.store.own_keys import find_order, forget_order
 from vmm_keystore.store.store import Store
@@ -32,23 +33,28 @@ class StoreGuestKeys:
     def permitted_keys(self, guest: str) -> tuple[PermittedKey, ...]:
         """See ``GuestKeys``."""
         with self._store.read() as connection:
-            return tuple(version.permitted for version in permitted_versions(connection, guest))
+            return permitted_keys(connection, guest)
 
     def lease_keys(self, guest: str, versions: Sequence[tuple[bytes, int]]) -> tuple[KeyLoad, ...]:
         """See ``GuestKeys``."""
         wanted = frozenset(versions)
         with self._store.read() as connection:
-            found = _wanted(permitted_versions(connection, guest), wanted)
-        if not any(version.permitted.key_type.makes_nonces for version in found):
+            found = sealed_versions(connection, guest, wanted)
+        if not any(version.key_type.makes_nonces for version in found):
             return tuple(_load(version, 0) for version in found)
         with self._store.write() as connection:
             return tuple(
                 _load(
                     version,
-                    take_nonce_lease(connection, version.version_row) if version.permitted.key_type.makes_nonces else 0,
+                    take_nonce_lease(connection, version.version_row) if version.key_type.makes_nonces else 0,
                 )
-                for version in _wanted(permitted_versions(connection, guest), wanted)
+                for version in sealed_versions(connection, guest, wanted)
             )
+
+    def keys_by_last_use(self, guest: str, count: int) -> Mapping[bytes, int]:
+        """See ``GuestKeys``."""
+        with self._store.read() as connection:
+            return {key_id: rank for rank, key_id in enumerate(last_used(connection, guest, count))}
 
     def own_keys_max(self, guest: str) -> int:
         """See ``GuestKeys``."""
@@ -105,10 +111,5 @@ class KeyLabels:
         return self._labels.get(key_id)
 
 
-def _wanted(versions: Sequence[SealedVersion], wanted: frozenset[tuple[bytes, int]]) -> list[SealedVersion]:
-    return [v for v in versions if (v.permitted.key_id, v.permitted.version) in wanted]
-
-
 def _load(version: SealedVersion, lease: int) -> KeyLoad:
-    key = version.permitted
-    return KeyLoad(key.key_id, key.version, key.key_type, lease, version.sealed, in_token=key.token is not None)
+    return KeyLoad(version.key_id, version.version, version.key_type, lease, version.sealed, in_token=version.in_token)

@@ -59,6 +59,8 @@ class WorkerStatus:
     """Requests taken from the ring and not answered yet."""
     records_waiting: int = 0
     """Audit records that are committed and not stored yet; the ring takes requests while there is room for more."""
+    keys_filled_count: int = 0
+    """Keys brought to this worker when a request waited for them."""
     sandbox: str = ""
     """How the worker is confined, in one line."""
     engines: Mapping[str, str] = field(default_factory=dict)

@@ -40,7 +40,7 @@ from vmm_keystore.service.key_maker import Made
 from vmm_keystore.service.key_versions import add_version, scrub
 from vmm_keystore.service.ports import KeyCustodian
 from vmm_keystore.service.sealing import Sealing
-from vmm_keystore.store.grants import Holder, insert_grant, permitted_versions
+from vmm_keystore.store.grants import Holder, insert_grant, permitted_keys
 from vmm_keystore.store.guests import GuestRow, get_guest
 from vmm_keystore.store.key_rows import KeyRow
 from vmm_keystore.store.keys import find_key, insert_first_version
@@ -218,14 +218,14 @@ def _check_room(guest: GuestRow) -> None:
 
 def _check_name(connection: sa.Connection, guest: str, name: str, label: str) -> None:
     """Whatever this guest sees under that name; what others have is none of its business."""
-    seen = {version.permitted.label for version in permitted_versions(connection, guest)}
+    seen = {key.label for key in permitted_keys(connection, guest)}
     if name in seen or find_key(connection, label) is not None:
         raise _RefusedError(Status.EXISTS)
 
 
 def _own_key(connection: sa.Connection, guest: str, order: Order) -> KeyRow:
     """Decided as the worker decides, which does not where it asks again, and may have fallen."""
-    held = (version.permitted for version in permitted_versions(connection, guest))
+    held = permitted_keys(connection, guest)
     current = next((key for key in held if key.key_id == order.key_id and key.current), None)
     status = decide(current, PolicyRequest(order.op, 0, order.uid, 0, now_s()))
     if status is not Status.OK:

@@ -192,6 +192,9 @@ class GuestKeys(Protocol):
         publishing.
         """
 
+    def keys_by_last_use(self, guest: str, count: int) -> Mapping[bytes, int]:
+        """Ranks of the *count* keys of *guest* that were used last, by key id; 0 is the latest."""
+
     def own_keys_max(self, guest: str) -> int:
         """How many keys of its own a guest may have."""
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Grants in the store, and what they add up to for one guest."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,7 +12,7 @@ from vmm_keystore.policy.desired import ROLE_MARK
 from vmm_keystore.policy.grant import Permission, PermittedKey
 from vmm_keystore.policy.hsm import TokenObject
 from vmm_keystore.policy.lifecycle import effective_state
-from vmm_keystore.policy.vocabulary import OWNER_MARK, OWNER_OPS, KeyState, mask
+from vmm_keystore.policy.vocabulary import OWNER_MARK, OWNER_OPS, KeyState, KeyType, mask
 from vmm_keystore.store.budgets import open_budgets
 from vmm_keystore.store.guests import get_guest
 from vmm_keystore.store.holdings import guest_row_of, holdings_of, parts
@@ -52,11 +52,14 @@ class GrantRow:
 
 @dataclass(frozen=True, slots=True)
 class SealedVersion:
-    """A permitted version with its sealed blob."""
+    """A version with its sealed blob."""
 
     version_row: int
-    permitted: PermittedKey
+    key_id: bytes
+    version: int
+    key_type: KeyType
     sealed: bytes
+    in_token: bool
 
 
 _PERMISSION = (
@@ -165,31 +168,40 @@ def delete_grant(connection: sa.Connection, holder: Holder, key: str) -> GrantRo
     return found
 
 
-def permitted_versions(connection: sa.Connection, guest: str) -> tuple[SealedVersion, ...]:
+def permitted_keys(connection: sa.Connection, guest: str) -> tuple[PermittedKey, ...]:
     """Key versions that *guest* may use, ordered by key id, then version; destroyed ones never."""
     rows = connection.execute(_PERMITTED, {"guest_name": guest}).all()
     uids = _uids(connection, [row.grant_id for row in rows])
     names = _own_names(guest, rows)
     return tuple(
-        SealedVersion(
-            row.id,
-            PermittedKey(
-                key_id=row.key_id,
-                version=row.version,
-                key_type=row.key_type,
-                state=effective_state(
-                    row.state, set_aside=row.destroy_at_s is not None or row.version < row.min_process_version
-                ),
-                current=row.version == row.current_version,
-                permission=_permission_of(row, uids),
-                label=names.get(row.key_id, row.label),
-                budget_id=row.budget_id or 0,
-                token=TokenObject(row.token_serial, row.token_object) if row.token_object else None,
+        PermittedKey(
+            key_id=row.key_id,
+            version=row.version,
+            key_type=row.key_type,
+            state=effective_state(
+                row.state, set_aside=row.destroy_at_s is not None or row.version < row.min_process_version
             ),
-            row.sealed,
+            current=row.version == row.current_version,
+            permission=_permission_of(row, uids),
+            label=names.get(row.key_id, row.label),
+            budget_id=row.budget_id or 0,
+            token=TokenObject(row.token_serial, row.token_object) if row.token_object else None,
         )
         for row in rows
     )
+
+
+def sealed_versions(
+    connection: sa.Connection, guest: str, versions: Collection[tuple[bytes, int]]
+) -> tuple[SealedVersion, ...]:
+    """Those of *versions* that *guest* may use, with their blobs, without a look at its other keys."""
+    found = []
+    for part in parts(list(dict.fromkeys(key_id for key_id, _version in versions))):
+        for row in connection.execute(_SEALED, {"guest_name": guest, "key_ids": part}):
+            if (row.key_id, row.version) in versions:
+                in_token = bool(row.token_object)
+                found.append(SealedVersion(row.id, row.key_id, row.version, row.key_type, row.sealed, in_token))
+    return tuple(found)
 
 
 def _select(guest: sa.ColumnElement[str]) -> sa.Select[*tuple[Any, ...]]:
@@ -215,8 +227,6 @@ def _permitted() -> sa.Select[*tuple[Any, ...]]:
     held = holdings_of(guest_row_of(sa.bindparam("guest_name")))
     return (
         sa.select(
-            key_versions.c.id,
-            key_versions.c.sealed,
             key_versions.c.version,
             key_versions.c.state,
             keys.c.key_id,
@@ -243,11 +253,33 @@ def _permitted() -> sa.Select[*tuple[Any, ...]]:
     )
 
 
+def _sealed() -> sa.Select[*tuple[Any, ...]]:
+    held = holdings_of(guest_row_of(sa.bindparam("guest_name")))
+    return (
+        sa.select(
+            key_versions.c.id,
+            keys.c.key_id,
+            key_versions.c.version,
+            keys.c.key_type,
+            key_versions.c.sealed,
+            key_versions.c.token_object,
+        )
+        .select_from(keys)
+        .join(key_versions, key_versions.c.key == keys.c.id)
+        .where(
+            keys.c.key_id.in_(sa.bindparam("key_ids", expanding=True)),
+            key_versions.c.state != KeyState.DESTROYED,
+            sa.exists().where(held.c.grant == grants.c.id, grants.c.key == keys.c.id),
+        )
+    )
+
+
 # Once: to write a statement takes longer than to run it, and each change asks these.
 _OF_KEY = keys.c.label == sa.bindparam("key")
 _OF_GUEST = _single().where(guests.c.name == sa.bindparam("holder"), _OF_KEY)
 _OF_ROLE = _single().where(roles.c.name == sa.bindparam("holder"), _OF_KEY)
 _PERMITTED = _permitted()
+_SEALED = _sealed()
 
 
 def _rows(

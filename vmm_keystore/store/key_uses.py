@@ -104,6 +104,21 @@ def unused_since(at_s: int) -> sa.ColumnElement[bool]:
     return sa.and_(keys.c.created_s < at_s, not_later)
 
 
+def last_used(connection: sa.Connection, guest: str, count: int) -> list[bytes]:
+    """Ids of the *count* keys that *guest* holds and that were used last, by whomever, the latest first."""
+    held = holdings_of(guest_row_of(guest))
+    statement = (
+        sa.select(keys.c.key_id)
+        .select_from(held)
+        .join(grants, grants.c.id == held.c.grant)
+        .join(keys, keys.c.id == grants.c.key)
+        .where(keys.c.last_used_s.is_not(None))
+        .order_by(keys.c.last_used_s.desc(), keys.c.id)
+        .limit(count)
+    )
+    return list(connection.execute(statement).scalars())
+
+
 def _held_versions(connection: sa.Connection, guest: str, key_ids: Sequence[bytes]) -> dict[tuple[bytes, int], int]:
     """Rows of the keys, of these, that a guest holds, by key id and version."""
     held = holdings_of(guest_row_of(guest))

@@ -374,14 +374,15 @@ class Custodian:
         except ProgramLostError:
             return
 
-    def load(self, channel_id: int, load_id: int, loads: Sequence[KeyLoad]) -> Future[Message]:
+    def load(self, channel_id: int, load_id: int, loads: Sequence[KeyLoad], flags: int = 0) -> Future[Message]:
         """Have keys unsealed and handed to a worker; the worker says when it has them.
 
         Args:
             channel_id: the worker's.
             load_id: comes back in the worker's answer.
             loads: as many as :func:`load_batches` puts together.
+            flags: ``enum vks_load_flag``, for the worker.
         """
-        fields = {"channel_id": channel_id, "load_id": load_id, "count": len(loads)}
+        fields = {"channel_id": channel_id, "load_id": load_id, "count": len(loads), "flags": flags}
         body = pack("vks_custodian_load", fields) + b"".join(load_entry(load) for load in loads)
         return self._program.connection().post(lib.VKS_CUSTODIAN_LOAD, body, wait_ms=1000)

@@ -33,6 +33,10 @@ class ProgramLostError(ProgramError):
     """The program ended or hung; it is being replaced."""
 
 
+class VaultLockedError(ProgramLostError):
+    """The custodian has no KEK: nothing can be opened until somebody unlocks it."""
+
+
 class ProtocolError(ProgramError):
     """The program sent what is no message; it is ended."""
 

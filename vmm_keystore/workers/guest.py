@@ -22,6 +22,8 @@ from vmm_keystore.workers.data_plane import DataPlane
 from vmm_keystore.workers.descriptor_store import DescriptorStore
 from vmm_keystore.workers.errors import ProgramError, StateMemoryError
 from vmm_keystore.workers.keeper import GuestKeeper
+from vmm_keystore.workers.key_channel import KeyVersion
+from vmm_keystore.workers.key_desk import KeyDesk
 from vmm_keystore.workers.loop import Loop
 from vmm_keystore.workers.orders import OrderDesk
 from vmm_keystore.workers.provision import bring_up_to_date, publish
@@ -30,7 +32,7 @@ from vmm_keystore.workers.session import WorkerSession
 from vmm_keystore.workers.state_memory import RECORD_BYTES, RING_RECORDS, StateMemory
 from vmm_keystore.workers.succession import Role, Succession
 from vmm_keystore.workers.token import Token
-from vmm_keystore.workers.worker import KeyVersion, SetAside, Worker, start_worker
+from vmm_keystore.workers.worker import SetAside, Worker, start_worker
 from vmm_keystore.workers.zygote import Zygote
 
 log = logging.getLogger(__name__)
@@ -59,6 +61,7 @@ class Surroundings:
     on_death: Callable[[str], None]
     """Told of the guest whose worker died; must not wait."""
     desk: OrderDesk
+    key_desk: KeyDesk
     rings: RingWatch
     run_later: Callable[[Callable[[], None]], None]
     """Run what may block on another thread, soon."""
@@ -93,7 +96,7 @@ class GuestWorker:
         self._stopped = False
         self._retry_delay_s = RETRY_DELAY_S
         self._set_aside_count = 0
-        self._held: frozenset[KeyVersion] = frozenset()
+        self._named: frozenset[KeyVersion] = frozenset()
         self.problem = ""
 
     @property
@@ -151,6 +154,7 @@ class GuestWorker:
             problem=problem or self._crash_problem() or self.problem,
             replaced_count=self._succession.replaced_count,
             set_aside_count=self._set_aside_count,
+            keys_filled_count=worker.keys.filled_count if worker else 0,
             in_flight=in_flight,
             records_waiting=waiting,
         )
@@ -191,10 +195,10 @@ class GuestWorker:
         """How long its requests took; of keys that it has, whatever a worker says."""
         worker = self._succession.serving
         if worker:
-            self._held = worker.held
+            self._named = worker.named
         found = self._state.latencies()
-        held = {key_id for key_id, _version in self._held} if found else set()
-        return [latency for latency in found if latency.kind is not LatencyKind.KEY or latency.key_id in held]
+        named = {key_id for key_id, _version in self._named} if found else set()
+        return [latency for latency in found if latency.kind is not LatencyKind.KEY or latency.key_id in named]
 
     def drain_audit(self) -> None:
         """Move the records committed so far to the sink."""
@@ -278,7 +282,7 @@ class GuestWorker:
         if not self._succession.install(worker):
             worker.close()
             raise WorkerError(f"guest {self._name}: a new worker ended at once")
-        log.info("guest %s: worker pid %d, %d key versions", self._name, worker.pid, len(worker.held))
+        log.info("guest %s: worker pid %d, %d key versions", self._name, worker.pid, len(worker.named))
         self._tell_session()
         if self._front_end():
             self._restock_soon(RESTOCK_DELAY_S)
@@ -298,6 +302,7 @@ class GuestWorker:
                 on_set_aside=self._note_set_aside,
                 on_budget_low=self._ask_refill,
                 desk=self._around.desk,
+                key_desk=self._around.key_desk,
             )
         except (ProgramError, OSError) as error:
             self.problem = f"no worker: {error}"
@@ -371,6 +376,7 @@ class GuestWorker:
         if delay_s:
             log.error("guest %s: %s", self._name, self._crash_problem())
         if not self._front_end():
+            self._succession.forget_death()
             return  # the next one gets a worker
         if self._succession.serving is None:
             self._around.loop.call_later(delay_s, self._succeed)

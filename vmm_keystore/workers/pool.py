@@ -24,6 +24,7 @@ from vmm_keystore.workers.data_plane import DataPlane
 from vmm_keystore.workers.descriptor_store import DescriptorStore
 from vmm_keystore.workers.device import GuestDevice
 from vmm_keystore.workers.guest import Surroundings
+from vmm_keystore.workers.key_desk import KeyDesk
 from vmm_keystore.workers.loop import Loop
 from vmm_keystore.workers.orders import OrderDesk
 from vmm_keystore.workers.ring_watch import RingWatch
@@ -64,6 +65,7 @@ class GuestPool:
         self._keys = keys
         self._server = server
         self.desk = OrderDesk(loop)
+        self._key_desk = KeyDesk(keys)
         self._rings = RingWatch()
         self._surroundings = Surroundings(
             loop,
@@ -77,6 +79,7 @@ class GuestPool:
             data_plane,
             on_death,
             self.desk,
+            self._key_desk,
             self._rings,
             self._run_later,
         )
@@ -90,6 +93,7 @@ class GuestPool:
 
         One guest's problem is its own.
         """
+        self._key_desk.start()
         guests = self._keys.guests()
         for guest in guests:
             self._guests[guest.name] = GuestDevice(self._surroundings, guest.name)
@@ -117,6 +121,7 @@ class GuestPool:
         self._stopping.set()
         if self._drain_thread.ident is not None:
             self._drain_thread.join()
+        self._key_desk.stop()
         for guest in list(self._guests.values()):
             if leave:
                 guest.leave()

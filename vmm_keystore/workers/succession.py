@@ -134,6 +134,11 @@ class Succession:
                 return Role.SERVING, self._ended_s - self._serving_since_s
             return Role.NONE, 0.0
 
+    def forget_death(self) -> None:
+        """Nobody needed the one that died: the next one replaces none."""
+        with self._lock:
+            self._died = False
+
     def clear(self) -> list[Worker]:
         """Remove all; they are the caller's to end."""
         workers = self.members()

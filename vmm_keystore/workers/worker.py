@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One worker process: its control socket, the key versions it holds, the snapshot in force.
+"""One worker process: its control socket, its keys, the snapshot in force.
 
 Knows ``VKS_WORKER_*`` of ``ipc.h``. Ring messages may be posted from the vhost-user thread: they never wait.
 """
 
-import errno
 import itertools
 import logging
 import os
@@ -19,13 +18,14 @@ from typing import Any
 from vmm_keystore._vks import lib
 from vmm_keystore.policy.grant import PermittedKey
 from vmm_keystore.service.guest_values import Order, Ordered
-from vmm_keystore.service.key_values import KeyLoad
 from vmm_keystore.workers.connection import Connection
 from vmm_keystore.workers.custodian import Custodian
-from vmm_keystore.workers.custodian_messages import SECRET_MEMORY, load_batches
+from vmm_keystore.workers.custodian_messages import SECRET_MEMORY
 from vmm_keystore.workers.data_plane import DataPlane, engines
-from vmm_keystore.workers.errors import ProgramError, ProgramLostError, ProgramRefusedError
+from vmm_keystore.workers.errors import ProgramError, ProgramLostError
 from vmm_keystore.workers.ipc import REPLY, Form, Message, pack
+from vmm_keystore.workers.key_channel import KeyChannel, KeyVersion
+from vmm_keystore.workers.key_desk import KeyDesk
 from vmm_keystore.workers.loop import Loop
 from vmm_keystore.workers.order_messages import checked_order, pack_ordered
 from vmm_keystore.workers.orders import OrderDesk
@@ -40,7 +40,6 @@ log = logging.getLogger(__name__)
 SNAPSHOT_TIMEOUT_S = 0.1
 """Promise P6: a worker that has not acknowledged by then is killed."""
 READY_TIMEOUT_S = 5.0
-LOAD_TIMEOUT_S = 20.0  # the custodian may be busy generating an RSA key
 DEATH_TIMEOUT_S = 5.0
 
 FORMS = {
@@ -55,16 +54,17 @@ FORMS = {
     lib.VKS_WORKER_LEASED | REPLY: Form(),
     lib.VKS_WORKER_TOKEN | REPLY: Form(),
     lib.VKS_WORKER_ORDERED | REPLY: Form(),
+    lib.VKS_WORKER_KEYS_FILLED | REPLY: Form(),
     lib.VKS_WORKER_READY: Form("vks_worker_ready"),
     lib.VKS_WORKER_RING_BROKEN: Form("vks_worker_ring_broken"),
     lib.VKS_WORKER_KEYS_LOADED: Form("vks_worker_keys_loaded"),
     lib.VKS_WORKER_SET_ASIDE: Form("vks_worker_set_aside"),
     lib.VKS_WORKER_BUDGET_LOW: Form(),
     lib.VKS_WORKER_ORDER: Form("vks_worker_order"),
+    lib.VKS_WORKER_KEYS_WANTED: Form("vks_worker_keys_wanted"),
 }
 
 _worker_ids = itertools.count(1)
-KeyVersion = tuple[bytes, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class SetAside:
 
 
 class Worker:
-    """A running worker of one guest. :meth:`load` and :meth:`publish` are for one thread at a time."""
+    """A running worker of one guest. ``keys.load`` and :meth:`publish` are for one thread at a time."""
 
     def __init__(
         self,
@@ -95,6 +95,7 @@ class Worker:
         on_set_aside: Callable[[SetAside], None],
         on_budget_low: Callable[[], None],
         desk: OrderDesk,
+        key_desk: KeyDesk,
     ) -> None:
         """Take over a freshly forked process; use :func:`start_worker`."""
         self.guest = guest
@@ -104,7 +105,9 @@ class Worker:
         self.secret_memory = ""
         self.sandbox = ""
         self.engines: dict[str, str] = {}
-        self.held: frozenset[KeyVersion] = frozenset()
+        self.named: frozenset[KeyVersion] = frozenset()
+        """Versions in the snapshot in force."""
+        self.keys = KeyChannel(custodian, guest, worker_id, self.kill)
         self.generation = 0
         self.ended = process.ended
         self._process = process
@@ -115,10 +118,10 @@ class Worker:
         self._on_set_aside = on_set_aside
         self._on_budget_low = on_budget_low
         self._desk = desk
+        self._key_desk = key_desk
         self._has_order = False
+        self._wants_keys = False
         self._ready: Future[None] = Future()
-        self._load_ids = itertools.count(1)
-        self._loads: dict[int, Future[None]] = {}
         loop.add_reader(process.pidfd, self._process_ended)
         self._connection = Connection(
             loop,
@@ -149,56 +152,6 @@ class Worker:
         except FutureTimeoutError:
             raise ProgramLostError(f"worker of {self.guest} did not become ready") from None
 
-    def load(self, loads: Sequence[KeyLoad]) -> list[str]:
-        """Have the custodian hand it keys and wait until it has taken them; they are of no use before a snapshot.
-
-        Returns:
-            What went wrong with those that are not held, one line each: a blob that cannot be opened, or memory.
-
-        Raises:
-            ProgramLostError: the custodian or the worker died or hung over it. Whether the keys arrive yet is unknown:
-                try again with fresh nonce leases only, or two loads of one lease would make the same nonces.
-        """
-        problems = []
-        for batch in load_batches(loads):
-            try:
-                self._load_batch(batch)
-            except ProgramRefusedError as error:
-                if error.errno == errno.ENOKEY:
-                    raise ProgramLostError("the vault is locked") from error
-                # One bad key must not keep the others away. Nothing of the batch is held, so its leases are unused.
-                problems += [problem for load in batch if (problem := self._load_one(load))]
-        return problems
-
-    def _load_one(self, load: KeyLoad) -> str:
-        try:
-            self._load_batch([load])
-        except ProgramRefusedError as error:
-            if error.errno == errno.ENOTSUP:
-                return (
-                    f"key {load.key_id.hex()} version {load.version}: {load.key_type.text} needs OpenSSL 3.5 or newer"
-                )
-            return f"key {load.key_id.hex()} version {load.version}: {error}"
-        return ""
-
-    def _load_batch(self, batch: list[KeyLoad]) -> None:
-        load_id = next(self._load_ids)
-        loaded: Future[None] = Future()
-        self._loads[load_id] = loaded
-        sent = self._custodian.load(self.worker_id, load_id, batch)
-        try:
-            sent.result(LOAD_TIMEOUT_S)
-            loaded.result(LOAD_TIMEOUT_S)
-        except FutureTimeoutError:
-            if sent.done():
-                self.kill()
-            else:
-                self._custodian.give_up("it hung over a load")
-            raise ProgramLostError(f"keys of {self.guest} were not loaded in time") from None
-        finally:
-            self._loads.pop(load_id, None)
-        self.held |= {(load.key_id, load.version) for load in batch}
-
     def publish(self, content: bytes, versions: frozenset[KeyVersion]) -> "Publication":
         """Send a snapshot; it is in force, or the worker is dead, when its ``settle`` has returned.
 
@@ -225,7 +178,13 @@ class Worker:
     def in_force(self, versions: frozenset[KeyVersion]) -> None:
         """Note that it acknowledged a snapshot."""
         self.generation += 1
-        self.held &= versions
+        self.named = versions
+        self.keys.keep(versions)
+
+    def note_filled(self) -> None:
+        """Say that the keys it asked for have come, or do not come now."""
+        self._wants_keys = False
+        self.post(lib.VKS_WORKER_KEYS_FILLED)
 
     def kill(self) -> None:
         """Send SIGKILL; it has ended when ``ended`` is set."""
@@ -252,9 +211,9 @@ class Worker:
         self._loop.remove_reader(self._process.pidfd)
         self._process.close(reap=False)
         error = ProgramLostError(f"worker of {self.guest} ended")
-        for waiting in (self._ready, *list(self._loads.values())):
-            if not waiting.done():
-                waiting.set_exception(error)
+        if not self._ready.done():
+            self._ready.set_exception(error)
+        self.keys.close(error)
         self._connection.close(str(error))
         self._on_ended(self)
 
@@ -266,12 +225,8 @@ class Worker:
             self.sandbox = describe(body.sandbox)
             self.engines = engines(body.accelerated)
             self._ready.set_result(None)
-        elif message.type == lib.VKS_WORKER_KEYS_LOADED and body.load_id in self._loads:
-            loaded = self._loads.pop(body.load_id)
-            if body.error:
-                loaded.set_exception(ProgramRefusedError(f"worker of {self.guest}", abs(body.error)))
-            else:
-                loaded.set_result(None)
+        elif message.type == lib.VKS_WORKER_KEYS_LOADED:
+            self.keys.loaded(body)
         elif message.type == lib.VKS_WORKER_SET_ASIDE:
             self._on_set_aside(SetAside(body.request_sequence, body.op, body.deaths, bytes(body.key_id)))
         elif message.type == lib.VKS_WORKER_BUDGET_LOW:
@@ -279,15 +234,25 @@ class Worker:
         elif message.type == lib.VKS_WORKER_ORDER and not self._has_order and (order := checked_order(body)):
             self._has_order = True
             self._desk.take(self.guest, order, lambda ordered: self._answer(order, ordered))
+        elif message.type == lib.VKS_WORKER_KEYS_WANTED and not self._wants_keys and (wanted := wanted_keys(body)):
+            self._wants_keys = True
+            self._key_desk.take(self, wanted)
         elif message.type == lib.VKS_WORKER_RING_BROKEN:
             log.warning("guest %s: queue %d broken: %s", self.guest, body.queue, os.strerror(abs(body.error)))
-        elif message.type != lib.VKS_WORKER_KEYS_LOADED:
+        else:
             self._connection.close(f"worker of {self.guest} sent an event out of turn")
 
     def _answer(self, order: Order, ordered: Ordered) -> None:
         """On the desk's thread; a worker that is gone is succeeded by one that asks again."""
         self._has_order = False
         self.post(lib.VKS_WORKER_ORDERED, pack_ordered(order, ordered))
+
+
+def wanted_keys(body: Any) -> tuple[KeyVersion, ...]:
+    """Read ``struct vks_worker_keys_wanted``; nothing where it breaks its form."""
+    if not 0 < body.count <= lib.VKS_KEYS_WANTED_MAX:
+        return ()
+    return tuple((bytes(key.key_id), int(key.version)) for key in body.key[0 : body.count])
 
 
 class Publication:
@@ -333,6 +298,7 @@ def start_worker(
     on_set_aside: Callable[[SetAside], None],
     on_budget_low: Callable[[], None],
     desk: OrderDesk,
+    key_desk: KeyDesk,
 ) -> Worker:
     """Fork a worker, connect it to the custodian and wait until it is ready.
 
@@ -348,6 +314,7 @@ def start_worker(
         on_set_aside: called on the loop's thread when it has set a request aside.
         on_budget_low: called on the loop's thread when little is left of what was leased of a budget.
         desk: takes its guest's orders.
+        key_desk: brings keys that its requests wait for.
 
     Raises:
         ProgramError: it could not be started; *on_ended* is called if there was a process.
@@ -378,6 +345,7 @@ def start_worker(
         on_set_aside=on_set_aside,
         on_budget_low=on_budget_low,
         desk=desk,
+        key_desk=key_desk,
     )
     try:
         worker.wait_ready()

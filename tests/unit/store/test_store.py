@@ -77,9 +77,10 @@ def test_what_was_written_is_there_after_reopening(path: Path) -> None:
             KeyState.ACTIVE,
             ("vm1",),
         )
-        (version,) = grants.permitted_versions(connection, "vm1")
+        (version,) = grants.sealed_versions(connection, "vm1", {(KEY_ID, 1)})
         assert version.sealed == SEALED
-        assert version.permitted.permission == Permission(op_mask=0x10, mechanism_mask=0x2, uids=(3, 7))
+        (permitted,) = grants.permitted_keys(connection, "vm1")
+        assert permitted.permission == Permission(op_mask=0x10, mechanism_mask=0x2, uids=(3, 7))
         assert grants.find_grant(connection, "vm1", "web") == grants.GrantRow(
             1, "vm1", None, "web", Permission(op_mask=0x10, mechanism_mask=0x2, uids=(3, 7)), 102, 0, 0
         )
@@ -117,8 +118,10 @@ def test_store_of_a_released_schema_keeps_everything(path: Path, released: str) 
                 grants.GrantRow(7, "vm1", None, "web", bounds, 103, 0, 0),
                 grants.GrantRow(8, "vm2", None, "web", Permission(16, 2), 104, 0, 0),
             )
-            (version,) = grants.permitted_versions(connection, "vm1")
-            assert (version.sealed, version.permitted.permission) == (b"SE", bounds)
+            (permitted,) = grants.permitted_keys(connection, "vm1")
+            assert permitted.permission == bounds
+            (version,) = grants.sealed_versions(connection, "vm1", {(permitted.key_id, permitted.version)})
+            assert version.sealed == b"SE"
             key = keys.get_key(connection, "web")
             assert (key.guests, key.tags, key.aliases) == (("vm1", "vm2"), {}, ())
             assert [row.grant_count for row in guests.list_guests(connection)] == [1, 1]
@@ -239,7 +242,8 @@ def test_destroyed_versions_are_not_permitted(store: Store) -> None:
     with store.write() as connection:
         keys.set_state(connection, keys.get_key(connection, "web"), 1, KeyState.DESTROYED, 200)
     with store.read() as connection:
-        assert grants.permitted_versions(connection, "vm1") == ()
+        assert grants.permitted_keys(connection, "vm1") == ()
+        assert grants.sealed_versions(connection, "vm1", {(KEY_ID, 1)}) == ()
 
 
 def test_numbers_of_changes_are_never_reused(store: Store) -> None:

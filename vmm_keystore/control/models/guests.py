@@ -37,6 +37,7 @@ class WorkerInfo(Model):
     problem: str = ""
     replaced: int = 0
     set_aside: int = 0
+    keys_filled: int = 0
     in_flight: int = 0
     records_waiting: int = 0
     sandbox: str = ""

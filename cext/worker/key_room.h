@@ -17,8 +17,8 @@ struct key_room {
 };
 
 /*
- * Give up keys of *table* until a quarter of the arena is free, or each has been looked at once: a key that was used, or
- * came, since it was looked at last keeps its place. NULL is well. No key may be borrowed.
+ * Give up keys of *table* until a quarter of the arena is free, or each has been looked at once: a key that was used,
+ * or came, since it was looked at last keeps its place. NULL is well. No key may be borrowed.
  */
 void key_room_keep(struct key_room *room, struct snapshot_table *table);
 

@@ -204,14 +204,22 @@ def test_revoked_while_it_is_waited_for(shared_place: Place, stopped_custodian: 
     assert found.guest.sign(key_id, b"m").status == OK
 
 
-def test_whoever_dies_while_it_is_waited_for(shared_place: Place, stopped_custodian: int) -> None:
-    """Worker and custodian: the successors go on, and the request is answered."""
+def test_custodian_dies_while_it_is_waited_for(shared_place: Place, stopped_custodian: int) -> None:
+    """The next one brings it."""
+    found = shared_place
+    _key_id, waiting = found.wait_for_absent()
+    kill(stopped_custodian)
+    assert found.collect() == (waiting, OK)
+
+
+def test_worker_dies_while_it_is_waited_for(shared_place: Place, stopped_custodian: int) -> None:
+    """The standby asks for it anew."""
     found = shared_place
     _key_id, waiting = found.wait_for_absent()
     before = found.worker()
     kill(before["pid"])
     wait_for(lambda: found.worker()["pid"] not in {None, before["pid"]})
-    kill(stopped_custodian)
+    os.kill(stopped_custodian, signal.SIGCONT)
     assert found.collect() == (waiting, OK)
     assert found.worker()["replaced"] == before["replaced"] + 1
 

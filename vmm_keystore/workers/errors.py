@@ -33,6 +33,10 @@ class ProgramLostError(ProgramError):
     """The program ended or hung; it is being replaced."""
 
 
+class WorkerGoneError(ProgramLostError):
+    """The worker that it was for has ended."""
+
+
 class VaultLockedError(ProgramLostError):
     """The custodian has no KEK: nothing can be opened until somebody unlocks it."""
 

@@ -16,7 +16,7 @@ from vmm_keystore._vks import lib
 from vmm_keystore.service.key_values import KeyLoad
 from vmm_keystore.workers.custodian import Custodian
 from vmm_keystore.workers.custodian_messages import load_batches
-from vmm_keystore.workers.errors import ProgramLostError, ProgramRefusedError, VaultLockedError
+from vmm_keystore.workers.errors import ProgramLostError, ProgramRefusedError, VaultLockedError, WorkerGoneError
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +25,7 @@ KeyVersion = tuple[bytes, int]
 LOAD_TIMEOUT_S = 20.0  # the custodian may be busy generating an RSA key
 UNTAKEN_MAX = 8
 """Fills that a worker has not taken: secret memory that lies in its channel."""
+CHANNEL_GONE = frozenset({errno.EPIPE, errno.ENOENT, errno.ECONNRESET})
 FILL_ID = 0
 """Of loads that nobody waits for."""
 
@@ -64,7 +65,7 @@ class KeyChannel:
             try:
                 self._load(batch)
             except ProgramRefusedError as error:
-                check_locked(error)
+                self._check_lost(error)
                 # One bad key must not keep the others away. Nothing of the batch is held, so its leases are unused.
                 for load in batch:
                     try:
@@ -84,14 +85,14 @@ class KeyChannel:
         """
         if self._fills_sent - self._fills_taken > UNTAKEN_MAX:
             self._kill()
-            raise ProgramLostError(f"worker of {self._guest} asks for keys and does not take them")
+            raise WorkerGoneError(f"worker of {self._guest} asks for keys and does not take them")
         problems = []
         for batch in load_batches(loads):
             try:
                 self._send(FILL_ID, batch)
                 self._fills_sent += 1
             except ProgramRefusedError as error:
-                check_locked(error)
+                self._check_lost(error)
                 for load in batch:
                     try:
                         self._send(FILL_ID, [load])
@@ -127,6 +128,13 @@ class KeyChannel:
             if not waiting.done():
                 waiting.set_exception(error)
 
+    def _check_lost(self, error: ProgramRefusedError) -> None:
+        """Raise what is no key's own problem."""
+        if error.errno == errno.ENOKEY:
+            raise VaultLockedError("the vault is locked") from error
+        if error.errno in CHANNEL_GONE:
+            raise WorkerGoneError(f"worker of {self._guest} ended") from error
+
     def _load(self, batch: list[KeyLoad]) -> None:
         load_id = next(self._load_ids)
         loaded: Future[None] = Future()
@@ -148,12 +156,6 @@ class KeyChannel:
         except FutureTimeoutError:
             self._custodian.give_up("it hung over a load")
             raise ProgramLostError(f"keys of {self._guest} were not loaded in time") from None
-
-
-def check_locked(error: ProgramRefusedError) -> None:
-    """Raise what a locked vault is: no key's own problem."""
-    if error.errno == errno.ENOKEY:
-        raise VaultLockedError("the vault is locked") from error
 
 
 def describe(load: KeyLoad, error: ProgramRefusedError) -> str:

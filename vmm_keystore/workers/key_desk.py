@@ -8,15 +8,14 @@ than it has room for costs the others a short turn each. Nothing here waits for 
 import logging
 import queue
 import threading
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import Protocol
 
 from vmm_keystore.errors import KeystoreError
+from vmm_keystore.service.key_values import KeyLoad
 from vmm_keystore.service.ports import GuestKeys
-from vmm_keystore.workers.errors import ProgramError, ProgramLostError, VaultLockedError
+from vmm_keystore.workers.errors import ProgramError, ProgramLostError, VaultLockedError, WorkerGoneError
 from vmm_keystore.workers.key_channel import KeyVersion
-
-if TYPE_CHECKING:
-    from vmm_keystore.workers.worker import Worker
 
 ROUNDS_MAX = 4
 PROBLEMS_MAX = 1000
@@ -25,12 +24,25 @@ PROBLEMS_MAX = 1000
 log = logging.getLogger(__name__)
 
 
+class Asker(Protocol):
+    """A worker."""
+
+    guest: str
+
+    def fill(self, loads: Sequence[KeyLoad]) -> list[str]:
+        """As ``KeyChannel``."""
+
+    def note_filled(self) -> None:
+        """Hear that its list was looked after."""
+
+
 class KeyDesk:
     """Takes lists at once; looks after them from ``start`` to ``stop``."""
 
     def __init__(self, keys: GuestKeys) -> None:
         self._keys = keys
-        self._queue: queue.SimpleQueue[tuple[Worker, tuple[KeyVersion, ...]] | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[tuple[Asker, tuple[KeyVersion, ...]] | None] = queue.SimpleQueue()
+        self._stopping = threading.Event()
         self._told: set[tuple[str, str]] = set()
         self._thread = threading.Thread(target=self._run, name="key-desk", daemon=True)
 
@@ -40,19 +52,22 @@ class KeyDesk:
 
     def stop(self) -> None:
         """End it with the list that is under way; the next worker asks for the others."""
+        self._stopping.set()
         if self._thread.ident is not None:
             self._queue.put(None)
             self._thread.join()
 
-    def take(self, worker: "Worker", wanted: tuple[KeyVersion, ...]) -> None:
+    def take(self, worker: Asker, wanted: tuple[KeyVersion, ...]) -> None:
         """Take a list, on the loop's thread; the worker hears when it was looked after."""
         self._queue.put((worker, wanted))
 
     def _run(self) -> None:
-        while (taken := self._queue.get()) is not None:
+        while (taken := self._queue.get()) is not None and not self._stopping.is_set():
             worker, wanted = taken
             try:
                 problems = self._fill(worker, wanted)
+            except WorkerGoneError:
+                problems = []
             except (KeystoreError, ProgramError) as error:
                 problems = [str(error)]
             except Exception:  # a mistake of ours must not take the other guests' keys with it
@@ -62,17 +77,15 @@ class KeyDesk:
                 self._tell(worker.guest, problem)
             worker.note_filled()
 
-    def _fill(self, worker: "Worker", wanted: tuple[KeyVersion, ...]) -> list[str]:
+    def _fill(self, worker: Asker, wanted: tuple[KeyVersion, ...]) -> list[str]:
         for _ in range(ROUNDS_MAX - 1):
             try:
-                return worker.keys.fill(self._keys.lease_keys(worker.guest, wanted))
-            except VaultLockedError:
+                return worker.fill(self._keys.lease_keys(worker.guest, wanted))
+            except (VaultLockedError, WorkerGoneError):
                 raise
             except ProgramLostError:
-                # The custodian died: its successor gets fresh leases, and what came of the first try stays.
-                if worker.ended.is_set():
-                    return []
-        return worker.keys.fill(self._keys.lease_keys(worker.guest, wanted))
+                log.debug("guest %s: the custodian died: its successor gets fresh leases", worker.guest)
+        return worker.fill(self._keys.lease_keys(worker.guest, wanted))
 
     def _tell(self, guest: str, problem: str) -> None:
         if (guest, problem) not in self._told and len(self._told) < PROBLEMS_MAX:

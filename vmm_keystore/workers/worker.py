@@ -18,6 +18,7 @@ from typing import Any
 from vmm_keystore._vks import lib
 from vmm_keystore.policy.grant import PermittedKey
 from vmm_keystore.service.guest_values import Order, Ordered
+from vmm_keystore.service.key_values import KeyLoad
 from vmm_keystore.workers.connection import Connection
 from vmm_keystore.workers.custodian import Custodian
 from vmm_keystore.workers.custodian_messages import SECRET_MEMORY
@@ -180,6 +181,10 @@ class Worker:
         self.generation += 1
         self.named = versions
         self.keys.keep(versions)
+
+    def fill(self, loads: Sequence[KeyLoad]) -> list[str]:
+        """Have keys brought that it asked for; see :class:`KeyChannel`."""
+        return self.keys.fill(loads)
 
     def note_filled(self) -> None:
         """Say that the keys it asked for have come, or do not come now."""

@@ -15,9 +15,11 @@ from framework.ring_load import Sample
 
 from bench.administration import GUESTS, KEYS, measure_administration
 from bench.engines import crypto_mb_if_there
-from bench.growth import GUESTS as GUESTS_ATTACHED
-from bench.growth import KEYS as KEYS_GRANTED
-from bench.growth import measure_guests, measure_keys
+from bench.growth_guests import GUESTS as GUESTS_ATTACHED
+from bench.growth_guests import measure_guests
+from bench.growth_keys import KEYS as KEYS_GRANTED
+from bench.growth_keys import STORED as KEYS_STORED
+from bench.growth_keys import measure_keys, measure_stored
 from bench.growth_report import print_growth, write_growth
 from bench.guest_side import guest_side
 from bench.libcryptos import RawSubject, later_libcrypto
@@ -54,9 +56,11 @@ def main() -> int:
         with crypto_mb_if_there():
             guests = list(measure_guests(options.attached, options.rounds, options.milliseconds))
         keys = list(measure_keys(options.granted, options.rounds, options.milliseconds))
-        write_growth(guests, keys, options.json.with_name("bench-growth.json"))
+        stored = list(measure_stored(options.stored, options.rounds, options.milliseconds))
+        write_growth(guests, keys, stored, options.json.with_name("bench-growth.json"))
         print_growth(guests)
         print_growth(keys)
+        print_growth(stored)
     if ADMINISTRATION.startswith(options.only):
         path = options.json.with_name("bench-administration.json")
         measure_administration(path, guests=options.guests, keys=options.keys)
@@ -102,6 +106,13 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
         default=KEYS_GRANTED,
         metavar="N,N",
         help=f"keys of one guest of the growth's figures; default: {','.join(map(str, KEYS_GRANTED))}",
+    )
+    parser.add_argument(
+        "--stored",
+        type=numbers,
+        default=KEYS_STORED,
+        metavar="N,N",
+        help=f"keys in the store of the growth's figures; default: {','.join(map(str, KEYS_STORED))}",
     )
     parser.add_argument("--guests", type=positive, default=GUESTS, metavar="N", help="of the administration's figures")
     parser.add_argument("--keys", type=positive, default=KEYS, metavar="N", help="of the administration's figures")

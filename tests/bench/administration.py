@@ -6,15 +6,15 @@ Whole commands, as a person runs them; one round each, because each leaves the v
 
 import json
 import resource
-import sqlite3
 import time
 from collections.abc import Callable
-from contextlib import closing
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
 from framework.keystored import Keystored
+
+from bench.full_store import add_copies
 
 GUESTS, GRANTS, KEYS, MANY_KEYS = 10_000, 100, 5000, 1_000_000
 SPARE_FILES = 1000
@@ -59,7 +59,7 @@ class Administration:
         """Measure what must not depend on how many keys there are; they are put into the database, not made."""
         self._vault.api.generate("one", "ed25519")
         self._vault.stop()
-        add_keys(self._vault.state_dir / "keystore.db", keys)
+        add_copies(self._vault.state_dir, "one", range(1, keys + 1))
         self._keys, self._grants, self._guests = keys, 0, 0
         self._time("keystored from its start to readiness", self._vault.start)
         for command in (
@@ -93,29 +93,6 @@ class Administration:
         seconds = round(time.monotonic() - started_s, 3)
         self.figures.append(Figure(what, self._guests, self._keys, self._grants, seconds))
         print(f"bench: {what}: {seconds:.2f} s", flush=True)
-
-
-def add_keys(database: Path, count: int) -> None:
-    """Copy the key that is there so often, under names and ids of their own: nobody can open their blobs.
-
-    Each has a tag that all of them have, and one that few have.
-    """
-    with closing(sqlite3.connect(database)) as connection, connection:
-        connection.execute(
-            "INSERT INTO keys (key_id, label, key_type, current_version, created_s, min_process_version) "
-            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?) "
-            "SELECT randomblob(16), 'k' || i, key_type, 1, created_s, 1 FROM n, keys WHERE label = 'one'",
-            [count],
-        )
-        connection.execute(
-            "INSERT INTO key_versions (key, version, state, sealed, public_der, next_lease, created_s, state_changed_s) "
-            "SELECT keys.id, 1, state, sealed, public_der, 1, keys.created_s, state_changed_s FROM keys, key_versions "
-            "WHERE label != 'one'"
-        )
-        connection.execute(
-            "INSERT INTO key_tags (key, name, value) SELECT label, 'env', 'prod' FROM keys "
-            "UNION ALL SELECT label, 'number', CAST(id / 100 AS TEXT) FROM keys"
-        )
 
 
 def measure_administration(

@@ -32,7 +32,7 @@ from vmm_keystore.workers import programs
 from vmm_keystore.workers.data_plane import DataPlane
 from vmm_keystore.workers.ipc import HEAD_BYTES, pack, pack_message
 from vmm_keystore.workers.programs import start_program
-from vmm_keystore.workers.snapshot import build_snapshot, seal_snapshot
+from vmm_keystore.workers.snapshot import build_entries, build_snapshot, seal_snapshot
 
 STATE_BYTES = lib.vks_state_bytes()
 FDS_MAX = 8
@@ -337,10 +337,9 @@ class WorkerRig:
         content = build_snapshot(
             "guest",
             self._generation,
-            keys,
+            build_entries(keys, budgets),
             poll_us=self.poll_us,
             own_keys_max=self.own_keys_max,
-            budgets=budgets,
         )
         fd = seal_snapshot(content)
         try:

@@ -11,7 +11,7 @@ import pytest
 from vmm_keystore._vks import ffi, lib
 from vmm_keystore.policy.grant import Permission, PermittedKey
 from vmm_keystore.policy.vocabulary import KeyState, KeyType, Mechanism, Op, mask
-from vmm_keystore.workers.snapshot import build_snapshot, seal_snapshot
+from vmm_keystore.workers.snapshot import build_entries, build_snapshot, seal_snapshot
 
 
 def key(
@@ -30,7 +30,7 @@ def key(
 
 def test_entry_carries_every_field() -> None:
     """What the worker reads through the C structure is what was granted."""
-    content = build_snapshot("guest-1", 7, [key(uids=(1000, 4294967295))])
+    content = build_snapshot("guest-1", 7, build_entries([key(uids=(1000, 4294967295))]))
     head: Any = ffi.from_buffer("struct vks_snapshot_head *", content)
     assert (head.magic, head.version, head.generation, head.key_count) == (
         lib.VKS_SNAPSHOT_MAGIC,
@@ -58,14 +58,16 @@ def test_entries_are_ordered_by_key_id_then_version() -> None:
     """A worker finds keys by binary search over unsigned bytes."""
     wanted = [(b"\x00" * 16, 1), (b"\x7f" * 16, 1), (b"\x7f" * 16, 2), (b"\x7f" * 16, 10), (b"\xff" * 16, 1)]
     shuffled = [wanted[index] for index in (4, 3, 1, 0, 2)]
-    content = build_snapshot("g", 1, [key(key_id, version, current=version == 1) for key_id, version in shuffled])
+    content = build_snapshot(
+        "g", 1, build_entries([key(key_id, version, current=version == 1) for key_id, version in shuffled])
+    )
     entries: Any = ffi.from_buffer("struct vks_snapshot_key[]", content[ffi.sizeof("struct vks_snapshot_head") :])
     assert [(bytes(entry.key_id), entry.version) for entry in entries] == wanted
 
 
 def test_empty_snapshot_is_a_head() -> None:
     """A guest without grants has a snapshot too."""
-    assert len(build_snapshot("g", 1, [])) == ffi.sizeof("struct vks_snapshot_head")
+    assert len(build_snapshot("g", 1, build_entries([]))) == ffi.sizeof("struct vks_snapshot_head")
 
 
 @pytest.mark.parametrize(
@@ -80,12 +82,12 @@ def test_empty_snapshot_is_a_head() -> None:
 def test_impossible_snapshots_are_not_built(keys: list[PermittedKey]) -> None:
     """What no worker would take is refused where the cause is known."""
     with pytest.raises(ValueError, match=r"twice|two current|bad key id"):
-        build_snapshot("g", 1, keys)
+        build_snapshot("g", 1, build_entries(keys))
 
 
 def test_sealed_memfd_cannot_change() -> None:
     """Whoever holds the descriptor, writing, growing, shrinking and writable mapping all fail."""
-    content = build_snapshot("g", 1, [key()])
+    content = build_snapshot("g", 1, build_entries([key()]))
     fd = seal_snapshot(content)
     try:
         assert os.pread(fd, len(content) + 1, 0) == content

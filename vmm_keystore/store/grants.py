@@ -17,7 +17,17 @@ from vmm_keystore.store.budgets import open_budgets
 from vmm_keystore.store.guests import get_guest
 from vmm_keystore.store.holdings import guest_row_of, holdings_of, parts
 from vmm_keystore.store.roles import RoleRow, get_role
-from vmm_keystore.store.tables import budgets, grant_uids, grants, guests, key_versions, keys, own_keys, roles
+from vmm_keystore.store.tables import (
+    budgets,
+    grant_uids,
+    grants,
+    guests,
+    key_versions,
+    keys,
+    own_keys,
+    role_members,
+    roles,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +81,8 @@ _PERMISSION = (
     grants.c.ops_max,
     grants.c.ops_a_second,
 )
+_TERMS = slice(0, 1 + len(_PERMISSION))
+"""Of a permitted version's row: whether the key is the guest's own, and the grant's terms but its uids."""
 _BUDGET = (budgets.c.budget_id, budgets.c.ops_used)
 
 
@@ -173,22 +185,30 @@ def permitted_keys(connection: sa.Connection, guest: str) -> tuple[PermittedKey,
     rows = connection.execute(_PERMITTED, {"guest_name": guest}).all()
     uids = _uids(connection, [row.grant_id for row in rows])
     names = _own_names(guest, rows)
-    return tuple(
-        PermittedKey(
-            key_id=row.key_id,
-            version=row.version,
-            key_type=row.key_type,
-            state=effective_state(
-                row.state, set_aside=row.destroy_at_s is not None or row.version < row.min_process_version
-            ),
-            current=row.version == row.current_version,
-            permission=_permission_of(row, uids),
-            label=names.get(row.key_id, row.label),
-            budget_id=row.budget_id or 0,
-            token=TokenObject(row.token_serial, row.token_object) if row.token_object else None,
+    # Many keys are granted on few terms, and a guest may have very many keys.
+    permissions: dict[tuple[object, ...], Permission] = {}
+    found = []
+    for row in rows:
+        terms = (*row[_TERMS], uids.get(row.grant_id, ()))
+        permission = permissions.get(terms)
+        if permission is None:
+            permission = permissions[terms] = _permission_of(row, uids)
+        found.append(
+            PermittedKey(
+                row.key_id,
+                row.version,
+                row.key_type,
+                effective_state(
+                    row.state, set_aside=row.destroy_at_s is not None or row.version < row.min_process_version
+                ),
+                row.version == row.current_version,
+                permission,
+                names.get(row.key_id, row.label),
+                row.budget_id or 0,
+                TokenObject(row.token_serial, row.token_object) if row.token_object else None,
+            )
         )
-        for row in rows
-    )
+    return tuple(found)
 
 
 def sealed_versions(
@@ -227,6 +247,8 @@ def _permitted() -> sa.Select[*tuple[Any, ...]]:
     held = holdings_of(guest_row_of(sa.bindparam("guest_name")))
     return (
         sa.select(
+            own_keys.c.key.is_not(None).label("is_own"),
+            *_PERMISSION,
             key_versions.c.version,
             key_versions.c.state,
             keys.c.key_id,
@@ -237,9 +259,7 @@ def _permitted() -> sa.Select[*tuple[Any, ...]]:
             key_versions.c.token_serial,
             key_versions.c.token_object,
             keys.c.label,
-            own_keys.c.key.is_not(None).label("is_own"),
             grants.c.id.label("grant_id"),
-            *_PERMISSION,
             *_BUDGET,
         )
         .select_from(held)
@@ -254,7 +274,9 @@ def _permitted() -> sa.Select[*tuple[Any, ...]]:
 
 
 def _sealed() -> sa.Select[*tuple[Any, ...]]:
-    held = holdings_of(guest_row_of(sa.bindparam("guest_name")))
+    """Blobs of a few keys, found by these: a guest may hold very many others."""
+    guest = guest_row_of(sa.bindparam("guest_name"))
+    its_roles = sa.select(role_members.c.role).where(role_members.c.guest == guest)
     return (
         sa.select(
             key_versions.c.id,
@@ -266,10 +288,11 @@ def _sealed() -> sa.Select[*tuple[Any, ...]]:
         )
         .select_from(keys)
         .join(key_versions, key_versions.c.key == keys.c.id)
+        .join(grants, grants.c.key == keys.c.id)
         .where(
             keys.c.key_id.in_(sa.bindparam("key_ids", expanding=True)),
             key_versions.c.state != KeyState.DESTROYED,
-            sa.exists().where(held.c.grant == grants.c.id, grants.c.key == keys.c.id),
+            sa.or_(grants.c.guest == guest, grants.c.role.in_(its_roles)),
         )
     )
 

@@ -49,6 +49,7 @@ class WordText(TypeDecorator[Word]):
     def __init__(self, words: type[Word]) -> None:
         super().__init__(32)
         self.words = words
+        self._by_text = {word.text: word for word in words}
 
     def process_bind_param(self, value: Word | None, dialect: Dialect) -> str | None:  # noqa: ARG002
         """To the database."""
@@ -56,7 +57,7 @@ class WordText(TypeDecorator[Word]):
 
     def process_result_value(self, value: Any | None, dialect: Dialect) -> Word | None:  # noqa: ARG002
         """From the database."""
-        return None if value is None else self.words.from_text(value)
+        return None if value is None else self._by_text.get(value) or self.words.from_text(value)
 
 
 meta = Table(

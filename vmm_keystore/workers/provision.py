@@ -13,7 +13,7 @@ from vmm_keystore.service.ports import GuestKeys
 from vmm_keystore.workers.budgets import Budgets, missing_budget
 from vmm_keystore.workers.errors import ProgramLostError
 from vmm_keystore.workers.key_channel import KeyVersion
-from vmm_keystore.workers.snapshot import build_snapshot
+from vmm_keystore.workers.snapshot import build_entries, build_snapshot
 from vmm_keystore.workers.worker import Worker
 
 log = logging.getLogger(__name__)
@@ -62,18 +62,19 @@ def publish(
     indices = budgets.assign(permitted)
     own_keys_max = keys.own_keys_max(guest)
     countable = [key for key in permitted if not missing_budget(key, indices)]
+    built: dict[frozenset[KeyVersion], tuple[list[PermittedKey], frozenset[KeyVersion], bytes]] = {}
     for worker in workers:
-        usable = [key for key in countable if (key.key_id, key.version) not in worker.keys.refused]
+        refused = worker.keys.refused
+        if refused not in built:
+            # Once for all that are alike: a guest may have very many keys.
+            usable = [key for key in countable if (key.key_id, key.version) not in refused]
+            built[refused] = (usable, frozenset(versions(usable)), build_entries(usable, indices))
+        usable, named, entries = built[refused]
         worker.reach(usable)
         content = build_snapshot(
-            guest,
-            worker.generation + 1,
-            usable,
-            poll_us=worker.poll_us,
-            own_keys_max=own_keys_max,
-            budgets=indices,
+            guest, worker.generation + 1, entries, poll_us=worker.poll_us, own_keys_max=own_keys_max
         )
-        publications.append(worker.publish(content, frozenset(versions(usable))))
+        publications.append(worker.publish(content, named))
     return [publication.settle() for publication in publications]
 
 

@@ -8,68 +8,71 @@ import fcntl
 import os
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from operator import attrgetter
 
 from vmm_keystore._vks import ffi, lib
 from vmm_keystore.policy.grant import PermittedKey
 
 KEYS_MAX: int = lib.VKS_SNAPSHOT_KEYS_MAX
+ENTRY_BYTES: int = ffi.sizeof("struct vks_snapshot_key")
 UIDS_MAX: int = lib.VKS_SNAPSHOT_UIDS_MAX
 SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 
 
-def build_snapshot(
-    guest: str,
-    generation: int,
-    keys: Sequence[PermittedKey],
-    *,
-    poll_us: int = 0,
-    own_keys_max: int = 0,
-    budgets: Mapping[int, int] | None = None,
-) -> bytes:
+def build_snapshot(guest: str, generation: int, entries: bytes, *, poll_us: int = 0, own_keys_max: int = 0) -> bytes:
     """Lay out a snapshot.
 
     Args:
         guest: its name.
         generation: grows with each publication to a worker.
-        keys: in any order.
+        entries: what :func:`build_entries` made.
         poll_us: how long the worker looks at its ring before it sleeps.
         own_keys_max: how many keys of its own the guest may have.
-        budgets: where each budget is counted, an index in state memory by the budget's id.
-
-    Raises:
-        ValueError: two entries are the same version of a key, two versions of a key are current, or a count is
-            beyond the layout.
     """
-    ordered = sorted(keys, key=lambda key: (key.key_id, key.version))
-    check_entries(ordered)
     head = ffi.new(
         "struct vks_snapshot_head *",
         {
             "magic": lib.VKS_SNAPSHOT_MAGIC,
             "version": lib.VKS_SNAPSHOT_VERSION,
             "generation": generation,
-            "key_count": len(ordered),
+            "key_count": len(entries) // ENTRY_BYTES,
             "poll_us": poll_us,
             "own_keys_max": own_keys_max,
             "guest_name": padded(guest),
         },
     )
+    return bytes(ffi.buffer(head)) + entries
+
+
+def build_entries(keys: Sequence[PermittedKey], budgets: Mapping[int, int] | None = None) -> bytes:
+    """Lay out the entries of a snapshot.
+
+    Args:
+        keys: in any order.
+        budgets: where each budget is counted, an index in state memory by the budget's id.
+
+    Raises:
+        ValueError: two entries are the same version of a key, two versions of a key are current, or a count is
+            beyond the layout.
+    """
+    ordered = sorted(keys, key=attrgetter("key_id", "version"))
+    check_entries(ordered)
     entries = ffi.new(
         "struct vks_snapshot_key[]",
         [
             {
                 "key_id": key.key_id,
                 "version": key.version,
-                "type": int(key.key_type),
-                "state": int(key.state),
-                "current": int(key.current),
+                "type": key.key_type,
+                "state": key.state,
+                "current": key.current,
                 "op_mask": key.permission.op_mask,
                 "mechanism_mask": key.permission.mechanism_mask,
                 "not_before_s": key.permission.not_before_s,
                 "not_after_s": key.permission.not_after_s,
                 "input_bytes_max": key.permission.input_bytes_max,
                 "uid_count": len(key.permission.uids),
-                "uids": list(key.permission.uids),
+                "uids": key.permission.uids,
                 "ops_max": key.permission.ops_max,
                 "budget_id": key.budget_id,
                 "ops_a_second": key.permission.ops_a_second,
@@ -79,7 +82,7 @@ def build_snapshot(
             for key in ordered
         ],
     )
-    return bytes(ffi.buffer(head)) + bytes(ffi.buffer(entries))
+    return bytes(ffi.buffer(entries))
 
 
 def check_entries(ordered: Sequence[PermittedKey]) -> None:

@@ -165,7 +165,7 @@ enum vks_status {
     VKS_STATUS_OUTPUT_SIZE = 0x89,  /* output area too small; the result's output_bytes says what is needed */
     VKS_STATUS_INTERNAL = 0x8a,     /* the device failed; nothing the guest did */
     VKS_STATUS_UNAVAILABLE =
-        0x8b, /* a token that has the key, or what the host makes keys with, cannot be asked now; may be tried again */
+        0x8b, /* the key, a token that has it, or what makes keys cannot be had now; may be tried again */
     VKS_STATUS_EXISTS = 0x8c, /* the guest has a key with this label */
     VKS_STATUS_END = 0x8d,
 };

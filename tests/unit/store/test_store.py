@@ -28,7 +28,7 @@ from vmm_keystore.errors import (
 )
 from vmm_keystore.policy.grant import Permission
 from vmm_keystore.policy.vocabulary import KeyState, KeyType
-from vmm_keystore.store import grants, guests, key_list, keys, pending, sqlite
+from vmm_keystore.store import grants, guests, key_list, key_uses, keys, pending, roles, sqlite
 from vmm_keystore.store.schema import migrate
 from vmm_keystore.store.state_dir import StateDir
 from vmm_keystore.store.store import Store
@@ -395,3 +395,37 @@ def test_state_dir_must_be_ours_alone(tmp_path: Path) -> None:
         os.chown(tmp_path / "theirs", 12345, 12345)
         with pytest.raises(StoreAccessError, match="belongs to uid 12345"):
             StateDir(tmp_path / "theirs")
+
+
+def test_blobs_are_for_who_is_granted_them(store: Store) -> None:
+    """By a grant or by a role, and to nobody else; of versions that were asked for."""
+    add_granted_key(store)
+    asked = {(KEY_ID, 1), (KEY_ID, 2), (bytes(16), 1)}
+    with store.write() as connection:
+        for name in ("other", "member"):
+            guests.insert_guest(connection, name, f"/run/{name}.sock", None, 103)
+        roles.insert_role(connection, "all", 104)
+        roles.add_members(connection, roles.get_role(connection, "all"), guests.guest_rows(connection, ["member"]))
+        key = keys.get_key(connection, "web")
+        grants.insert_grant(connection, grants.get_holder(connection, "@all"), key.row_id, GRANT, 105)
+    with store.read() as connection:
+        for name, versions in (("vm1", [1]), ("member", [1]), ("other", []), ("nobody", [])):
+            assert [v.version for v in grants.sealed_versions(connection, name, asked)] == versions
+
+
+def test_keys_used_last(store: Store) -> None:
+    """Of those that a guest holds, the latest first, by whomever; never used ones are not among them."""
+    add_granted_key(store)
+    labels = ["first", "second", "third", "never", "foreign"]
+    with store.write() as connection:
+        for number, label in enumerate(labels):
+            key_id = bytes([number + 50]) * 16
+            row = keys.insert_key(connection, key_id, label, KeyType.ED25519, 100)
+            if label != "foreign":
+                grants.insert_grant(connection, grants.get_holder(connection, "vm1"), row, GRANT, 101)
+        for label, used_s in (("first", 10), ("second", 30), ("third", 20), ("foreign", 40)):
+            connection.execute(sa.text("UPDATE keys SET last_used_s = :s WHERE label = :l"), {"s": used_s, "l": label})
+    with store.read() as connection:
+        ids = [key_id[0] - 50 for key_id in key_uses.last_used(connection, "vm1", 10)]
+        assert [labels[number] for number in ids] == ["second", "third", "first"]
+        assert len(key_uses.last_used(connection, "vm1", 2)) == 2

@@ -2,10 +2,11 @@
 /*
  * The allocator of the secret arena. Knows blocks and classes; must not know what libcrypto keeps in them.
  *
- * Each backing grows from its start; a freed block goes to the list of its size class (four classes per doubling) and
- * is taken again from there. Nothing is ever merged: what a process of ours allocates are keys and contexts of few
- * kinds, again and again, so lists do not strand memory; when the backing is at its end, a larger free block serves.
- * The head of a block carries a mark that differs between live and free: a double free or an overwritten head aborts.
+ * Each backing grows from its start; a freed block goes to the list of its size class (every 16 bytes up to 1 KiB, then
+ * eight classes per doubling) and is taken again from there. Nothing is ever merged: what a process of ours allocates
+ * are keys and contexts of few kinds, again and again, so lists do not strand memory; when the backing is at its end, a
+ * larger free block serves. The head of a block carries a mark that differs between live and free: a double free or an
+ * overwritten head aborts.
  */
 #include "secret_arena.h"
 
@@ -41,10 +42,12 @@
 enum {
     ALIGNMENT = 16,
     NEXT_BYTES = sizeof(uint8_t *),
-    CLASS_FIRST_LOG2 = 6, /* classes start at 64 bytes, 80, 96, 112, 128, 160, ... */
+    LINEAR_LOG2 = 10, /* most of what libcrypto allocates is less than that, and much of it very small */
+    LINEAR_BYTES = 1 << LINEAR_LOG2,
+    LINEAR_COUNT = LINEAR_BYTES / ALIGNMENT,
     CLASS_LAST_LOG2 = 26,
-    CLASS_STEPS = 4,
-    CLASS_COUNT = (CLASS_LAST_LOG2 - CLASS_FIRST_LOG2) * CLASS_STEPS + 1,
+    CLASS_STEPS = 8,
+    CLASS_COUNT = LINEAR_COUNT + (CLASS_LAST_LOG2 - LINEAR_LOG2) * CLASS_STEPS,
 };
 
 static const uint32_t MARK_LIVE = 0x4c495645;
@@ -74,23 +77,29 @@ static struct {
     enum vks_secret_memory memory;
 } arena = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
+/* *size_bytes* is 1 at least, and the last class's at most. */
 static uint32_t class_of(size_t size_bytes)
 {
     uint32_t log2;
     size_t step;
 
-    if (size_bytes <= (1u << CLASS_FIRST_LOG2))
-        return 0;
+    if (size_bytes <= LINEAR_BYTES)
+        return (uint32_t)((size_bytes - 1) / ALIGNMENT);
     log2 = 63 - (uint32_t)__builtin_clzll(size_bytes - 1);
     step = ((size_t)1 << log2) / CLASS_STEPS;
-    return (log2 - CLASS_FIRST_LOG2) * CLASS_STEPS + (uint32_t)((size_bytes - ((size_t)1 << log2) + step - 1) / step);
+    return LINEAR_COUNT + (log2 - LINEAR_LOG2) * CLASS_STEPS +
+           (uint32_t)((size_bytes - 1 - ((size_t)1 << log2)) / step);
 }
 
 static size_t class_bytes(uint32_t class)
 {
-    size_t base = (size_t)1 << (CLASS_FIRST_LOG2 + class / CLASS_STEPS);
+    size_t base;
 
-    return base + base / CLASS_STEPS * (class % CLASS_STEPS);
+    if (class < LINEAR_COUNT)
+        return (class + 1) * (size_t)ALIGNMENT;
+    class -= LINEAR_COUNT;
+    base = (size_t)1 << (LINEAR_LOG2 + class / CLASS_STEPS);
+    return base + base / CLASS_STEPS * (class % CLASS_STEPS + 1);
 }
 
 static bool backing_has(const struct backing *backing, const void *block)

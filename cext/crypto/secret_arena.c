@@ -3,10 +3,10 @@
  * The allocator of the secret arena. Knows blocks and classes; must not know what libcrypto keeps in them.
  *
  * Each backing grows from its start; a freed block goes to the list of its size class (every 16 bytes up to 1 KiB, then
- * eight classes per doubling) and is taken again from there. Nothing is ever merged: what a process of ours allocates
- * are keys and contexts of few kinds, again and again, so lists do not strand memory; when the backing is at its end, a
- * larger free block serves. The head of a block carries a mark that differs between live and free: a double free or an
- * overwritten head aborts.
+ * eight classes per doubling) and is taken again from there: what a process of ours allocates are keys and contexts of
+ * few kinds, again and again. When the backing is at its end a larger free block is cut; when there is none, free
+ * neighbours are merged, all at once, so that keys of one kind find room where others have gone.
+ * The head of a block carries a mark that differs between live and free: a double free or an overwritten head aborts.
  */
 #include "secret_arena.h"
 
@@ -55,8 +55,8 @@ static const uint32_t MARK_FREE = 0x46524545;
 
 struct block {
     uint32_t mark;
-    uint32_t class;
-    size_t size_bytes; /* as asked for */
+    uint32_t units;    /* of ALIGNMENT bytes, behind the head */
+    size_t size_bytes; /* as asked for; of a free one 0 */
 };
 
 _Static_assert(sizeof(struct block) == ALIGNMENT, "the block behind a head is aligned");
@@ -64,8 +64,10 @@ _Static_assert(sizeof(struct block) == ALIGNMENT, "the block behind a head is al
 struct backing {
     uint8_t *bytes;
     size_t size_bytes;
-    size_t top; /* everything from here on was never handed out */
+    size_t top; /* blocks lie in front of it, one behind the other */
+    size_t peak;
     size_t used_bytes;
+    bool has_freed;             /* since neighbours were merged */
     uint8_t *free[CLASS_COUNT]; /* a free block's first bytes are the next one's address */
 };
 
@@ -102,6 +104,14 @@ static size_t class_bytes(uint32_t class)
     return base + base / CLASS_STEPS * (class % CLASS_STEPS + 1);
 }
 
+/* The last class whose blocks are no larger. */
+static uint32_t class_within(size_t size_bytes)
+{
+    uint32_t class = class_of(size_bytes);
+
+    return class_bytes(class) > size_bytes ? class - 1 : class;
+}
+
 static bool backing_has(const struct backing *backing, const void *block)
 {
     uintptr_t offset = (uintptr_t)block - (uintptr_t)backing->bytes;
@@ -109,13 +119,33 @@ static bool backing_has(const struct backing *backing, const void *block)
     return backing->bytes != NULL && (uintptr_t)block >= (uintptr_t)backing->bytes && offset < backing->size_bytes;
 }
 
-static struct block *head_of(void *block)
+static struct block *head_of(uint8_t *block)
 {
-    struct block *head = (struct block *)((uint8_t *)block - sizeof(*head));
+    return (struct block *)(block - sizeof(struct block));
+}
 
-    if (head->mark != MARK_LIVE || head->class >= CLASS_COUNT || head->size_bytes > class_bytes(head->class))
+static size_t room_of(const struct block *head)
+{
+    return (size_t)head->units * ALIGNMENT;
+}
+
+static struct block *live_head_of(void *block)
+{
+    struct block *head = head_of(block);
+
+    if (head->mark != MARK_LIVE || head->size_bytes > room_of(head))
         abort();
     return head;
+}
+
+/* Its bytes are wiped. */
+static void list(struct backing *backing, uint8_t *block)
+{
+    uint32_t class = class_within(room_of(head_of(block)));
+
+    memcpy(block, &backing->free[class], NEXT_BYTES);
+    backing->free[class] = block;
+    POISON(block, room_of(head_of(block)));
 }
 
 static uint8_t *take_free(struct backing *backing, uint32_t class)
@@ -124,11 +154,11 @@ static uint8_t *take_free(struct backing *backing, uint32_t class)
 
     if (block == NULL)
         return NULL;
-    UNPOISON(block, class_bytes(class));
+    if (head_of(block)->mark != MARK_FREE)
+        abort();
+    UNPOISON(block, room_of(head_of(block)));
     memcpy(&backing->free[class], block, NEXT_BYTES);
     explicit_bzero(block, NEXT_BYTES);
-    if (((struct block *)(block - sizeof(struct block)))->mark != MARK_FREE)
-        abort();
     return block;
 }
 
@@ -140,26 +170,92 @@ static uint8_t *take_fresh(struct backing *backing, uint32_t class)
     if (need > backing->size_bytes - backing->top)
         return NULL;
     block = backing->bytes + backing->top + sizeof(struct block);
+    head_of(block)->units = (uint32_t)(class_bytes(class) / ALIGNMENT);
     backing->top += need;
+    if (backing->peak < backing->top)
+        backing->peak = backing->top;
     return block;
+}
+
+/* A larger one, of which the rest stays free. */
+static uint8_t *take_larger(struct backing *backing, uint32_t class)
+{
+    size_t keep = class_bytes(class);
+    uint8_t *block = NULL;
+    struct block *rest;
+
+    while (block == NULL && ++class < CLASS_COUNT)
+        block = take_free(backing, class);
+    if (block == NULL || room_of(head_of(block)) - keep < sizeof(*rest) + ALIGNMENT)
+        return block;
+    rest = (struct block *)(block + keep);
+    *rest = (struct block){MARK_FREE, (uint32_t)((room_of(head_of(block)) - keep - sizeof(*rest)) / ALIGNMENT), 0};
+    head_of(block)->units = (uint32_t)(keep / ALIGNMENT);
+    list(backing, (uint8_t *)(rest + 1));
+    return block;
+}
+
+/* The head behind *head*, or NULL at the top. */
+static struct block *next_head(const struct backing *backing, struct block *head)
+{
+    uint8_t *next = (uint8_t *)(head + 1) + room_of(head);
+
+    return next < backing->bytes + backing->top ? (struct block *)next : NULL;
+}
+
+/* Every run of free blocks is one, and one that reaches the top is none. */
+static void merge(struct backing *backing)
+{
+    struct block *head = backing->top ? (struct block *)backing->bytes : NULL, *next;
+
+    memset(backing->free, 0, sizeof(backing->free));
+    backing->has_freed = false;
+    for (; head; head = next) {
+        next = next_head(backing, head);
+        if (head->mark == MARK_LIVE)
+            continue;
+        if (head->mark != MARK_FREE)
+            abort();
+        UNPOISON(head + 1, room_of(head));
+        explicit_bzero(head + 1, NEXT_BYTES);
+        while (next && next->mark == MARK_FREE) {
+            UNPOISON(next + 1, room_of(next));
+            explicit_bzero(next + 1, NEXT_BYTES);
+            head->units += 1 + next->units;
+            next = next_head(backing, head);
+        }
+        if (next)
+            list(backing, (uint8_t *)(head + 1));
+        else
+            backing->top = (size_t)((uint8_t *)head - backing->bytes);
+    }
+}
+
+static uint8_t *take(struct backing *backing, uint32_t class)
+{
+    uint8_t *block = take_free(backing, class);
+
+    if (block == NULL)
+        block = take_fresh(backing, class);
+    return block ? block : take_larger(backing, class);
 }
 
 static uint8_t *backing_take(struct backing *backing, size_t size_bytes)
 {
     uint32_t class = class_of(size_bytes);
-    uint8_t *block = take_free(backing, class);
+    uint8_t *block = take(backing, class);
     struct block *head;
 
-    if (block == NULL)
-        block = take_fresh(backing, class);
-    while (block == NULL && ++class < CLASS_COUNT)
-        block = take_free(backing, class);
+    if (block == NULL && backing->has_freed) {
+        merge(backing);
+        block = take(backing, class);
+    }
     if (block == NULL)
         return NULL;
-    head = (struct block *)(block - sizeof(*head));
-    *head = (struct block){MARK_LIVE, class, size_bytes};
-    backing->used_bytes += sizeof(*head) + class_bytes(class);
-    POISON(block + size_bytes, class_bytes(class) - size_bytes);
+    head = head_of(block);
+    *head = (struct block){MARK_LIVE, head->units, size_bytes};
+    backing->used_bytes += sizeof(*head) + room_of(head);
+    POISON(block + size_bytes, room_of(head) - size_bytes);
     return block;
 }
 
@@ -189,14 +285,13 @@ static void arena_free(void *block)
         abort();
     /* After the switch a public block is the zygote's: writing to it would only copy a shared page. */
     if (backing == arena.current) {
-        head = head_of(block);
-        UNPOISON(block, class_bytes(head->class));
+        head = live_head_of(block);
+        UNPOISON(block, room_of(head));
         explicit_bzero(block, head->size_bytes);
-        head->mark = MARK_FREE;
-        backing->used_bytes -= sizeof(*head) + class_bytes(head->class);
-        memcpy(block, &backing->free[head->class], NEXT_BYTES);
-        backing->free[head->class] = block;
-        POISON(block, class_bytes(head->class));
+        backing->used_bytes -= sizeof(*head) + room_of(head);
+        *head = (struct block){MARK_FREE, head->units, 0};
+        backing->has_freed = true;
+        list(backing, block);
     }
     pthread_mutex_unlock(&arena.lock);
 }
@@ -213,7 +308,7 @@ static void *arena_realloc(void *block, size_t size_bytes)
         arena_free(block);
         return NULL;
     }
-    head = head_of(block);
+    head = live_head_of(block);
     old_bytes = head->size_bytes;
     moved = arena_alloc(size_bytes);
     if (moved == NULL)
@@ -346,7 +441,7 @@ struct vks_secret_arena_usage vks_secret_arena_usage(void)
     pthread_mutex_lock(&arena.lock);
     usage.size_bytes = arena.secret.size_bytes;
     usage.used_bytes = arena.secret.used_bytes;
-    usage.peak_bytes = arena.secret.top;
+    usage.peak_bytes = arena.secret.peak;
     pthread_mutex_unlock(&arena.lock);
     return usage;
 }

@@ -59,8 +59,8 @@ int key_loads_add(struct key_loads *loads, const struct vks_keys *keys, int fd, 
     if (error)
         return error;
     for (uint32_t i = 0; !error && i < keys->key_count; i++) {
-        key_room_keep(room, table);
-        error = load_next(&walk, &loads->key[loads->count]);
+        /* These wait, and cannot be given up: what requests need stays free. */
+        error = key_room_keep(room, table) ? load_next(&walk, &loads->key[loads->count]) : -ENOMEM;
         if (!error)
             loads->count++;
     }
@@ -84,7 +84,7 @@ static void settle(struct snapshot_table *table, struct vks_key *key)
 
 int key_loads_fill(const struct vks_keys *keys, int fd, struct key_room *room, struct snapshot_table *table)
 {
-    struct vks_key_slot_walk walk;
+    struct vks_key_slot_walk walk, from;
     struct vks_secret_map page;
     int first = open_page(&page, keys, fd, &walk), error = first;
 
@@ -93,8 +93,10 @@ int key_loads_fill(const struct vks_keys *keys, int fd, struct key_room *room, s
     for (uint32_t i = 0; error != -EPROTO && i < keys->key_count; i++) {
         struct vks_key *key;
 
-        key_room_keep(room, table);
-        error = load_next(&walk, &key);
+        (void)key_room_keep(room, table);
+        from = walk;
+        while ((error = load_next(&walk, &key)) == -ENOMEM && key_room_make(room, table))
+            walk = from;
         if (!error)
             settle(table, key);
         else if (!first)

@@ -8,6 +8,7 @@
 #ifndef VKS_WORKER_KEY_ROOM_H
 #define VKS_WORKER_KEY_ROOM_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "snapshot_table.h"
@@ -19,7 +20,10 @@ struct key_room {
 /*
  * Give up keys of *table* until a quarter of the arena is free, or each has been looked at once: a key that was used,
  * or came, since it was looked at last keeps its place. NULL is well. No key may be borrowed.
+ * Whether so much is free.
  */
-void key_room_keep(struct key_room *room, struct snapshot_table *table);
+bool key_room_keep(struct key_room *room, struct snapshot_table *table);
+/* The arena is full for a key that comes, whatever is free in it: give up a few others. False: none could go. */
+bool key_room_make(struct key_room *room, struct snapshot_table *table);
 
 #endif

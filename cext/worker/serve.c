@@ -88,7 +88,7 @@ static enum serve_result serve_batch(struct worker *worker)
     const struct vks_worker_keys_wanted *wanted;
     int left;
 
-    key_room_keep(&worker->room, worker->table);
+    (void)key_room_keep(&worker->room, worker->table);
     left = take_batch(worker);
 
     serve_gathered(worker, 0);

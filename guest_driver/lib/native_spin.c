@@ -5,7 +5,7 @@
 #include "native_spin.h"
 
 enum {
-    SPIN_NS = 40000, /* a signature with a curve key and the way there and back */
+    SPIN_NS = 50000, /* a signature with a curve key and the way there and back */
     MISSES_MAX = 4,
     TRY_EVERY = 32,
 };

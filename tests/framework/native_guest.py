@@ -39,7 +39,8 @@ class Exercise:
 
     def __exit__(self, *_exc: object) -> None:
         self.process.kill()
-        self.process.communicate()
+        with self.process:
+            pass
 
     def line(self) -> str:
         """Wait for the next line that it prints; empty at the end."""
@@ -66,8 +67,11 @@ class Exercise:
 
     def finish(self) -> Outcome:
         """Wait until it ends; what it printed since."""
-        stdout, stderr = self.process.communicate()
-        return Outcome(self.process.returncode, stdout, stderr)
+        if self.process.stdout is None or self.process.stderr is None:
+            raise AssertionError
+        # Not communicate(): lines that were read ahead would be lost.
+        stdout, stderr = self.process.stdout.read(), self.process.stderr.read()
+        return Outcome(self.process.wait(), stdout, stderr)
 
 
 class NativeGuest:

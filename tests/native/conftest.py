@@ -13,11 +13,22 @@ KEYS = {
 }
 
 
-@pytest.fixture
-def guest(vault: Keystored) -> NativeGuest:
+def add_guest(vault: Keystored) -> NativeGuest:
     """Add the guest and its keys."""
     guest = NativeGuest(vault.add_guest("app"))
     for label, (key_type, ops) in KEYS.items():
         vault.api.generate(label, key_type)
         vault.api.grant("app", label, ops)
     return guest
+
+
+@pytest.fixture
+def guest(vault: Keystored) -> NativeGuest:
+    """Give a guest of a keystored for this test alone."""
+    return add_guest(vault)
+
+
+@pytest.fixture(scope="module")
+def shared_guest(shared_vault: Keystored) -> NativeGuest:
+    """Give a guest for a whole module."""
+    return add_guest(shared_vault)

@@ -20,107 +20,107 @@ NONCE_AND_TAG = 28
 INPUT_BYTES_MAX = 1 << 20
 
 
-def test_info_and_list(guest: NativeGuest) -> None:
+def test_info_and_list(shared_guest: NativeGuest) -> None:
     """The same facts as in a virtual machine."""
-    info = json.loads(guest.vks("info", "--json").stdout)
-    assert (info["guest"], info["keys"]) == ("app", 4)
-    listed = json.loads(guest.vks("list", "--json").stdout)
+    info = json.loads(shared_guest.vks("info", "--json").stdout)
+    assert (info["guest"], info["key_count"]) == ("app", 4)
+    listed = json.loads(shared_guest.vks("list", "--json").stdout)
     assert {key["label"] for key in listed} == {"box", "sig", "tls", "tag"}
 
 
-def test_signatures(guest: NativeGuest, tmp_path: Path) -> None:
+def test_signatures(shared_guest: NativeGuest, tmp_path: Path) -> None:
     """Another library verifies what was signed, and vks what it signed itself."""
     message = b"over shared memory"
-    ecdsa = load_pem_public_key(guest.vks("public", "tls").stdout)
+    ecdsa = load_pem_public_key(shared_guest.vks("public", "tls").stdout)
     assert isinstance(ecdsa, ec.EllipticCurvePublicKey)
-    ecdsa.verify(guest.vks("sign", "tls", stdin=message).stdout, message, ec.ECDSA(hashes.SHA256()))
-    eddsa = load_pem_public_key(guest.vks("public", "sig").stdout)
+    ecdsa.verify(shared_guest.vks("sign", "tls", stdin=message).stdout, message, ec.ECDSA(hashes.SHA256()))
+    eddsa = load_pem_public_key(shared_guest.vks("public", "sig").stdout)
     assert isinstance(eddsa, ed25519.Ed25519PublicKey)
-    signature = guest.vks("sign", "sig", stdin=message).stdout
+    signature = shared_guest.vks("sign", "sig", stdin=message).stdout
     eddsa.verify(signature, message)
     kept = tmp_path / "signature"
     kept.write_bytes(signature)
-    guest.vks("verify", "sig", kept, stdin=message)
-    assert guest.vks("verify", "sig", kept, stdin=message + b"!", ok=False).status == 1
+    shared_guest.vks("verify", "sig", kept, stdin=message)
+    assert shared_guest.vks("verify", "sig", kept, stdin=message + b"!", ok=False).status == 1
 
 
 @pytest.mark.parametrize("size", [0, 1, 8000, 16384, 70001, INPUT_BYTES_MAX - NONCE_AND_TAG])
-def test_what_was_encrypted_is_decrypted(guest: NativeGuest, size: int) -> None:
+def test_what_was_encrypted_is_decrypted(shared_guest: NativeGuest, size: int) -> None:
     """Of every size, in a slot and in the large area."""
     text = os.urandom(size)
-    sealed = guest.vks("encrypt", "box", "--aad", "a", stdin=text).stdout
+    sealed = shared_guest.vks("encrypt", "box", "--aad", "a", stdin=text).stdout
     assert len(sealed) == size + NONCE_AND_TAG
-    assert guest.vks("decrypt", "box", "--aad", "a", stdin=sealed).stdout == text
-    assert guest.vks("decrypt", "box", "--aad", "b", stdin=sealed, ok=False).status == 1
+    assert shared_guest.vks("decrypt", "box", "--aad", "a", stdin=sealed).stdout == text
+    assert shared_guest.vks("decrypt", "box", "--aad", "b", stdin=sealed, ok=False).status == 1
 
 
-def test_largest_request(guest: NativeGuest, tmp_path: Path) -> None:
+def test_largest_request(shared_guest: NativeGuest, tmp_path: Path) -> None:
     """An input of 1 MiB; one byte more is refused."""
     data = os.urandom(INPUT_BYTES_MAX)
     kept = tmp_path / "tag"
-    kept.write_bytes(guest.vks("mac", "tag", stdin=data).stdout)
-    guest.vks("mac-verify", "tag", kept, stdin=data)
-    assert len(guest.vks("encrypt", "box", stdin=data).stdout) == len(data) + NONCE_AND_TAG
-    assert "more data" in guest.vks("mac", "tag", stdin=data + b"!", ok=False).stderr
+    kept.write_bytes(shared_guest.vks("mac", "tag", stdin=data).stdout)
+    shared_guest.vks("mac-verify", "tag", kept, stdin=data)
+    assert len(shared_guest.vks("encrypt", "box", stdin=data).stdout) == len(data) + NONCE_AND_TAG
+    assert "more data" in shared_guest.vks("mac", "tag", stdin=data + b"!", ok=False).stderr
 
 
-def test_random(guest: NativeGuest) -> None:
+def test_random(shared_guest: NativeGuest) -> None:
     """More than one request has."""
-    drawn = guest.vks("random", "200000").stdout
+    drawn = shared_guest.vks("random", "200000").stdout
     assert len(drawn) == 200000
     assert drawn.count(0) < 2000
 
 
-def test_bench(guest: NativeGuest) -> None:
+def test_bench(shared_guest: NativeGuest) -> None:
     """Both ways to send."""
     for depth in ("1", "32"):
-        facts = json.loads(guest.vks("bench", "tls", "--depth", depth, "--seconds", "1", "--json").stdout)
+        facts = json.loads(shared_guest.vks("bench", "tls", "--depth", depth, "--seconds", "1", "--json").stdout)
         assert (facts["op"], facts["queue_depth"]) == ("sign", int(depth))
         assert facts["operations"] > 0
 
 
-def test_doctor(guest: NativeGuest) -> None:
+def test_doctor(shared_guest: NativeGuest) -> None:
     """It looks at the socket, not at the machine's devices."""
-    said = guest.vks("doctor").stdout.decode()
-    assert f"socket {guest.socket} may be used" in said
+    said = shared_guest.vks("doctor").stdout.decode()
+    assert f"socket {shared_guest.socket} may be used" in said
     assert "answers: guest app, 4 keys" in said
     assert "module" not in said
 
 
-def test_device_by_environment(guest: NativeGuest) -> None:
+def test_device_by_environment(shared_guest: NativeGuest) -> None:
     """VKS_DEVICE takes what --device takes."""
     done = subprocess.run(
-        [VKS, "info"], env=os.environ | {"VKS_DEVICE": guest.device}, capture_output=True, check=True, text=True
+        [VKS, "info"], env=os.environ | {"VKS_DEVICE": shared_guest.device}, capture_output=True, check=True, text=True
     )
     assert "app" in done.stdout
 
 
-def test_grant_for_one_user_is_refused(vault: Keystored, guest: NativeGuest) -> None:
+def test_grant_for_one_user_is_refused(shared_vault: Keystored, shared_guest: NativeGuest) -> None:
     """MUST-51: nobody vouches for a user here, so no request claims to be of one, whoever asks."""
-    vault.api.generate("mine", "ed25519")
-    vault.api.grant("app", "mine", ["sign"], uids=[os.getuid()])
-    refused = guest.vks("sign", "mine", stdin=b"m", ok=False)
+    shared_vault.api.generate("mine", "ed25519")
+    shared_vault.api.grant("app", "mine", ["sign"], uids=[os.getuid()])
+    refused = shared_guest.vks("sign", "mine", stdin=b"m", ok=False)
     assert refused.status == 1
     assert "the grant does not allow this" in refused.stderr
 
 
-def test_one_program_at_a_time(guest: NativeGuest) -> None:
+def test_one_program_at_a_time(shared_guest: NativeGuest) -> None:
     """A second one is refused in one line, and is let in when the first has gone."""
-    with GuestRam() as ram, FrontEnd.connect(guest.socket, ram) as first:
+    with GuestRam() as ram, FrontEnd.connect(shared_guest.socket, ram) as first:
         first.negotiate()
-        refused = guest.vks("info", ok=False)
+        refused = shared_guest.vks("info", ok=False)
         assert refused.status == 1
         assert refused.stderr.splitlines() == [
             "vks: info: another program uses the guest's socket",
             "hint: end that one, or ask the host's operator for a guest of your own",
         ]
-    guest.vks("info")
+    shared_guest.vks("info")
 
 
-def test_one_after_the_other(guest: NativeGuest) -> None:
+def test_one_after_the_other(shared_guest: NativeGuest) -> None:
     """Whoever comes right behind the last one is not taken for a second."""
     for _ in range(30):
-        guest.vks("random", "1")
+        shared_guest.vks("random", "1")
 
 
 def test_no_way_to_a_device(tmpfs_folder: Path) -> None:
@@ -142,12 +142,12 @@ def test_no_way_to_a_device(tmpfs_folder: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="to be another user takes root")
-def test_another_user_is_not_let_in(guest: NativeGuest) -> None:
+def test_another_user_is_not_let_in(shared_guest: NativeGuest) -> None:
     """The socket's mode is the guest's identity."""
-    guest.socket.parent.chmod(0o711)
-    program = shutil.copy(VKS, guest.socket.parent / "vks")
+    shared_guest.socket.parent.chmod(0o711)
+    program = shutil.copy(VKS, shared_guest.socket.parent / "vks")
     refused = subprocess.run(
-        [program, "info", "--device", guest.device],
+        [program, "info", "--device", shared_guest.device],
         user=65534,
         group=65534,
         extra_groups=[],

@@ -24,6 +24,7 @@ static struct vks_device *device;
 static struct vks_use box, sig;
 static unsigned int count;
 static atomic_uint rounds;
+static atomic_bool is_told;
 
 static void die(const char *what, int error)
 {
@@ -114,7 +115,7 @@ static void *work(void *argument)
 {
     unsigned int me = *(const unsigned int *)argument;
 
-    for (unsigned int i = 0; i < count; i++) {
+    for (unsigned int i = 0; i < count && !atomic_load(&is_told); i++) {
         unsigned int seed = me * 100000 + i;
 
         sign_and_verify(seed);
@@ -144,6 +145,31 @@ static void threads(void)
 {
     in_threads(work);
     printf("rounds %u\n", atomic_load(&rounds));
+}
+
+/* They have to get on once more before they may end. */
+static void *listen(void *argument)
+{
+    unsigned int wanted;
+
+    wait_for_test();
+    wanted = atomic_load(&rounds) + 200;
+    while (atomic_load(&rounds) < wanted)
+        usleep(1000);
+    atomic_store(&is_told, true);
+    return argument;
+}
+
+static void until_told(void)
+{
+    pthread_t listener;
+
+    count = UINT32_MAX;
+    if (pthread_create(&listener, NULL, listen, NULL))
+        die("thread", -EAGAIN);
+    in_threads(work);
+    pthread_join(listener, NULL);
+    say("every answer was right");
 }
 
 #define BATCH_STEP 350
@@ -377,8 +403,8 @@ static const struct {
     const char *name;
     void (*run)(void);
 } commands[] = {
-    {"threads", threads},   {"batch", batch}, {"asynchronous", asynchronous},
-    {"unreaped", unreaped}, {"forks", forks}, {"lost", lost},
+    {"threads", threads},   {"until_told", until_told}, {"batch", batch}, {"asynchronous", asynchronous},
+    {"unreaped", unreaped}, {"forks", forks},           {"lost", lost},
 };
 
 int main(int argc, char *argv[])

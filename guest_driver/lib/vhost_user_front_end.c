@@ -92,14 +92,10 @@ static int send_message(const struct vhost_user_front_end *front_end, const stru
     return sent == (ssize_t)piece.iov_len ? 0 : socket_error(sent);
 }
 
-/* Every answer that this front-end asks for is one number. */
-static int receive_number(const struct vhost_user_front_end *front_end, uint32_t request, uint64_t *number)
+static int receive_bytes(const struct vhost_user_front_end *front_end, void *to, size_t wanted)
 {
-    struct message answer;
-    size_t wanted = HEADER_BYTES + sizeof(answer.payload.number), got = 0;
-
-    while (got < wanted) {
-        ssize_t size = recv(front_end->fd, (char *)&answer + got, wanted - got, 0);
+    for (size_t got = 0; got < wanted;) {
+        ssize_t size = recv(front_end->fd, (char *)to + got, wanted - got, 0);
 
         if (size < 0 && errno == EINTR)
             continue;
@@ -109,11 +105,21 @@ static int receive_number(const struct vhost_user_front_end *front_end, uint32_t
             return socket_error(size);
         got += (size_t)size;
     }
-    if (answer.request != request || answer.flags != (FLAG_VERSION | FLAG_REPLY) ||
-        answer.payload_bytes != sizeof(answer.payload.number))
-        return -EPROTO;
-    *number = answer.payload.number;
     return 0;
+}
+
+/* Every answer that this front-end asks for is one number. */
+static int receive_number(const struct vhost_user_front_end *front_end, uint32_t request, uint64_t *number)
+{
+    struct message answer;
+    int error = receive_bytes(front_end, &answer, HEADER_BYTES);
+
+    if (error)
+        return error;
+    if (answer.request != request || answer.flags != (FLAG_VERSION | FLAG_REPLY) ||
+        answer.payload_bytes != sizeof(*number))
+        return -EPROTO;
+    return receive_bytes(front_end, number, sizeof(*number));
 }
 
 static int ask(const struct vhost_user_front_end *front_end, uint32_t request, uint64_t *number)

@@ -212,6 +212,9 @@ static void batch(void)
         }
         free(opened);
     }
+    free(requests);
+    free(text);
+    free(outputs);
     printf("good %u refused %u\n", good, refused);
 }
 

@@ -24,7 +24,7 @@ enum native_buffers_size {
     NATIVE_UNITS = 512,
 };
 
-/* Where guest memory begins for the device: address 0 in a descriptor is then always a mistake. */
+/* Where the memory begins for the device: address 0 in a descriptor is then always a mistake. */
 #define NATIVE_GPA (UINT64_C(1) << 32)
 
 struct native_buffers {

@@ -71,6 +71,12 @@ static int hello(struct native_connection *connection)
     return !error && le32toh(request.result.output_bytes) < sizeof(info) ? -EPROTO : error;
 }
 
+/* As the back-end knows it, who need not know where anything lies in this process. */
+static uint64_t shared_address(const struct native_connection *connection, const volatile void *at)
+{
+    return NATIVE_GPA + (uint64_t)((const volatile uint8_t *)at - connection->buffers.base);
+}
+
 static int start(struct native_connection *connection)
 {
     size_t ring_bytes = native_ring_bytes(NATIVE_RING_SIZE);
@@ -78,7 +84,7 @@ static int start(struct native_connection *connection)
     struct vhost_user_memory memory = {
         .fd = connection->buffers.fd,
         .gpa = NATIVE_GPA,
-        .uva = (uintptr_t)connection->buffers.base,
+        .uva = NATIVE_GPA,
         .size_bytes = connection->buffers.size_bytes,
     };
 
@@ -94,9 +100,9 @@ static int start(struct native_connection *connection)
     return vhost_user_start(&connection->front_end, &memory,
                             &(struct vhost_user_ring){
                                 .size = NATIVE_RING_SIZE,
-                                .desc_uva = (uintptr_t)connection->ring.desc,
-                                .avail_uva = (uintptr_t)connection->ring.avail,
-                                .used_uva = (uintptr_t)connection->ring.used,
+                                .desc_uva = shared_address(connection, connection->ring.desc),
+                                .avail_uva = shared_address(connection, connection->ring.avail),
+                                .used_uva = shared_address(connection, connection->ring.used),
                                 .kick_fd = connection->kick_fd,
                                 .call_fd = connection->call_fd,
                                 .err_fd = connection->err_fd,

@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from framework.frontend import F_EVENT_IDX, F_PROTOCOL_FEATURES, NEED_REPLY, P_REPLY_ACK, Msg
 from vmm_keystore._vks import ffi, lib
@@ -128,7 +128,7 @@ class LyingBackEnd:
         """Write an answer; the used length of an honest one."""
         _, _, at, size = ring.parts(head)
         ring.memory[at : at + len(output)] = output
-        result = ffi.new("struct vks_result *")
+        result: Any = ffi.new("struct vks_result *")
         result.output_bytes = len(output) if output_bytes is None else output_bytes
         tail = at + size - 1 - RESULT_BYTES
         ring.memory[tail : tail + RESULT_BYTES] = bytes(ffi.buffer(result))
@@ -198,7 +198,7 @@ class LyingBackEnd:
 
     def _serve_one(self, ring: Ring, head: int) -> None:
         at, _, _, _ = ring.parts(head)
-        request = ffi.from_buffer("struct vks_request_head *", ring.memory[at : at + HEAD_BYTES])
+        request: Any = ffi.from_buffer("struct vks_request_head *", ring.memory[at : at + HEAD_BYTES])
         self.seen_flags.append(request.flags)
         if request.opcode & 0xFF == lib.VKS_OP_INFO:
             ring.put(head, self.answer(ring, head, bytes(ffi.sizeof("struct vks_info"))))

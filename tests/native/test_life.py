@@ -48,7 +48,7 @@ def test_who_does_not_reap_holds_up_nobody(guest: NativeGuest) -> None:
 
 
 def test_children_are_kept_out(guest: NativeGuest) -> None:
-    """A child of fork() can do nothing but close, from whatever thread, and its parent does not notice."""
+    """MUST-52: a child of fork() can do nothing but close, from whatever thread, and its parent does not notice."""
     assert guest.exercise("forks", "25").stdout == "parent goes on\n"
 
 
@@ -78,7 +78,7 @@ def test_keystored_is_replaced(vault: Keystored, guest: NativeGuest, way: str) -
 
 
 def test_guest_is_removed(vault: Keystored, guest: NativeGuest) -> None:
-    """Whoever waits is told that the device is gone; the same device works again when the guest is back."""
+    """MUST-52: whoever waits is told that the device is gone; it works again when the guest is back."""
     with Exercise(guest.socket, "lost") as exercise:
         exercise.wait_for("ready")
         # So that everything is on its way when the guest goes.

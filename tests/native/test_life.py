@@ -77,9 +77,10 @@ def test_keystored_is_replaced(vault: Keystored, guest: NativeGuest, way: str) -
     assert vault.log_text.count("session of pid") == 1
 
 
-def test_guest_is_removed(vault: Keystored, guest: NativeGuest) -> None:
+@pytest.mark.parametrize("threads", ["0", "1"])
+def test_guest_is_removed(vault: Keystored, guest: NativeGuest, threads: str) -> None:
     """MUST-52: whoever waits is told that the device is gone; it works again when the guest is back."""
-    with Exercise(guest.socket, "lost") as exercise:
+    with Exercise(guest.socket, "lost", threads) as exercise:
         exercise.wait_for("ready")
         # So that everything is on its way when the guest goes.
         os.kill(worker_pid(vault), signal.SIGSTOP)

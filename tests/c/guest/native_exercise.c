@@ -372,7 +372,10 @@ static void *lose(void *argument)
     return argument;
 }
 
-/* The device goes while threads wait and others have not reaped; then it comes back under its name. */
+/*
+ * The device goes while threads wait (where there is a @count) and others have not reaped; then it comes back under its
+ * name.
+ */
 static void lost(void)
 {
     struct vks_request *finished[8];
@@ -385,12 +388,15 @@ static void lost(void)
         if ((error = enqueue(slot)))
             die("enqueue", error);
     say("sent");
-    in_threads(lose);
-    if (submit_random() != -ENODEV)
-        die("before it was reaped", -EPROTO);
+    if (count)
+        in_threads(lose);
     wait_for_one();
+    if (count && submit_random() != -ENODEV)
+        die("before it was reaped", -EPROTO);
     if (reap(finished, 8) != 8)
         die("reaped", -EPROTO);
+    if (is_readable())
+        die("readable over nothing", -EPROTO);
     for (unsigned int i = 0; i < 8; i++)
         gone += finished[i]->error == -ENODEV;
     printf("lost %u\n", gone);

@@ -133,7 +133,7 @@ static void pass_on(struct native_context *native, struct native_connection *con
         pthread_cond_signal((pthread_cond_t *)(uintptr_t)&next->wake);
     } else if (native->room_waiters) {
         native_wake_room(native);
-    } else {
+    } else if (native->queue.outstanding) {
         settle(native, connection);
         native_queue_show(&native->queue);
     }

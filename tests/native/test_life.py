@@ -31,6 +31,11 @@ def test_many_threads(guest: NativeGuest) -> None:
     assert guest.exercise("threads", str(rounds)).stdout.endswith(f"rounds {THREADS * rounds}\n")
 
 
+def test_whoever_waits_longest(guest: NativeGuest) -> None:
+    """One thread reaps for all, and hands that on when its own answer is there."""
+    assert guest.exercise("together", "60").stdout == "nobody was left behind\n"
+
+
 def test_batch_larger_than_the_shared_memory(guest: NativeGuest) -> None:
     """It waits for its own answers rather than for ever; what is refused in it costs the others nothing."""
     refused = len([number for number in range(BATCH) if number % 5 == 1])

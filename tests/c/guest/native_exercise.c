@@ -172,6 +172,27 @@ static void until_told(void)
     say("every answer was right");
 }
 
+static pthread_barrier_t start;
+
+/* All begin together and nobody comes later: whoever is done first has to leave the ring to one who still waits. */
+static void *take_part(void *argument)
+{
+    unsigned int me = *(const unsigned int *)argument;
+
+    for (unsigned int i = 0; i < count; i++) {
+        pthread_barrier_wait(&start);
+        round_trip((me + i) % 3 ? 100 : 500000, i);
+    }
+    return NULL;
+}
+
+static void together(void)
+{
+    pthread_barrier_init(&start, NULL, THREADS);
+    in_threads(take_part);
+    say("nobody was left behind");
+}
+
 #define BATCH_STEP 350
 
 /* More than the shared memory holds at a time; each has its own answer. */
@@ -412,8 +433,8 @@ static const struct {
     const char *name;
     void (*run)(void);
 } commands[] = {
-    {"threads", threads},   {"until_told", until_told}, {"batch", batch}, {"asynchronous", asynchronous},
-    {"unreaped", unreaped}, {"forks", forks},           {"lost", lost},
+    {"threads", threads},           {"until_told", until_told}, {"together", together}, {"batch", batch},
+    {"asynchronous", asynchronous}, {"unreaped", unreaped},     {"forks", forks},       {"lost", lost},
 };
 
 int main(int argc, char *argv[])

@@ -27,8 +27,11 @@ void native_connection_put(struct native_connection *connection, bool is_child)
     free(connection);
 }
 
+/* The call says so itself. */
 static void note_done(void *context, struct native_call *call)
 {
+    (void)context;
+    (void)call;
 }
 
 /* First contact. The call is on this stack: the connection is over where it was not answered. */

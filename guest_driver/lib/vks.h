@@ -16,8 +16,8 @@
  *
  * Unplugging. What a device that goes away has not answered is answered with -ENODEV, and so is every request until
  * there is a device of that name again; from then on the same struct vks_device works with it. Asynchronous requests
- * have to be reaped first, and what watches vks_poll_fd() by epoll has to be told anew. A socket is no exception: it
- * goes away with its guest, or with keystored where that is stopped; one that is exchanged for another is not noticed.
+ * have to be reaped first, and what watches vks_poll_fd() by epoll has to be told anew. A socket goes
+ * away with its guest, and with a keystored that is stopped; that another keystored follows the first is not noticed.
  *
  * Sizes. All buffers are the caller's. Where a size is `size_t *`, it is the room on the way in and what was written,
  * or with VKS_STATUS_OUTPUT_SIZE needed, on the way out.

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from framework.frontend import FrontEnd
 from framework.guest_ram import GuestRam
 from framework.keystored import Keystored
-from framework.native_guest import VKS, NativeGuest
+from framework.native_guest import ROOT, VKS, NativeGuest
 
 NONCE_AND_TAG = 28
 INPUT_BYTES_MAX = 1 << 20
@@ -85,6 +85,45 @@ def test_doctor(shared_guest: NativeGuest) -> None:
     assert f"socket {shared_guest.socket} may be used" in said
     assert "answers: guest app, 4 keys" in said
     assert "module" not in said
+
+
+COMPLETION = """
+source "$1"; shift
+COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
+_vks 2>/dev/null
+printf '%s\\n' "${COMPREPLY[@]}"
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "proposed"),
+    [
+        (["--device", "v"], {"vhost-user:"}),
+        (["--device", "vhost-user", ":", "SOCKET", "doc"], {"doctor"}),
+        (["--device", "vhost-user", ":", "SOCKET", "sign", "t"], {"tls", "tag"}),
+        (["--device", "=", "vhost-user", ":", "SOCKET", "sign", "b"], {"box"}),
+        (["--device", "vhost-user", ":", "FOLDER/app.s"], {"SOCKET"}),
+    ],
+)
+def test_completion(shared_guest: NativeGuest, words: list[str], proposed: set[str]) -> None:
+    """Bash takes the path for a word of its own; keys are those of the socket that was named."""
+    places = {"SOCKET": str(shared_guest.socket), "FOLDER/app.s": f"{shared_guest.socket.parent}/app.s"}
+    done = subprocess.run(
+        [
+            "bash",
+            "-c",
+            COMPLETION,
+            "bash",
+            ROOT / "guest_driver/cli/vks.bash",
+            "vks",
+            *(places.get(w, w) for w in words),
+        ],
+        env=os.environ | {"PATH": f"{VKS.parent}:{os.environ['PATH']}"},
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+    assert set(done.stdout.split()) == {places.get(word, word) for word in proposed}
 
 
 def test_device_by_environment(shared_guest: NativeGuest) -> None:

@@ -51,12 +51,14 @@ void native_connection_fail(struct native_connection *connection, int error, nat
 uint64_t native_now_ns(void);
 /* Looks at the ring for at most @ns. */
 VKS_MUST_CHECK bool native_connection_spin(const struct native_connection *connection, uint64_t ns);
-/* Waits until the device signals, or a signal handler ran; until @end_ns if it is not 0. Else why the connection ends.
+/*
+ * Waits until the device signals, or a signal handler ran; until @end_ns if it is not 0. Forgets the signal: look at
+ * the ring behind that. Else why the connection ends.
  */
 VKS_MUST_CHECK int native_connection_sleep(const struct native_connection *connection, uint64_t end_ns);
-/* The same without waiting. */
+/* Whether it ends. A signal stays where it is. */
 VKS_MUST_CHECK int native_connection_look(const struct native_connection *connection);
-/* Forgets a signal. */
+/* Forgets a signal: look at the ring behind that. */
 void native_connection_drain(const struct native_connection *connection);
 
 #endif

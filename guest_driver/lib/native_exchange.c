@@ -150,8 +150,6 @@ static int wait_ms(const struct native_connection *connection, int timeout_ms)
 
     if (count < 0)
         return errno == EINTR ? 0 : -errno;
-    if (ready[0].revents)
-        native_connection_drain(connection);
     if (ready[1].revents)
         return -EIO;
     return ready[2].revents && vhost_user_is_gone(&connection->front_end) ? -ENODEV : 0;
@@ -160,10 +158,13 @@ static int wait_ms(const struct native_connection *connection, int timeout_ms)
 int native_connection_sleep(const struct native_connection *connection, uint64_t end_ns)
 {
     uint64_t now_ns = end_ns ? native_now_ns() : 0;
+    int error;
 
     if (end_ns && now_ns >= end_ns)
         return -ETIMEDOUT;
-    return wait_ms(connection, end_ns ? (int)((end_ns - now_ns) / 1000000) + 1 : -1);
+    error = wait_ms(connection, end_ns ? (int)((end_ns - now_ns) / 1000000) + 1 : -1);
+    native_connection_drain(connection);
+    return error;
 }
 
 int native_connection_look(const struct native_connection *connection)

@@ -47,6 +47,11 @@ def test_enqueue_and_reap(guest: NativeGuest) -> None:
     assert guest.exercise("asynchronous", "5000").stdout == "done 5000\n"
 
 
+def test_who_reaps_too_early_misses_nothing(guest: NativeGuest) -> None:
+    """An answer that comes while somebody looks whether the connection is still there is told of as any other."""
+    assert guest.exercise("impatient", "60000").stdout == "nothing was missed\n"
+
+
 def test_who_does_not_reap_holds_up_nobody(guest: NativeGuest) -> None:
     """Answers that nobody fetches do not lie in the memory that others need."""
     assert guest.exercise("unreaped", "10").stdout == "all\n"

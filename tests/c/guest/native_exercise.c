@@ -308,6 +308,27 @@ static void asynchronous(void)
     printf("done %u\n", done);
 }
 
+/* Reaps before there is anything, then sleeps: what comes just then must still be told of. */
+static void impatient(void)
+{
+    struct vks_request *finished[1];
+    int error;
+
+    for (unsigned int i = 0; i < count; i++) {
+        unsigned int looks = i % 16, got = 0;
+
+        if ((error = enqueue(0)))
+            die("enqueue", error);
+        while (!got && looks--)
+            got = reap(finished, 1);
+        while (!got) {
+            wait_for_one();
+            got = reap(finished, 1);
+        }
+    }
+    say("nothing was missed");
+}
+
 /* Whoever does not reap holds up nobody: what has finished lies in no shared memory. */
 static void unreaped(void)
 {
@@ -433,8 +454,9 @@ static const struct {
     const char *name;
     void (*run)(void);
 } commands[] = {
-    {"threads", threads},           {"until_told", until_told}, {"together", together}, {"batch", batch},
-    {"asynchronous", asynchronous}, {"unreaped", unreaped},     {"forks", forks},       {"lost", lost},
+    {"threads", threads},     {"until_told", until_told}, {"together", together},
+    {"impatient", impatient}, {"batch", batch},           {"asynchronous", asynchronous},
+    {"unreaped", unreaped},   {"forks", forks},           {"lost", lost},
 };
 
 int main(int argc, char *argv[])

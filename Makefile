@@ -44,9 +44,11 @@ test-py: build images
 	@$(VENV)/bin/pytest --durations=15 -n 2 --dist loadfile --no-loadscope-reorder -m "not alone"
 	@$(VENV)/bin/pytest --durations=5 -m alone
 
-# The worker once more, built with the sanitizers, against honest and lying drivers.
+# The worker once more, built with the sanitizers, against honest and lying drivers; libvks against an honest and a lying
+# worker.
 test-sanitized: build test-c
 	@VKS_TEST_LIBEXEC=build/asan/cext/worker $(VENV)/bin/pytest tests/protocol/test_worker*.py
+	@VKS_TEST_GUEST=build/asan $(VENV)/bin/pytest tests/native
 
 # Guest kernels and emulators, into the user's cache: minutes the first time, nothing after that.
 images: deps

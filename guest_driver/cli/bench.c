@@ -113,6 +113,22 @@ static int run(struct bench *bench, uint32_t depth, uint64_t end_ns)
     return first_error;
 }
 
+/* One at a time is what a program does that waits for each answer. */
+static int run_one_by_one(struct bench *bench, uint64_t end_ns)
+{
+    struct vks_request *request = &bench->slots[0].request;
+    uint64_t sent_ns, now = now_ns();
+    int error;
+
+    do {
+        sent_ns = now;
+        error = vks_submit(bench->device, request);
+        now = now_ns();
+        note(bench, now - sent_ns);
+    } while (!error && now < end_ns);
+    return error;
+}
+
 static int compare(const void *left, const void *right)
 {
     uint32_t a = *(const uint32_t *)left, b = *(const uint32_t *)right;
@@ -187,7 +203,7 @@ int command_bench(const struct options *options)
     struct session session;
     struct bench bench = {0};
     struct buffer input;
-    uint64_t start_ns;
+    uint64_t start_ns, end_ns;
     int op, error;
 
     if (!session_begin(options, false, &session))
@@ -202,8 +218,9 @@ int command_bench(const struct options *options)
     if (!error && !prepare(&bench, &session, options, (uint32_t)op, input.data))
         error = -ENOMEM;
     start_ns = now_ns();
+    end_ns = start_ns + options->seconds * NS_A_SECOND;
     if (!error)
-        error = run(&bench, options->depth, start_ns + options->seconds * NS_A_SECOND);
+        error = options->depth == 1 ? run_one_by_one(&bench, end_ns) : run(&bench, options->depth, end_ns);
     if (!error)
         print_result(options, &bench, &session.key, (uint32_t)op, now_ns() - start_ns);
     session_end(&session);

@@ -1,11 +1,26 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* vks doctor: the system's side, then whether a device answers. */
+/* vks doctor: the system's side, or the socket's, then whether a device answers. */
+#define _GNU_SOURCE /* secure_getenv */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "commands.h"
 #include "doctor.h"
 #include "io.h"
+
+#define SOCKET_PREFIX "vhost-user:"
+
+/* The socket that is to be used; NULL: it is a device of this machine. */
+static const char *socket_named(const char *device)
+{
+    if (!device)
+        device = secure_getenv("VKS_DEVICE");
+    if (!device || strncmp(device, SOCKET_PREFIX, strlen(SOCKET_PREFIX)) != 0)
+        return NULL;
+    return device + strlen(SOCKET_PREFIX);
+}
 
 static void examine_answer(const char *path, struct findings *findings)
 {
@@ -58,10 +73,14 @@ static void print_findings_json(const struct findings *findings)
 
 int command_doctor(const struct options *options)
 {
+    const char *socket = socket_named(options->device);
     struct findings findings = {.count = 0};
     int status = 0;
 
-    doctor_examine("", &findings);
+    if (socket)
+        doctor_examine_socket(socket, &findings);
+    else
+        doctor_examine("", &findings);
     examine_answer(options->device, &findings);
     if (options->given & OPTION_JSON)
         print_findings_json(&findings);

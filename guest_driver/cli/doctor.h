@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What 'vks doctor' finds under a root folder: sysfs and /dev as files. */
+/* What 'vks doctor' finds: sysfs and /dev as files under a root folder, or a guest's socket. */
 #ifndef VKS_CLI_DOCTOR_H
 #define VKS_CLI_DOCTOR_H
 
@@ -21,6 +21,7 @@ struct findings {
 
 /* @root is "" on a real system. */
 void doctor_examine(const char *root, struct findings *findings);
+void doctor_examine_socket(const char *path, struct findings *findings);
 __attribute__((format(printf, 4, 5))) void doctor_note(struct findings *findings, bool is_ok, const char *hint,
                                                        const char *format, ...);
 

@@ -16,7 +16,9 @@ struct option_spec {
 };
 
 static const struct option_spec option_specs[] = {
-    {"--device", 0, true, "--device PATH      the device; else $VKS_DEVICE, else the first /dev/keystore*"},
+    {"--device", 0, true,
+     "--device PATH      /dev/keystore*, or vhost-user:SOCKET on the host; else $VKS_DEVICE, else the first "
+     "/dev/keystore*"},
     {"--help", 0, false, "--help             this text"},
     {"--json", OPTION_JSON, false, "--json             facts as JSON"},
     {"--mechanism", OPTION_MECHANISM, true,

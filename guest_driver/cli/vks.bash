@@ -1,14 +1,29 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # bash completion for vks
 _vks() {
-    local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command='' words='' word
+    local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command='' words='' word before=''
+    local device=() value=''
+    # Bash takes '=' and the colon of vhost-user:SOCKET for words of their own.
     for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
-        [[ $word == -* ]] || { command=$word; break; }
+        if [[ $word == --device ]]; then
+            before=$word
+        elif [[ $before && ($word == = || $word == : || $before == --device || $before == :) ]]; then
+            [[ $word == = ]] || value+=$word before=$word
+        elif [[ $word != -* ]]; then
+            command=$word
+            break
+        fi
     done
+    [[ -z $value ]] || device=(--device "$value")
     case $previous in
-    --device) mapfile -t COMPREPLY < <(compgen -G '/dev/keystore*' | grep -F -- "$current"); return ;;
+    --device)
+        mapfile -t COMPREPLY < <({ compgen -G '/dev/keystore*'; echo vhost-user:; } | grep -F -- "$current")
+        [[ ${COMPREPLY[*]} != vhost-user: ]] || compopt -o nospace 2>/dev/null
+        return
+        ;;
+    vhost-user | :) mapfile -t COMPREPLY < <(compgen -f -- "${current#:}"); return ;;
     --mechanism)
-        words=$(vks info --json 2>/dev/null | sed -n 's/.*"mechanisms": \[\([^]]*\)\].*/\1/p' | tr -d '",')
+        words=$(vks info --json "${device[@]}" 2>/dev/null | sed -n 's/.*"mechanisms": \[\([^]]*\)\].*/\1/p' | tr -d '",')
         mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")
         return ;;
     --type)
@@ -27,9 +42,9 @@ _vks() {
     elif [[ $command == generate ]]; then
         return
     elif [[ $previous == "$command" && ($command == rotate || $command == destroy) ]]; then
-        words=$(vks list 2>/dev/null | awk 'NR > 1 && $6 == "yes" && !seen[$1]++ { print $1 }')
+        words=$(vks list "${device[@]}" 2>/dev/null | awk 'NR > 1 && $6 == "yes" && !seen[$1]++ { print $1 }')
     elif [[ $previous == "$command" && $command != random ]]; then
-        words=$(vks list 2>/dev/null | awk 'NR > 1 { print $1 }')
+        words=$(vks list "${device[@]}" 2>/dev/null | awk 'NR > 1 { print $1 }')
     else
         mapfile -t COMPREPLY < <(compgen -f -- "$current")
         return

@@ -26,7 +26,7 @@ static long keystore_number(const char *name)
     return *end == '\0' && errno == 0 && number <= 1000000 ? number : -1;
 }
 
-/* The node of the lowest number; -ENOENT if there is none. */
+/* What $VKS_DEVICE names, else the node of the lowest number; -ENOENT if there is neither. */
 static int default_path(char *path, size_t size)
 {
     const char *named = secure_getenv("VKS_DEVICE");
@@ -63,7 +63,9 @@ int vks_open(const char *path, struct vks_device **device)
         error = default_path(opened->path, sizeof(opened->path));
     else if ((size_t)snprintf(opened->path, sizeof(opened->path), "%s", path) >= sizeof(opened->path))
         error = -ENAMETOOLONG;
-    if (!error)
+    if (!error && strncmp(opened->path, VKS_NATIVE_PREFIX, strlen(VKS_NATIVE_PREFIX)) == 0)
+        error = vks_native_open(opened->path + strlen(VKS_NATIVE_PREFIX), opened);
+    else if (!error)
         error = vks_kernel_open(opened->path, opened);
     if (error) {
         free(opened);

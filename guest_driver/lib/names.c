@@ -134,6 +134,10 @@ struct error_words {
     const char *hint;
 };
 
+#define PERMISSION_HINT                                                                                                \
+    "/dev/keystore*: become a member of its group (usermod -aG keystore USER); a guest's socket is its owner's, whom " \
+    "'guest add --owner-uid' names"
+
 /* The device's answers, then the ways in which none came. */
 static const struct error_words error_words[] = {
     {VKS_STATUS_OK, "no error", NULL},
@@ -160,10 +164,18 @@ static const struct error_words error_words[] = {
     {-ENOENT, "no device", "'vks doctor' looks for the cause"},
     {-ENXIO, "no device", "'vks doctor' looks for the cause"},
     {-ENODEV, "the device is gone", "'vks doctor' looks for the cause"},
-    {-EACCES, "no permission to use the device", "become a member of its group: usermod -aG keystore USER"},
-    {-EPERM, "no permission to use the device", "become a member of its group: usermod -aG keystore USER"},
-    {-ENOTTY, "not a keystore device", "name one of /dev/keystore* by --device or VKS_DEVICE"},
-    {-EIO, "the device broke its queue", "see the kernel's log; the guest has to be given a new device"},
+    {-EACCES, "no permission to use the device", PERMISSION_HINT},
+    {-EPERM, "no permission to use the device", PERMISSION_HINT},
+    {-ECONNREFUSED, "nobody serves the guest's socket", "keystored may have stopped: the host's operator knows"},
+    {-EBUSY, "another program uses the guest's socket",
+     "end that one, or ask the host's operator for a guest of your own"},
+    {-ECONNRESET, "the host hung up", "see the host's log"},
+    {-EPIPE, "the host hung up", "see the host's log"},
+    {-ETIMEDOUT, "the device does not answer", "see the host's log"},
+    {-EBADF, "the device was opened before fork()", "open it again in the child"},
+    {-ENOTTY, "not a keystore device", "name one of /dev/keystore*, or vhost-user:PATH, by --device or VKS_DEVICE"},
+    {-EIO, "the device broke its queue",
+     "see the log of kernel or host; a virtual machine has to be given a new device"},
     {-EPROTO, "the device's answer makes no sense", "driver and library may not fit the host"},
     {-EOPNOTSUPP, "the device is a virtio-crypto device, not a vmm_keystore", "'vks doctor' looks for the cause"},
     {-E2BIG, "more data than one request can carry",

@@ -17,13 +17,19 @@ struct vks_transport {
     void (*close)(void *context);
 };
 
+/* Of a device's name: the prefix below and all that a socket's address has room for. */
+#define VKS_PATH_BYTES    128
+#define VKS_NATIVE_PREFIX "vhost-user:"
+
 struct vks_device {
     const struct vks_transport *transport;
     void *context; /* the transport's own */
-    char path[64];
+    char path[VKS_PATH_BYTES];
 };
 
 /* /dev/keystoreN */
 VKS_MUST_CHECK int vks_kernel_open(const char *path, struct vks_device *device);
+/* A guest's vhost-user socket, without the prefix. */
+VKS_MUST_CHECK int vks_native_open(const char *path, struct vks_device *device);
 
 #endif

@@ -18,7 +18,7 @@
 
 struct kernel_context {
     int fd;
-    char path[64];
+    char path[VKS_PATH_BYTES];
     pthread_mutex_t lock;    /* of what is below, and over each enqueue: none may fall between two devices */
     atomic_uint generation;  /* counts the devices there have been behind fd */
     atomic_bool gone;        /* the present one answered -ENODEV */

@@ -2,16 +2,22 @@
 /*
  * libvks: use the keys that the host's vault grants to this guest, without ever holding one.
  *
+ * Devices. /dev/keystoreN in a virtual machine. On the host itself and in its containers "vhost-user:PATH", the socket
+ * of a guest: the process is that guest then, and the only one for as long as it has the device open (-EBUSY for
+ * others).
+ *
  * Errors. A function that can fail returns 0, or a positive enum vks_status (the device answered, and that is its
  * answer), or a negative errno (no answer came). vks_error_text() and vks_error_hint() take any of them.
  *
- * Threads. A struct vks_device may be used by any number of threads at once, without a lock: requests meet in the
- * kernel. Two exceptions: close it when no other thread uses it, and let one thread at a time reap. After fork()
- * parent and child share one queue of asynchronous requests: open the device again in the child.
+ * Threads. A struct vks_device may be used by any number of threads at once, without a lock. Two exceptions: close it
+ * when no other thread uses it, and let one thread at a time reap. After fork() parent and child share one queue of
+ * asynchronous requests: open the device again in the child. Over a socket a child is answered -EBADF: what its parent
+ * opened it can only close.
  *
  * Unplugging. What a device that goes away has not answered is answered with -ENODEV, and so is every request until
  * there is a device of that name again; from then on the same struct vks_device works with it. Asynchronous requests
- * have to be reaped first, and what watches vks_poll_fd() by epoll has to be told anew.
+ * have to be reaped first, and what watches vks_poll_fd() by epoll has to be told anew. A socket goes
+ * away with its guest, and with a keystored that is stopped; that another keystored follows the first is not noticed.
  *
  * Sizes. All buffers are the caller's. Where a size is `size_t *`, it is the room on the way in and what was written,
  * or with VKS_STATUS_OUTPUT_SIZE needed, on the way out.
@@ -77,7 +83,10 @@ struct vks_use {
     bool is_digest;       /* sign, verify: the input is a digest */
 };
 
-/* Opens @path, or where it is NULL what $VKS_DEVICE names, or the /dev/keystoreN of the lowest number. */
+/*
+ * Opens @path, "/dev/keystoreN" or "vhost-user:PATH", or where it is NULL what $VKS_DEVICE names, or the /dev/keystoreN
+ * of the lowest number.
+ */
 VKS_MUST_CHECK int vks_open(const char *path, struct vks_device **device);
 void vks_close(struct vks_device *device);
 const char *vks_path(const struct vks_device *device);
@@ -193,7 +202,10 @@ VKS_MUST_CHECK int vks_submit_batch(struct vks_device *device, struct vks_reques
 VKS_MUST_CHECK int vks_enqueue(struct vks_device *device, struct vks_request *request);
 /* Does not wait: *count is the room on the way in, the number of finished requests on the way out. */
 VKS_MUST_CHECK int vks_reap(struct vks_device *device, struct vks_request **finished, size_t *count);
-/* Readable when there is something to reap, writable when vks_enqueue() takes another. */
+/*
+ * Readable when there is something to reap; of /dev/keystoreN also writable when vks_enqueue() takes another. Of a
+ * socket never: room comes with reaping. There it may be readable over nothing, which vks_reap() then says.
+ */
 int vks_poll_fd(const struct vks_device *device);
 
 /* Bytes of DER that an ECDSA signature of @raw_size can take. */

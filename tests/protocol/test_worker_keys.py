@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keys that are granted and not in the worker: asked for, waited for beside the ring, or refused (MUST-51)."""
+"""Keys that are granted and not in the worker: asked for, waited for beside the ring, or refused (MUST-53)."""
 
 import time
 from typing import Any

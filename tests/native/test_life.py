@@ -84,6 +84,7 @@ def test_keystored_is_replaced(vault: Keystored, guest: NativeGuest, way: str) -
         getattr(vault, way)()
         vault.start()
         end_well(exercise)
+    wait_for(lambda: "session of pid" in vault.log_text)
     assert vault.log_text.count("session of pid") == 1
 
 

@@ -10,7 +10,7 @@
  *
  * Size: what RLIMIT_MEMLOCK leaves after VKS_SECRET_ARENA_RESERVED for stacks and key pages, at most
  * VKS_SECRET_ARENA_BYTES_MAX, which a privileged process gets by raising the limit; 6 MiB under the usual 8 MiB limit,
- * about a thousand keys. Only touched pages cost memory. To hold more keys per guest, raise the limit (LimitMEMLOCK).
+ * 1200 EC keys with a quarter left for what is being done. Only touched pages cost memory. LimitMEMLOCK raises it.
  */
 #ifndef VKS_SECRET_ARENA_H
 #define VKS_SECRET_ARENA_H

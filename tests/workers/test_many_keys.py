@@ -136,8 +136,13 @@ def stopped_custodian(shared_place: Place) -> Iterator[int]:
     try:
         yield pid
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGCONT)
+        go_on(pid)
+
+
+def go_on(pid: int) -> None:
+    """Continue a custodian, unless keystored has lost patience with it: then there is another one."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGCONT)
 
 
 def test_every_key_signs(shared_place: Place) -> None:
@@ -192,7 +197,7 @@ def test_hot_key_stays(shared_place: Place, request: pytest.FixtureRequest) -> N
     pid = request.getfixturevalue("stopped_custodian")
     _key_id, waiting = found.wait_for_absent()
     assert [found.hot_signs() for _ in range(20)] == [True] * 20, "the ring waits for a key"
-    os.kill(pid, signal.SIGCONT)
+    go_on(pid)
     assert found.collect() == (waiting, OK)
 
 
@@ -203,7 +208,7 @@ def test_revoked_while_it_is_waited_for(shared_place: Place, stopped_custodian: 
     [label] = [label for label, known in found.ids.items() if known == key_id]
     found.vault.api.revoke("g", label)
     assert found.collect() == (waiting, NO_KEY)
-    os.kill(stopped_custodian, signal.SIGCONT)
+    go_on(stopped_custodian)
     assert found.guest.sign(key_id, b"m").status == NO_KEY
     found.vault.api.grant("g", label, ["sign"])
     assert found.guest.sign(key_id, b"m").status == OK
@@ -224,7 +229,7 @@ def test_worker_dies_while_it_is_waited_for(shared_place: Place, stopped_custodi
     before = found.worker()
     kill(before["pid"])
     wait_for(lambda: found.worker()["pid"] not in {None, before["pid"]})
-    os.kill(stopped_custodian, signal.SIGCONT)
+    go_on(stopped_custodian)
     assert found.collect() == (waiting, OK)
     assert found.worker()["replaced"] == before["replaced"] + 1
 

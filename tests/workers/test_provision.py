@@ -34,10 +34,10 @@ def key(number: int) -> PermittedKey:
     )
 
 
-def worker(held: Any = (), refused: Any = ()) -> Any:
+def worker(held: Any = (), refused: Any = (), named: Any = ()) -> Any:
     """One that lives."""
     channel = SimpleNamespace(held=frozenset(held), refused=frozenset(refused))
-    return SimpleNamespace(guest="g", ended=threading.Event(), keys=channel)
+    return SimpleNamespace(guest="g", ended=threading.Event(), keys=channel, named=frozenset(named))
 
 
 def missing(uses: Uses, its_worker: Any, count: int) -> list[int]:
@@ -56,6 +56,13 @@ def test_all_where_there_is_room() -> None:
     ended = worker()
     ended.ended.set()
     assert missing(uses, ended, 5) == []
+
+
+def test_what_its_snapshot_names_is_not_loaded_by_a_change() -> None:
+    """It was given up, or never came: a change that takes another key away does not wait for it."""
+    named = [(key(number).key_id, 1) for number in range(4)]
+    assert missing(Uses(), worker(named[:2], named=named), 4) == []
+    assert missing(Uses(), worker(named[:2], named=named), 6) == [4, 5]
 
 
 def test_those_used_last_first() -> None:

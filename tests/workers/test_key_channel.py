@@ -65,6 +65,7 @@ def test_one_that_is_refused_keeps_no_other_away() -> None:
     assert channel.refused == {(load(2).key_id, 1)}
     custodian.refusals = {load(5).key_id: errno.ENOMEM}
     assert channel.load([load(4), load(5), load(6)]) == []
+    assert channel.is_full
     assert (load(4).key_id, 1) in channel.held
     assert not {(load(5).key_id, 1), (load(6).key_id, 1)} & (channel.held | channel.refused)
     channel.keep(frozenset({(load(1).key_id, 1)}))

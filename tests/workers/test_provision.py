@@ -36,7 +36,7 @@ def key(number: int) -> PermittedKey:
 
 def worker(held: Any = (), refused: Any = (), named: Any = ()) -> Any:
     """One that lives."""
-    channel = SimpleNamespace(held=frozenset(held), refused=frozenset(refused))
+    channel = SimpleNamespace(held=frozenset(held), refused=frozenset(refused), is_full=False)
     return SimpleNamespace(guest="g", ended=threading.Event(), keys=channel, named=frozenset(named))
 
 
@@ -53,6 +53,9 @@ def test_all_where_there_is_room() -> None:
     uses = Uses()
     assert missing(uses, worker([(key(0).key_id, 1)], [(key(2).key_id, 1)]), 5) == [1, 3, 4]
     assert uses.asked == 0
+    full = worker()
+    full.keys.is_full = True
+    assert missing(uses, full, 5) == []
     ended = worker()
     ended.ended.set()
     assert missing(uses, ended, 5) == []

@@ -47,6 +47,8 @@ class KeyChannel:
         """Loaded before they were asked for; some may have been given up since."""
         self.refused: frozenset[KeyVersion] = frozenset()
         """That cannot be loaded, and are not offered to the guest."""
+        self.is_full = False
+        """It takes no more before they are asked for."""
         self.filled_count = 0
         """Brought when a request waited for them."""
 
@@ -72,6 +74,7 @@ class KeyChannel:
                         self._load([load])
                     except ProgramRefusedError as refusal:
                         if refusal.errno == errno.ENOMEM:
+                            self.is_full = True
                             return problems  # the others are filled in when they are asked for
                         self.refused |= {(load.key_id, load.version)}
                         problems.append(describe(load, refusal))

@@ -81,7 +81,7 @@ def publish(
 def missing_versions(keys: GuestKeys, worker: Worker, permitted: Sequence[PermittedKey]) -> list[KeyVersion]:
     """Name the key versions that a living worker lacks, as many as it is given unasked."""
     room = HELD_MAX - len(worker.keys.held)
-    if worker.ended.is_set() or room <= 0:
+    if worker.ended.is_set() or worker.keys.is_full or room <= 0:
         return []
     # What its snapshot names already comes when it is asked for: no change waits for that.
     there = worker.keys.held | worker.keys.refused | worker.named

@@ -68,6 +68,9 @@ def test_one_that_is_refused_keeps_no_other_away() -> None:
     assert channel.is_full
     assert (load(4).key_id, 1) in channel.held
     assert not {(load(5).key_id, 1), (load(6).key_id, 1)} & (channel.held | channel.refused)
+    custodian.refusals = {}
+    assert channel.load([load(2)]) == []
+    assert channel.refused == frozenset()
     channel.keep(frozenset({(load(1).key_id, 1)}))
     assert channel.held == {(load(1).key_id, 1)}
 

@@ -17,6 +17,7 @@ from vmm_keystore.store.budgets import open_budgets
 from vmm_keystore.store.guests import get_guest
 from vmm_keystore.store.holdings import guest_row_of, holdings_of, parts
 from vmm_keystore.store.roles import RoleRow, get_role
+from vmm_keystore.store.sealed import BLOB_COLUMNS
 from vmm_keystore.store.tables import (
     budgets,
     grant_uids,
@@ -278,14 +279,7 @@ def _sealed() -> sa.Select[*tuple[Any, ...]]:
     guest = guest_row_of(sa.bindparam("guest_name"))
     its_roles = sa.select(role_members.c.role).where(role_members.c.guest == guest)
     return (
-        sa.select(
-            key_versions.c.id,
-            keys.c.key_id,
-            key_versions.c.version,
-            keys.c.key_type,
-            key_versions.c.sealed,
-            key_versions.c.token_object,
-        )
+        sa.select(*BLOB_COLUMNS)
         .select_from(keys)
         .join(key_versions, key_versions.c.key == keys.c.id)
         .join(grants, grants.c.key == keys.c.id)

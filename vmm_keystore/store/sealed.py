@@ -16,6 +16,16 @@ from vmm_keystore.store.tables import key_versions, keys, meta
 BATCH = 1000
 _ROOT_FILE = "root-file"
 
+BLOB_COLUMNS = (
+    key_versions.c.id,
+    keys.c.key_id,
+    key_versions.c.version,
+    keys.c.key_type,
+    key_versions.c.sealed,
+    key_versions.c.token_object,
+)
+"""What it takes to open the blob of a key version; with a token's object it is sealed as its public half."""
+
 SealedVersion = tuple[bytes, int, int, bytes]
 """Key id, version, number of the type that it is sealed under, and blob."""
 
@@ -60,14 +70,7 @@ def _batches(connection: sa.Connection, batch: int) -> Iterator[Sequence[Any]]:
     last = 0
     while True:
         query = (
-            sa.select(
-                key_versions.c.id,
-                keys.c.key_id,
-                key_versions.c.version,
-                keys.c.key_type,
-                key_versions.c.sealed,
-                key_versions.c.token_object,
-            )
+            sa.select(*BLOB_COLUMNS)
             .join(keys, keys.c.id == key_versions.c.key)
             .where(key_versions.c.id > last, key_versions.c.sealed.is_not(None))
             .order_by(key_versions.c.id)

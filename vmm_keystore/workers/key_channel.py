@@ -46,7 +46,7 @@ class KeyChannel:
         self.held: frozenset[KeyVersion] = frozenset()
         """Loaded before they were asked for; some may have been given up since."""
         self.refused: frozenset[KeyVersion] = frozenset()
-        """That cannot be loaded, and are not offered to the guest."""
+        """That could not be loaded when that was tried last, and are not offered to the guest."""
         self.is_full = False
         """It takes no more before they are asked for."""
         self.filled_count = 0
@@ -62,22 +62,13 @@ class KeyChannel:
             ProgramLostError: the custodian or the worker died or hung over it. Whether the keys arrive yet is unknown:
                 try again with fresh nonce leases only, or two loads of one lease would make the same nonces.
         """
-        problems: list[str] = []
-        for batch in load_batches(loads):
-            try:
-                self._load(batch)
-            except ProgramRefusedError as error:
-                self._check_lost(error)
-                # One bad key must not keep the others away. Nothing of the batch is held, so its leases are unused.
-                for load in batch:
-                    try:
-                        self._load([load])
-                    except ProgramRefusedError as refusal:
-                        if refusal.errno == errno.ENOMEM:
-                            self.is_full = True
-                            return problems  # the others are filled in when they are asked for
-                        self.refused |= {(load.key_id, load.version)}
-                        problems.append(describe(load, refusal))
+        problems = []
+        for load, refusal in self._deliver(loads, self._load):
+            if refusal.errno == errno.ENOMEM:
+                self.is_full = True  # the others are filled in when they are asked for
+            else:
+                self.refused |= {(load.key_id, load.version)}
+                problems.append(describe(load, refusal))
         return problems
 
     def fill(self, loads: Sequence[KeyLoad]) -> list[str]:
@@ -89,21 +80,7 @@ class KeyChannel:
         if self._fills_sent - self._fills_taken > UNTAKEN_MAX:
             self._kill()
             raise WorkerGoneError(f"worker of {self._guest} asks for keys and does not take them")
-        problems = []
-        for batch in load_batches(loads):
-            try:
-                self._send(FILL_ID, batch)
-                self._fills_sent += 1
-            except ProgramRefusedError as error:
-                self._check_lost(error)
-                for load in batch:
-                    try:
-                        self._send(FILL_ID, [load])
-                        self._fills_sent += 1
-                    except ProgramRefusedError as refusal:
-                        problems.append(describe(load, refusal))
-        self.filled_count += len(loads) - len(problems)
-        return problems
+        return [describe(load, refusal) for load, refusal in self._deliver(loads, self._fill)]
 
     def loaded(self, body: Any) -> None:
         """Hear what the worker says of a load, on the loop's thread."""
@@ -131,6 +108,28 @@ class KeyChannel:
             if not waiting.done():
                 waiting.set_exception(error)
 
+    def _deliver(
+        self, loads: Sequence[KeyLoad], send: Callable[[list[KeyLoad]], None]
+    ) -> list[tuple[KeyLoad, ProgramRefusedError]]:
+        """Send as few times as possible; give those that are refused. The first for want of memory is the last one."""
+        refusals = []
+        for batch in load_batches(loads):
+            try:
+                send(batch)
+                continue
+            except ProgramRefusedError as error:
+                self._check_lost(error)
+            # One bad key must not keep the others away. Nothing of the batch is held, so its leases are unused.
+            for load in batch:
+                try:
+                    send([load])
+                except ProgramRefusedError as error:
+                    self._check_lost(error)
+                    refusals.append((load, error))
+                    if error.errno == errno.ENOMEM:
+                        return refusals
+        return refusals
+
     def _check_lost(self, error: ProgramRefusedError) -> None:
         """Raise what is no key's own problem."""
         if error.errno == errno.ENOKEY:
@@ -150,7 +149,14 @@ class KeyChannel:
             raise ProgramLostError(f"keys of {self._guest} were not taken in time") from None
         finally:
             self._loads.pop(load_id, None)
-        self.held |= {(load.key_id, load.version) for load in batch}
+        versions = {(load.key_id, load.version) for load in batch}
+        self.held |= versions
+        self.refused -= versions
+
+    def _fill(self, batch: list[KeyLoad]) -> None:
+        self._send(FILL_ID, batch)
+        self._fills_sent += 1
+        self.filled_count += len(batch)
 
     def _send(self, load_id: int, batch: list[KeyLoad]) -> None:
         flags: int = lib.VKS_LOAD_F_FILL if load_id == FILL_ID else 0

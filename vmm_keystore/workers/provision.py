@@ -83,8 +83,9 @@ def missing_versions(keys: GuestKeys, worker: Worker, permitted: Sequence[Permit
     room = HELD_MAX - len(worker.keys.held)
     if worker.ended.is_set() or worker.keys.is_full or room <= 0:
         return []
-    # What its snapshot names already comes when it is asked for: no change waits for that.
-    there = worker.keys.held | worker.keys.refused | worker.named
+    # What its snapshot names already comes when it is asked for: no change waits for that. What could not be loaded is
+    # not in it, and is tried again.
+    there = worker.keys.held | worker.named
     missing = [version for version in versions(permitted) if version not in there]
     if len(missing) > room:
         used = keys.keys_by_last_use(worker.guest, HELD_MAX)

@@ -172,6 +172,9 @@ class Listener:
             if self._keeper is not None:
                 self._keeper.forget()
             return
+        # What belonged to a ring that there cannot be any more.
+        for fd in set(fds) - saved.held_fds():
+            close_received(fd)
         self.connection = self._connection(socket.socket(fileno=saved.socket_fd), saved.peer, saved.state)
         try:
             self.connection.carry_on(self._factory, saved.conversation)

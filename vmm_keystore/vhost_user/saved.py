@@ -23,7 +23,7 @@ from .errors import ProtocolError
 from .memory_table import MemoryTable
 from .messages import PAYLOAD_BYTES_MAX, VringAddr
 from .offer import Offer
-from .protocol import HEADER_BYTES, QUEUE_SIZE_MAX, Request
+from .protocol import HEADER_BYTES, QUEUE_SIZE_MAX, ProtocolFeature, Request, mask
 from .ring_state import RingState
 
 FORMAT = 1
@@ -60,6 +60,10 @@ class SavedSession:
     peer: Peer
     state: DeviceState
     conversation: Conversation
+
+    def held_fds(self) -> set[int]:
+        """Every descriptor that is part of it."""
+        return self.state.held_fds() | {self.socket_fd, self.peer.pidfd}
 
 
 def save(socket_fd: int, peer: Peer, state: DeviceState, conversation: Conversation) -> tuple[bytes, tuple[int, ...]]:
@@ -129,7 +133,7 @@ def _ring_facts(ring: RingState) -> dict[str, Any]:
 
 
 def _load(facts: dict[str, Any], fds: Sequence[int], offer: Offer) -> SavedSession:
-    if facts["format"] != FORMAT or len(facts["rings"]) != offer.queue_count:
+    if facts["format"] != FORMAT:
         raise ProtocolError("saved session is of another version")
 
     def descriptor(value: Any) -> int | None:
@@ -138,7 +142,9 @@ def _load(facts: dict[str, Any], fds: Sequence[int], offer: Offer) -> SavedSessi
     state = DeviceState(offer, _number(facts["next_start_id"]))
     state.features = _number(facts["features"])
     state.protocol_features = _number(facts["protocol_features"])
-    if state.features & ~offer.features or state.protocol_features & ~offer.protocol_features:
+    # With MQ it was told a number of rings; what counts is how many run.
+    offered = offer.protocol_features | mask(ProtocolFeature.MQ)
+    if state.features & ~offer.features or state.protocol_features & ~offered:
         raise ProtocolError("saved session uses what is not offered any more")
     state.owned, state.status = _flag(facts["owned"]), _number(facts["status"], 1 << 8)
     state.negotiated, state.enable_seen = _flag(facts["negotiated"]), _flag(facts["enable_seen"])
@@ -155,9 +161,11 @@ def _load(facts: dict[str, Any], fds: Sequence[int], offer: Offer) -> SavedSessi
     )
     if len(state.table.regions) > offer.mem_slots_max:
         raise ValueError
-    for ring, entry in zip(state.rings, facts["rings"], strict=True):
+    for ring, entry in zip(state.rings, facts["rings"], strict=False):
         _fill_ring(ring, entry)
         ring.kick_fd, ring.call_fd, ring.err_fd = (descriptor(entry[name]) for name in _FD_NAMES)
+    if any(_flag(entry["running"]) for entry in facts["rings"][offer.queue_count :]):
+        raise ProtocolError(f"saved session has more rings that run than the {offer.queue_count} that there may be")
     who = facts["peer"]
     peer = Peer(_number(who["pid"]), _number(who["uid"]), _number(who["gid"]), fds[1])
     return SavedSession(fds[0], peer, state, _conversation(facts["conversation"]))

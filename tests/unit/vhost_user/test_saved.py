@@ -3,7 +3,7 @@
 
 import copy
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -24,11 +24,15 @@ PEER = Peer(pid=10, uid=20, gid=30, pidfd=4)
 CONVERSATION = Conversation(Step.TAKING, Request.SET_VRING_CALL, 20, "ab" * 32, b"\x01\x02")
 
 
-def saved_session() -> tuple[MachineDriver, bytes, tuple[int, ...]]:
-    """One with a running ring."""
-    driver = MachineDriver()
+def saved_session(count: int = 1, runs: Sequence[int] = (0,)) -> tuple[MachineDriver, bytes, tuple[int, ...]]:
+    """One with so many rings, of which these run; all have a descriptor."""
+    driver = MachineDriver(Offer(queue_count=count))
     driver.send(Request.SET_FEATURES, u64(mask(VirtioFeature.PROTOCOL_FEATURES, VirtioFeature.RING_EVENT_IDX)))
-    driver.run()
+    driver.negotiate()
+    for index in runs:
+        driver.configure(index).send(Request.SET_VRING_KICK, u64(index), 1)
+    for index in range(count):
+        driver.send(Request.SET_VRING_CALL, u64(index), 1)
     content, fds = save(SOCKET_FD, PEER, driver.machine.state, CONVERSATION)
     return driver, content, fds
 
@@ -118,10 +122,26 @@ def test_torn_and_overwritten_bytes_are_refused_or_mean_something_else(data: st.
     load_and_tell(content[:at] + data.draw(st.binary(min_size=1, max_size=4)) + content[at + 1 :], fds)
 
 
-@pytest.mark.parametrize(
-    "offer", [Offer(features=1 << 30), Offer(queue_count=2)], ids=["fewer features", "more queues"]
-)
-def test_session_of_another_device_is_refused(offer: Offer) -> None:
+def test_session_of_another_device_is_refused() -> None:
     _driver, content, fds = saved_session()
-    with pytest.raises(ProtocolError):
-        load(content, fds, offer)
+    with pytest.raises(ProtocolError, match="not offered any more"):
+        load(content, fds, Offer(features=1 << 30))
+
+
+@pytest.mark.parametrize(("before", "now", "runs"), [(1, 2, [0]), (2, 1, [0]), (4, 2, [0, 1])])
+def test_another_number_of_rings(before: int, now: int, runs: list[int]) -> None:
+    """Whatever runs goes on; descriptors of rings that there are no more are left over."""
+    driver, content, fds = saved_session(before, runs)
+    session = load(content, fds, Offer(queue_count=now))
+    assert [ring.index for ring in session.state.rings if ring.resumes] == runs
+    assert len(session.state.rings) == now
+    gone = {fd for ring in driver.machine.state.rings[now:] for fd in ring.fds()}
+    assert set(fds) - session.held_fds() == gone
+    assert bool(gone) == (before > now)
+
+
+def test_a_ring_that_runs_is_not_left_out() -> None:
+    """Its guest would wait for ever: another front-end has to begin."""
+    _driver, content, fds = saved_session(3, [0, 2])
+    with pytest.raises(ProtocolError, match="than the 2 "):
+        load(content, fds, Offer(queue_count=2))

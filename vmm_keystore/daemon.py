@@ -208,6 +208,7 @@ def open_data_plane(stack: ExitStack, settings: Settings) -> DataPlane:
         board_fd=board_fd,
         accelerators=settings.accelerators,
         nonce_pool=settings.nonce_pool,
+        rings=settings.rings,
         cpus=settings.worker_cpus,
     )
 

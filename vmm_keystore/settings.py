@@ -49,6 +49,8 @@ class Settings:
     """Workers may use other engines than libcrypto."""
     nonce_pool: bool = False
     """Workers make nonces of P-256 signatures in advance, where an engine can."""
+    rings: int = 1
+    """How many rings a guest may have."""
     worker_cpus: frozenset[int] = frozenset()
     """Where workers may run; anywhere when empty."""
     histograms_max: int = HISTOGRAMS_MAX

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One range of memory cut into blocks: what an arena allocates from. Knows blocks and classes; must not know whose memory
- * it is, nor what lies in it. No lock: one thread at a time.
+ * One range of memory cut into blocks: what an arena allocates from. Knows blocks and classes; must not know whose
+ * memory it is, nor what lies in it. No lock: one thread at a time.
  */
 #ifndef VKS_ARENA_BACKING_H
 #define VKS_ARENA_BACKING_H
@@ -24,8 +24,8 @@ struct vks_backing {
     size_t size_bytes;
     size_t top; /* blocks lie in front of it, one behind the other */
     size_t peak;
-    size_t used_bytes;               /* in blocks handed out, their heads included */
-    bool has_freed;                  /* since neighbours were merged */
+    size_t used_bytes;                /* in blocks handed out, their heads included */
+    bool has_freed;                   /* since neighbours were merged */
     uint8_t *free[VKS_BLOCK_CLASSES]; /* a free block's first bytes are the next one's address */
 };
 

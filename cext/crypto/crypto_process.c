@@ -14,6 +14,7 @@
 #include "operation.h"
 #include "policy.h"
 #include "secret_arena.h"
+#include "secret_stack.h"
 #include "vmm_keystore.h"
 
 enum {
@@ -34,7 +35,7 @@ int vks_crypto_start(void)
     int error = vks_secret_arena_install();
 
     if (error == 0)
-        error = vks_secret_arena_switch();
+        error = vks_secret_arena_switch(0);
     return error ? error : start();
 }
 
@@ -205,9 +206,9 @@ int vks_crypto_warm_up(void)
     return error;
 }
 
-int vks_crypto_after_fork(void)
+int vks_crypto_after_fork(uint32_t further_stacks)
 {
-    int error = vks_secret_arena_switch();
+    int error = vks_secret_arena_switch((size_t)further_stacks * VKS_SECRET_STACK_BYTES);
 
     if (error)
         return error;

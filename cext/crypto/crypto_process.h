@@ -11,6 +11,8 @@
 #ifndef VKS_CRYPTO_PROCESS_H
 #define VKS_CRYPTO_PROCESS_H
 
+#include <stdint.h>
+
 /* First of all in main: arena installed and switched to secret memory, algorithms fetched. 0 or a negative errno. */
 __attribute__((warn_unused_result)) int vks_crypto_start(void);
 /* First of all in a zygote's main: arena installed, still public. */
@@ -21,7 +23,10 @@ __attribute__((warn_unused_result)) int vks_crypto_start_public(void);
  * share.
  */
 __attribute__((warn_unused_result)) int vks_crypto_warm_up(void);
-/* In the child: secret memory, real randomness. Until it returned 0 no secret may be touched. */
-__attribute__((warn_unused_result)) int vks_crypto_after_fork(void);
+/*
+ * In the child: secret memory, with room for *further_stacks* beside two; real randomness. Until it returned 0 no
+ * secret may be touched.
+ */
+__attribute__((warn_unused_result)) int vks_crypto_after_fork(uint32_t further_stacks);
 
 #endif

@@ -24,6 +24,7 @@ static void lane_free(struct vks_key_lane *lane)
             EVP_CIPHER_CTX_free(lane->cipher[mode][encrypt]);
     if (lane->engine)
         lane->engine_free(lane->engine);
+    vks_secret_free(lane);
 }
 
 static void key_free(struct vks_key *key)
@@ -31,7 +32,8 @@ static void key_free(struct vks_key *key)
     if (key == NULL)
         return;
     for (int lane = 0; lane < VKS_LANE_COUNT; lane++)
-        lane_free(&key->lanes[lane]);
+        if (key->lane[lane])
+            lane_free(key->lane[lane]);
     EVP_PKEY_free(key->pkey);
     OPENSSL_free(key->public_der);
     vks_secret_free(key->material);
@@ -87,13 +89,20 @@ int vks_key_load(const struct vks_key_slot *slot, const uint8_t *material, struc
     return 0;
 }
 
+struct vks_key_lane *vks_key_lane(struct vks_key *key, enum vks_lane lane)
+{
+    if (key->lane[lane] == NULL)
+        key->lane[lane] = vks_secret_alloc(sizeof(struct vks_key_lane));
+    return key->lane[lane];
+}
+
 uint8_t *vks_key_engine_part(struct vks_key *key, enum vks_lane lane, size_t size_bytes, vks_engine_part_make *make)
 {
-    struct vks_key_lane *of = &key->lanes[lane];
+    struct vks_key_lane *of = vks_key_lane(key, lane);
     uint8_t *block;
 
-    if (of->engine)
-        return of->engine;
+    if (of == NULL || of->engine)
+        return of ? of->engine : NULL;
     block = vks_secret_alloc(size_bytes);
     if (block == NULL || !make(key, lane, block)) {
         vks_secret_free(block);

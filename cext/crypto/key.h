@@ -13,11 +13,18 @@
 
 #include "ipc.h"
 
+/* Threads that use keys: a fast and a slow one for each ring. */
 enum vks_lane {
     VKS_LANE_FAST = 0,
     VKS_LANE_SLOW = 1,
-    VKS_LANE_COUNT = 2,
+    VKS_LANE_PAIRS = 4,
+    VKS_LANE_COUNT = 2 * VKS_LANE_PAIRS,
 };
+
+static inline enum vks_lane vks_lane_of(uint32_t pair, enum vks_lane lane)
+{
+    return (enum vks_lane)(2 * pair + (uint32_t)lane);
+}
 
 struct vks_key;
 

@@ -40,13 +40,16 @@ struct vks_key {
     EVP_PKEY *pkey;
     uint8_t *material; /* raw, symmetric types only */
     uint32_t material_bytes;
-    uint8_t *public_der; /* SubjectPublicKeyInfo, made at its first use, by the fast lane */
+    uint8_t *public_der; /* SubjectPublicKeyInfo, made at its first use; one lane at a time */
     uint32_t public_bytes;
     uint32_t nonce_lease;
-    _Atomic uint64_t nonce_counter; /* both lanes encrypt */
-    bool plain_rsa;                 /* one that engines take */
-    struct vks_key_lane lanes[VKS_LANE_COUNT];
+    _Atomic uint64_t nonce_counter;            /* both lanes encrypt */
+    bool plain_rsa;                            /* one that engines take */
+    struct vks_key_lane *lane[VKS_LANE_COUNT]; /* each its thread's own, made at its first use */
 };
+
+/* What *lane* has of the key; NULL where there is no room for it. */
+struct vks_key_lane *vks_key_lane(struct vks_key *key, enum vks_lane lane);
 
 /* Make what an engine needs of *key* in *block*, which is zeroed; false: it cannot be. */
 typedef bool vks_engine_part_make(const struct vks_key *key, enum vks_lane lane, uint8_t *block);

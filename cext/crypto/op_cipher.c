@@ -103,8 +103,12 @@ static uint32_t output_bytes(const struct vks_key_kind *kind, uint32_t op, uint3
 EVP_CIPHER_CTX *vks_op_cipher_context(struct vks_key *key, enum vks_cipher_mode mode, int encrypt, const uint8_t *iv,
                                       enum vks_lane lane)
 {
-    EVP_CIPHER_CTX **context = &key->lanes[lane].cipher[mode][encrypt];
+    struct vks_key_lane *of = vks_key_lane(key, lane);
+    EVP_CIPHER_CTX **context;
 
+    if (of == NULL)
+        return NULL;
+    context = &of->cipher[mode][encrypt];
     if (*context)
         return EVP_CipherInit_ex2(*context, NULL, NULL, iv, encrypt, NULL) == 1 ? *context : NULL;
     *context = EVP_CIPHER_CTX_new();

@@ -25,8 +25,12 @@ static uint32_t output_bytes(const struct vks_key_kind *kind, uint32_t op, uint3
 /* The lane's context, initialised once. */
 static EVP_PKEY_CTX *lane_context(struct vks_key *key, enum vks_lane lane)
 {
-    EVP_PKEY_CTX **context = &key->lanes[lane].decapsulate;
+    struct vks_key_lane *of = vks_key_lane(key, lane);
+    EVP_PKEY_CTX **context;
 
+    if (of == NULL)
+        return NULL;
+    context = &of->decapsulate;
     if (*context)
         return *context;
     *context = EVP_PKEY_CTX_new_from_pkey(NULL, key->pkey, NULL);

@@ -54,8 +54,12 @@ static EVP_PKEY *peer_key(const struct vks_key *key, const uint8_t *bytes, size_
 /* The lane's context, initialised once. */
 static EVP_PKEY_CTX *agreement_context(struct vks_key *key, enum vks_lane lane)
 {
-    EVP_PKEY_CTX **context = &key->lanes[lane].derive;
+    struct vks_key_lane *of = vks_key_lane(key, lane);
+    EVP_PKEY_CTX **context;
 
+    if (of == NULL)
+        return NULL;
+    context = &of->derive;
     if (*context)
         return *context;
     *context = EVP_PKEY_CTX_new_from_pkey(NULL, key->pkey, NULL);

@@ -26,10 +26,13 @@ static uint32_t output_bytes(const struct vks_key_kind *kind, uint32_t op, uint3
 /* A context initialised once; it takes digests of any mechanism of the curve. */
 static EVP_PKEY_CTX *pkey_context(struct vks_key *key, uint32_t op, enum vks_lane lane)
 {
-    struct vks_key_lane *of = &key->lanes[lane];
-    struct vks_key_context *cached = op == VKS_OP_SIGN ? &of->private_use : &of->public_use;
+    struct vks_key_lane *of = vks_key_lane(key, lane);
+    struct vks_key_context *cached;
     int ready;
 
+    if (of == NULL)
+        return NULL;
+    cached = op == VKS_OP_SIGN ? &of->private_use : &of->public_use;
     if (cached->context)
         return cached->context;
     cached->context = EVP_PKEY_CTX_new_from_pkey(NULL, key->pkey, NULL);

@@ -44,9 +44,13 @@ static OSSL_PARAM base_of(const struct vks_key *key, uint32_t mechanism)
 /* The lane's context, keyed once; all NULL starts a further message under the same key. */
 static EVP_MAC_CTX *mac_context(struct vks_key *key, uint32_t mechanism, enum vks_lane lane)
 {
-    EVP_MAC_CTX **context = &key->lanes[lane].mac;
+    struct vks_key_lane *of = vks_key_lane(key, lane);
+    EVP_MAC_CTX **context;
     OSSL_PARAM params[2];
 
+    if (of == NULL)
+        return NULL;
+    context = &of->mac;
     if (*context)
         return EVP_MAC_init(*context, NULL, 0, NULL) == 1 ? *context : NULL;
     *context = EVP_MAC_CTX_new(mechanism == VKS_MECHANISM_AES_CMAC ? vks_cmac() : vks_hmac());

@@ -27,10 +27,14 @@ static uint32_t output_bytes(const struct vks_key_kind *kind, uint32_t op, uint3
 
 static uint32_t run(struct vks_key *key, struct vks_operation *operation, enum vks_lane lane)
 {
-    EVP_MD_CTX **context = &key->lanes[lane].pure_signature;
+    struct vks_key_lane *of = vks_key_lane(key, lane);
+    EVP_MD_CTX **context;
     uint32_t needed_bytes = signature_bytes(key->kind);
     size_t made_bytes = needed_bytes;
 
+    if (of == NULL)
+        return VKS_STATUS_INTERNAL;
+    context = &of->pure_signature;
     if (*context == NULL && (*context = EVP_MD_CTX_new()) == NULL)
         return VKS_STATUS_INTERNAL;
     /* From OpenSSL 3.5 on a context serves one message per initialisation. */

@@ -72,9 +72,12 @@ static bool context_init(EVP_PKEY_CTX *context, uint32_t op, uint32_t mechanism)
 static EVP_PKEY_CTX *pkey_context(struct vks_key *key, const struct vks_operation *operation, enum vks_lane lane)
 {
     bool private_use = operation->op == VKS_OP_SIGN || operation->op == VKS_OP_DECRYPT;
-    struct vks_key_lane *of = &key->lanes[lane];
-    struct vks_key_context *cached = private_use ? &of->private_use : &of->public_use;
+    struct vks_key_lane *of = vks_key_lane(key, lane);
+    struct vks_key_context *cached;
 
+    if (of == NULL)
+        return NULL;
+    cached = private_use ? &of->private_use : &of->public_use;
     if (cached->context && cached->op == operation->op && cached->mechanism == operation->mechanism)
         return cached->context;
     EVP_PKEY_CTX_free(cached->context);

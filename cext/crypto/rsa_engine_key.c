@@ -139,11 +139,11 @@ static bool make_blinding(struct rsa_engine_key *made, const EVP_PKEY *pkey)
 
 struct rsa_engine_key *vks_rsa_engine_key_of(struct vks_key *key, enum vks_lane lane)
 {
-    struct vks_key_lane *of = &key->lanes[lane];
+    struct vks_key_lane *of = vks_key_lane(key, lane);
     struct rsa_engine_key *made;
 
-    if (of->engine)
-        return of->engine;
+    if (of == NULL || of->engine)
+        return of ? of->engine : NULL;
     made = vks_secret_alloc(sizeof(*made) + key->kind->size_bytes / 2 * 7); /* n is two halves */
     if (made == NULL)
         return NULL;

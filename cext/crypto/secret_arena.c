@@ -134,15 +134,16 @@ static rlim_t raise_limit(rlim_t want)
 }
 
 /* What the process may lock besides stacks and key pages. */
-static size_t arena_bytes(void)
+static size_t arena_bytes(size_t stacks_bytes)
 {
-    rlim_t limit = raise_limit((rlim_t)VKS_SECRET_ARENA_BYTES_MAX + VKS_SECRET_ARENA_RESERVED);
+    rlim_t reserved = (rlim_t)VKS_SECRET_ARENA_RESERVED + stacks_bytes;
+    rlim_t limit = raise_limit(VKS_SECRET_ARENA_BYTES_MAX + reserved);
 
-    if (limit >= (rlim_t)VKS_SECRET_ARENA_BYTES_MAX + VKS_SECRET_ARENA_RESERVED)
+    if (limit >= VKS_SECRET_ARENA_BYTES_MAX + reserved)
         return VKS_SECRET_ARENA_BYTES_MAX;
-    if (limit <= (rlim_t)VKS_SECRET_ARENA_BYTES_MIN + VKS_SECRET_ARENA_RESERVED)
+    if (limit <= VKS_SECRET_ARENA_BYTES_MIN + reserved)
         return VKS_SECRET_ARENA_BYTES_MIN;
-    return (size_t)limit - VKS_SECRET_ARENA_RESERVED;
+    return (size_t)(limit - reserved);
 }
 
 void vks_secret_arena_raise_limit(size_t further_bytes)
@@ -150,14 +151,14 @@ void vks_secret_arena_raise_limit(size_t further_bytes)
     (void)raise_limit((rlim_t)VKS_SECRET_ARENA_BYTES_MAX + VKS_SECRET_ARENA_RESERVED + further_bytes);
 }
 
-int vks_secret_arena_switch(void)
+int vks_secret_arena_switch(size_t stacks_bytes)
 {
     struct vks_secret_map map;
     int error;
 
     if (arena.current != &arena.public)
         return -EBUSY;
-    error = vks_secret_map_create(&map, arena_bytes());
+    error = vks_secret_map_create(&map, arena_bytes(stacks_bytes));
     if (error)
         return error;
     arena.secret = (struct vks_backing){.bytes = map.bytes, .size_bytes = map.size_bytes};

@@ -36,8 +36,11 @@ __attribute__((warn_unused_result)) int vks_secret_arena_install(void);
  * whose children may no longer, or that locks more than an arena.
  */
 void vks_secret_arena_raise_limit(size_t further_bytes);
-/* Map the secret backing and allocate from it from now on. Single-threaded at this point. 0 or a negative errno. */
-__attribute__((warn_unused_result)) int vks_secret_arena_switch(void);
+/*
+ * Map the secret backing and allocate from it from now on, leaving *stacks_bytes* more locked memory for stacks than
+ * the two that most processes have. Single-threaded at this point. 0 or a negative errno.
+ */
+__attribute__((warn_unused_result)) int vks_secret_arena_switch(size_t stacks_bytes);
 /* What the secret backing is made of; 0 before the switch. */
 enum vks_secret_memory vks_secret_arena_memory(void);
 

@@ -45,7 +45,6 @@ int vks_audit_append(struct vks_audit_ring *ring, struct vks_audit_record *recor
 
     if (!vks_audit_room(ring))
         return -ENOSPC;
-    vks_audit_close(ring);
     record->record = head + 1;
     memcpy(ring_slot(ring, head), record, sizeof(*record));
     __atomic_store_n(&ring->head, head + 1, __ATOMIC_RELEASE);
@@ -54,15 +53,20 @@ int vks_audit_append(struct vks_audit_ring *ring, struct vks_audit_record *recor
     return 0;
 }
 
-void vks_audit_extend(struct vks_audit_ring *ring, uint64_t covered)
+void vks_audit_extend(struct vks_audit_ring *ring, uint64_t record, uint64_t covered)
 {
-    __atomic_store_n(&ring_slot(ring, ring->head - 1)->covered, covered, __ATOMIC_RELEASE);
+    __atomic_store_n(&ring_slot(ring, record - 1)->covered, covered, __ATOMIC_RELEASE);
     __atomic_thread_fence(__ATOMIC_RELEASE);
+}
+
+void vks_audit_close_to(struct vks_audit_ring *ring, uint64_t record)
+{
+    __atomic_store_n(&ring->closed, record, __ATOMIC_RELEASE);
 }
 
 void vks_audit_close(struct vks_audit_ring *ring)
 {
-    __atomic_store_n(&ring->closed, ring->head, __ATOMIC_RELEASE);
+    vks_audit_close_to(ring, ring->head);
 }
 
 int vks_audit_peek(const struct vks_audit_ring *ring, struct vks_audit_record *records, uint32_t count_max)

@@ -2,10 +2,10 @@
 /*
  * The audit ring: fixed-size records from one worker (single producer) to keystored (single consumer), in state memory.
  *
- * A record is committed when head is published; no result byte of the request may be written before (promise P4). The
- * newest record may stay open for more requests that are equal to its first: they are added in one store, each before
- * its own result. keystored takes closed records only. A record that a dead worker left open is closed by whoever
- * knows that it is dead.
+ * A record is committed when head is published; no result byte of the request may be written before (promise P4). A
+ * record may stay open for more requests that are equal to its first: they are added in one store, each before its own
+ * result. keystored takes records in their order, up to the first one that is open. What a dead worker left open is
+ * closed by whoever knows that it is dead.
  *
  * Neither side trusts the other's indices: a distance above record_count is a broken ring, not a number of records.
  */
@@ -40,13 +40,13 @@ struct vks_audit_record {
     uint32_t flags;  /* enum vks_audit_flag */
     uint32_t uid;
     uint32_t attempt; /* 1 for a first run */
-    uint32_t queue;
+    uint32_t queue;   /* that the requests came by */
     uint32_t reserved[12];
 };
 
 struct vks_audit_ring {
     uint64_t head;   /* records ever committed; the worker writes it, release */
-    uint64_t closed; /* records that do not grow any more: head or one less; the worker writes it, release */
+    uint64_t closed; /* the first so many records do not grow any more; the worker writes it, release */
     uint64_t head_line[6];
     uint64_t tail; /* records ever taken; keystored writes it, release */
     uint64_t tail_line[7];
@@ -65,15 +65,17 @@ uint32_t vks_audit_room(const struct vks_audit_ring *ring);
 uint64_t vks_audit_covered(uint64_t input_bytes);
 uint32_t vks_audit_covered_requests(uint64_t covered);
 uint64_t vks_audit_covered_bytes(uint64_t covered);
-/* Worker: close what is open, copy *record* in, number it, publish it, open. -ENOSPC when full. */
+/* Worker: copy *record* in, number it, publish it, open. -ENOSPC when full. */
 int vks_audit_append(struct vks_audit_ring *ring, struct vks_audit_record *record);
-/* Worker: the open record, which must be there, covers this now. */
-void vks_audit_extend(struct vks_audit_ring *ring, uint64_t covered);
-/* Worker, or keystored when no worker that had the ring lives any more: nothing is added to the newest record now. */
+/* Worker: the record of this number, which must be open, covers this now. */
+void vks_audit_extend(struct vks_audit_ring *ring, uint64_t record, uint64_t covered);
+/* Worker: nothing is added any more to the records up to this number, of which the last is head. */
+void vks_audit_close_to(struct vks_audit_ring *ring, uint64_t record);
+/* Worker, or keystored when no worker that had the ring lives any more: to none. */
 void vks_audit_close(struct vks_audit_ring *ring);
 /* keystored: copy up to *count_max* closed records from the tail without taking them; number copied, or -EPROTO. */
 int vks_audit_peek(const struct vks_audit_ring *ring, struct vks_audit_record *records, uint32_t count_max);
-/* keystored: records that wait to be taken, the open one among them; at most what the ring holds. */
+/* keystored: records that wait to be taken, open ones among them; at most what the ring holds. */
 uint32_t vks_audit_waiting(const struct vks_audit_ring *ring);
 /*
  * keystored: which of *count* rings have closed records to take, or indices that cannot be: their numbers in *found*,

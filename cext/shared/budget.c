@@ -12,17 +12,17 @@ static void apply(void *state, const struct vks_state_charge *charge)
 
     __atomic_store_n(&budget->used, charge->used, __ATOMIC_RELEASE);
     __atomic_store_n(&budget->next_ns, charge->next_ns, __ATOMIC_RELEASE);
-    __atomic_store_n(&vks_state_slots(state, 0)[charge->head].charged, 1, __ATOMIC_RELEASE);
+    __atomic_store_n(&vks_state_slots(state, charge->queue)[charge->head].charged, 1, __ATOMIC_RELEASE);
 }
 
-uint32_t vks_budget_charge(void *state, uint16_t head, const struct vks_snapshot_key *key, uint64_t now_ns,
-                           uint32_t *low)
+uint32_t vks_budget_charge(void *state, uint32_t queue, uint16_t head, const struct vks_snapshot_key *key,
+                           uint64_t now_ns, uint32_t *low)
 {
     struct vks_state_charge *charge = vks_state_charge(state);
     struct vks_state_budget *budget = vks_state_budget(state, key->budget - 1);
     struct vks_policy_usage usage = {budget->used, budget->next_ns, now_ns};
 
-    if (vks_state_slots(state, 0)[head].charged)
+    if (vks_state_slots(state, queue)[head].charged)
         return VKS_BUDGET_CHARGED;
     if (__atomic_load_n(&budget->id, __ATOMIC_ACQUIRE) != key->budget_id)
         return VKS_BUDGET_FOREIGN;
@@ -32,6 +32,7 @@ uint32_t vks_budget_charge(void *state, uint16_t head, const struct vks_snapshot
         *low = 1;
         return VKS_BUDGET_WAITS;
     }
+    charge->queue = (uint16_t)queue;
     charge->head = head;
     charge->used = usage.used;
     charge->next_ns = usage.next_ns;
@@ -48,7 +49,8 @@ void vks_budget_recover(void *state)
     /* One copy: what is checked is what is used. */
     struct vks_state_charge charge = *vks_state_charge(state);
 
-    if (charge.budget && charge.budget <= VKS_STATE_BUDGETS_MAX && charge.head < VKS_STATE_QUEUE_SIZE_MAX)
+    if (charge.budget && charge.budget <= VKS_STATE_BUDGETS_MAX && charge.head < VKS_STATE_QUEUE_SIZE_MAX &&
+        charge.queue < VKS_STATE_QUEUES_MAX)
         apply(state, &charge);
     __atomic_store_n(&vks_state_charge(state)->budget, 0, __ATOMIC_RELEASE);
 }

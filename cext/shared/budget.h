@@ -24,12 +24,12 @@ enum vks_budget_outcome {
 };
 
 /*
- * Charge one operation of the request in slot *head* of queue 0 under *key*, whose budget is not 0. A request that was
+ * Charge one operation of the request in slot *head* of *queue* under *key*, whose budget is not 0. A request that was
  * charged before is not charged again. *now_ns* is CLOCK_MONOTONIC. *low* becomes 1 when keystored is to be asked for
  * more, and is left alone else.
  */
-uint32_t vks_budget_charge(void *state, uint16_t head, const struct vks_snapshot_key *key, uint64_t now_ns,
-                           uint32_t *low);
+uint32_t vks_budget_charge(void *state, uint32_t queue, uint16_t head, const struct vks_snapshot_key *key,
+                           uint64_t now_ns, uint32_t *low);
 /* Finish the charge that a dead worker left half done; before slots are looked at, with no worker that charges. */
 void vks_budget_recover(void *state);
 

@@ -467,9 +467,11 @@ enum vks_zygote_spawn_flag {
 };
 
 struct vks_zygote_spawn {
-    uint64_t worker_id;                     /* keystored's name for it, in messages of the zygote */
-    uint32_t flags;                         /* enum vks_zygote_spawn_flag */
-    uint32_t poll_places;                   /* of the board that may be taken; 0: no board, and no bound but its own */
+    uint64_t worker_id;   /* keystored's name for it, in messages of the zygote */
+    uint32_t flags;       /* enum vks_zygote_spawn_flag */
+    uint32_t poll_places; /* of the board that may be taken; 0: no board, and no bound but its own */
+    uint32_t rings;       /* how many it may have, from 1 */
+    uint32_t reserved;
     uint64_t cpus[VKS_SPAWN_CPUS_MAX / 64]; /* where it may run, a bit each; none set: wherever the zygote may */
 };
 

@@ -18,13 +18,15 @@
 #ifndef VKS_STATE_H
 #define VKS_STATE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum vks_state_limit {
     VKS_STATE_MAGIC = 0x53535631, /* "1VSS" */
-    VKS_STATE_VERSION = 4,
-    VKS_STATE_VERSION_BEFORE = 3,
-    VKS_STATE_QUEUES_MAX = 1,
+    VKS_STATE_VERSION = 5,
+    VKS_STATE_VERSION_BEFORE = 4,
+    VKS_STATE_QUEUES_MAX = 4,
+    VKS_STATE_SEQUENCE_SHIFT = 48, /* a number of a request is exact in a double, as JSON's readers have it */
     VKS_STATE_QUEUE_SIZE_MAX = 1024,
     VKS_STATE_BUDGETS_MAX = 1024,
 };
@@ -34,7 +36,7 @@ struct vks_state_head {
     uint32_t version;
     uint32_t size_bytes;
     uint32_t queue_count;
-    uint64_t next_sequence; /* of the next request of this guest, from 1 */
+    uint64_t next_sequence; /* of the version before, which had one queue */
     uint64_t reserved[5];
 };
 
@@ -45,7 +47,7 @@ struct vks_state_queue {
     uint16_t desc_num;
     uint16_t last_batch_head;
     uint16_t used_idx;            /* shadow: what the last completed batch published */
-    uint64_t next_counter;        /* order in which requests were taken from the available ring */
+    uint64_t next_counter;        /* requests ever taken from the available ring: their order, and their numbers */
     uint64_t start_id;            /* of the VKS_WORKER_RING_START that this table belongs to, 0: none yet */
     uint16_t last_batch_used_idx; /* what used_idx becomes with the answer to last_batch_head */
     uint16_t padding[3];
@@ -74,8 +76,8 @@ struct vks_state_slot {
 struct vks_state_charge {
     uint32_t budget; /* index + 1; 0: none is under way */
     uint16_t head;   /* of the request */
-    uint16_t padding;
-    uint64_t used; /* what the budget's fields become */
+    uint16_t queue;  /* whose */
+    uint64_t used;   /* what the budget's fields become */
     uint64_t next_ns;
     uint64_t reserved[5];
 };
@@ -109,6 +111,13 @@ void vks_state_upgrade(void *state);
 /* 0 when head, sizes and audit ring of a mapping of *size_bytes* are ones this version made, else -EPROTO. */
 int vks_state_check(const void *state, uint64_t size_bytes);
 struct vks_state_queue *vks_state_queue(void *state, uint32_t queue);
+/*
+ * The number of the request that was taken from *queue* after *counter* others: no other one of this guest has it, and
+ * those of a queue have no gap.
+ */
+uint64_t vks_state_sequence(uint32_t queue, uint64_t counter);
+/* Whether a request was ever taken from any queue. */
+bool vks_state_is_used(void *state);
 struct vks_state_slot *vks_state_slots(void *state, uint32_t queue);
 struct vks_state_charge *vks_state_charge(void *state);
 /* *index* below VKS_STATE_BUDGETS_MAX. */

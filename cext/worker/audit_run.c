@@ -29,6 +29,7 @@ static void describe(struct vks_audit_record *record, const struct job *job, uin
                  (job->set_aside ? VKS_AUDIT_F_SET_ASIDE : 0),
         .uid = request->uid,
         .attempt = job->attempt,
+        .queue = job->queue,
     };
     memcpy(record->key_id, request->key_id, sizeof(record->key_id));
 }
@@ -43,7 +44,7 @@ static bool is_equal(const struct vks_audit_record *left, const struct vks_audit
 {
     return memcmp(left->key_id, right->key_id, sizeof(left->key_id)) == 0 && left->key_version == right->key_version &&
            left->op == right->op && left->mechanism == right->mechanism && left->flags == right->flags &&
-           left->uid == right->uid;
+           left->uid == right->uid && left->queue == right->queue;
 }
 
 /* The requests of a record are numbered without a gap: it says which they are. */
@@ -60,36 +61,54 @@ bool audit_run_has_room(const struct audit_run *run, uint32_t records)
     return vks_audit_room(run->ring) >= records;
 }
 
+/* Everything in front of the first record that is open is keystored's. */
+static void give(struct audit_run *run)
+{
+    uint64_t last = run->ring->head;
+
+    for (uint32_t i = 0; i < VKS_STATE_QUEUES_MAX; i++)
+        if (run->of[i].open && run->of[i].record.record <= last)
+            last = run->of[i].record.record - 1;
+    vks_audit_close_to(run->ring, last);
+}
+
 void audit_run_add(struct audit_run *run, const struct job *job, uint64_t time_ns)
 {
+    struct audit_open *of = &run->of[job->queue];
     struct vks_audit_record next;
 
     describe(&next, job, time_ns);
-    if (run->open && may_share(&next) && continues(&run->record, &next)) {
-        run->record.covered += next.covered;
-        vks_audit_extend(run->ring, run->record.covered);
+    if (of->open && may_share(&next) && continues(&of->record, &next)) {
+        of->record.covered += next.covered;
+        vks_audit_extend(run->ring, of->record.record, of->record.covered);
         return;
     }
     /* The caller saw room and is the only one who appends: failure is a bug, and a result without record is worse. */
     if (vks_audit_append(run->ring, &next))
         abort();
-    run->record = next;
-    run->open = true;
-    if (!may_share(&next))
-        audit_run_close(run);
+    of->record = next;
+    of->open = may_share(&next);
+    give(run);
 }
 
-void audit_run_close(struct audit_run *run)
+void audit_run_close(struct audit_run *run, uint32_t queue)
 {
     /* Whoever has nothing open may be a standby, and the open record its predecessor's. */
-    if (!run->open)
+    if (!run->of[queue].open)
         return;
-    run->open = false;
-    vks_audit_close(run->ring);
+    run->of[queue].open = false;
+    give(run);
+}
+
+void audit_run_close_all(struct audit_run *run)
+{
+    for (uint32_t i = 0; i < VKS_STATE_QUEUES_MAX; i++)
+        audit_run_close(run, i);
 }
 
 void audit_run_take_over(struct audit_run *run)
 {
-    run->open = true;
-    audit_run_close(run);
+    for (uint32_t i = 0; i < VKS_STATE_QUEUES_MAX; i++)
+        run->of[i].open = false;
+    vks_audit_close(run->ring);
 }

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "guest_fault.h"
 #include "worker.h"
 
 void control_event(struct worker *worker, uint32_t type, const void *body, uint32_t body_bytes)
@@ -29,47 +30,59 @@ static void on_mem_table(struct worker *worker)
 
     if (table->region_count == worker->message.fd_count)
         error = vks_guest_mem_map(&fresh, table, worker->message.fds);
+    lanes_rest(worker);
     /* Also after a failure: nothing of a table that the front-end has replaced may be touched any more. */
     vks_guest_mem_unmap(&worker->mem);
     worker->mem = fresh;
-    ring_remap(worker);
+    guest_fault_forget();
+    for (uint32_t i = 0; i < worker->lane_count; i++)
+        ring_remap(&worker->lane[i]);
     reply(worker, error, NULL, 0);
+}
+
+/* The lane that a message is for, or NULL. */
+static struct lane *lane_named(struct worker *worker, uint32_t queue)
+{
+    return queue < worker->lane_count ? &worker->lane[queue] : NULL;
 }
 
 static void on_ring_start(struct worker *worker)
 {
-    reply(worker, ring_start(worker, vks_ipc_body(&worker->message), &worker->message), NULL, 0);
-}
+    const struct vks_worker_ring_start *start = vks_ipc_body(&worker->message);
+    struct lane *lane = lane_named(worker, start->queue);
 
-static bool names_the_ring(const struct worker *worker)
-{
-    const struct vks_worker_ring *named = vks_ipc_body(&worker->message);
-
-    return named->queue == 0;
+    reply(worker, lane ? ring_start(lane, start, &worker->message) : -EINVAL, NULL, 0);
+    if (lane)
+        lanes_wake(lane);
 }
 
 static void on_ring_stop(struct worker *worker)
 {
-    struct vks_worker_ring_stopped stopped = {0};
+    const struct vks_worker_ring *named = vks_ipc_body(&worker->message);
+    struct lane *lane = lane_named(worker, named->queue);
+    struct vks_worker_ring_stopped stopped = {.queue = named->queue};
 
-    if (!names_the_ring(worker)) {
+    if (!lane) {
         reply(worker, -EINVAL, NULL, 0);
         return;
     }
-    ring_stop(worker);
-    stopped.base = worker->ring.vring.last_avail;
+    ring_stop(lane);
+    stopped.base = lane->ring.vring.last_avail;
     reply(worker, 0, &stopped, sizeof(stopped));
+    lanes_wake(lane);
 }
 
 static void on_ring_fd(struct worker *worker)
 {
-    struct ring *ring = &worker->ring;
+    const struct vks_worker_ring *named = vks_ipc_body(&worker->message);
+    struct lane *lane = lane_named(worker, named->queue);
     int fd = vks_ipc_take_fd(&worker->message, 0);
+    struct ring *ring = lane ? &lane->ring : NULL;
 
-    if (!names_the_ring(worker) || !ring->running) {
+    if (!ring || !ring->running) {
         if (fd >= 0)
             close(fd);
-        reply(worker, ring->running ? -EINVAL : -ENOTCONN, NULL, 0);
+        reply(worker, ring ? -ENOTCONN : -EINVAL, NULL, 0);
         return;
     }
     if (worker->message.head.type == VKS_WORKER_RING_CALL) {
@@ -78,26 +91,35 @@ static void on_ring_fd(struct worker *worker)
         ring_signal(ring);
     } else if (worker->message.head.type == VKS_WORKER_RING_KICK) {
         ring_set_fd(&ring->kick_fd, fd);
+        lanes_wake(lane);
     } else {
         ring_set_fd(&ring->err_fd, fd);
     }
     reply(worker, 0, NULL, 0);
 }
 
-/* A job that is still running with a key that is no longer in the table. */
-static bool lost_key_in_use(const struct worker *worker)
+static bool slow_lane_uses_lost_key(const struct slow_lane *slow, const struct snapshot_table *table)
 {
     for (int i = 0; i < SLOW_JOBS; i++) {
-        const struct job *job = &worker->slow.job[i];
+        const struct job *job = &slow->job[i];
         int64_t index;
 
-        if (worker->slow.state[i] == SLOW_FREE || !job->key)
+        if (slow->state[i] == SLOW_FREE || !job->key)
             continue;
-        index = snapshot_table_find(worker->table, vks_key_id(job->key), vks_key_version(job->key));
-        if (index < 0 || worker->table->key[index] != job->key)
+        index = snapshot_table_find(table, vks_key_id(job->key), vks_key_version(job->key));
+        if (index < 0 || table->key[index] != job->key)
             return true;
     }
     return false;
+}
+
+/* A job that is still running with a key that is no longer in the table. */
+static bool lost_key_in_use(const struct worker *worker)
+{
+    for (uint32_t i = 0; i < worker->lane_count; i++)
+        if (slow_lane_uses_lost_key(&worker->lane[i].slow, worker->table))
+            return true;
+    return lanes_use_lost_key(worker);
 }
 
 void control_settle_snapshot(struct worker *worker)
@@ -109,17 +131,21 @@ void control_settle_snapshot(struct worker *worker)
 }
 
 /* Decided under the old snapshot and not begun: to be decided again, in the old order. */
-static void park_queued(struct worker *worker)
+static void park_queued(struct lane *lane)
 {
-    struct ring *ring = &worker->ring;
+    struct ring *ring = &lane->ring;
     struct job *job;
 
-    while ((job = slow_lane_cancel(&worker->slow)) != NULL) {
+    while ((job = slow_lane_cancel(&lane->slow)) != NULL) {
         token_lane_release(job->token);
         if (!ring->running || job->ring_run != ring->run)
             continue;
         inflight_cancel_run(&ring->inflight, job->head);
-        head_queue_push_front(&ring->parked[slow_lane_size(&worker->slow, job)], job->head);
+        head_queue_push_front(&ring->parked[slow_lane_size(&lane->slow, job)], job->head);
+    }
+    while ((job = gather_waiting(&lane->gather)) != NULL) {
+        head_queue_push(&ring->redo, job->head);
+        serve_ungather(lane, job);
     }
 }
 
@@ -144,23 +170,27 @@ static void on_snapshot(struct worker *worker)
         reply(worker, error, NULL, 0);
         return;
     }
-    park_queued(worker);
-    redo(&worker->ring, &worker->ring.unleased);
-    redo(&worker->ring, &worker->ring.unkeyed);
+    for (uint32_t i = 0; i < worker->lane_count; i++) {
+        park_queued(&worker->lane[i]);
+        redo(&worker->lane[i].ring, &worker->lane[i].ring.unleased);
+        redo(&worker->lane[i].ring, &worker->lane[i].ring.unkeyed);
+    }
     key_loads_settle(&worker->loads, old, fresh);
     worker->table = fresh;
-    if (worker->ring.running)
-        latency_forget_keys(&worker->latency, fresh);
+    if (lanes_run(worker))
+        latency_forget_keys(&worker->lane[0].latency, fresh);
     snapshot_table_free(old);
     worker->snapshot_request = worker->message.head;
     worker->snapshot_waits = true;
     control_settle_snapshot(worker);
+    lanes_wake_all(worker);
 }
 
 static void on_drained(struct worker *worker)
 {
     /* The next look at the audit ring finds the room. */
     reply(worker, 0, NULL, 0);
+    lanes_wake_all(worker);
 }
 
 static void on_token(struct worker *worker)
@@ -176,15 +206,19 @@ static void on_ordered(struct worker *worker)
 
 static void on_leased(struct worker *worker)
 {
-    redo(&worker->ring, &worker->ring.unleased);
+    for (uint32_t i = 0; i < worker->lane_count; i++)
+        redo(&worker->lane[i].ring, &worker->lane[i].ring.unleased);
     reply(worker, 0, NULL, 0);
+    lanes_wake_all(worker);
 }
 
 static void on_keys_filled(struct worker *worker)
 {
     key_wants_settle(&worker->wants, worker->table, monotonic_ns());
-    redo(&worker->ring, &worker->ring.unkeyed);
+    for (uint32_t i = 0; i < worker->lane_count; i++)
+        redo(&worker->lane[i].ring, &worker->lane[i].ring.unkeyed);
     reply(worker, 0, NULL, 0);
+    lanes_wake_all(worker);
 }
 
 static const struct {
@@ -208,7 +242,7 @@ bool control_receive(struct worker *worker)
         return true;
     if (got != 1)
         return false;
-    audit_run_close(&worker->audit);
+    audit_run_close_all(&worker->audit);
     for (size_t i = 0; !known && i < sizeof(handlers) / sizeof(handlers[0]); i++) {
         known = handlers[i].type == worker->message.head.type;
         if (known)

@@ -10,6 +10,8 @@ struct job *gather_add(struct gather *gather, const struct job *job)
         index++;
     job_prepare(&gather->job[index], JOB_FEW_SEGMENTS, GATHER_BYTES);
     job_move(&gather->job[index], job);
+    if (job->key)
+        vks_key_ref(job->key);
     gather->batch_class[index] = job->batch_class;
     gather->count++;
     gather->used = true;
@@ -40,14 +42,28 @@ uint32_t gather_group(struct gather *gather, uint32_t batch_class, struct job *g
         if (batch_class && gather->batch_class[i] == batch_class)
             group[count++] = &gather->job[i];
     }
+    for (uint32_t i = 0; i < count; i++)
+        gather->runs[group[i] - gather->job] = true;
     return count;
 }
 
 void gather_release(struct gather *gather, struct job *job)
 {
+    if (job->key)
+        vks_key_unref(job->key);
+    job->key = NULL;
     job_leave_output(job);
     gather->batch_class[job - gather->job] = 0;
+    gather->runs[job - gather->job] = false;
     gather->count--;
+}
+
+struct job *gather_waiting(struct gather *gather)
+{
+    for (int i = 0; i < GATHER_JOBS; i++)
+        if (gather->batch_class[i] && !gather->runs[i])
+            return &gather->job[i];
+    return NULL;
 }
 
 void gather_rest(struct gather *gather)

@@ -21,6 +21,7 @@ enum gather_limit {
 struct gather {
     struct job job[GATHER_JOBS];
     uint32_t batch_class[GATHER_JOBS]; /* 0: free */
+    bool runs[GATHER_JOBS];
     uint32_t count;
     bool used; /* since gather_rest */
 };
@@ -36,6 +37,8 @@ bool gather_is_full(const struct gather *gather, uint32_t batch_class);
  */
 uint32_t gather_group(struct gather *gather, uint32_t batch_class, struct job *group[VKS_BATCH_LANES]);
 void gather_release(struct gather *gather, struct job *job);
+/* One that is in no group that runs; it is to be released. NULL: there is none. */
+struct job *gather_waiting(struct gather *gather);
 /* Before the worker sleeps: see job_rest. */
 void gather_rest(struct gather *gather);
 

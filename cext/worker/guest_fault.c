@@ -1,16 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Only the fast lane touches guest memory, so the handler runs on its thread and may look at its table. */
+/*
+ * Only fast threads touch guest memory, while nobody changes the table: the handler runs on the one that met the fault,
+ * and may look at it. What it leaves there is every lane's: none of them may take it for the guest's.
+ */
 #define _GNU_SOURCE
 #include "guest_fault.h"
 
 #include <errno.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/mman.h>
 
 static const struct vks_guest_mem *guarded;
-static volatile sig_atomic_t seen;
+static atomic_bool seen;
 
 static void handle(int signal_number, siginfo_t *info, void *context)
 {
@@ -24,7 +28,7 @@ static void handle(int signal_number, siginfo_t *info, void *context)
         if (mmap(region->map, region->map_bytes, PROT_READ | PROT_WRITE,
                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0) == MAP_FAILED)
             break;
-        seen = 1;
+        seen = true;
         return;
     }
     /* Not the front-end's doing: let it happen again, fatally. */
@@ -41,10 +45,10 @@ int guest_fault_guard(const struct vks_guest_mem *mem)
 
 bool guest_fault_seen(void)
 {
-    return seen != 0;
+    return seen;
 }
 
 void guest_fault_forget(void)
 {
-    seen = 0;
+    seen = false;
 }

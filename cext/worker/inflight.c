@@ -119,7 +119,7 @@ void inflight_take(struct inflight *inflight, uint16_t head)
     struct vks_state_slot *slot = &inflight->slot[head];
 
     slot->counter = inflight->queue->next_counter++;
-    slot->sequence = inflight->state->next_sequence++;
+    slot->sequence = vks_state_sequence(inflight->index, slot->counter);
     slot->attempt = 0;
     slot->run = 0;
     slot->charged = 0;

@@ -37,7 +37,8 @@ struct job {
     uint64_t generation;   /* of the snapshot that it was decided under */
     uint64_t sequence;     /* in the audit log */
     uint32_t attempt;
-    uint32_t ring_run;    /* which life of the ring the head belongs to */
+    uint32_t queue;       /* whose ring the head belongs to */
+    uint32_t ring_run;    /* which life of that ring */
     uint32_t batch_class; /* vks_batch_class; 0: it is run by itself */
     uint16_t head;
     bool set_aside;              /* not run: workers died over it */

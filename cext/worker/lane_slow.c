@@ -86,9 +86,9 @@ static void run_queued(struct slow_lane *lane)
 
     while ((count = take_group(lane, group)) > 0) {
         if (group[0]->batch_class)
-            job_run_batch(group, count, VKS_LANE_SLOW);
+            job_run_batch(group, count, lane->lane);
         else
-            job_run(group[0], VKS_LANE_SLOW);
+            job_run(group[0], lane->lane);
         for (uint32_t i = 0; i < count; i++)
             atomic_store_explicit(&lane->state[group[i] - lane->job], SLOW_DONE, memory_order_release);
         wake(lane->done_fd);
@@ -109,11 +109,12 @@ static void slow_main(void *argument)
     }
 }
 
-int slow_lane_start(struct slow_lane *lane)
+int slow_lane_start(struct slow_lane *lane, enum vks_lane as)
 {
     struct pollfd started = {.events = POLLIN};
     int error;
 
+    lane->lane = as;
     lane->wake_fd = eventfd(0, EFD_CLOEXEC);
     lane->done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (lane->wake_fd < 0 || lane->done_fd < 0)

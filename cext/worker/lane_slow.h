@@ -46,11 +46,12 @@ struct slow_lane {
     uint32_t submitted; /* jobs that are not FREE; the fast lane's */
     int wake_fd;        /* eventfd: something was queued */
     int done_fd;        /* eventfd: something is done */
+    enum vks_lane lane; /* as keys know it */
     struct vks_secret_thread thread;
 };
 
 /* Descriptors, thread. 0 or a negative errno. */
-__attribute__((warn_unused_result)) int slow_lane_start(struct slow_lane *lane);
+__attribute__((warn_unused_result)) int slow_lane_start(struct slow_lane *lane, enum vks_lane as);
 /* A job of this size to fill in, or NULL. */
 struct job *slow_lane_free_job(struct slow_lane *lane, enum slow_size size);
 enum slow_size slow_lane_size(const struct slow_lane *lane, const struct job *job);

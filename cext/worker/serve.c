@@ -15,21 +15,21 @@ enum {
 };
 
 /* 1: *head* is the one to serve next, marked in flight; 0: there is none; -EPROTO: the ring is broken. */
-static int next_head(struct worker *worker, uint16_t *head)
+static int next_head(struct lane *lane, uint16_t *head)
 {
-    struct ring *ring = &worker->ring;
+    struct ring *ring = &lane->ring;
     int found;
 
     for (enum slow_size size = SLOW_SMALL; size < SLOW_SIZES; size++)
-        if (ring->parked[size].count && slow_lane_free_job(&worker->slow, size)) {
+        if (ring->parked[size].count && slow_lane_free_job(&lane->slow, size)) {
             *head = head_queue_pop(&ring->parked[size]);
             return 1;
         }
-    if (ring->untokened.count && token_lane_has(&worker->token, TOKEN_FREE)) {
+    if (ring->untokened.count && token_lane_has(&lane->worker->token, TOKEN_FREE)) {
         *head = head_queue_pop(&ring->untokened);
         return 1;
     }
-    if (ring->unordered.count && worker->order.state == ORDER_FREE) {
+    if (ring->unordered.count && lane->worker->order.state == ORDER_FREE) {
         *head = head_queue_pop(&ring->unordered);
         return 1;
     }
@@ -47,73 +47,74 @@ static int next_head(struct worker *worker, uint16_t *head)
     /* A driver that offers a head again before it was used has lost track of its own ring. */
     if (inflight_is_taken(&ring->inflight, *head))
         return -EPROTO;
-    latency_taken(&worker->latency, &ring->inflight.slot[*head], *head, worker->now_ns);
+    latency_taken(&lane->latency, &ring->inflight.slot[*head], *head, lane->now_ns);
     inflight_take(&ring->inflight, *head);
     ring->vring.last_avail++;
     return 1;
 }
 
-static void signal_if_due(struct worker *worker)
+static void signal_if_due(struct lane *lane)
 {
-    if (worker->now_ns - worker->signalled_ns < SIGNAL_NS)
+    if (lane->now_ns - lane->signalled_ns < SIGNAL_NS)
         return;
-    worker->signalled_ns = worker->now_ns;
-    if (vks_vring_needs_signal(&worker->ring.vring))
-        ring_signal(&worker->ring);
+    lane->signalled_ns = lane->now_ns;
+    if (vks_vring_needs_signal(&lane->ring.vring))
+        ring_signal(&lane->ring);
 }
 
 /* Up to BATCH requests. 1: there may be more; 0: there are none; -ENOSPC: no room for records; -EPROTO: as above. */
-static int take_batch(struct worker *worker)
+static int take_batch(struct lane *lane)
 {
-    uint64_t start_ns = worker->signalled_ns = worker->now_ns = realtime_ns();
+    uint64_t start_ns = lane->signalled_ns = lane->now_ns = realtime_ns();
 
     /* The clock may be set: an unsigned distance ends the batch then, which is all right. */
-    for (int i = 0; i < BATCH && worker->now_ns - start_ns < BATCH_NS && !guest_fault_seen(); i++) {
+    /* While it computes the ring may be stopped. */
+    for (int i = 0; i < BATCH && lane->ring.running && lane->now_ns - start_ns < BATCH_NS && !guest_fault_seen(); i++) {
         uint16_t head;
         int found;
 
-        if (!audit_run_has_room(&worker->audit, worker->gather.count + 1))
+        if (!serve_has_room(lane->worker))
             return -ENOSPC;
-        found = next_head(worker, &head);
+        found = next_head(lane, &head);
         if (found <= 0)
             return found;
-        serve_head(worker, head);
-        signal_if_due(worker);
+        serve_head(lane, head);
+        signal_if_due(lane);
     }
     return 1;
 }
 
-static enum serve_result serve_batch(struct worker *worker)
+static enum serve_result serve_batch(struct lane *lane)
 {
     const struct vks_worker_keys_wanted *wanted;
     int left;
 
-    (void)key_room_keep(&worker->room, worker->table);
-    left = take_batch(worker);
+    (void)key_room_keep(&lane->worker->room, lane->worker->table);
+    left = take_batch(lane);
 
-    serve_gathered(worker, 0);
-    wanted = key_wants_take(&worker->wants);
+    serve_gathered(lane, 0);
+    wanted = key_wants_take(&lane->worker->wants);
     if (wanted)
-        control_event(worker, VKS_WORKER_KEYS_WANTED, wanted, sizeof(*wanted));
+        control_event(lane->worker, VKS_WORKER_KEYS_WANTED, wanted, sizeof(*wanted));
     if (left == -ENOSPC)
         return SERVE_BLOCKED;
-    if (left < 0)
-        ring_break(worker, left);
+    if (left < 0 && lane->ring.running)
+        ring_break(lane, left);
     return left > 0 ? SERVE_MORE : SERVE_IDLE;
 }
 
-enum serve_result serve(struct worker *worker)
+enum serve_result serve(struct lane *lane)
 {
     enum serve_result result = SERVE_IDLE;
 
-    serve_done_jobs(worker);
-    if (worker->ring.running)
-        result = serve_batch(worker);
-    if (worker->ring.running && guest_fault_seen())
-        ring_break(worker, -EFAULT);
-    if (worker->ring.running && vks_vring_needs_signal(&worker->ring.vring))
-        ring_signal(&worker->ring);
-    if (serve_has_done(worker) && !audit_run_has_room(&worker->audit, 1))
+    serve_done_jobs(lane);
+    if (lane->ring.running)
+        result = serve_batch(lane);
+    if (lane->ring.running && guest_fault_seen())
+        ring_break(lane, -EFAULT);
+    if (lane->ring.running && vks_vring_needs_signal(&lane->ring.vring))
+        ring_signal(&lane->ring);
+    if (serve_has_done(lane) && !serve_has_room(lane->worker))
         result = SERVE_BLOCKED;
-    return worker->ring.running || result == SERVE_BLOCKED ? result : SERVE_IDLE;
+    return lane->ring.running || result == SERVE_BLOCKED ? result : SERVE_IDLE;
 }

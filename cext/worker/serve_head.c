@@ -26,20 +26,33 @@ static void tell_features(struct ring *ring, uint64_t driver_features)
     ring->vring.event_idx = (driver_features >> VIRTIO_RING_F_EVENT_IDX) & 1;
 }
 
-static void run_fast(struct worker *worker, struct job *job)
+/* What others may do meanwhile, they do; keys are told apart by their lanes' contexts. */
+static void compute(struct lane *lane, struct job *job)
+{
+    lane->worker->owed_records++;
+    lanes_begin_compute(lane, &job, 1);
+    job_run(job, vks_lane_of(lane->index, VKS_LANE_FAST));
+    lanes_end_compute(lane);
+    lane->worker->owed_records--;
+}
+
+static void run_fast(struct lane *lane, struct job *job)
 {
     uint64_t driver_features;
 
-    if (!device_answers(job->request.op)) {
-        job_run(job, VKS_LANE_FAST);
-        return;
+    if (device_answers(job->request.op)) {
+        job->status = device_answer(job, lane->worker->table, &driver_features);
+        if (job->request.op == VKS_OP_INFO && job->status == VKS_STATUS_OK)
+            tell_features(&lane->ring, driver_features);
+    } else if (job->request.op == VKS_OP_PUBLIC) {
+        /* The key keeps it for every lane. */
+        job_run(job, vks_lane_of(lane->index, VKS_LANE_FAST));
+    } else {
+        compute(lane, job);
     }
-    job->status = device_answer(job, worker->table, &driver_features);
-    if (job->request.op == VKS_OP_INFO && job->status == VKS_STATUS_OK)
-        tell_features(&worker->ring, driver_features);
 }
 
-static void decode_and_decide(struct worker *worker, struct job *job, const struct vks_snapshot_key **entry)
+static void decode_and_decide(struct lane *lane, struct job *job, const struct vks_snapshot_key **entry)
 {
     struct vks_request_head head;
 
@@ -52,24 +65,24 @@ static void decode_and_decide(struct worker *worker, struct job *job, const stru
     job->status = request_decode(&job->request, &head, job->chain.readable_bytes, job->chain.writable_bytes);
     job->mechanism = job->request.mechanism;
     /* It may have been carried out, and its key be gone: only keystored knows. */
-    if (order_is(job->request.op) && inflight_has_run(&worker->ring.inflight, job->head))
+    if (order_is(job->request.op) && inflight_has_run(&lane->ring.inflight, job->head))
         return;
     if (job->status == VKS_STATUS_OK)
-        job->status = decide(job, worker->table, worker->now_ns / 1000000000, entry);
+        job->status = decide(job, lane->worker->table, lane->now_ns / 1000000000, entry);
 }
 
 /* Count an operation that may begin now. False: it must wait until keystored has leased more of the budget. */
-static bool charge(struct worker *worker, struct job *job, const struct vks_snapshot_key *entry)
+static bool charge(struct lane *lane, struct job *job, const struct vks_snapshot_key *entry)
 {
-    struct ring *ring = &worker->ring;
+    struct ring *ring = &lane->ring;
     uint32_t low = 0, outcome;
 
     if (!entry || !entry->budget || job->request.op == VKS_OP_PUBLIC)
         return true;
-    outcome = vks_budget_charge(ring->inflight.state, job->head, entry, monotonic_ns(), &low);
+    outcome = vks_budget_charge(ring->inflight.state, lane->index, job->head, entry, monotonic_ns(), &low);
     /* Once is enough for all that wait: keystored looks at every budget. While it is away nobody reads events. */
     if (low && (outcome != VKS_BUDGET_WAITS || !ring->unleased.count))
-        control_event(worker, VKS_WORKER_BUDGET_LOW, NULL, 0);
+        control_event(lane->worker, VKS_WORKER_BUDGET_LOW, NULL, 0);
     if (outcome == VKS_BUDGET_REFUSED)
         job->status = VKS_STATUS_LIMIT;
     else if (outcome == VKS_BUDGET_FOREIGN)
@@ -85,56 +98,57 @@ static void copy_payload(struct job *job)
         job->status = VKS_STATUS_INTERNAL;
 }
 
-static void number_run(struct worker *worker, struct job *job)
+static void number_run(struct lane *lane, struct job *job)
 {
-    const struct vks_state_slot *slot = inflight_run(&worker->ring.inflight, job->head);
+    const struct vks_state_slot *slot = inflight_run(&lane->ring.inflight, job->head);
 
     job->sequence = slot->sequence;
     job->attempt = slot->attempt;
     job->set_aside = false;
-    job->run = inflight_execute(&worker->ring.inflight, job->head);
-    job->ring_run = worker->ring.run;
+    job->run = inflight_execute(&lane->ring.inflight, job->head);
+    job->ring_run = lane->ring.run;
+    job->queue = lane->index;
 }
 
 /* A chain without a shape: what it asked for is unknown. */
-static void refuse_chain(struct worker *worker, struct job *job)
+static void refuse_chain(struct lane *lane, struct job *job)
 {
     memset(&job->request, 0, sizeof(job->request));
     job->status = VKS_STATUS_MALFORMED;
     job->mechanism = job->key_version = job->output_bytes = 0;
-    number_run(worker, job);
-    serve_finish(worker, job, false);
+    number_run(lane, job);
+    serve_finish(lane, job, false);
 }
 
 /*
  * Workers died while they executed it: not a third time. The head is decoded for the record, but not decided on; and if
  * even that is what kills, the request is given back without a look at it.
  */
-static void set_aside(struct worker *worker, struct job *job, uint32_t deaths)
+static void set_aside(struct lane *lane, struct job *job, uint32_t deaths)
 {
-    struct ring *ring = &worker->ring;
-    struct vks_worker_set_aside body = {.queue = 0, .deaths = deaths};
+    struct ring *ring = &lane->ring;
+    struct vks_worker_set_aside body = {.queue = lane->index, .deaths = deaths};
     struct vks_request_head head = {0};
 
     memset(&job->request, 0, sizeof(job->request));
     job->mechanism = job->key_version = job->output_bytes = 0;
-    number_run(worker, job);
+    number_run(lane, job);
     job->set_aside = true;
     job->chain.status = NULL;
     job->chain.writable_bytes = 0;
     if (deaths <= SET_ASIDE_DEATHS &&
-        !vks_desc_chain_walk(&job->chain, &worker->mem, ring->vring.desc, ring->vring.size, job->head) &&
+        !vks_desc_chain_walk(&job->chain, &lane->worker->mem, ring->vring.desc, ring->vring.size, job->head) &&
         job->chain.readable_bytes >= sizeof(head) && !vks_desc_chain_read(&job->chain, 0, &head, sizeof(head))) {
         (void)request_decode(&job->request, &head, job->chain.readable_bytes, job->chain.writable_bytes);
         job->mechanism = job->request.mechanism;
     }
     job->status = VKS_STATUS_INTERNAL;
     KILL_POINT(KILL_SET_ASIDE);
-    serve_finish(worker, job, true);
+    serve_finish(lane, job, true);
     body.op = job->request.op;
     body.request_sequence = job->sequence;
     memcpy(body.key_id, job->request.key_id, sizeof(body.key_id));
-    control_event(worker, VKS_WORKER_SET_ASIDE, &body, sizeof(body));
+    control_event(lane->worker, VKS_WORKER_SET_ASIDE, &body, sizeof(body));
 }
 
 /* Nothing of it has begun: it will be decided again. */
@@ -145,69 +159,79 @@ static void postpone(struct ring *ring, struct head_queue *queue, uint16_t head)
 }
 
 /* Its key is granted and not here. False: it did not come a moment ago, and the request is refused. */
-static bool await_key(struct worker *worker, struct job *job, const struct vks_snapshot_key *entry)
+static bool await_key(struct lane *lane, struct job *job, const struct vks_snapshot_key *entry)
 {
-    if (key_wants_is_refused(&worker->wants, entry, monotonic_ns())) {
+    if (key_wants_is_refused(&lane->worker->wants, entry, monotonic_ns())) {
         job->status = VKS_STATUS_UNAVAILABLE;
         return false;
     }
-    key_wants_note(&worker->wants, entry);
-    postpone(&worker->ring, &worker->ring.unkeyed, job->head);
+    key_wants_note(&lane->worker->wants, entry);
+    postpone(&lane->ring, &lane->ring.unkeyed, job->head);
     return true;
 }
 
 /* Nothing executes here while keystored has it: a death is not this request's. */
-static void serve_order(struct worker *worker, struct job *job)
+static void serve_order(struct lane *lane, struct job *job)
 {
-    struct ring *ring = &worker->ring;
+    struct ring *ring = &lane->ring;
 
-    if (worker->order.state != ORDER_FREE) {
+    if (lane->worker->order.state != ORDER_FREE) {
         postpone(ring, &ring->unordered, job->head);
         return;
     }
-    number_run(worker, job);
+    number_run(lane, job);
     copy_payload(job);
     inflight_postpone(&ring->inflight, job->head);
-    order_lane_send(&worker->order, worker->control_fd, job);
+    order_lane_send(&lane->worker->order, lane->worker->control_fd, job);
     KILL_POINT(KILL_ORDERED);
 }
 
-static void serve_group(struct worker *worker, struct job *const group[], uint32_t count)
+static void serve_group(struct lane *lane, struct job *const group[], uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++)
-        number_run(worker, group[i]);
-    job_run_batch(group, count, VKS_LANE_FAST);
+        number_run(lane, group[i]);
+    lanes_begin_compute(lane, group, count);
+    job_run_batch(group, count, vks_lane_of(lane->index, VKS_LANE_FAST));
+    lanes_end_compute(lane);
     for (uint32_t i = 0; i < count; i++) {
         KILL_POINT(KILL_RAN);
-        serve_conclude(worker, group[i]);
-        gather_release(&worker->gather, group[i]);
+        lane->worker->owed_records--;
+        serve_conclude(lane, group[i]);
+        gather_release(&lane->gather, group[i]);
     }
 }
 
-void serve_gathered(struct worker *worker, uint32_t batch_class)
+void serve_ungather(struct lane *lane, struct job *job)
+{
+    lane->worker->owed_records--;
+    gather_release(&lane->gather, job);
+}
+
+void serve_gathered(struct lane *lane, uint32_t batch_class)
 {
     struct job *group[VKS_BATCH_LANES];
     uint32_t count;
 
-    while ((count = gather_group(&worker->gather, batch_class, group)) > 0)
-        serve_group(worker, group, count);
+    while ((count = gather_group(&lane->gather, batch_class, group)) > 0)
+        serve_group(lane, group, count);
 }
 
 /* Others run before it: its run begins with its group's. */
-static void gather(struct worker *worker, struct job *job)
+static void gather(struct lane *lane, struct job *job)
 {
-    struct job *place = gather_add(&worker->gather, job);
+    struct job *place = gather_add(&lane->gather, job);
 
+    lane->worker->owed_records++;
     copy_payload(place);
-    inflight_postpone(&worker->ring.inflight, job->head);
-    if (gather_is_full(&worker->gather, place->batch_class))
-        serve_gathered(worker, worker->gather.count == GATHER_JOBS ? 0 : place->batch_class);
+    inflight_postpone(&lane->ring.inflight, job->head);
+    if (gather_is_full(&lane->gather, place->batch_class))
+        serve_gathered(lane, lane->gather.count == GATHER_JOBS ? 0 : place->batch_class);
 }
 
-void serve_head(struct worker *worker, uint16_t head)
+void serve_head(struct lane *lane, uint16_t head)
 {
-    struct ring *ring = &worker->ring;
-    struct job *job = &worker->fast, *slow = NULL;
+    struct ring *ring = &lane->ring;
+    struct job *job = &lane->fast, *slow = NULL;
     struct token_job *token = NULL;
     const struct vks_snapshot_key *entry;
     uint32_t deaths = inflight_deaths(&ring->inflight, head);
@@ -217,41 +241,41 @@ void serve_head(struct worker *worker, uint16_t head)
     job->batch_class = 0;
     (void)inflight_execute(&ring->inflight, head);
     if (deaths >= SET_ASIDE_DEATHS) {
-        set_aside(worker, job, deaths);
+        set_aside(lane, job, deaths);
         return;
     }
-    if (vks_desc_chain_walk(&job->chain, &worker->mem, ring->vring.desc, ring->vring.size, head)) {
-        refuse_chain(worker, job);
+    if (vks_desc_chain_walk(&job->chain, &lane->worker->mem, ring->vring.desc, ring->vring.size, head)) {
+        refuse_chain(lane, job);
         return;
     }
-    decode_and_decide(worker, job, &entry);
+    decode_and_decide(lane, job, &entry);
     KILL_POINT(KILL_DECIDED);
     if (job->status == VKS_STATUS_OK && order_is(job->request.op)) {
-        serve_order(worker, job);
+        serve_order(lane, job);
         return;
     }
-    if (job->status == VKS_STATUS_OK && entry && !job->key && await_key(worker, job, entry))
+    if (job->status == VKS_STATUS_OK && entry && !job->key && await_key(lane, job, entry))
         return;
     if (job->status == VKS_STATUS_OK && decide_needs_token(job)) {
-        token = token_lane_take(&worker->token);
+        token = token_lane_take(&lane->worker->token);
         if (!token) {
             postpone(ring, &ring->untokened, head);
             return;
         }
         /* Before anything is charged for it. */
-        if (worker->token.fd < 0)
+        if (lane->worker->token.fd < 0)
             job->status = VKS_STATUS_UNAVAILABLE;
     }
     if (job->status == VKS_STATUS_OK && decide_is_slow(job)) {
         size = decide_is_large(job) ? SLOW_LARGE : SLOW_SMALL;
-        slow = slow_lane_free_job(&worker->slow, size);
+        slow = slow_lane_free_job(&lane->slow, size);
         if (!slow) {
             token_lane_release(token);
             postpone(ring, &ring->parked[size], head);
             return;
         }
     }
-    if (job->status == VKS_STATUS_OK && !charge(worker, job, entry)) {
+    if (job->status == VKS_STATUS_OK && !charge(lane, job, entry)) {
         token_lane_release(token);
         postpone(ring, &ring->unleased, head);
         return;
@@ -262,26 +286,26 @@ void serve_head(struct worker *worker, uint16_t head)
         job->batch_class =
             vks_batch_class(job->key, job->request.op, job->mechanism, request_payload_bytes(&job->request));
     if (job->status == VKS_STATUS_OK && !slow && job->batch_class) {
-        gather(worker, job);
+        gather(lane, job);
         return;
     }
     if (job->status == VKS_STATUS_OK && slow) {
-        number_run(worker, job);
+        number_run(lane, job);
         job_move(slow, job);
         copy_payload(slow);
         /* Others run before it: it is executing when the lane says so. */
         inflight_postpone(&ring->inflight, head);
-        slow_lane_submit(&worker->slow, slow);
+        slow_lane_submit(&lane->slow, slow);
         /* The copy may have been long, and is none of the next one's time. */
-        worker->now_ns = realtime_ns();
+        lane->now_ns = realtime_ns();
         return;
     }
-    number_run(worker, job);
+    number_run(lane, job);
     if (job->status == VKS_STATUS_OK) {
         copy_payload(job);
-        run_fast(worker, job);
+        run_fast(lane, job);
     }
     KILL_POINT(KILL_RAN);
-    serve_conclude(worker, job);
+    serve_conclude(lane, job);
     job_leave_output(job);
 }

@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -52,9 +53,11 @@ static int map_state(int state_fd)
         return -errno;
     if (vks_state_check(state, (uint64_t)stat.st_size))
         return -EPROTO;
-    inflight_open(&worker.ring.inflight, state, 0);
+    for (uint32_t i = 0; i < worker.lane_count; i++) {
+        inflight_open(&worker.lane[i].ring.inflight, state, i);
+        worker.lane[i].latency.state = state;
+    }
     worker.audit.ring = vks_state_audit(state);
-    worker.latency.state = state;
     return 0;
 }
 
@@ -92,16 +95,24 @@ static int say_ready(void)
 }
 
 /* A kick is only a reason to look at the ring. A descriptor that cannot be read would be ready for ever. */
-static void read_kick(void)
+static void read_kick(struct lane *lane)
 {
     uint64_t kicks[8];
     ssize_t got;
 
     do
-        got = read(worker.ring.kick_fd, kicks, sizeof(kicks));
+        got = read(lane->ring.kick_fd, kicks, sizeof(kicks));
     while (got < 0 && errno == EINTR);
     if (got == 0 || (got < 0 && errno != EAGAIN))
-        ring_set_fd(&worker.ring.kick_fd, -1);
+        ring_set_fd(&lane->ring.kick_fd, -1);
+}
+
+static void read_wake(const struct lane *lane)
+{
+    uint64_t count;
+
+    while (read(lane->wake_fd, &count, sizeof(count)) < 0 && errno == EINTR)
+        ;
 }
 
 static int wait_ms(enum serve_result result)
@@ -145,9 +156,69 @@ static int seal(void)
     return vks_sandbox_seal(&limits, &worker_calls, &worker.sandbox);
 }
 
+/* Serve until there is nothing to do; how long to sleep then. */
+static int serve_on(struct lane *lane)
+{
+    enum serve_result result = serve(lane);
+    int timeout_ms = wait_ms(result == SERVE_IDLE && serve_await(lane) ? SERVE_MORE : result);
+
+    if (timeout_ms) {
+        audit_run_close(&worker.audit, lane->index);
+        job_rest(&lane->fast);
+        gather_rest(&lane->gather);
+        vks_registers_wipe();
+    }
+    return timeout_ms;
+}
+
+/* What every lane waits for; the lock is given up meanwhile. 0 or a negative errno. */
+static int sleep_on(struct pollfd *fds, nfds_t count, int timeout_ms)
+{
+    int error = 0;
+
+    lanes_unlock(&worker);
+    if (poll(fds, count, timeout_ms) < 0 && errno != EINTR)
+        error = -errno;
+    lanes_lock(&worker);
+    return error;
+}
+
+/* A descriptor that was replaced meanwhile is another one's business. */
+static void take_what_came(struct lane *lane, const struct pollfd *done, const struct pollfd *kick)
+{
+    if (done->revents)
+        slow_lane_acknowledge(&lane->slow);
+    if (kick->revents && kick->fd == lane->ring.kick_fd)
+        read_kick(lane);
+}
+
+static void further_lane(void *argument)
+{
+    struct lane *lane = argument;
+
+    ask_for_short_turns();
+    lanes_wake(lane); /* it is there: see start_lanes() */
+    lanes_lock(&worker);
+    for (;;) {
+        int timeout_ms = serve_on(lane);
+        struct pollfd fds[] = {
+            {.fd = lane->slow.done_fd, .events = POLLIN},
+            {.fd = lane->ring.kick_fd, .events = POLLIN},
+            {.fd = lane->wake_fd, .events = POLLIN},
+        };
+
+        if (sleep_on(fds, sizeof(fds) / sizeof(fds[0]), timeout_ms))
+            _exit(1);
+        take_what_came(lane, &fds[0], &fds[1]);
+        if (fds[2].revents)
+            read_wake(lane);
+    }
+}
+
 /* Runs on a secret stack: what crypto spills must not lie elsewhere. */
 static int loop(void *argument)
 {
+    struct lane *lane = &worker.lane[0];
     int error;
 
     (void)argument;
@@ -158,31 +229,22 @@ static int loop(void *argument)
     if (error)
         return error;
     for (;;) {
-        enum serve_result result = serve(&worker);
-        int timeout_ms = wait_ms(result == SERVE_IDLE && serve_await(&worker) ? SERVE_MORE : result);
+        int timeout_ms = serve_on(lane);
         struct pollfd fds[] = {
-            {.fd = worker.control_fd, .events = POLLIN},   {.fd = worker.key_fd, .events = POLLIN},
-            {.fd = worker.slow.done_fd, .events = POLLIN}, {.fd = worker.ring.kick_fd, .events = POLLIN},
+            {.fd = worker.control_fd, .events = POLLIN},  {.fd = worker.key_fd, .events = POLLIN},
+            {.fd = lane->slow.done_fd, .events = POLLIN}, {.fd = lane->ring.kick_fd, .events = POLLIN},
             {.fd = worker.token.fd, .events = POLLIN},
         };
 
-        if (timeout_ms) {
-            audit_run_close(&worker.audit);
-            job_rest(&worker.fast);
-            gather_rest(&worker.gather);
-            vks_registers_wipe();
-        }
-        if (poll(fds, sizeof(fds) / sizeof(fds[0]), timeout_ms) < 0 && errno != EINTR)
-            return -errno;
+        error = sleep_on(fds, sizeof(fds) / sizeof(fds[0]), timeout_ms);
+        if (error)
+            return error;
         /* Keys before control: a snapshot that follows its keys finds them. */
         if (fds[1].revents && !control_receive_keys(&worker)) {
             close(worker.key_fd);
             worker.key_fd = -1;
         }
-        if (fds[2].revents)
-            slow_lane_acknowledge(&worker.slow);
-        if (fds[3].revents)
-            read_kick();
+        take_what_came(lane, &fds[2], &fds[3]);
         if (fds[4].revents)
             token_lane_receive(&worker.token, &worker.message);
         if (fds[0].revents && !control_receive(&worker))
@@ -197,6 +259,37 @@ static uint32_t allowed_functions(uint32_t flags)
     return flags & VKS_SPAWN_F_NONCE_POOL ? functions : functions & ~(UINT32_C(1) << VKS_ENGINE_P256_NONCES);
 }
 
+/* Its slow thread, and, but for the first, its fast one: they begin with calls that the worker's filter lacks. */
+static int start_lane(struct lane *lane)
+{
+    struct pollfd started = {.events = POLLIN};
+    int error = slow_lane_start(&lane->slow, vks_lane_of(lane->index, VKS_LANE_SLOW));
+
+    if (error || lane->index == 0)
+        return error;
+    started.fd = lane->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (lane->wake_fd < 0)
+        return -errno;
+    error = vks_secret_thread_start(&lane->thread, further_lane, lane);
+    while (!error && poll(&started, 1, -1) < 0 && errno == EINTR)
+        ;
+    return error;
+}
+
+static void open_lanes(uint32_t count)
+{
+    worker.lane_count = count;
+    lanes_open(&worker);
+    for (uint32_t i = 0; i < count; i++) {
+        struct lane *lane = &worker.lane[i];
+
+        lane->worker = &worker;
+        lane->index = i;
+        lane->ring.kick_fd = lane->ring.call_fd = lane->ring.err_fd = lane->wake_fd = -1;
+        job_prepare(&lane->fast, VKS_DESCRIPTORS_MAX, JOB_FAST_BYTES);
+    }
+}
+
 static void set_up(const struct worker_start *start)
 {
     int error;
@@ -204,12 +297,14 @@ static void set_up(const struct worker_start *start)
     worker.control_fd = start->control_fd;
     worker.key_fd = start->key_fd;
     worker.sandbox = *start->spawner;
-    worker.ring.kick_fd = worker.ring.call_fd = worker.ring.err_fd = -1;
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN); /* a call fd may be anything, a file as well */
+    if (!start->asked->rings || start->asked->rings > LANES_MAX)
+        fail("number of rings", -EINVAL);
+    open_lanes(start->asked->rings);
     if ((error = vks_sandbox_confine_child(start->keeper, &worker.sandbox)))
         fail("sandbox", error);
-    if ((error = vks_crypto_after_fork()))
+    if ((error = vks_crypto_after_fork(2 * (worker.lane_count - 1))))
         fail("secret memory", error);
     if ((error = map_state(start->state_fd)))
         fail("state memory", error);
@@ -218,11 +313,13 @@ static void set_up(const struct worker_start *start)
     vks_engines_allow(allowed_functions(start->asked->flags));
     if ((error = guest_fault_guard(&worker.mem)))
         fail("signal handler", error);
-    job_prepare(&worker.fast, VKS_DESCRIPTORS_MAX, JOB_FAST_BYTES);
     token_lane_open(&worker.token);
     order_lane_open(&worker.order);
-    if ((error = slow_lane_start(&worker.slow)))
-        fail("slow lane", error);
+    /* Held until the first lane sleeps: others begin then, and what wakes them here is left in their descriptors. */
+    lanes_lock(&worker);
+    for (uint32_t i = 0; i < worker.lane_count; i++)
+        if ((error = start_lane(&worker.lane[i])))
+            fail("lanes", error);
 }
 
 _Noreturn void worker_main(const struct worker_start *start)

@@ -152,7 +152,7 @@ static void test_pairs(void)
         audit_run_add(&run, &first, START_NS);
         audit_run_add(&run, &second, START_NS + (uint64_t)cases[i].later_ns);
         CHECK(cases[i].name, run.ring->head == cases[i].records);
-        audit_run_close(&run);
+        audit_run_close(&run, 0);
         CHECK(cases[i].name, run.ring->closed == run.ring->head);
         CHECK_EQUAL(cases[i].name, vks_audit_peek(run.ring, &record, 1), 1);
         CHECK(cases[i].name, vks_audit_covered_requests(record.covered) == (cases[i].records == 1 ? 2 : 1));
@@ -184,10 +184,41 @@ static void test_open_is_invisible(void)
 
     audit_run_add(&run, &job, START_NS);
     CHECK_EQUAL("open", vks_audit_peek(run.ring, &record, 1), 0);
-    audit_run_close(&standby);
+    audit_run_close_all(&standby);
     CHECK_EQUAL("not the standby's", vks_audit_peek(run.ring, &record, 1), 0);
     audit_run_take_over(&standby);
     CHECK_EQUAL("taken over", vks_audit_peek(run.ring, &record, 1), 1);
+}
+
+/* Two queues at the same time: each has its record, and none is taken before those in front of it. */
+static void test_queues(void)
+{
+    struct audit_run run = {.ring = make_ring()};
+    struct job first = base(), second = base();
+    struct vks_audit_record record[3];
+
+    second.queue = 1;
+    second.sequence = vks_state_sequence(1, 6);
+    for (int i = 0; i < 3; i++) {
+        audit_run_add(&run, &first, START_NS);
+        audit_run_add(&run, &second, START_NS);
+        first.sequence++;
+        second.sequence++;
+    }
+    CHECK_EQUAL("one each", run.ring->head, 2);
+    audit_run_close(&run, 1);
+    CHECK_EQUAL("the first is open", vks_audit_peek(run.ring, record, 3), 0);
+    audit_run_add(&run, &second, START_NS);
+    audit_run_close(&run, 0);
+    CHECK_EQUAL("up to the one that is open", vks_audit_peek(run.ring, record, 3), 2);
+    audit_run_close_all(&run);
+    CHECK_EQUAL("all", vks_audit_peek(run.ring, record, 3), 3);
+    for (uint32_t i = 0; i < 3; i++) {
+        CHECK_EQUAL("queue", record[i].queue, i != 0);
+        CHECK_EQUAL("requests", vks_audit_covered_requests(record[i].covered), i < 2 ? 3 : 1);
+    }
+    CHECK_EQUAL("first number", record[1].request_sequence, vks_state_sequence(1, 6));
+    CHECK_EQUAL("number behind it", record[2].request_sequence, vks_state_sequence(1, 9));
 }
 
 int main(void)
@@ -197,6 +228,7 @@ int main(void)
     test_pairs();
     test_longest();
     test_open_is_invisible();
+    test_queues();
     free(state);
     return 0;
 }

@@ -67,7 +67,7 @@ static void child(int pipe_fd)
     struct signatures signatures;
 
     CHECK("nothing before it is allowed", !vks_engine_serves(VKS_ENGINE_P256_SIGN));
-    CHECK_EQUAL("after the fork", vks_crypto_after_fork(), 0);
+    CHECK_EQUAL("after the fork", vks_crypto_after_fork(0), 0);
     vks_engines_allow(UINT32_MAX);
     CHECK("inherited", vks_engine_serves(VKS_ENGINE_P256_SIGN));
     CHECK_EQUAL("sign", vks_secret_call(sign, &signatures), 0);

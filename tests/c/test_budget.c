@@ -64,7 +64,7 @@ static void check_recovery(int writes)
     CHECK_EQUAL("used", vks_budget_used(state, INDEX), used);
     CHECK_EQUAL("next", vks_state_budget(state, INDEX)->next_ns, writes ? 99 : 0);
     CHECK_EQUAL("under way", vks_state_charge(state)->budget, 0);
-    CHECK_EQUAL("again", vks_budget_charge(state, HEAD, &key, NOW_NS, &low), VKS_BUDGET_CHARGED);
+    CHECK_EQUAL("again", vks_budget_charge(state, 0, HEAD, &key, NOW_NS, &low), VKS_BUDGET_CHARGED);
     CHECK_EQUAL("counted once", vks_budget_used(state, INDEX), 11);
     free(state);
 }
@@ -76,21 +76,21 @@ static void check_charges(void)
     uint32_t low = 0;
 
     for (uint16_t head = 0; head < 10; head++) {
-        CHECK_EQUAL("within the lease", vks_budget_charge(state, head, &key, NOW_NS, &low), VKS_BUDGET_CHARGED);
+        CHECK_EQUAL("within the lease", vks_budget_charge(state, 0, head, &key, NOW_NS, &low), VKS_BUDGET_CHARGED);
         CHECK_EQUAL("asks at the mark, once", low, head == 4);
         low = 0;
     }
-    CHECK_EQUAL("lease used up", vks_budget_charge(state, 10, &key, NOW_NS, &low), VKS_BUDGET_WAITS);
+    CHECK_EQUAL("lease used up", vks_budget_charge(state, 0, 10, &key, NOW_NS, &low), VKS_BUDGET_WAITS);
     CHECK_EQUAL("asks", low, 1);
     CHECK_EQUAL("not counted", vks_budget_used(state, INDEX), 20);
     CHECK_EQUAL("nor marked", vks_state_slots(state, 0)[10].charged, 0);
     vks_budget_lease(state, INDEX, 30, 0);
     for (uint16_t head = 10; head < 20; head++)
-        CHECK_EQUAL("more", vks_budget_charge(state, head, &key, NOW_NS, &low), VKS_BUDGET_CHARGED);
+        CHECK_EQUAL("more", vks_budget_charge(state, 0, head, &key, NOW_NS, &low), VKS_BUDGET_CHARGED);
     vks_budget_lease(state, INDEX, 1000, 0);
-    CHECK_EQUAL("used up", vks_budget_charge(state, 20, &key, NOW_NS, &low), VKS_BUDGET_REFUSED);
+    CHECK_EQUAL("used up", vks_budget_charge(state, 0, 20, &key, NOW_NS, &low), VKS_BUDGET_REFUSED);
     key.budget_id = ID + 1;
-    CHECK_EQUAL("another grant's", vks_budget_charge(state, 21, &key, NOW_NS, &low), VKS_BUDGET_FOREIGN);
+    CHECK_EQUAL("another grant's", vks_budget_charge(state, 0, 21, &key, NOW_NS, &low), VKS_BUDGET_FOREIGN);
     CHECK_EQUAL("left alone", vks_budget_used(state, INDEX), 30);
     free(state);
 }

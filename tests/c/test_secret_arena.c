@@ -138,7 +138,7 @@ static void test_churn(void)
 int main(void)
 {
     CHECK_EQUAL("install", vks_secret_arena_install(), 0);
-    CHECK_EQUAL("switch", vks_secret_arena_switch(), 0);
+    CHECK_EQUAL("switch", vks_secret_arena_switch(0), 0);
     test_every_other_one();
     test_sizes_take_turns();
     test_churn();

@@ -445,8 +445,8 @@ static void forked_worker(void)
 {
     uint8_t *moved;
 
-    CHECK_EQUAL("after fork", vks_crypto_after_fork(), 0);
-    CHECK_EQUAL("used once", vks_crypto_after_fork(), -EBUSY);
+    CHECK_EQUAL("after fork", vks_crypto_after_fork(0), 0);
+    CHECK_EQUAL("used once", vks_crypto_after_fork(0), -EBUSY);
     moved = OPENSSL_realloc(public_block, 200);
     CHECK("moved and kept", moved != public_block && moved[99] == 9);
     CHECK_EQUAL("the shared page was not written", ((uint8_t *)public_block)[99], 9);

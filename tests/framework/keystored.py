@@ -94,12 +94,12 @@ class Keystored:
             raise AssertionError("keystored is not running")
         return self.process.pid
 
-    def start(self) -> None:
-        """Start it and wait until it says that it is ready."""
+    def start(self, *arguments: str) -> None:
+        """Start it and wait until it says that it is ready; these come after its other arguments."""
         self._ready.clear()
         self._is_ready = False
         command = [*self._program, "serve", "--state-dir", str(self.state_dir)]
-        command += ["--runtime-dir", str(self.runtime_dir), *self._arguments]
+        command += ["--runtime-dir", str(self.runtime_dir), *self._arguments, *arguments]
         env = environment() | {"PYTHONFAULTHANDLER": "1"}
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=env)
         self._reader = threading.Thread(target=self._read, args=(self.process,), daemon=True)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A guest without a kernel: a front-end with one ring that uses keys by their labels, against a real keystored."""
+"""A guest without a kernel: a front-end with rings that uses keys by their labels, against a real keystored."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -108,8 +108,25 @@ def ring_guest(
     socket: Path, profile: Profile = QEMU_7_2, *, slot_count: int = 1, request_bytes_max: int = 16 << 10
 ) -> Iterator[RingGuest]:
     """Connect to a guest's socket, start a ring, and hang up at the end."""
-    with GuestRam() as ram, SplitRing(ram) as ring, FrontEnd.connect(socket, ram, profile) as frontend:
-        vault = Vault(ram, ring, slot_count=slot_count, readable_bytes_max=request_bytes_max)
+    with ring_guests(socket, 1, profile, slot_count=slot_count, request_bytes_max=request_bytes_max) as [guest]:
+        yield guest
+
+
+@contextmanager
+def ring_guests(
+    socket: Path,
+    count: int,
+    profile: Profile = QEMU_7_2,
+    *,
+    slot_count: int = 1,
+    request_bytes_max: int = 16 << 10,
+) -> Iterator[list[RingGuest]]:
+    """The same with several rings of one front-end: one that uses each of them."""
+    with ExitStack() as stack:
+        ram = stack.enter_context(GuestRam())
+        rings = [stack.enter_context(SplitRing(ram, index=index)) for index in range(count)]
+        frontend = stack.enter_context(FrontEnd.connect(socket, ram, profile))
+        vaults = [Vault(ram, ring, slot_count=slot_count, readable_bytes_max=request_bytes_max) for ring in rings]
         frontend.negotiate()
-        frontend.start(ring)
-        yield RingGuest(frontend, vault, ring)
+        frontend.start(*rings)
+        yield [RingGuest(frontend, vault, ring) for vault, ring in zip(vaults, rings, strict=True)]

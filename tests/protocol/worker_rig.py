@@ -308,9 +308,9 @@ class WorkerRig:
         fds = [ring.kick_fd, ring.call_fd, ring.err_fd]
         return self.post(lib.VKS_WORKER_RING_START, pack("vks_worker_ring_start", body), fds)
 
-    def stop(self) -> int:
+    def stop(self, queue: int = 0) -> int:
         """Stop the ring; its base."""
-        reply = self.ask(lib.VKS_WORKER_RING_STOP, pack("vks_worker_ring"))
+        reply = self.ask(lib.VKS_WORKER_RING_STOP, pack("vks_worker_ring", {"queue": queue}))
         stopped: Any = ffi.from_buffer("struct vks_worker_ring_stopped *", reply.body)
         return int(stopped.base)
 
@@ -404,6 +404,10 @@ class WorkerRig:
 
     # -- audit -------------------------------------------------------------------------------------------------------
 
+    def take_records(self) -> list[Any]:
+        """Take what is committed and closed so far, while it goes on."""
+        return self._take(lib.vks_state_audit(self.state))
+
     def records(self) -> list[Any]:
         """Take every record, once the worker has nothing more to add; a dead one's as it left them."""
         ring: Any = lib.vks_state_audit(self.state)
@@ -414,6 +418,9 @@ class WorkerRig:
             if time.monotonic() > end_s:
                 raise AssertionError("the worker rests and leaves a record open")
             time.sleep(0.0005)
+        return self._take(ring)
+
+    def _take(self, ring: Any) -> list[Any]:
         records = ffi.new("struct vks_audit_record[]", lib.VKS_AUDIT_RING_RECORDS)
         count = lib.vks_audit_peek(ring, records, lib.VKS_AUDIT_RING_RECORDS)
         if count < 0:

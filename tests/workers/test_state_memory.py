@@ -93,9 +93,10 @@ def test_open_record_is_taken_once_it_is_closed(runtime_dir: Path) -> None:
         covered = lib.vks_audit_covered(100)
         lib.vks_audit_append(ring, ffi.new("struct vks_audit_record *", {"request_sequence": 1}))
         lib.vks_audit_append(ring, ffi.new("struct vks_audit_record *", {"request_sequence": 2, "covered": covered}))
+        lib.vks_audit_close_to(ring, 1)
         assert sequences(state.peek()) == [1]
         covered += lib.vks_audit_covered((1 << 47) + 1)
-        lib.vks_audit_extend(ring, covered)
+        lib.vks_audit_extend(ring, 2, covered)
         assert sequences(state.peek()) == [1]
         state.close_records()
         records = ffi.from_buffer("struct vks_audit_record[]", state.peek())
@@ -132,8 +133,10 @@ def make_before(path: Path) -> None:
         with mapped(path) as view:
             lib.vks_state_slots(view, 0)[5].inflight = 1
             lib.vks_budget_open(view, 7, 42, 10)
+            lib.vks_latency_count(view, ffi.NULL, lib.VKS_OP_SIGN, 1000)
             head: Any = ffi.cast("struct vks_state_head *", view)
             head.version, head.size_bytes = lib.VKS_STATE_VERSION_BEFORE, BYTES_BEFORE
+            head.queue_count, head.next_sequence = 1, 42
     os.truncate(path, BYTES_BEFORE)
 
 
@@ -147,14 +150,16 @@ def test_file_of_the_version_before_is_grown(runtime_dir: Path, cut: str) -> Non
     if cut == "sized":
         with mapped(path) as view:
             head: Any = ffi.cast("struct vks_state_head *", view)
-            head.size_bytes = STATE_BYTES
+            head.queue_count, head.size_bytes = lib.VKS_STATE_QUEUES_MAX, STATE_BYTES
     with StateMemory(path) as state:
         assert not state.is_new
         assert state.is_sound()
         assert sequences(state.peek()) == [0, 1, 2]
         assert state.occupancy() == (1, 3)
         assert state.budget_used(7) == 10
-        assert state.latencies() == []
+        with mapped(path) as view:
+            assert lib.vks_state_sequence(0, lib.vks_state_queue(view, 0).next_counter) == 42
+        assert [sum(latency.counts) for latency in state.latencies()] == [1]
         status = path.stat()
         assert (status.st_size, status.st_blocks * 512 >= STATE_BYTES) == (STATE_BYTES, True)
 
@@ -163,8 +168,8 @@ def test_file_of_the_version_before_is_grown(runtime_dir: Path, cut: str) -> Non
     ("offset", "content"),
     [
         pytest.param(0, b"\0\0\0\0", id="magic"),
-        pytest.param(4, b"\x02\0\0\0", id="older"),
-        pytest.param(4, b"\x04\0\0\0", id="newer"),
+        pytest.param(4, b"\x03\0\0\0", id="older"),
+        pytest.param(4, b"\x05\0\0\0", id="newer"),
         pytest.param(8, b"\xff\xff\xff\xff", id="size"),
         pytest.param(8, STATE_BYTES.to_bytes(4, "little"), id="more than there is"),
     ],

@@ -15,6 +15,7 @@ POLL_US_MAX = 1000
 """VKS_SNAPSHOT_POLL_US_MAX, and so on: which only the daemon can import."""
 POLL_WORKERS_MAX = 64
 CPUS_MAX = 1024
+RINGS_MAX = 4
 
 PollUs = Annotated[
     int,
@@ -52,6 +53,17 @@ NoncePool = Annotated[
         "--nonce-pool",
         help="Make the part of P-256 signatures that needs no message in advance, with libcrypto_mb: a signature that "
         "comes alone is several times as quick. Read SECURITY before.",
+    ),
+]
+Rings = Annotated[
+    int,
+    typer.Option(
+        "--rings",
+        metavar="N",
+        min=1,
+        max=RINGS_MAX,
+        help="How many rings a guest may have, where its front-end has several: each has a fast and a slow thread of "
+        "its worker. QEMU's own devices have one.",
     ),
 ]
 WorkerCpus = Annotated[

@@ -10,7 +10,15 @@ from typing import Annotated
 
 import typer
 
-from vmm_keystore.cli.data_plane_options import Accelerators, NoncePool, PollUs, PollWorkers, WorkerCpus, parse_cpus
+from vmm_keystore.cli.data_plane_options import (
+    Accelerators,
+    NoncePool,
+    PollUs,
+    PollWorkers,
+    Rings,
+    WorkerCpus,
+    parse_cpus,
+)
 from vmm_keystore.cli.hsm_options import HsmEnvironment, HsmModule, HsmPin, HsmTokenLabel, hsm_place
 from vmm_keystore.cli.session import CONTROL_SOCKET_NAME, ControlSocketOption, Place, StateDirOption
 from vmm_keystore.policy.approval import APPROVALS_MAX, APPROVALS_MIN, ApprovalRules
@@ -58,6 +66,7 @@ def serve(
     poll_workers: PollWorkers = None,
     accelerators: Accelerators = True,
     nonce_pool: NoncePool = False,
+    rings: Rings = 1,
     worker_cpus: WorkerCpus = "",
     histograms: Annotated[
         int,
@@ -174,6 +183,7 @@ def serve(
         poll_workers=poll_workers,
         accelerators=accelerators,
         nonce_pool=nonce_pool,
+        rings=rings,
         worker_cpus=parse_cpus(worker_cpus),
         histograms_max=histograms,
     )

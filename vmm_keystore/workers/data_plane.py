@@ -29,6 +29,7 @@ ENGINES: Mapping[int, str] = {
 }
 CPUS_MAX: int = lib.VKS_SPAWN_CPUS_MAX
 POLL_WORKERS_MAX: int = lib.VKS_POLL_PLACES_MAX
+RINGS_MAX: int = lib.VKS_STATE_QUEUES_MAX
 SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW
 
 
@@ -54,6 +55,8 @@ class DataPlane:
     """It may use other engines than libcrypto."""
     nonce_pool: bool = False
     """It may make the part of P-256 signatures that needs no message in advance."""
+    rings: int = 1
+    """How many rings its guest may have, each with a fast and a slow thread of its own."""
     cpus: frozenset[int] = frozenset()
     """Where it may run; empty for anywhere."""
 
@@ -66,6 +69,7 @@ class DataPlane:
             "flags": (lib.VKS_SPAWN_F_ACCELERATORS if self.accelerators else 0)
             | (lib.VKS_SPAWN_F_NONCE_POOL if self.nonce_pool else 0),
             "poll_places": self._places,
+            "rings": self.rings,
             "cpus": words,
         }
 

@@ -18,6 +18,7 @@ from vmm_keystore.service.guest_values import Applied, ApplyOutcome, Guest, Late
 from vmm_keystore.service.ports import AuditSink, GuestKeys
 from vmm_keystore.vhost_user.errors import SocketInUseError
 from vmm_keystore.vhost_user.listener import GuestSocket, Inherited
+from vmm_keystore.vhost_user.offer import Offer
 from vmm_keystore.vhost_user.server import Server
 from vmm_keystore.workers.custodian import Custodian
 from vmm_keystore.workers.data_plane import DataPlane
@@ -196,7 +197,9 @@ class GuestPool:
     def _listen(self, guest: Guest, device: GuestDevice, inherited: Inherited) -> None:
         uid = -1 if guest.owner_uid is None else guest.owner_uid
         try:
-            guest_socket = GuestSocket(guest.name, Path(guest.socket), uid=uid)
+            guest_socket = GuestSocket(
+                guest.name, Path(guest.socket), uid=uid, offer=Offer(queue_count=self._surroundings.data_plane.rings)
+            )
             self._server.add_guest(guest_socket, device, device.keeper, inherited)
         except SocketInUseError as error:
             raise WorkerError(str(error), "choose another --socket, or stop whoever uses it") from error

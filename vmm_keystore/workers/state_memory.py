@@ -14,7 +14,7 @@ import os
 import stat
 import threading
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from vmm_keystore._vks import ffi, lib
 from vmm_keystore.service.guest_values import Latency
@@ -164,9 +164,8 @@ class StateMemory:
 
     def is_unused(self) -> bool:
         """Whether no request has been taken from any ring yet; never waits."""
-        head: Any = ffi.cast("struct vks_state_head *", self._state)
         with self._guard:
-            return not self._closed and bool(head.next_sequence == 1)
+            return not self._closed and not lib.vks_state_is_used(self._state)
 
     def budget_ids(self) -> list[int]:
         """Whose each budget is, 0: nobody's."""

@@ -53,7 +53,7 @@ def refused(backup: Path, folder: Path) -> BackupError:
 def with_database(backup: Path, database: Path) -> Path:
     """A backup of another database, with the hash that it has."""
     body = database.read_bytes()
-    head = BackupHead("r0011", 1, len(body), hashlib.sha256(body).hexdigest())
+    head = BackupHead("r0012", 1, len(body), hashlib.sha256(body).hexdigest())
     backup.write_bytes(head.encode() + body)
     return backup
 
@@ -199,7 +199,7 @@ def test_older_schema_is_migrated(tmp_path: Path) -> None:
     restored = try_restore(tmp_path / "backup", tmp_path / "state")
     assert (restored.keys, restored.guests, restored.to_rotate) == (1, 1, ("web",))
     with Store(tmp_path / "state" / "keystore.db") as store, store.read() as connection:
-        assert store.schema == "r0011"
+        assert store.schema == "r0012"
         assert keys.get_key(connection, "web").state == KeyState.DEACTIVATED
         assert len(grants.list_grants(connection)) == 1
 

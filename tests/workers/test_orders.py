@@ -108,7 +108,13 @@ def test_what_a_worker_sends() -> None:
 
 
 @pytest.mark.parametrize(
-    "fields", [{"request_sequence": 0}, {"request_sequence": 1 << 63}, {"op": lib.VKS_OP_SIGN}, {"op": 1 << 31}]
+    "fields",
+    [
+        {"request_sequence": 0},
+        {"request_sequence": lib.VKS_STATE_QUEUES_MAX << lib.VKS_STATE_SEQUENCE_SHIFT},
+        {"op": lib.VKS_OP_SIGN},
+        {"op": 1 << 31},
+    ],
 )
 def test_what_no_worker_of_ours_sends(fields: dict[str, int]) -> None:
     """Ends it: it has fallen."""

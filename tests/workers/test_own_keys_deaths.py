@@ -6,6 +6,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import pytest
@@ -13,7 +14,7 @@ from framework.keystored import Keystored
 from framework.own_keys import allow, generate, generate_input
 from framework.patience import wait_for
 from framework.processes import kill
-from framework.ring_guest import RingGuest, ring_guest
+from framework.ring_guest import RingGuest, ring_guest, ring_guests
 from framework.vault import Answer
 
 from vmm_keystore._vks import lib
@@ -35,13 +36,25 @@ class Owned:
     orders: int = 0
 
 
-class Owner:
-    """Orders one thing after the other, at random, and notes every answer."""
+class Owner(threading.Thread):
+    """Orders one thing after the other by one ring, at random, and notes every answer."""
 
-    def __init__(self, guest: RingGuest, seed: int) -> None:
+    def __init__(self, guest: RingGuest, number: int) -> None:
+        super().__init__()
         self._guest = guest
-        self._random = random.Random(seed)  # noqa: S311  no secret
+        self._number = number
+        self._random = random.Random(7 + number)  # noqa: S311  no secret
+        self._over = threading.Event()
         self.owned = Owned()
+        self.failures: list[Exception] = []
+
+    def run(self) -> None:
+        """Until it is over, or something fails."""
+        try:
+            while not self._over.is_set():
+                self.order()
+        except Exception as error:  # noqa: BLE001  shown by the test itself
+            self.failures.append(error)
 
     def order(self) -> None:
         """The next one; each must succeed, however many die over it."""
@@ -49,7 +62,7 @@ class Owner:
         owned.orders += 1
         choice = self._random.random()
         if len(owned.versions) < 2 or choice < 0.5:
-            label = f"k{number}"
+            label = f"k{self._number}-{number}"
             answer = self._ask(lib.VKS_OP_GENERATE, data=generate_input(label), output_bytes=16)
             owned.versions[answer.data] = 1
             owned.labels[answer.data] = label
@@ -64,10 +77,16 @@ class Owner:
             del owned.versions[key_id]
             owned.destroyed.add(key_id)
 
-    def wait_for_more(self, count: int, failures: list[Exception]) -> None:
+    def wait_for_more(self, count: int) -> None:
         """Until so many more were answered, or something failed."""
         reached = self.owned.orders + count
-        wait_for(lambda: self.owned.orders > reached or failures)
+        wait_for(lambda: self.owned.orders > reached or self.failures)
+
+    def finish(self) -> Owned:
+        """After the order that is under way."""
+        self._over.set()
+        self.join(ANSWER_WAIT_S)
+        return self.owned
 
     def _ask(self, op: int, **fields: object) -> Answer:
         answer = self._guest.vault.request(op, timeout_s=ANSWER_WAIT_S, **fields)
@@ -75,13 +94,21 @@ class Owner:
         return answer
 
 
-@pytest.fixture
-def guest(vault: Keystored) -> Iterator[RingGuest]:
-    """A guest that may have many keys of its own."""
-    socket = vault.add_guest("g")
-    allow(vault, "g", 1000)
-    with ring_guest(socket) as connected:
-        yield connected
+@contextmanager
+def guest_of(rings: int) -> Iterator[tuple[Keystored, list[Owner]]]:
+    """A guest that may have many keys of its own and orders by each of its rings."""
+    with Keystored(arguments=("--rings", str(rings))) as vault:
+        socket = vault.add_guest("g")
+        allow(vault, "g", 1000)
+        with ring_guests(socket, rings) as guests:
+            owners = [Owner(guest, number) for number, guest in enumerate(guests)]
+            for owner in owners:
+                owner.start()
+            try:
+                yield vault, owners
+            finally:
+                for owner in owners:
+                    owner.finish()
 
 
 def kill_worker(vault: Keystored) -> None:
@@ -104,46 +131,35 @@ def kill_both(vault: Keystored) -> None:
     kill_worker(vault)
 
 
+@pytest.mark.parametrize("rings", [1, 2])
 @pytest.mark.parametrize("death", [kill_worker, kill_keystored, kill_both], ids=["worker", "keystored", "both"])
 @pytest.mark.timeout(300)
-def test_each_order_is_carried_out_once(vault: Keystored, guest: RingGuest, death: Callable[[Keystored], None]) -> None:
+def test_each_order_is_carried_out_once(death: Callable[[Keystored], None], rings: int) -> None:
     """What the guest was told of is there, in just as many versions, and nothing else."""
-    owner, over = Owner(guest, seed=7), threading.Event()
-    failures: list[Exception] = []
-
-    def work() -> None:
-        try:
-            while not over.is_set():
-                owner.order()
-        except Exception as error:  # noqa: BLE001  shown by the test itself
-            failures.append(error)
-
-    thread = threading.Thread(target=work)
-    thread.start()
     pauses = random.Random(11)  # noqa: S311  no secret
-    try:
+    with guest_of(rings) as (vault, owners):
         for _ in range(ROUNDS):
             time.sleep(pauses.uniform(0.1, 0.6))
             death(vault)
-            owner.wait_for_more(2, failures)
-    finally:
-        over.set()
-        thread.join(ANSWER_WAIT_S)
-    assert failures == []
-    owned = owner.owned
-    assert owned.destroyed, "nothing was destroyed: the test says nothing of it"
-    found = {key["id"]: key for key in vault.facts("key", "list", "g:*")}
-    assert found.keys() == {key_id.hex() for key_id in owned.versions}
-    for key_id, version in owned.versions.items():
-        key = found[key_id.hex()]
-        assert (key["label"], key["current_version"], len(key["versions"])) == (
-            f"g:{owned.labels[key_id]}",
-            version,
-            version,
-        )
-    lines = map(json.loads, vault.cli("audit", "export").stdout.splitlines())
-    assert sum(line.get("action") == "key-generate" for line in lines) == len(owned.labels)
-    assert vault.cli("audit", "verify").stdout.endswith("the chain holds\n")
+            for owner in owners:
+                owner.wait_for_more(2)
+        all_owned = [owner.finish() for owner in owners]
+        assert [owner.failures for owner in owners] == [[]] * rings
+        assert any(owned.destroyed for owned in all_owned), "nothing was destroyed: the test says nothing of it"
+        versions = {key_id: version for owned in all_owned for key_id, version in owned.versions.items()}
+        labels = {key_id: label for owned in all_owned for key_id, label in owned.labels.items()}
+        found = {key["id"]: key for key in vault.facts("key", "list", "g:*")}
+        assert found.keys() == {key_id.hex() for key_id in versions}
+        for key_id, version in versions.items():
+            key = found[key_id.hex()]
+            assert (key["label"], key["current_version"], len(key["versions"])) == (
+                f"g:{labels[key_id]}",
+                version,
+                version,
+            )
+        lines = map(json.loads, vault.cli("audit", "export").stdout.splitlines())
+        assert sum(line.get("action") == "key-generate" for line in lines) == len(labels)
+        assert vault.cli("audit", "verify").stdout.endswith("the chain holds\n")
 
 
 def test_crash_of_the_host(vault: Keystored) -> None:

@@ -12,7 +12,7 @@ from vmm_keystore.store.grants import SealedVersion, permitted_keys, sealed_vers
 from vmm_keystore.store.guests import list_guests, own_keys_max
 from vmm_keystore.store.key_uses import last_used
 from vmm_keystore.store.keys import key_labels, take_nonce_lease
-from vmm_keystore.store.own_keys import find_order, forget_order
+from vmm_keystore.store.own_keys import forget_orders, has_orders
 from vmm_keystore.store.store import Store
 
 FORGOTTEN_MAX = 1000
@@ -61,13 +61,13 @@ class StoreGuestKeys:
         with self._store.read() as connection:
             return own_keys_max(connection, guest)
 
-    def forget_order(self, guest: str) -> None:
+    def forget_orders(self, guest: str) -> None:
         """See ``GuestKeys``."""
         with self._store.read() as connection:
-            if find_order(connection, guest) is None:
+            if not has_orders(connection, guest):
                 return
         with self._store.write() as connection:
-            forget_order(connection, guest)
+            forget_orders(connection, guest)
 
     def spent_budgets(self, guest: str) -> Mapping[int, int]:
         """See ``GuestKeys``."""

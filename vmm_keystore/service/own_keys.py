@@ -112,8 +112,8 @@ class OwnKeys:
 
     def _first_result(self, guest: str, order: Order) -> Ordered | None:
         with self._store.read() as connection:
-            done = find_order(connection, guest)
-        if done is None or done.request_sequence != order.sequence:
+            done = find_order(connection, guest, order.sequence)
+        if done is None:
             return None
         return Ordered(Status.OK, done.key_id, done.version)
 

@@ -198,7 +198,7 @@ class GuestKeys(Protocol):
     def own_keys_max(self, guest: str) -> int:
         """How many keys of its own a guest may have."""
 
-    def forget_order(self, guest: str) -> None:
+    def forget_orders(self, guest: str) -> None:
         """The guest's requests are numbered anew: none of them was carried out before."""
 
     def spent_budgets(self, guest: str) -> Mapping[int, int]:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keys that are a guest's own, and the order of its that was carried out last."""
+"""Keys that are a guest's own, and the orders that were carried out last, one for each of its rings."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import sqlalchemy as sa
 
@@ -18,6 +18,9 @@ from vmm_keystore.store.tables import (
     own_keys,
 )
 
+QUEUE_SHIFT = 48
+"""VKS_STATE_SEQUENCE_SHIFT: where a request's number says which ring it came by."""
+
 
 @dataclass(frozen=True, slots=True)
 class OrderRow:
@@ -27,24 +30,32 @@ class OrderRow:
     key_id: bytes
     version: int
 
+    @property
+    def queue(self) -> int:
+        """The ring that it came by, which is part of its number."""
+        return self.request_sequence >> QUEUE_SHIFT
 
-def find_order(connection: sa.Connection, guest: str) -> OrderRow | None:
-    """The last order of a guest that was carried out, if any was."""
-    row = connection.execute(_ORDER, {"guest_name": guest}).first()
+
+def find_order(connection: sa.Connection, guest: str, request_sequence: int) -> OrderRow | None:
+    """What a guest's order came to, where it is the last of its ring that was carried out."""
+    row = connection.execute(_ORDER, {"guest_name": guest, "sequence": request_sequence}).first()
     return None if row is None else OrderRow(*row)
 
 
+def has_orders(connection: sa.Connection, guest: str) -> bool:
+    """Whether any order of a guest was carried out."""
+    return connection.execute(_ORDERS, {"guest_name": guest}).first() is not None
+
+
 def note_order(connection: sa.Connection, guest_row: int, order: OrderRow) -> None:
-    """Note what an order came to, in the place of the one before."""
-    connection.execute(guest_orders.delete().where(guest_orders.c.guest == guest_row))
+    """Note what an order came to, in the place of the one before it by the same ring."""
     connection.execute(
-        guest_orders.insert().values(
-            guest=guest_row, request_sequence=order.request_sequence, key_id=order.key_id, version=order.version
-        )
+        guest_orders.delete().where(guest_orders.c.guest == guest_row, guest_orders.c.queue == order.queue)
     )
+    connection.execute(guest_orders.insert().values(guest=guest_row, queue=order.queue, **asdict(order)))
 
 
-def forget_order(connection: sa.Connection, guest: str) -> None:
+def forget_orders(connection: sa.Connection, guest: str) -> None:
     """The guest's requests are numbered anew."""
     row = sa.select(guests.c.id).where(guests.c.name == guest).scalar_subquery()
     connection.execute(guest_orders.delete().where(guest_orders.c.guest == row))
@@ -77,8 +88,9 @@ def forget_key(connection: sa.Connection, key: KeyRow) -> None:
     connection.execute(keys.delete().where(keys.c.id == key.row_id))
 
 
-_ORDER = (
+_ORDERS = (
     sa.select(guest_orders.c.request_sequence, guest_orders.c.key_id, guest_orders.c.version)
     .join(guests, guests.c.id == guest_orders.c.guest)
     .where(guests.c.name == sa.bindparam("guest_name"))
 )
+_ORDER = _ORDERS.where(guest_orders.c.request_sequence == sa.bindparam("sequence"))

@@ -225,11 +225,12 @@ own_keys = Table(
     Column("guest", ForeignKey("guests.id", ondelete="CASCADE"), nullable=False, index=True),
 )
 
-# The last order of each guest that was carried out: asked for again, it comes to the same.
+# The last order by each of a guest's rings that was carried out: asked for again, it comes to the same.
 guest_orders = Table(
     "guest_orders",
     metadata,
     Column("guest", ForeignKey("guests.id", ondelete="CASCADE"), primary_key=True),
+    Column("queue", Integer, primary_key=True, autoincrement=False),
     Column("request_sequence", BigInteger, nullable=False),
     Column("key_id", LargeBinary(16), nullable=False),
     Column("version", BigInteger, nullable=False),

@@ -266,7 +266,7 @@ class GuestWorker:
 
     def _start(self) -> None:
         self._renew_state()
-        self._forget_order()
+        self._forget_orders()
         try:
             worker = self._make()
         except WorkerError:
@@ -330,12 +330,12 @@ class GuestWorker:
         self._has_predecessor = False
         self._state.close_records()
 
-    def _forget_order(self) -> None:
+    def _forget_orders(self) -> None:
         """No request is the one of that number in state memory of before."""
         if not self._state.is_unused():
             return
         try:
-            self._around.keys.forget_order(self._name)
+            self._around.keys.forget_orders(self._name)
         except StoreError as error:
             self.problem = f"no worker: {error.message}"
             raise WorkerError(f"guest {self._name}: no worker is started: {error.message}", error.hint) from error

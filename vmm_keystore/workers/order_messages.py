@@ -9,8 +9,8 @@ from vmm_keystore.policy.vocabulary import NAME_PATTERN, KeyType, Op
 from vmm_keystore.service.guest_values import Order, Ordered
 from vmm_keystore.workers.ipc import pack
 
-SEQUENCE_MAX = (1 << 63) - 1
-"""A million requests a second for 292,000 years; and what the store can hold."""
+SEQUENCE_MAX = (lib.VKS_STATE_QUEUES_MAX << lib.VKS_STATE_SEQUENCE_SHIFT) - 1
+"""No ring of a guest has requests beyond: the store keeps an order for each ring."""
 _ORDERS = frozenset({Op.GENERATE, Op.ROTATE, Op.DESTROY})
 _LABEL = re.compile(NAME_PATTERN.encode())
 

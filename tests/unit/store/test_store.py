@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
+from vmm_keystore._vks import lib
 from vmm_keystore.errors import (
     DaemonError,
     NonceLeasesUsedUpError,
@@ -28,7 +29,7 @@ from vmm_keystore.errors import (
 )
 from vmm_keystore.policy.grant import Permission
 from vmm_keystore.policy.vocabulary import KeyState, KeyType
-from vmm_keystore.store import grants, guests, key_list, key_uses, keys, pending, roles, sqlite
+from vmm_keystore.store import grants, guests, key_list, key_uses, keys, own_keys, pending, roles, sqlite
 from vmm_keystore.store.schema import migrate
 from vmm_keystore.store.state_dir import StateDir
 from vmm_keystore.store.store import Store
@@ -86,13 +87,30 @@ def test_what_was_written_is_there_after_reopening(path: Path) -> None:
         )
 
 
+def test_last_orders_of_each_ring(store: Store) -> None:
+    """One for each; the next one takes its place, and only that of its own ring."""
+    assert own_keys.QUEUE_SHIFT == lib.VKS_STATE_SEQUENCE_SHIFT
+    with store.write() as connection:
+        guests.insert_guest(connection, "vm1", "/run/vm1.sock", None, 101)
+        (row,) = guests.guest_rows(connection, ["vm1"])
+        orders = [own_keys.OrderRow(lib.vks_state_sequence(queue, 6), bytes(16), queue) for queue in range(3)]
+        for order in orders:
+            own_keys.note_order(connection, row, order)
+        later = own_keys.OrderRow(lib.vks_state_sequence(1, 7), bytes(16), 9)
+        own_keys.note_order(connection, row, later)
+        found = [own_keys.find_order(connection, "vm1", order.request_sequence) for order in (*orders, later)]
+        assert found == [orders[0], None, orders[2], later]
+        own_keys.forget_orders(connection, "vm1")
+        assert not own_keys.has_orders(connection, "vm1")
+
+
 def test_migrations_make_the_tables(store: Store) -> None:
     """The schema the migrations build is the one the code believes in."""
     with store.read() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
 
 
-@pytest.mark.parametrize("released", ["r0001", "r0002", "r0003", "r0004", "r0005", "r0006", "r0007", "r0008", "r0009"])
+@pytest.mark.parametrize("released", [f"r{number:04}" for number in range(1, 12)])
 def test_store_of_a_released_schema_keeps_everything(path: Path, released: str) -> None:
     """What a store of every released schema holds is there, whole, in this one; and it is migrated once."""
     engine = sqlite.open_engine(path)
@@ -109,11 +127,13 @@ def test_store_of_a_released_schema_keeps_everything(path: Path, released: str) 
         ):
             connection.exec_driver_sql(statement)
         migrate(connection, path, released)
+        if released == "r0011":
+            connection.exec_driver_sql("INSERT INTO guest_orders VALUES (3, 8, x'0001', 2), (4, 9, x'0002', 0)")
     engine.dispose()
     bounds = Permission(16, 2, not_before_s=10, not_after_s=20, input_bytes_max=64, uids=(3, 9))
     for _ in range(2):
         with Store(path) as store, store.read() as connection:
-            assert store.schema == "r0011"
+            assert store.schema == "r0012"
             assert grants.list_grants(connection) == (
                 grants.GrantRow(7, "vm1", None, "web", bounds, 103, 0, 0),
                 grants.GrantRow(8, "vm2", None, "web", Permission(16, 2), 104, 0, 0),
@@ -126,6 +146,12 @@ def test_store_of_a_released_schema_keeps_everything(path: Path, released: str) 
             assert (key.guests, key.tags, key.aliases) == (("vm1", "vm2"), {}, ())
             assert [row.grant_count for row in guests.list_guests(connection)] == [1, 1]
             assert pending.list_pending(connection) == ((41, "{}"),)
+            orders = [own_keys.find_order(connection, guest, number) for guest, number in (("vm1", 8), ("vm2", 9))]
+            assert orders == (
+                [own_keys.OrderRow(8, b"\0\1", 2), own_keys.OrderRow(9, b"\0\2", 0)]
+                if released == "r0011"
+                else [None, None]
+            )
             assert connection.exec_driver_sql("PRAGMA foreign_key_check").all() == []
             assert compare_metadata(MigrationContext.configure(connection), metadata) == []
 

@@ -17,7 +17,7 @@ from framework.software_hsm import SoftwareHsm
 from framework.software_tpm import SoftwareTpm
 
 from bench.operation import Operation
-from bench.take import CPUS, CRYPTO_CPU, LOAD_CPU, SHARED, Subject, Take, left_out
+from bench.take import CPUS, CRYPTO_CPU, LOAD_CPU, SHARED, Subject, Take, added_up, left_out
 
 P11, TPM = "p11-kit+softhsm2", "swtpm"
 P11_TWO_CLIENTS = f"{P11}, 2 clients on 2 cores"
@@ -92,15 +92,6 @@ class TpmSubject:
     def _run(self, tpm: SoftwareTpm, operation: Operation, size_bytes: int, milliseconds: int) -> Sample:
         command = [PROGRAMS / "vks-bench-tpm", tpm.socket, operation.name, size_bytes, milliseconds]
         return read_sample(start_pinned(command, [LOAD_CPU]))
-
-
-def added_up(samples: Sequence[Sample]) -> Sample:
-    """Clients that ran side by side: all that they did, the mean of their medians, the worst of the rest."""
-    return Sample(
-        ops_per_s=sum(sample.ops_per_s for sample in samples),
-        p50_us=sum(sample.p50_us for sample in samples) / len(samples),
-        p99_us=max(sample.p99_us for sample in samples),
-    )
 
 
 @contextmanager

@@ -19,7 +19,7 @@ class Row:
     """One subject doing one thing, the medians of *rounds* rounds.
 
     ``ratio_to_libcrypto`` is the median of the rounds' own ratios: both sides of each were measured one after the other.
-    ``queue_depth`` is how many requests are under way, of all clients together. ``cpus`` says where everybody ran: who
+    ``queue_depth`` is how many requests are under way, of all clients together, and on each ring. ``cpus`` says where everybody ran: who
     does the cryptography ``|`` who asks, or all of them on each.
     """
 
@@ -47,7 +47,7 @@ def make_row(take: Take, op: str, size_bytes: int, rounds: int, pairs: Sequence[
         op=op,
         size_bytes=size_bytes,
         queue_depth=take.queue_depth,
-        rings=1,
+        rings=take.rings,
         clients=take.clients,
         cpus=take.cpus,
         engine=take.engine,
@@ -69,7 +69,7 @@ def write_json(rows: Sequence[Row], path: Path) -> None:
 def print_table(rows: Sequence[Row]) -> None:
     """Show every row."""
     table = Table(box=None, pad_edge=False)
-    for title in ("op", "bytes", "subject", "depth", "spin", "ops/s", "ratio", "p50 µs", "p99 µs"):
+    for title in ("op", "bytes", "subject", "rings", "depth", "spin", "ops/s", "ratio", "p50 µs", "p99 µs"):
         table.add_column(title, justify="left" if title in {"op", "subject"} else "right")
     last = ""
     for row in rows:
@@ -78,6 +78,7 @@ def print_table(rows: Sequence[Row]) -> None:
             row.op if key != last else "",
             str(row.size_bytes) if key != last else "",
             f"{row.subject} ({row.engine})" if row.engine not in {"", row.subject} else row.subject,
+            str(row.rings),
             str(row.queue_depth),
             "yes" if row.polling else "",
             f"{row.ops_per_s:,.0f}",

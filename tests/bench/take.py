@@ -32,6 +32,7 @@ class Take:
     engine: str = ""
     polling: bool = False
     clients: int = 1
+    rings: int = 1
     cpus: str = PINNED
 
 
@@ -40,6 +41,15 @@ class Subject(Protocol):
 
     def takes(self, operation: Operation, size_bytes: int) -> AbstractContextManager[Sequence[Take]]:
         """Get ready for one operation; no takes where it cannot do it."""
+
+
+def added_up(samples: Sequence[Sample]) -> Sample:
+    """Who asked side by side: all that they did, the mean of their medians, the worst of the rest."""
+    return Sample(
+        ops_per_s=sum(sample.ops_per_s for sample in samples),
+        p50_us=sum(sample.p50_us for sample in samples) / len(samples),
+        p99_us=max(sample.p99_us for sample in samples),
+    )
 
 
 def left_out(what: str, why: str) -> None:

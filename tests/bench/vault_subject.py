@@ -3,7 +3,7 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,13 +19,13 @@ from framework.split_ring import SplitRing
 from framework.vault import HEAD_BYTES, TAIL_BYTES, Vault
 
 from bench.operation import OPERATIONS, Operation, depths
-from bench.take import CPUS, CRYPTO_CPU, LOAD_CPU, SHARED, Take
+from bench.take import CPUS, CRYPTO_CPU, LOAD_CPU, PINNED, SHARED, Take, added_up
 from vmm_keystore._vks import lib
 from vmm_keystore.policy.vocabulary import Mechanism
 
 VAULT = "vault"
 VAULT_ON_TWO = f"{VAULT} on 2 cores"
-"""What peers with two clients are compared with: worker and guest wherever the scheduler puts them on both."""
+"""Worker and guest wherever the scheduler puts them: with a ring what peers with two clients are compared with."""
 NONCE_POOL = f"{VAULT}, nonce pool"
 ON_TWO_OPERATION, ON_TWO_DEPTH = "p256-sign", 32
 LIBCRYPTO = "libcrypto"
@@ -47,6 +47,7 @@ class Variant:
     arguments: tuple[str, ...]
     accelerated: bool = False
     only: tuple[str, ...] = ()
+    rings: int = 1
 
     @property
     def operations(self) -> list[Operation]:
@@ -57,6 +58,8 @@ class Variant:
 VARIANTS = (
     Variant(VAULT, ("--no-accelerators",)),
     Variant(VAULT, ("--accelerators",), accelerated=True),
+    Variant(VAULT_ON_TWO, ("--no-accelerators", "--rings", "2"), rings=2),
+    Variant(VAULT_ON_TWO, ("--accelerators", "--rings", "2"), accelerated=True, rings=2),
     Variant(NONCE_POOL, ("--accelerators", "--nonce-pool"), accelerated=True, only=("p256-sign",)),
 )
 
@@ -77,14 +80,25 @@ class VaultSubject:
         if operation not in self._variant.operations:
             yield []
             return
-        subject, polling = self._variant.subject, self._spin_us > 0
-        with connected(self._socket, operation, size_bytes, max(depths(size_bytes)), operation.name) as load:
+        subject, polling, rings = self._variant.subject, self._spin_us > 0, self._variant.rings
+        shared = subject == VAULT_ON_TWO
+        with connected(
+            self._socket, operation, size_bytes, max(depths(size_bytes)), operation.name, rings=rings
+        ) as load:
             engine = engine_of(self._worker, operation)
             if self._variant.accelerated and engine == LIBCRYPTO:
                 yield []
                 return
             takes = [
-                Take(subject, depth, partial(self._run, load, depth, shared=False), engine, polling)
+                Take(
+                    subject,
+                    depth,
+                    partial(self._run, load, depth, shared=shared),
+                    engine,
+                    polling,
+                    cpus=SHARED if shared else PINNED,
+                    rings=rings,
+                )
                 for depth in depths(size_bytes)
             ]
             if subject == VAULT and operation.name == ON_TWO_OPERATION:
@@ -105,9 +119,16 @@ class VaultSubject:
 
 @contextmanager
 def connected(
-    socket: Path, operation: Operation, size_bytes: int, depth_max: int, key: str, *, spare: bool = False
+    socket: Path,
+    operation: Operation,
+    size_bytes: int,
+    depth_max: int,
+    key: str,
+    *,
+    spare: bool = False,
+    rings: int = 1,
 ) -> Iterator["Load"]:
-    """Connect with requests of one kind built, up to *depth_max* at once, for the key of that name.
+    """Connect with requests of one kind built, up to *depth_max* at once on each ring, for the key of that name.
 
     With *spare* there is room for one request besides.
     """
@@ -115,46 +136,56 @@ def connected(
     output_bytes = operation.output_bytes(size_bytes)
     readable_bytes = HEAD_BYTES + len(operation.parameter) + size_bytes
     writable_bytes = output_bytes + TAIL_BYTES
-    ram_bytes = (readable_bytes + writable_bytes + 128) * slot_count + SPARE_BYTES
-    with (
-        GuestRam(-(-ram_bytes // 4096) * 4096) as ram,
-        SplitRing(ram, RING_ENTRIES) as ring,
-        FrontEnd.connect(socket, ram, QEMU_7_2) as frontend,
-    ):
-        vault = Vault(
-            ram,
-            ring,
-            slot_count=slot_count,
-            readable_bytes_max=max(readable_bytes, 4096),
-            writable_bytes_max=max(writable_bytes, 16384),
-        )
+    ram_bytes = ((readable_bytes + writable_bytes + 128) * slot_count + SPARE_BYTES) * rings
+    with ExitStack() as stack:
+        ram = stack.enter_context(GuestRam(-(-ram_bytes // 4096) * 4096))
+        all_rings = [stack.enter_context(SplitRing(ram, RING_ENTRIES, index=index)) for index in range(rings)]
+        frontend = stack.enter_context(FrontEnd.connect(socket, ram, QEMU_7_2))
         frontend.negotiate()
-        frontend.start(ring)
-        tell_event_idx(vault, ring)
-        yield Load(RingGuest(frontend, vault, ring), operation, size_bytes, key, spare=spare)
+        frontend.start(*all_rings)
+        guests = []
+        for ring in all_rings:
+            vault = Vault(
+                ram,
+                ring,
+                slot_count=slot_count,
+                readable_bytes_max=max(readable_bytes, 4096),
+                writable_bytes_max=max(writable_bytes, 16384),
+            )
+            tell_event_idx(vault, ring)
+            guests.append(RingGuest(frontend, vault, ring))
+        yield Load(guests, operation, size_bytes, key, spare=spare)
 
 
 class Load:
-    """Requests that were built once and are sent again and again; with *spare* the guest may ask in between."""
+    """Requests that were built once and are sent again and again, the same on every ring of a guest.
 
-    def __init__(self, guest: RingGuest, operation: Operation, size_bytes: int, key: str, *, spare: bool) -> None:
-        self.guest = guest
-        key_id = guest.key_id(key)
+    With *spare* the guest may ask in between on the first one.
+    """
+
+    def __init__(
+        self, rings: Sequence[RingGuest], operation: Operation, size_bytes: int, key: str, *, spare: bool
+    ) -> None:
+        self.guest = rings[0]
+        key_id = self.guest.key_id(key)
         if spare:
             # Under way while the others are taken: this slot stays the guest's.
-            guest.vault.submit(lib.VKS_OP_RANDOM, output_bytes=0)
-        self._load = RingLoad(
-            guest,
-            operation.op,
-            output_bytes=operation.output_bytes(size_bytes),
-            key_id=key_id,
-            mechanism=operation.mechanism,
-            parameter=operation.parameter,
-            data=os.urandom(size_bytes),
-        )
+            self.guest.vault.submit(lib.VKS_OP_RANDOM, output_bytes=0)
+        self._loads = [
+            RingLoad(
+                ring,
+                operation.op,
+                output_bytes=operation.output_bytes(size_bytes),
+                key_id=key_id,
+                mechanism=operation.mechanism,
+                parameter=operation.parameter,
+                data=os.urandom(size_bytes),
+            )
+            for ring in rings
+        ]
         if spare:
-            guest.vault.ring.kick()
-            guest.vault.collect()
+            self.guest.vault.ring.kick()
+            self.guest.vault.collect()
 
     def can_sign(self, key_id: bytes) -> bool:
         """Whether a key signs; needs the spare slot, and nothing under way."""
@@ -162,8 +193,9 @@ class Load:
         return bool(answer.status == lib.VKS_STATUS_OK)
 
     def run(self, depth: int, milliseconds: int, spin_us: int, cpu: int | None) -> Sample:
-        """Keep *depth* of them under way for so long, from one processor or from any."""
-        return self._load.finish(self._load.start(depth, milliseconds, spin_us=spin_us, cpu=cpu))
+        """Keep *depth* of them under way on each ring for so long, from one processor or from any."""
+        running = [(load, load.start(depth, milliseconds, spin_us=spin_us, cpu=cpu)) for load in self._loads]
+        return added_up([load.finish(process) for load, process in running])
 
 
 def engine_of(worker: Any, operation: Operation) -> str:

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 from bench.operation import OPERATIONS, depths
-from bench.peers import added_up
 from bench.result import make_row, write_json
-from bench.take import SHARED, Take
+from bench.take import SHARED, Take, added_up
 from bench.vault_subject import engine_of
 from framework.ring_load import Sample
 

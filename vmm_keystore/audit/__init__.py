@@ -13,7 +13,7 @@ zeros in the first line. ``time`` is ISO 8601 in UTC with nanoseconds. ``kind`` 
 ``use``         requests of a guest: ``guest``, its ``uid`` if its kernel gave one, ``op``, ``mechanism``, ``key`` (label),
                 ``key_id``, ``version``, ``status``, ``bytes`` of input (``digest``: it was one), ``request`` (sequence of
                 the first request covered, as the device told it to the guest), ``count`` of requests, ``attempt``
-                (runs of it so far), ``queue``, ``record`` (number in the guest's ring); ``set_aside``, only where true:
+                (runs of it so far), ``queue`` (the guest's ring, also in ``request`` from bit 48 on), ``record`` (number in the guest's ring); ``set_aside``, only where true:
                 it was not run again because two workers died over it. ``time`` is the worker's.
 ``admin``       an administrative change: ``action``, peer's ``uid`` and ``pid``, to what; ``change`` (a number that grows)
                 and ``applied`` where it was made, ``status`` and ``reason`` where it was refused.

@@ -131,7 +131,7 @@ static CK_RV get_type_property(const struct object *object, CK_ATTRIBUTE_TYPE ty
     }
     if (type == CKA_PARAMETER_SET && key_type->parameter_set)
         return set_number(value, key_type->parameter_set);
-    if (type == CKA_MODULUS_BITS && key_type->ckk == CKK_RSA && object->kind == OBJECT_PUBLIC)
+    if (type == CKA_MODULUS_BITS && key_type->ckk == CKK_RSA)
         return set_number(value, key_type->bits);
     if (type == CKA_VALUE_LEN && key_type->value_bytes)
         return set_number(value, key_type->value_bytes);

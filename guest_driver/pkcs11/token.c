@@ -101,7 +101,6 @@ CK_RV token_open(struct token *token)
         if (!error) {
             module_lock();
             token->device = device;
-            token->info = info;
             module_unlock();
         }
     }
@@ -122,9 +121,6 @@ CK_RV token_info(struct token *token, struct vks_device_info *info)
     error = vks_info(token->device, info);
     if (error)
         return status_rv(error, STATUS_OBJECT) == CKR_DEVICE_REMOVED ? CKR_TOKEN_NOT_PRESENT : CKR_DEVICE_ERROR;
-    module_lock();
-    token->info = *info;
-    module_unlock();
     return CKR_OK;
 }
 

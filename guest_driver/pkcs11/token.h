@@ -25,7 +25,6 @@ struct token {
     uint64_t next_number; /* of objects; with work */
     /* With the module's lock. */
     struct vks_device *device;
-    struct vks_device_info info;
     struct object_table *table;
     uint64_t change; /* counts what made the table stale */
     bool is_logged_in;

@@ -16,7 +16,6 @@ PAIRS = {
     "rsa": ("rsa-2048", (*SIGN, *CIPHER), ()),
     "agree": ("ec-p256", ("derive", "release"), ("ecdh",)),
     "agree-x": ("x25519", ("derive", "release"), ("ecdh",)),
-    "silent": ("ec-p256", ("derive",), ("ecdh",)),
 }
 """Type, operations, mechanisms where the grant has to name them."""
 SECRETS = {

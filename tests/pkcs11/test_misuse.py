@@ -2,7 +2,6 @@
 """Calls that are wrong: what the standard says of them is what they return, and nothing crashes."""
 
 import pytest
-
 from pkcs11.conftest import Place
 
 

@@ -15,7 +15,6 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 from cryptography.hazmat.primitives.cmac import CMAC
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
-
 from pkcs11.conftest import Place
 
 MESSAGE = b"a message of more than one block, so that parts of it are parts of blocks " * 3
@@ -203,14 +202,14 @@ def test_key_agreement(shared_place: Place) -> None:
 
 
 def test_key_agreement_that_is_refused(shared_place: Place) -> None:
-    """Points that are none, and a grant by which no secret leaves the vault."""
+    """Points that are none, and a key whose grant is for signatures."""
     no_point = shared_place.guest.operate("derive", "ecdh", "agree", b"\x04" + bytes(64), ok=False)
     assert ": 0x71," in no_point.stderr
     assert ": 0x71," in shared_place.guest.operate("derive", "ecdh", "agree", bytes(64), ok=False).stderr
-    point = ec.generate_private_key(ec.SECP256R1()).public_key().public_bytes(
-        Encoding.X962, PublicFormat.UncompressedPoint
+    point = (
+        ec.generate_private_key(ec.SECP256R1()).public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
     )
-    assert ": 0x68," in shared_place.guest.operate("derive", "ecdh", "silent", point, ok=False).stderr
+    assert ": 0x70," in shared_place.guest.operate("derive", "ecdh", "tls", point, ok=False).stderr
 
 
 def test_hkdf(shared_place: Place) -> None:

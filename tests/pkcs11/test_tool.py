@@ -9,9 +9,13 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key, load_pem_public_key
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_der_public_key,
+    load_pem_public_key,
+)
 from framework.own_keys import allow
-
 from pkcs11.conftest import PAIRS, SECRETS, Place
 
 pytestmark = pytest.mark.skipif(not shutil.which("pkcs11-tool"), reason="no pkcs11-tool (opensc)")

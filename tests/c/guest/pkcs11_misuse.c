@@ -178,6 +178,7 @@ static void data_of_wrong_sizes(unsigned int count)
     OK(p11->C_SignInit(session, &raw_ecdsa, tls));
     EXPECT(p11->C_Sign(session, data, 20, out, &size), CKR_DATA_LEN_RANGE);
     OK(p11->C_SignInit(session, &rsa_info, client_key(session, "rsa")));
+    size = sizeof(out);
     EXPECT(p11->C_Sign(session, data, 32, out, &size), CKR_DATA_INVALID);
     OK(p11->C_SignInit(session, &hmac, tag));
     EXPECT(p11->C_Sign(session, data, (1 << 20) + 1, out, &size), CKR_DATA_LEN_RANGE);

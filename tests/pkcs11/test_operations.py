@@ -19,6 +19,7 @@ from pkcs11.conftest import Place
 
 MESSAGE = b"a message of more than one block, so that parts of it are parts of blocks " * 3
 AAD = b"aad"
+CKA_MODULUS, CKA_PUBLIC_EXPONENT, CKA_PUBLIC_KEY_INFO, CKA_EC_PARAMS, CKA_EC_POINT = 0x120, 0x122, 0x129, 0x180, 0x181
 HASHES: dict[str, hashes.HashAlgorithm] = {
     "sha256": hashes.SHA256(),
     "sha384": hashes.SHA384(),
@@ -40,6 +41,28 @@ def signatures(place: Place, tmp_path: Path, mechanism: str, label: str, data: b
         kept.write_bytes(signature)
         place.guest.operate("verify", mechanism, label, data, kept)
     return made
+
+
+@pytest.mark.parametrize("label", ["tls", "p384", "sig", "agree-x", "rsa"])
+def test_public_attributes(shared_place: Place, label: str) -> None:
+    """What attributes say of a public key is in the one that the administrator sees."""
+
+    def attribute(number: int) -> bytes:
+        return shared_place.guest.operate("attribute", f"{number:x}", label).stdout
+
+    public: Any = load_pem_public_key(shared_place.public_pem(label))
+    assert attribute(CKA_PUBLIC_KEY_INFO) == public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    if label == "rsa":
+        assert int.from_bytes(attribute(CKA_MODULUS)) == public.public_numbers().n
+        assert int.from_bytes(attribute(CKA_PUBLIC_EXPONENT)) == public.public_numbers().e
+        return
+    if label in {"tls", "p384"}:
+        point = public.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+    else:
+        point = public.public_bytes_raw()
+    assert attribute(CKA_EC_POINT) == bytes([4, len(point)]) + point
+    # The algorithm's parameters, or the algorithm itself where that is the curve.
+    assert attribute(CKA_EC_PARAMS) in attribute(CKA_PUBLIC_KEY_INFO)
 
 
 @pytest.mark.parametrize("name", HASHES)

@@ -9,12 +9,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    PublicFormat,
-    load_der_public_key,
-    load_pem_public_key,
-)
+from cryptography.hazmat.primitives.serialization import load_der_public_key, load_pem_public_key
 from framework.own_keys import allow
 from pkcs11.conftest import PAIRS, SECRETS, Place
 
@@ -30,9 +25,16 @@ def test_slot_and_token(shared_place: Place) -> None:
     assert "token initialized" in listed
 
 
-def test_its_own_tests(shared_place: Place) -> None:
-    """They end with 0."""
-    ended = shared_place.guest.tool("--test", "--login", "--pin", "0000")
+def test_its_own_tests(place: Place) -> None:
+    """They end with 0, but where RSA keys sign what their holder calls a digest: they try SHA-1, which no key signs."""
+    ended = place.guest.tool("--test", "--login", "--pin", "0000", ok=False)
+    assert (ended.status, "C_SignFinal failed: rv = CKR_DATA_INVALID" in ended.stderr) == (1, True)
+    place.vault.api.revoke("app", "rsa")
+    ended = place.guest.tool("--test", "--login", "--pin", "0000")
+    assert ended.stdout.decode().rstrip().endswith("No errors")
+    mechanisms = ["rsa-pss-sha256", "rsa-oaep-sha256"]
+    place.vault.api.grant("app", "rsa", ("sign", "verify", "encrypt", "decrypt"), mechanisms=mechanisms)
+    ended = place.guest.tool("--test", "--login", "--pin", "0000")
     assert ended.stdout.decode().rstrip().endswith("No errors")
 
 
@@ -54,16 +56,14 @@ def test_mechanisms(shared_place: Place) -> None:
     assert "generate_key_pair" not in listed
 
 
-@pytest.mark.parametrize("label", ["tls", "p384", "sig", "rsa"])
+# Without P-384, which OpenSC 0.23 can read from no module.
+@pytest.mark.parametrize("label", ["tls", "sig", "rsa"])
 def test_public_key(shared_place: Place, label: str) -> None:
     """What is made of its attributes is the key that the administrator sees."""
     read = shared_place.guest.tool("--read-object", "--type", "pubkey", "--label", label).stdout
     expected = load_pem_public_key(shared_place.public_pem(label))
-    if label == "sig":
-        # OpenSC 0.23 gives the point alone.
-        assert read[-32:] == expected.public_bytes(Encoding.Raw, PublicFormat.Raw)
-        return
-    assert load_der_public_key(read) == expected
+    got = load_pem_public_key(read) if read.startswith(b"-----") else load_der_public_key(read)
+    assert got == expected
 
 
 def test_signature_by_id(shared_place: Place, tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_signature_by_id(shared_place: Place, tmp_path: Path) -> None:
 def test_own_pairs(place: Place, key_type: str) -> None:
     """A guest that may have keys makes, finds and destroys them."""
     make = ("--keypairgen", "--key-type", key_type, "--label", "mine", "--login", "--pin", "0")
-    assert "CKR_TOKEN_WRITE_PROTECTED" in place.guest.tool(*make, ok=False).stderr
+    assert "not supported" in place.guest.tool(*make, ok=False).stderr
     allow(place.vault, "app", 2)
     place.guest.tool(*make)
     assert place.vault.facts("key", "show", "app:mine")["type"].startswith(("ec-p", "ed25519"))
@@ -93,7 +93,8 @@ def test_own_pairs(place: Place, key_type: str) -> None:
     # A label is one key's.
     assert "CKR_ATTRIBUTE_VALUE_INVALID" in place.guest.tool(*make, ok=False).stderr
     remove = ("--delete-object", "--type", "privkey", "--label")
-    assert "CKR_ACTION_PROHIBITED" in place.guest.tool(*remove, "tls", ok=False).stderr
+    # OpenSC 0.23 has no name for CKR_ACTION_PROHIBITED.
+    assert "(0x1b)" in place.guest.tool(*remove, "tls", ok=False).stderr
     place.guest.tool(*remove, "mine")
     assert b"mine" not in place.guest.tool("--list-objects").stdout
 

@@ -61,7 +61,7 @@ static CK_BYTE input[DATA_BYTES_MAX], output[DATA_BYTES_MAX];
 static CK_ULONG input_size, output_size = sizeof(output);
 static CK_SESSION_HANDLE session;
 static CK_MECHANISM *mechanism;
-static const char *label, *file;
+static const char *name, *label, *file;
 
 static void do_sign(void)
 {
@@ -208,6 +208,15 @@ static void do_wrap(void)
     give_secret(again);
 }
 
+/* The mechanism's place is the attribute's, in hex. */
+static void do_attribute(void)
+{
+    CK_ATTRIBUTE attribute = {strtoul(name, NULL, 16), output, sizeof(output)};
+
+    OK(p11->C_GetAttributeValue(session, client_public(session, label), &attribute, 1));
+    output_size = attribute.ulValueLen;
+}
+
 static void do_random(void)
 {
     output_size = 100000;
@@ -223,7 +232,7 @@ static const struct {
     {"decrypt", do_decrypt}, {"seal", do_seal},
     {"open", do_open},       {"derive", do_derive},
     {"wrap", do_wrap},       {"decapsulate", do_decapsulate},
-    {"random", do_random},
+    {"random", do_random},   {"attribute", do_attribute},
 };
 
 int main(int argc, char **argv)
@@ -238,7 +247,8 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < sizeof(mechanisms) / sizeof(mechanisms[0]); i++)
         if (strcmp(argv[3], mechanisms[i].name) == 0)
             mechanism = &mechanisms[i].mechanism;
-    if (!run || (!mechanism && run != do_random))
+    name = argv[3];
+    if (!run || (!mechanism && run != do_random && run != do_attribute))
         client_die("no such command or mechanism");
     label = argv[4];
     file = argv[5];

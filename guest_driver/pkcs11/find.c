@@ -19,6 +19,7 @@ struct search {
     CK_ULONG count;
     struct find *find;
     size_t room;
+    bool is_known; /* there is a key of that id or label, whatever else it is */
 };
 
 static const CK_ATTRIBUTE *attribute_named(const struct search *search, CK_ATTRIBUTE_TYPE type)
@@ -90,6 +91,22 @@ static CK_RV try_entry(struct search *search, const struct object_entry *entry)
     return add_match(search, &object);
 }
 
+static CK_RV try_label(struct search *search, const struct object_table *table, const CK_ATTRIBUTE *label)
+{
+    CK_RV rv = CKR_OK;
+
+    for (uint32_t at = object_table_by_label(table, label->pValue, label->ulValueLen); rv == CKR_OK && at;
+         at = table->entries[at - 1].next_same_label) {
+        const char *found = table->entries[at - 1].current->label;
+
+        if (strlen(found) != label->ulValueLen || memcmp(found, label->pValue, label->ulValueLen) != 0)
+            continue;
+        search->is_known = true;
+        rv = try_entry(search, &table->entries[at - 1]);
+    }
+    return rv;
+}
+
 static CK_RV try_table(struct search *search, const struct object_table *table)
 {
     const CK_ATTRIBUTE *id = attribute_named(search, CKA_ID), *label = attribute_named(search, CKA_LABEL);
@@ -98,14 +115,11 @@ static CK_RV try_table(struct search *search, const struct object_table *table)
 
     if (id) {
         entry = id->ulValueLen == VKS_KEY_ID_BYTES ? object_table_by_id(table, id->pValue) : NULL;
+        search->is_known = !!entry;
         return entry ? try_entry(search, entry) : CKR_OK;
     }
-    if (label) {
-        for (uint32_t at = object_table_by_label(table, label->pValue, label->ulValueLen); rv == CKR_OK && at;
-             at = table->entries[at - 1].next_same_label)
-            rv = try_entry(search, &table->entries[at - 1]);
-        return rv;
-    }
+    if (label)
+        return label->ulValueLen ? try_label(search, table, label) : CKR_OK;
     for (size_t i = 0; rv == CKR_OK && i < table->count; i++)
         rv = try_entry(search, &table->entries[i]);
     return rv;
@@ -148,13 +162,13 @@ static bool is_worth_another_look(const struct search *search)
 
     if (class && class->ulValueLen == sizeof(wanted))
         memcpy(&wanted, class->pValue, sizeof(wanted));
-    return (wanted == CKO_PUBLIC_KEY || wanted == CKO_PRIVATE_KEY || wanted == CKO_SECRET_KEY) &&
+    return !search->is_known && (wanted == CKO_PUBLIC_KEY || wanted == CKO_PRIVATE_KEY || wanted == CKO_SECRET_KEY) &&
            (attribute_named(search, CKA_ID) || attribute_named(search, CKA_LABEL));
 }
 
 static CK_RV find_begin(struct session *session, const CK_ATTRIBUTE *attributes, CK_ULONG count)
 {
-    struct search search = {session->token, attributes, count, &session->find, 0};
+    struct search search = {session->token, attributes, count, &session->find, 0, false};
     CK_RV rv;
 
     if (session->find.is_active)
@@ -166,7 +180,7 @@ static CK_RV find_begin(struct session *session, const CK_ATTRIBUTE *attributes,
             return CKR_ATTRIBUTE_VALUE_INVALID;
     rv = find_all(&search, TOKEN_FRESH_MS);
     if (rv == CKR_OK && !session->find.count && is_worth_another_look(&search))
-        rv = find_all(&search, 0);
+        rv = find_all(&search, token_look_again_ms(session->token));
     if (rv != CKR_OK)
         find_end(&session->find);
     else

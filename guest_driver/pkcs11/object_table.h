@@ -22,6 +22,7 @@ struct object_entry {
 struct object_table {
     unsigned long references;
     uint64_t loaded_ms; /* when the device was asked */
+    uint64_t took_ms;   /* to load it */
     uint64_t change;    /* of the token, then */
     struct vks_key *keys;
     struct object_entry *entries; /* in the order of their ids */

@@ -10,6 +10,8 @@
 #include "module.h"
 #include "status.h"
 
+#define LISTINGS_PAUSE 8 /* times what the last one took */
+
 static struct token *tokens; /* with the module's lock */
 
 static uint64_t now_ms(void)
@@ -138,7 +140,7 @@ static struct object_table *table_take(struct token *token, uint64_t age_ms)
 
     module_lock();
     table = token->table;
-    if (table && age_ms != TOKEN_ANY_AGE && (table->change != token->change || now_ms() - table->loaded_ms > age_ms))
+    if (table && age_ms != TOKEN_ANY_AGE && (table->change != token->change || now_ms() - table->loaded_ms >= age_ms))
         table = NULL;
     if (table)
         table->references++;
@@ -165,6 +167,7 @@ static CK_RV table_load(struct token *token)
     if (!table)
         return CKR_HOST_MEMORY;
     table->loaded_ms = loaded_ms;
+    table->took_ms = now_ms() - loaded_ms;
     table->change = change;
     module_lock();
     old = token->table;
@@ -206,6 +209,16 @@ void token_table_put(struct object_table *table)
     module_unlock();
     if (is_last)
         object_table_free(table);
+}
+
+uint64_t token_look_again_ms(struct token *token)
+{
+    uint64_t age_ms;
+
+    module_lock();
+    age_ms = token->table ? LISTINGS_PAUSE * token->table->took_ms : 0;
+    module_unlock();
+    return age_ms;
 }
 
 CK_RV token_object(struct token *token, CK_OBJECT_HANDLE handle, uint64_t age_ms, struct object *object)

@@ -49,6 +49,9 @@ CK_RV token_info(struct token *token, struct vks_device_info *info);
 /* The keys, not older than @age_ms, for token_table_put(). */
 CK_RV token_table_get(struct token *token, uint64_t age_ms, struct object_table **table);
 void token_table_put(struct object_table *table);
+/* So old the keys may be for whoever missed one: a small part of the time goes into listing, however many keys there
+ * are. */
+uint64_t token_look_again_ms(struct token *token);
 /* What was listed may be no longer true. */
 void token_changed(struct token *token);
 

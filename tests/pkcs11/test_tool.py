@@ -56,8 +56,8 @@ def test_mechanisms(shared_place: Place) -> None:
     assert "generate_key_pair" not in listed
 
 
-# Without P-384, which OpenSC 0.23 can read from no module.
-@pytest.mark.parametrize("label", ["tls", "sig", "rsa"])
+# OpenSC 0.23 uses memory that it has freed when it reads EC keys, of any module: it goes wrong with P-384 or a sanitizer.
+@pytest.mark.parametrize("label", ["sig", "rsa"])
 def test_public_key(shared_place: Place, label: str) -> None:
     """What is made of its attributes is the key that the administrator sees."""
     read = shared_place.guest.tool("--read-object", "--type", "pubkey", "--label", label).stdout

@@ -16,11 +16,14 @@ static CK_FUNCTION_LIST_3_2 list_3_2 = {.version = {3, 2},
 
 static CK_BYTE name[] = "PKCS 11";
 
-/* The first is what a caller gets who does not say. */
+/*
+ * The first is what a caller gets who does not say. None is CKF_INTERFACE_FORK_SAFE: that would be a child that goes on
+ * with its parent's sessions, and here it begins anew.
+ */
 static CK_INTERFACE interfaces[] = {
-    {name, &list_3_0, CKF_INTERFACE_FORK_SAFE},
-    {name, &list_3_2, CKF_INTERFACE_FORK_SAFE},
-    {name, &list_2_40, CKF_INTERFACE_FORK_SAFE},
+    {name, &list_3_0, 0},
+    {name, &list_3_2, 0},
+    {name, &list_2_40, 0},
 };
 #define INTERFACES (sizeof(interfaces) / sizeof(interfaces[0]))
 

@@ -53,7 +53,7 @@ void client_load(const char *module)
     if (!symbol)
         client_die("no C_GetInterface");
     memcpy(&get_interface, &symbol, sizeof(symbol));
-    OK(get_interface(name, &version, &interface, CKF_INTERFACE_FORK_SAFE));
+    OK(get_interface(name, &version, &interface, 0));
     p11 = interface->pFunctionList;
 }
 

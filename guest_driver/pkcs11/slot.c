@@ -5,18 +5,22 @@
 
 #include "mechanism.h"
 #include "module.h"
+#include "session_table.h"
 #include "text.h"
 #include "token.h"
 
 static CK_RV slot_list(bool present_only, CK_SLOT_ID *list, CK_ULONG *count)
 {
     CK_SLOT_ID slots[TOKEN_SLOTS_MAX];
-    size_t found = tokens_look(slots), kept = 0;
+    size_t found, kept = 0;
     CK_ULONG room = *count;
     struct token *token;
 
+    /* New slots appear when their number is asked for (5.5.1), so that who then has room for them has enough. */
+    tokens_look(!list);
+    found = tokens_list(slots);
     for (size_t i = 0; i < found; i++)
-        if (!present_only || (token_find(slots[i], &token) == CKR_OK && token_open(token) == CKR_OK))
+        if (!present_only || (token_find(slots[i], &token) == CKR_OK && token_is_present(token)))
             slots[kept++] = slots[i];
     *count = kept;
     if (!list)
@@ -56,7 +60,7 @@ CK_RV C_GetSlotInfo(CK_SLOT_ID slot, CK_SLOT_INFO *info)
         memset(info, 0, sizeof(*info));
         text_pad(info->slotDescription, sizeof(info->slotDescription), token->path);
         text_pad(info->manufacturerID, sizeof(info->manufacturerID), "vmm_keystore");
-        info->flags = CKF_REMOVABLE_DEVICE | CKF_HW_SLOT | (token_open(token) == CKR_OK ? CKF_TOKEN_PRESENT : 0);
+        info->flags = CKF_REMOVABLE_DEVICE | CKF_HW_SLOT | (token_is_present(token) ? CKF_TOKEN_PRESENT : 0);
     }
     module_leave();
     return rv;
@@ -87,8 +91,8 @@ static CK_RV describe(struct token *token, CK_TOKEN_INFO *info)
     text_pad(info->model, sizeof(info->model), "vault device");
     serial_number(device.guest_name, info->serialNumber);
     info->flags = CKF_RNG | CKF_TOKEN_INITIALIZED | CKF_USER_PIN_INITIALIZED;
-    info->ulMaxSessionCount = CK_EFFECTIVELY_INFINITE;
-    info->ulMaxRwSessionCount = CK_EFFECTIVELY_INFINITE;
+    info->ulMaxSessionCount = SESSIONS_MAX;
+    info->ulMaxRwSessionCount = SESSIONS_MAX;
     info->ulMaxPinLen = 255;
     info->ulTotalPublicMemory = CK_UNAVAILABLE_INFORMATION;
     info->ulFreePublicMemory = CK_UNAVAILABLE_INFORMATION;

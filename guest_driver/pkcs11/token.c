@@ -12,7 +12,9 @@
 
 #define LISTINGS_PAUSE 8 /* times what the last one took */
 
-static struct token *tokens; /* with the module's lock */
+/* With the module's lock. */
+static struct token *tokens;
+static bool has_looked;
 
 static uint64_t now_ms(void)
 {
@@ -51,14 +53,29 @@ static void token_add(const struct device_node *node)
     *link = token;
 }
 
-size_t tokens_look(CK_SLOT_ID slots[TOKEN_SLOTS_MAX])
+void tokens_look(bool is_anew)
 {
     struct device_node nodes[TOKEN_SLOTS_MAX];
-    size_t count = device_nodes_find(nodes, TOKEN_SLOTS_MAX), found = 0;
+    size_t count;
 
+    module_lock();
+    is_anew |= !has_looked;
+    has_looked = true;
+    module_unlock();
+    if (!is_anew)
+        return;
+    count = device_nodes_find(nodes, TOKEN_SLOTS_MAX);
     module_lock();
     for (size_t i = 0; i < count; i++)
         token_add(&nodes[i]);
+    module_unlock();
+}
+
+size_t tokens_list(CK_SLOT_ID slots[TOKEN_SLOTS_MAX])
+{
+    size_t found = 0;
+
+    module_lock();
     for (const struct token *token = tokens; token && found < TOKEN_SLOTS_MAX; token = token->next)
         slots[found++] = token->slot;
     module_unlock();
@@ -67,6 +84,7 @@ size_t tokens_look(CK_SLOT_ID slots[TOKEN_SLOTS_MAX])
 
 CK_RV token_find(CK_SLOT_ID slot, struct token **token)
 {
+    tokens_look(false);
     module_lock();
     *token = token_by_slot(slot);
     module_unlock();
@@ -76,6 +94,7 @@ CK_RV token_find(CK_SLOT_ID slot, struct token **token)
 /* What a thread held that fork() left behind is left, too: its references say so. */
 void tokens_clear(void)
 {
+    has_looked = false;
     while (tokens) {
         struct token *token = tokens;
 
@@ -124,6 +143,13 @@ CK_RV token_info(struct token *token, struct vks_device_info *info)
     if (error)
         return status_rv(error, STATUS_OBJECT) == CKR_DEVICE_REMOVED ? CKR_TOKEN_NOT_PRESENT : CKR_DEVICE_ERROR;
     return CKR_OK;
+}
+
+bool token_is_present(struct token *token)
+{
+    struct vks_device_info info;
+
+    return token_info(token, &info) == CKR_OK;
 }
 
 void token_changed(struct token *token)

@@ -34,8 +34,10 @@ struct token {
     struct token *next;
 };
 
-/* Looks for devices and gives the slots that there are now, in the order of their numbers; at most TOKEN_SLOTS_MAX. */
-size_t tokens_look(CK_SLOT_ID slots[TOKEN_SLOTS_MAX]);
+/* Looks for devices where nobody has yet, or @is_anew. */
+void tokens_look(bool is_anew);
+/* The slots that were seen, in the order of their numbers; at most TOKEN_SLOTS_MAX. */
+size_t tokens_list(CK_SLOT_ID slots[TOKEN_SLOTS_MAX]);
 /* CKR_SLOT_ID_INVALID if no look has found it. */
 CK_RV token_find(CK_SLOT_ID slot, struct token **token);
 /* All of them; with the module's lock. */
@@ -45,6 +47,8 @@ void tokens_clear(void);
 CK_RV token_open(struct token *token);
 /* What the device says now. */
 CK_RV token_info(struct token *token, struct vks_device_info *info);
+/* Whether it says anything. */
+bool token_is_present(struct token *token);
 
 /* The keys, not older than @age_ms, for token_table_put(). */
 CK_RV token_table_get(struct token *token, uint64_t age_ms, struct object_table **table);

@@ -66,6 +66,9 @@ CK_RV attribute_of_public_key(struct token *token, const struct object *object, 
     size_t size = sizeof(der);
     CK_RV rv = token_public_key(token, object, der, &size);
 
+    /* Of a key that may not be used yet, or by this user, the host gives no public key either. */
+    if (rv == CKR_KEY_FUNCTION_NOT_PERMITTED)
+        return CKR_ATTRIBUTE_SENSITIVE;
     if (rv != CKR_OK)
         return rv;
     return take((struct vks_bytes){der, size}, type, value);

@@ -107,11 +107,19 @@ static CK_FLAGS flags_of_ops(uint64_t op_mask)
     return flags;
 }
 
+bool mechanism_is_among(const struct mechanism *mechanism, uint64_t vks_mask)
+{
+    uint64_t both = mechanism->vks_mask & vks_mask;
+
+    /* The caller's DigestInfo says of which hash it is when it is too late to say no. */
+    return mechanism->form == FORM_RSA_INFO ? both == mechanism->vks_mask : both != 0;
+}
+
 CK_FLAGS mechanism_flags(const struct mechanism *mechanism, const struct vks_device_info *info)
 {
     CK_FLAGS allowed = flags_of_ops(info->op_mask), flags;
 
-    if (mechanism->vks_mask && !(mechanism->vks_mask & info->mechanism_mask))
+    if (mechanism->vks_mask && !mechanism_is_among(mechanism, info->mechanism_mask))
         return 0;
     if (has(info->op_mask, VKS_OP_GENERATE))
         allowed |= CKF_GENERATE | CKF_GENERATE_KEY_PAIR;
@@ -119,7 +127,10 @@ CK_FLAGS mechanism_flags(const struct mechanism *mechanism, const struct vks_dev
     if (has(info->op_mask, VKS_OP_RANDOM) && mechanism->type == CKM_GENERIC_SECRET_KEY_GEN)
         allowed |= CKF_GENERATE;
     flags = mechanism->flags & allowed;
-    return flags ? flags | (mechanism->flags & CURVES) | CKF_HW : 0;
+    if (!flags)
+        return 0;
+    /* What is in a DigestInfo is found out here: the device does not know of such a thing. */
+    return flags | (mechanism->flags & CURVES) | (mechanism->form == FORM_RSA_INFO ? 0 : CKF_HW);
 }
 
 void mechanism_info(const struct mechanism *mechanism, CK_MECHANISM_INFO *info)
@@ -145,7 +156,7 @@ CK_FLAGS mechanism_key_flags(const struct mechanism *mechanism, const struct obj
 
     if (object->kind == OBJECT_SECRET || !key_type || mechanism->form == FORM_GENERATE ||
         !(mechanism->key_type_mask & KEY_TYPE_BIT(object->key.type)) ||
-        !(mechanism->vks_mask & object->key.mechanism_mask))
+        !mechanism_is_among(mechanism, object->key.mechanism_mask))
         return 0;
     flags = mechanism->flags & flags_of_ops(object->key.op_mask);
     if (key_type->is_pair)

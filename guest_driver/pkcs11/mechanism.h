@@ -31,7 +31,7 @@ enum mechanism_form {
 struct mechanism {
     CK_MECHANISM_TYPE type;
     enum mechanism_form form;
-    uint64_t vks_mask;      /* bit numbers enum vks_mechanism: one of these will do it */
+    uint64_t vks_mask;      /* bit numbers enum vks_mechanism: one of these will do it, or FORM_RSA_INFO: all */
     uint64_t key_type_mask; /* bit numbers enum vks_key_type */
     CK_FLAGS flags;         /* CKF_SIGN and so on */
 };
@@ -42,6 +42,8 @@ struct mechanism {
 const struct mechanism *mechanism_find(CK_MECHANISM_TYPE type);
 /* The @at-th; NULL behind the last. */
 const struct mechanism *mechanism_at(size_t at);
+/* Whether it is served by these of the device's; where @vks_mask is a grant's, whatever hash a digest is of. */
+bool mechanism_is_among(const struct mechanism *mechanism, uint64_t vks_mask);
 /* Its flags as far as the device does it; 0: not at all. */
 CK_FLAGS mechanism_flags(const struct mechanism *mechanism, const struct vks_device_info *info);
 void mechanism_info(const struct mechanism *mechanism, CK_MECHANISM_INFO *info);

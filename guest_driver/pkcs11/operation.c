@@ -31,7 +31,8 @@ static CK_RV why_not(const struct mechanism *mechanism, const struct object *key
         return CKR_OK;
     if (key->kind == OBJECT_SECRET || !(mechanism->key_type_mask >> key->key.type & 1))
         return CKR_KEY_TYPE_INCONSISTENT;
-    return mechanism->vks_mask & key->key.mechanism_mask ? CKR_KEY_FUNCTION_NOT_PERMITTED : CKR_MECHANISM_INVALID;
+    return mechanism_is_among(mechanism, key->key.mechanism_mask) ? CKR_KEY_FUNCTION_NOT_PERMITTED
+                                                                  : CKR_MECHANISM_INVALID;
 }
 
 /* What is no longer true of a grant must not refuse: then the device is asked once more. */

@@ -120,25 +120,36 @@ static bool may_be_older(const struct vks_request *request)
     return request->op == VKS_OP_VERIFY || request->op == VKS_OP_DECRYPT || request->op == VKS_OP_MAC_VERIFY;
 }
 
+/* What a request's current version did not make may be of one before; which there are now, whatever was listed last. */
+static int submit_for_older(struct token *token, const struct object *key, struct vks_request *request, bool is_stale)
+{
+    int error = VKS_STATUS_AUTH_FAILED;
+    struct object now;
+
+    if (token_object(token, key->handle, is_stale ? TOKEN_FRESH_MS : TOKEN_ANY_AGE, &now) != CKR_OK)
+        return error;
+    /* What else is wrong with an older version is nothing the caller asked about. */
+    for (size_t i = 0; error && i < now.older_count; i++) {
+        request->use.key_version = now.older[i];
+        error = vks_submit(token->device, request);
+    }
+    request->use.key_version = 0;
+    return error ? VKS_STATUS_AUTH_FAILED : 0;
+}
+
 int key_submit(struct token *token, const struct object *key, struct vks_request *request)
 {
-    size_t output_size = request->output_size;
-    int error, older_error;
+    bool is_stale;
+    int error;
 
     memcpy(request->use.key_id, key->key.id, sizeof(request->use.key_id));
     error = vks_submit(token->device, request);
-    if (error == VKS_STATUS_NO_KEY || error == VKS_STATUS_DENIED || error == VKS_STATUS_KEY_STATE ||
-        (!error && request->key_version != key->key.version))
+    /* The answer names the version that was used, also when it does not verify. */
+    is_stale = request->key_version && request->key_version != key->key.version;
+    if (is_stale || error == VKS_STATUS_NO_KEY || error == VKS_STATUS_DENIED || error == VKS_STATUS_KEY_STATE)
         token_changed(token);
-    for (size_t i = 0; error == VKS_STATUS_AUTH_FAILED && may_be_older(request) && i < key->older_count; i++) {
-        request->use.key_version = key->older[i];
-        request->output_size = output_size;
-        older_error = vks_submit(token->device, request);
-        /* What else is wrong with an older version is nothing the caller asked about. */
-        if (!older_error)
-            error = 0;
-    }
-    request->use.key_version = 0;
+    if (error == VKS_STATUS_AUTH_FAILED && may_be_older(request))
+        return submit_for_older(token, key, request, is_stale);
     return error;
 }
 

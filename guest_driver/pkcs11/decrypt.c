@@ -40,6 +40,9 @@ static CK_RV open_into(struct session *session, struct vks_bytes sealed, size_t 
         return CKR_HOST_MEMORY;
     rv = cipher_open(session->token, operation, sealed, is_aead(operation) ? STATUS_DECRYPT_AEAD : STATUS_DECRYPT, text,
                      &written);
+    /* Who has said that it will be so much is out of his mind when it is less. */
+    if (rv == CKR_OK && has_exact_size(operation) && written != opened)
+        rv = CKR_DEVICE_ERROR;
     if (rv == CKR_OK) {
         *size = written;
         if (written <= room)

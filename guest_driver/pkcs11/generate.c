@@ -157,6 +157,15 @@ static CK_RV pair_type(const struct mechanism *mechanism, const struct template 
     return *type ? CKR_OK : CKR_CURVE_NOT_SUPPORTED;
 }
 
+/* In front of the templates: what they have depends on it. */
+static CK_RV pair_mechanism(const CK_MECHANISM *given, const struct mechanism **mechanism)
+{
+    *mechanism = mechanism_find(given->mechanism);
+    if (!*mechanism || !((*mechanism)->flags & CKF_GENERATE_KEY_PAIR))
+        return CKR_MECHANISM_INVALID;
+    return given->ulParameterLen ? CKR_MECHANISM_PARAM_INVALID : CKR_OK;
+}
+
 /* Both halves say what the key is to be; what one has is not asked of the other. */
 static CK_RV read_halves(const CK_ATTRIBUTE *public_attributes, CK_ULONG public_count,
                          const CK_ATTRIBUTE *private_attributes, CK_ULONG private_count, struct template *template)
@@ -174,19 +183,13 @@ static CK_RV read_halves(const CK_ATTRIBUTE *public_attributes, CK_ULONG public_
     return template->is_token ? template_check_vault(template, CKO_PRIVATE_KEY) : CKR_TEMPLATE_INCONSISTENT;
 }
 
-static CK_RV generate_pair(struct session *session, const CK_MECHANISM *given, struct template *template,
+static CK_RV generate_pair(struct session *session, const struct mechanism *mechanism, struct template *template,
                            CK_OBJECT_HANDLE *public_key, CK_OBJECT_HANDLE *private_key)
 {
-    const struct mechanism *mechanism = mechanism_find(given->mechanism);
     struct object object;
     uint32_t type;
-    CK_RV rv;
+    CK_RV rv = pair_type(mechanism, template, &type);
 
-    if (!mechanism || !(mechanism->flags & CKF_GENERATE_KEY_PAIR))
-        return CKR_MECHANISM_INVALID;
-    if (given->ulParameterLen)
-        return CKR_MECHANISM_PARAM_INVALID;
-    rv = pair_type(mechanism, template, &type);
     if (rv == CKR_OK)
         rv = generate_own(session, type, template, &object);
     if (rv != CKR_OK)
@@ -196,18 +199,21 @@ static CK_RV generate_pair(struct session *session, const CK_MECHANISM *given, s
     return CKR_OK;
 }
 
-CK_RV C_GenerateKeyPair(CK_SESSION_HANDLE handle, CK_MECHANISM *mechanism, CK_ATTRIBUTE *public_attributes,
+CK_RV C_GenerateKeyPair(CK_SESSION_HANDLE handle, CK_MECHANISM *given, CK_ATTRIBUTE *public_attributes,
                         CK_ULONG public_count, CK_ATTRIBUTE *private_attributes, CK_ULONG private_count,
                         CK_OBJECT_HANDLE *public_key, CK_OBJECT_HANDLE *private_key)
 {
+    const struct mechanism *mechanism;
     struct template template = {0};
     struct session *session;
     CK_RV rv = session_enter(handle, &session);
 
     if (rv != CKR_OK)
         return rv;
-    if (!mechanism || !public_key || !private_key)
+    if (!given || !public_key || !private_key)
         rv = CKR_ARGUMENTS_BAD;
+    if (rv == CKR_OK)
+        rv = pair_mechanism(given, &mechanism);
     if (rv == CKR_OK)
         rv = read_halves(public_attributes, public_count, private_attributes, private_count, &template);
     if (rv == CKR_OK)

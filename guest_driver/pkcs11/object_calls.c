@@ -108,6 +108,8 @@ static CK_RV create(struct session *session, const CK_ATTRIBUTE *attributes, CK_
         return rv;
     if (!template.has_key_type || !template.value.size)
         return CKR_TEMPLATE_INCOMPLETE;
+    if (template.value_bytes && template.value_bytes != template.value.size)
+        return CKR_TEMPLATE_INCONSISTENT;
     return secret_make(session, &template, template.value, handle);
 }
 

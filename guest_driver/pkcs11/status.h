@@ -7,13 +7,13 @@
 
 /* What was asked for: the standard has several names for "that did not verify" and "not of this size". */
 enum status_use {
-    STATUS_PROTECT, /* sign, encrypt, MAC, random, generate */
+    STATUS_PROTECT, /* sign, encrypt, MAC, random */
     STATUS_VERIFY,
     STATUS_DECRYPT,
     STATUS_DECRYPT_AEAD,
     STATUS_UNWRAP,
     STATUS_DERIVE, /* also decapsulate */
-    STATUS_OBJECT, /* public key, destroy */
+    STATUS_OBJECT, /* public key, generate, destroy */
     STATUS_USE_COUNT,
 };
 

@@ -48,6 +48,14 @@ static CK_RV take_secret(struct token *token, CK_OBJECT_HANDLE handle, uint8_t *
     return is_there ? CKR_OK : CKR_KEY_HANDLE_INVALID;
 }
 
+/* The standard has names of their own for what is wrong with a wrapping key. */
+static CK_RV name_key(CK_RV rv, CK_RV handle_invalid, CK_RV type_inconsistent)
+{
+    if (rv == CKR_KEY_HANDLE_INVALID)
+        return handle_invalid;
+    return rv == CKR_KEY_TYPE_INCONSISTENT ? type_inconsistent : rv;
+}
+
 static CK_RV wrap(struct session *session, const CK_MECHANISM *given, CK_OBJECT_HANDLE wrapping_key,
                   CK_OBJECT_HANDLE key, CK_BYTE *output, CK_ULONG *size)
 {
@@ -59,7 +67,8 @@ static CK_RV wrap(struct session *session, const CK_MECHANISM *given, CK_OBJECT_
 
     if (!size)
         return CKR_ARGUMENTS_BAD;
-    rv = begin(session, given, CKF_WRAP, wrapping_key, &operation);
+    rv = name_key(begin(session, given, CKF_WRAP, wrapping_key, &operation), CKR_WRAPPING_KEY_HANDLE_INVALID,
+                  CKR_WRAPPING_KEY_TYPE_INCONSISTENT);
     if (rv == CKR_OK)
         rv = take_secret(session->token, key, value, &value_size);
     if (rv == CKR_OK)
@@ -67,7 +76,8 @@ static CK_RV wrap(struct session *session, const CK_MECHANISM *given, CK_OBJECT_
     if (rv == CKR_OK)
         rv = output_check(output, size, sealed, &is_query);
     if (rv == CKR_OK && !is_query)
-        rv = cipher_seal(session->token, &operation, (struct vks_bytes){value, value_size}, output, &sealed);
+        rv = name_key(cipher_seal(session->token, &operation, (struct vks_bytes){value, value_size}, output, &sealed),
+                      CKR_WRAPPING_KEY_HANDLE_INVALID, CKR_WRAPPING_KEY_TYPE_INCONSISTENT);
     /* The data, here, is a key. */
     if (rv == CKR_DATA_LEN_RANGE)
         rv = CKR_KEY_SIZE_RANGE;
@@ -108,7 +118,7 @@ static CK_RV unwrap(struct session *session, const CK_MECHANISM *given, CK_OBJEC
         rv = secret_make(session, template, (struct vks_bytes){value, size}, handle);
     explicit_bzero(value, sizeof(value));
     operation_end(&operation);
-    return rv;
+    return name_key(rv, CKR_UNWRAPPING_KEY_HANDLE_INVALID, CKR_UNWRAPPING_KEY_TYPE_INCONSISTENT);
 }
 
 CK_RV C_UnwrapKey(CK_SESSION_HANDLE handle, CK_MECHANISM *mechanism, CK_OBJECT_HANDLE unwrapping_key, CK_BYTE *wrapped,

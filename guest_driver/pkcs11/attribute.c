@@ -58,6 +58,22 @@ static CK_RV set_mechanisms(const struct object *object, struct attribute_value 
     return CKR_OK;
 }
 
+/* Of a key that the guest did not have made nobody here knows whether it was imported, and who had it before. */
+static bool is_made_here(const struct object *object)
+{
+    return object->kind != OBJECT_SECRET && vks_key_is_own(&object->key);
+}
+
+static CK_MECHANISM_TYPE mechanism_that_makes(const struct object *object)
+{
+    const struct mechanism *mechanism;
+
+    for (size_t i = 0; (mechanism = mechanism_at(i)); i++)
+        if (mechanism->form == FORM_GENERATE && mechanism->key_type_mask & KEY_TYPE_BIT(object->key.type))
+            return mechanism->type;
+    return CK_UNAVAILABLE_INFORMATION;
+}
+
 /* The key's id, or a secret's number, and the class. */
 static CK_RV set_unique_id(const struct object *object, struct attribute_value *value)
 {
@@ -107,10 +123,10 @@ static CK_RV get_storage(const struct object *object, CK_ATTRIBUTE_TYPE type, st
         return CKR_OK;
     case CKA_DERIVE:
         return set_bool(value, does(object, CKF_DERIVE));
-    case CKA_LOCAL: /* it may have been imported: the vault does not tell */
-        return set_bool(value, false);
+    case CKA_LOCAL:
+        return set_bool(value, is_made_here(object));
     case CKA_KEY_GEN_MECHANISM:
-        return set_number(value, CK_UNAVAILABLE_INFORMATION);
+        return set_number(value, is_made_here(object) ? mechanism_that_makes(object) : CK_UNAVAILABLE_INFORMATION);
     case CKA_ALLOWED_MECHANISMS:
         return set_mechanisms(object, value);
     default:
@@ -171,9 +187,10 @@ static CK_RV get_private(const struct object *object, CK_ATTRIBUTE_TYPE type, st
     case CKA_DECAPSULATE:
         return set_bool(value, does(object, CKF_DECAPSULATE));
     case CKA_SENSITIVE:
+        return set_bool(value, true);
     case CKA_ALWAYS_SENSITIVE:
     case CKA_NEVER_EXTRACTABLE:
-        return set_bool(value, true);
+        return set_bool(value, is_made_here(object));
     case CKA_EXTRACTABLE:
     case CKA_SIGN_RECOVER:
     case CKA_ALWAYS_AUTHENTICATE:
@@ -233,7 +250,7 @@ static CK_RV get_secret(struct token *token, const struct object *object, CK_ATT
         return set_bool(value, is_session ? object->is_extractable : false);
     case CKA_ALWAYS_SENSITIVE:
     case CKA_NEVER_EXTRACTABLE:
-        return set_bool(value, !is_session);
+        return set_bool(value, is_made_here(object));
     case CKA_WRAP_WITH_TRUSTED:
     case CKA_TRUSTED:
         return set_bool(value, false);

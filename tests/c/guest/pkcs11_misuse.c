@@ -60,7 +60,7 @@ static void slots_and_sessions(unsigned int count)
     CK_MECHANISM_INFO mechanism;
     CK_ULONG room = 0;
 
-    EXPECT(p11->C_GetTokenInfo(0, &token), CKR_SLOT_ID_INVALID);
+    EXPECT(p11->C_GetTokenInfo(1, &token), CKR_SLOT_ID_INVALID);
     EXPECT(p11->C_GetSlotList(CK_TRUE, NULL, NULL), CKR_ARGUMENTS_BAD);
     EXPECT(p11->C_GetSlotList(CK_TRUE, slots, &room), CKR_BUFFER_TOO_SMALL);
     OK(p11->C_GetSlotList(CK_TRUE, slots, &room));
@@ -203,7 +203,8 @@ static void objects(unsigned int count)
     CK_ULONG class = CKO_PRIVATE_KEY, size = 2;
     CK_ATTRIBUTE several[] = {{CKA_SIGN, out, 1}, {CKA_VALUE, out, 32}, {CKA_MODULUS, out, 8}, {CKA_LABEL, out, 1}};
     CK_ATTRIBUTE curve[] = {{CKA_TOKEN, &yes, 1}, {CKA_EC_PARAMS, p256, sizeof(p256)}, {CKA_EXTRACTABLE, &yes, 1}};
-    CK_MECHANISM generate = {CKM_EC_KEY_PAIR_GEN, NULL, 0}, secret = {CKM_GENERIC_SECRET_KEY_GEN, NULL, 0};
+    CK_MECHANISM generate = {CKM_EC_KEY_PAIR_GEN, NULL, 0}, none = {CKM_RSA_PKCS, NULL, 0},
+                 secret = {CKM_GENERIC_SECRET_KEY_GEN, NULL, 0};
     CK_ATTRIBUTE length[] = {{CKA_VALUE_LEN, &size, sizeof(size)}};
 
     EXPECT(p11->C_GetAttributeValue(session, tls, several, 3), CKR_ATTRIBUTE_TYPE_INVALID);
@@ -223,6 +224,7 @@ static void objects(unsigned int count)
     curve[2] = (CK_ATTRIBUTE){CKA_CLASS, &class, sizeof(class)};
     EXPECT(p11->C_CreateObject(session, curve + 2, 1, &made), CKR_TEMPLATE_INCONSISTENT);
     EXPECT(p11->C_GenerateKeyPair(session, &generate, curve, 2, NULL, 0, &public_key, &made), CKR_SESSION_READ_ONLY);
+    EXPECT(p11->C_GenerateKeyPair(session, &none, several, 4, NULL, 0, &public_key, &made), CKR_MECHANISM_INVALID);
     EXPECT(p11->C_GenerateKeyPair(writing, &generate, curve + 1, 1, NULL, 0, &public_key, &made),
            CKR_TEMPLATE_INCONSISTENT);
     EXPECT(p11->C_GenerateKeyPair(writing, &generate, curve, 1, NULL, 0, &public_key, &made), CKR_TEMPLATE_INCOMPLETE);

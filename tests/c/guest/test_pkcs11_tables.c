@@ -31,6 +31,7 @@ static const struct {
     {VKS_STATUS_DENIED, STATUS_PROTECT, CKR_KEY_FUNCTION_NOT_PERMITTED},
     {VKS_STATUS_KEY_STATE, STATUS_PROTECT, CKR_KEY_FUNCTION_NOT_PERMITTED},
     {VKS_STATUS_LIMIT, STATUS_PROTECT, CKR_KEY_EXHAUSTED},
+    {VKS_STATUS_LIMIT, STATUS_OBJECT, CKR_DEVICE_MEMORY},
     {VKS_STATUS_AUTH_FAILED, STATUS_VERIFY, CKR_SIGNATURE_INVALID},
     {VKS_STATUS_AUTH_FAILED, STATUS_DECRYPT, CKR_ENCRYPTED_DATA_INVALID},
     {VKS_STATUS_AUTH_FAILED, STATUS_DECRYPT_AEAD, CKR_AEAD_DECRYPT_FAILED},
@@ -125,6 +126,15 @@ static void test_key_flags(void)
     CHECK_EQUAL("any hash", mechanism_key_flags(mechanism_find(CKM_ECDSA), &object), CKF_SIGN);
     CHECK_EQUAL("another type", mechanism_key_flags(mechanism_find(CKM_EDDSA), &object), 0);
     CHECK_EQUAL("not granted", mechanism_key_flags(mechanism_find(CKM_ECDH1_DERIVE), &object), 0);
+    /* A DigestInfo of any hash, or none. */
+    object.key.type = VKS_KEY_TYPE_RSA_2048;
+    object.key.mechanism_mask = 1ULL << VKS_MECHANISM_RSA_PKCS1_SHA256 | 1ULL << VKS_MECHANISM_RSA_PKCS1_SHA384;
+    CHECK_EQUAL("two hashes", mechanism_key_flags(mechanism_find(CKM_RSA_PKCS), &object), 0);
+    CHECK_EQUAL("one of two", mechanism_key_flags(mechanism_find(CKM_SHA384_RSA_PKCS), &object), CKF_SIGN);
+    object.key.mechanism_mask |= 1ULL << VKS_MECHANISM_RSA_PKCS1_SHA512;
+    CHECK_EQUAL("all hashes", mechanism_key_flags(mechanism_find(CKM_RSA_PKCS), &object), CKF_SIGN);
+    object.key.type = VKS_KEY_TYPE_EC_P256;
+    object.key.mechanism_mask = 1ULL << VKS_MECHANISM_ECDSA_SHA256;
     object.kind = OBJECT_PUBLIC;
     CHECK_EQUAL("public", mechanism_key_flags(mechanism_find(CKM_ECDSA_SHA256), &object), CKF_VERIFY);
     object.key.op_mask = 1ULL << VKS_OP_SIGN;

@@ -6,6 +6,7 @@
 
 import os
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
@@ -95,12 +96,34 @@ class Pkcs11Guest:
         """
         return self._answer(["pkcs11-tool", "--module", str(MODULE), *arguments], data, ok=ok)
 
-    def _answer(self, command: list[str], data: bytes, *, ok: bool) -> Answered:
-        env = environment() | {"VKS_DEVICE": self.device} | sanitizer()
+    def use(
+        self, *command: str, data: bytes = b"", ok: bool = True, variables: Mapping[str, str] | None = None
+    ) -> Answered:
+        """Run a program that knows by itself of the module.
+
+        Args:
+            command: the program and its arguments.
+            data: its standard input.
+            ok: it must succeed.
+            variables: more of its environment.
+
+        Raises:
+            AssertionError: it failed although *ok*.
+        """
+        return self._answer(list(command), data, ok=ok, variables=variables)
+
+    def environment(self, variables: Mapping[str, str] | None = None) -> dict[str, str]:
+        """What such a program needs."""
+        return environment() | {"VKS_DEVICE": self.device} | sanitizer() | dict(variables or {})
+
+    def _answer(
+        self, command: list[str], data: bytes, *, ok: bool, variables: Mapping[str, str] | None = None
+    ) -> Answered:
+        env = self.environment(variables)
         done = subprocess.run(command, input=data, capture_output=True, check=False, env=env)
         answered = Answered(done.returncode, done.stdout, done.stderr.decode())
         if ok and answered.status != 0:
-            raise AssertionError(f"{command[1:]}: {answered.stderr} {answered.stdout[-2000:]!r}")
+            raise AssertionError(f"{command}: {answered.stderr} {answered.stdout[-2000:]!r}")
         return answered
 
 

@@ -50,7 +50,7 @@ HONEST = {
     lib.VKS_OP_PUBLIC: EC,
     lib.VKS_OP_SIGN: bytes(64),
     lib.VKS_OP_ENCRYPT: bytes(40),
-    lib.VKS_OP_DECRYPT: bytes(20),
+    lib.VKS_OP_DECRYPT: bytes(24),
     lib.VKS_OP_RANDOM: bytes(16),
 }
 SAID = {
@@ -61,7 +61,7 @@ SAID = {
     "info": [(OK, len(EC))],
     "sign": [(OK, 64)],
     "encrypt": [(OK, 40)],
-    "decrypt": [(OK, 20)],
+    "decrypt": [(OK, 24)],
     "random": [(OK, 16)],
 }
 """What the program says of an honest device."""
@@ -136,7 +136,7 @@ def test_rsa_key_without_numbers(folder: Path) -> None:
         assert said(folder, keys | {lib.VKS_OP_PUBLIC: changed})["modulus"] == [(DEVICE_ERROR, NONE_GIVEN)]
 
 
-@pytest.mark.parametrize(("operation", "name"), [("SIGN", "sign"), ("ENCRYPT", "encrypt")])
+@pytest.mark.parametrize(("operation", "name"), [("SIGN", "sign"), ("ENCRYPT", "encrypt"), ("DECRYPT", "decrypt")])
 @pytest.mark.parametrize("change", [-1, -1000])
 def test_results_that_are_too_short(folder: Path, operation: str, name: str, change: int) -> None:
     """Their size is known before; what was in the buffer is not taken for the rest."""

@@ -9,7 +9,7 @@
 #include "pkcs11_client.h"
 
 static CK_MECHANISM ecdsa = {CKM_ECDSA_SHA256, NULL, 0};
-static CK_MECHANISM kwp = {CKM_AES_KEY_WRAP_KWP, NULL, 0};
+static CK_MECHANISM wrap = {CKM_AES_KEY_WRAP, NULL, 0};
 static CK_BYTE text[32], out[4096];
 
 /* @number: as it is after the call. */
@@ -54,10 +54,10 @@ static void calls(unsigned int count)
     if (p11->C_SignInit(session, &ecdsa, key) == CKR_OK)
         say("sign", p11->C_Sign(session, text, sizeof(text), out, &size), &size);
     size = sizeof(out);
-    if (p11->C_EncryptInit(session, &kwp, secret) == CKR_OK)
+    if (p11->C_EncryptInit(session, &wrap, secret) == CKR_OK)
         say("encrypt", p11->C_Encrypt(session, text, sizeof(text), out, &size), &size);
     size = sizeof(out);
-    if (p11->C_DecryptInit(session, &kwp, secret) == CKR_OK)
+    if (p11->C_DecryptInit(session, &wrap, secret) == CKR_OK)
         say("decrypt", p11->C_Decrypt(session, text, sizeof(text), out, &size), &size);
     size = 16;
     say("random", p11->C_GenerateRandom(session, out, size), &size);

@@ -7,6 +7,7 @@
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -63,7 +64,7 @@ static void *busy(void *argument)
     CK_SESSION_HANDLE session = client_session(0);
     CK_OBJECT_HANDLE key = client_key(session, "tls");
 
-    for (unsigned int i = 0; !*(volatile int *)argument; i++)
+    for (unsigned int i = 0; !atomic_load((atomic_int *)argument); i++)
         client_round_trip(session, &ecdsa, key, client_public(session, "tls"), i);
     return NULL;
 }
@@ -96,7 +97,7 @@ static void forks(unsigned int count)
 {
     CK_SESSION_HANDLE session = client_session(0);
     CK_OBJECT_HANDLE key = client_key(session, "tls"), public_key = client_public(session, "tls");
-    volatile int is_over = 0;
+    atomic_int is_over = 0;
     pthread_t all[8];
 
     for (size_t i = 0; i < 8; i++)
@@ -116,7 +117,7 @@ static void forks(unsigned int count)
             client_die("a child broke");
         client_round_trip(session, &ecdsa, key, public_key, i);
     }
-    is_over = 1;
+    atomic_store(&is_over, 1);
     for (size_t i = 0; i < 8; i++)
         pthread_join(all[i], NULL);
     client_count("children", count);

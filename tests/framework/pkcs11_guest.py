@@ -14,6 +14,7 @@ from framework.keystored import Outcome, environment
 from framework.native_guest import BUILD, Answered
 
 MODULE = BUILD / "guest_driver/pkcs11/vmm_keystore.so"
+UNDER_SANITIZER = "VKS_TEST_GUEST" in os.environ
 PROGRAMS = BUILD / "tests/c/guest"
 
 
@@ -129,7 +130,7 @@ class Pkcs11Guest:
 
 def sanitizer() -> dict[str, str]:
     """What a program without sanitizers needs to load a module with them; other people's leaks are not ours."""
-    if "VKS_TEST_GUEST" not in os.environ:
+    if not UNDER_SANITIZER:
         return {}
     done = subprocess.run(["gcc", "-print-file-name=libasan.so"], capture_output=True, check=True, text=True)
     return {"LD_PRELOAD": done.stdout.strip(), "ASAN_OPTIONS": "detect_leaks=0"}

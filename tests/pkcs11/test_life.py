@@ -103,11 +103,15 @@ def test_worker_is_killed(place: Place) -> None:
 def test_ten_thousand_keys(vault: Keystored) -> None:
     """Each is found by its label and by its id."""
     labels = [f"k-{number}" for number in range(KEYS)]
+    roles = []
+    # In pieces: each request has its time.
     for at in range(0, KEYS, PIECE):
-        keys = {label: {"type": "aes-256"} for label in labels[at : at + PIECE]}
-        vault.api.post("/apply", {"declaration": {"keys": keys}})
+        piece = labels[at : at + PIECE]
+        roles.append(f"r-{at}")
+        role = {"grants": [{"key": label, "ops": ["encrypt", "decrypt"]} for label in piece]}
+        keys = {label: {"type": "aes-256"} for label in piece}
+        vault.api.post("/apply", {"declaration": {"keys": keys, "roles": {roles[-1]: role}}})
     socket = vault.folder / "app.sock"
-    grants = [{"key": label, "ops": ["encrypt", "decrypt"]} for label in labels]
-    vault.api.post("/apply", {"declaration": {"guests": {"app": {"socket": str(socket), "grants": grants}}}})
+    vault.api.post("/apply", {"declaration": {"guests": {"app": {"socket": str(socket), "roles": roles}}}})
     guest = Pkcs11Guest(socket)
     assert guest.run("exercise", "find", str(KEYS)) == f"found {KEYS}\n"

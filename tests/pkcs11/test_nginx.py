@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from framework.keystored import Keystored
+from framework.pkcs11_guest import UNDER_SANITIZER
 from pkcs11.openssl_engine import ENGINE, EngineGuest, key_uri
 from pkcs11.web_server import WebServer, worker_pid
 
@@ -54,6 +55,7 @@ def test_worker_is_killed(vault: Keystored, server: WebServer) -> None:
         assert worker_pid(vault, "web") != pid
 
 
+@pytest.mark.skipif(UNDER_SANITIZER, reason="curl has p11-kit 0.24, which hangs at its end with libasan in the process")
 def test_client_with_a_key_in_the_vault(vault: Keystored, tmpfs_folder: Path) -> None:
     """Both ends of a connection: curl proves by the engine who it is, with another guest's key."""
     folders = [tmpfs_folder / name for name in ("web", "user")]

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The module in the hands of OpenSSH: a user's keys, and signatures by an agent that holds none of them."""
 
-import os
 import shutil
 import signal
 import subprocess
@@ -11,12 +10,12 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 from framework.keystored import environment
-from framework.pkcs11_guest import MODULE
+from framework.pkcs11_guest import MODULE, UNDER_SANITIZER
 from pkcs11.conftest import Place
 
 pytestmark = [
     pytest.mark.skipif(not shutil.which("ssh-agent"), reason="no ssh-agent (openssh-client)"),
-    pytest.mark.skipif("VKS_TEST_GUEST" in os.environ, reason="its agent starts programs without sanitizers"),
+    pytest.mark.skipif(UNDER_SANITIZER, reason="its agent starts programs without sanitizers"),
 ]
 
 

@@ -45,10 +45,10 @@ test-py: build images
 	@$(VENV)/bin/pytest --durations=5 -m alone
 
 # The worker once more, built with the sanitizers, against honest and lying drivers; libvks against an honest and a lying
-# worker.
+# worker; the PKCS#11 module.
 test-sanitized: build test-c
 	@VKS_TEST_LIBEXEC=build/asan/cext/worker $(VENV)/bin/pytest tests/protocol/test_worker*.py
-	@VKS_TEST_GUEST=build/asan $(VENV)/bin/pytest tests/native
+	@VKS_TEST_GUEST=build/asan $(VENV)/bin/pytest tests/native tests/pkcs11
 
 # Guest kernels and emulators, into the user's cache: minutes the first time, nothing after that.
 images: deps

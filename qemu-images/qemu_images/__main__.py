@@ -11,6 +11,7 @@ from qemu_images.crypto_mb import crypto_mb
 from qemu_images.images import qemu_image, uml_image
 from qemu_images.kernel import BuildError, kernel, vmlinux
 from qemu_images.keystore import content
+from qemu_images.nginx import nginx
 from qemu_images.packages import groups, write_lock
 from qemu_images.prometheus import promtool
 from qemu_images.qemu import qemu_11
@@ -72,6 +73,7 @@ def main() -> int:
                     user_mode_linux(variant)
                 qemu_11()
                 promtool()
+                nginx()
                 _crypto_mb_if_there()
             case "prune":
                 print(f"{prune(arguments.days)} entries removed")

@@ -23,6 +23,7 @@ from bench.growth_keys import measure_keys, measure_stored
 from bench.growth_report import print_growth, write_growth
 from bench.guest_side import guest_side
 from bench.libcryptos import RawSubject, later_libcrypto
+from bench.module_subject import module_subject
 from bench.operation import OPERATIONS, Operation
 from bench.peers import peers
 from bench.pictures import write_pictures
@@ -148,6 +149,7 @@ def subjects(*, all_libcryptos: bool) -> Iterator[list[Subject]]:
             for variant, poll_us in itertools.product(VARIANTS, (0, SPIN_US)):
                 everybody.append(stack.enter_context(vault_subject(variant, poll_us)))
             everybody += stack.enter_context(guest_side())
+        everybody += [stack.enter_context(module_subject(poll_us)) for poll_us in (0, SPIN_US)]
         yield everybody + stack.enter_context(peers())
 
 

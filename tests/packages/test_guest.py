@@ -44,3 +44,13 @@ def test_command_and_library(guest: SystemdMachine, debs: Path) -> None:
     guest.run("sh", "-c", "cc -o /tmp/program /tmp/program.c $(pkg-config --cflags --libs libvks)")
     assert guest.run("/tmp/program").stdout == "no device\n"
     assert "libvks.so.0" in guest.run("ldd", "/tmp/program").stdout
+
+
+def test_pkcs11_module(guest: SystemdMachine, debs: Path) -> None:
+    """It is where programs look for such modules, and p11-kit knows of it; both until the package is gone."""
+    install(guest, debs, "vks-pkcs11")
+    assert "library-description: keys of the host's vault" in guest.run("p11-kit", "list-modules").stdout
+    (module,) = guest.run("sh", "-c", "ls /usr/lib/*/pkcs11/vmm_keystore.so").stdout.split()
+    assert "Manufacturer     vmm_keystore" in guest.run("pkcs11-tool", "--module", module, "--show-info").stdout
+    apt(guest, "purge", "vks-pkcs11")
+    assert "vmm-keystore" not in guest.run("p11-kit", "list-modules").stdout

@@ -7,8 +7,8 @@
 
 #include "vks.h"
 
-/* A vault of more is none; a device that never ends its list must not take all memory. */
-#define KEYS_MAX          65536
+/* As many as a guest may be granted; a device that never ends its list must not take all memory. */
+#define KEYS_MAX          131072
 #define LIST_ANSWER_BYTES (sizeof(struct vks_list_head) + VKS_LIST_ENTRIES_MAX * sizeof(struct vks_key_entry))
 
 int vks_info(struct vks_device *device, struct vks_device_info *info)

@@ -4,23 +4,26 @@
 ``make test-sanitized`` runs this with vks built with ASan and UBSan.
 """
 
+import json
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from framework.frontend import Msg
 from framework.lying_back_end import LyingBackEnd, Ring
 from framework.native_guest import NativeGuest
 
-from vmm_keystore._vks import lib
+from vmm_keystore._vks import ffi, lib
 
 BROKEN = "the device broke its queue"
 SENSELESS = "the device's answer makes no sense"
 GONE = "the device is gone"
 Lie = Callable[[LyingBackEnd, Ring, int], None]
 DRAWN = bytes(range(16))
+GRANTED_MAX: int = lib.VKS_SNAPSHOT_KEYS_MAX
 
 
 @contextmanager
@@ -157,6 +160,38 @@ def test_no_request_claims_a_user(tmpfs_folder: Path) -> None:
     with LyingBackEnd(path, honest) as end:
         NativeGuest(path).vks("random", "16")
         assert set(end.seen_flags) == {0}
+
+
+def listing(count: int) -> Lie:
+    """So many versions of one key, page by page; the last one ends the list."""
+
+    def lie(end: LyingBackEnd, ring: Ring, head: int) -> None:
+        at, size, _, _ = ring.parts(head)
+        after: Any = ffi.from_buffer("struct vks_list_request *", ring.memory[at + lib.VKS_HEAD_BYTES : at + size])
+        first = after.after_version + 1
+        entries: Any = ffi.new("struct vks_key_entry[]", min(lib.VKS_LIST_ENTRIES_MAX, count + 1 - first))
+        for place, one in enumerate(entries):
+            one.version, one.type, one.state = first + place, lib.VKS_KEY_TYPE_AES_256, lib.VKS_KEY_STATE_ACTIVE
+            one.label = b"k"
+        more = first + len(entries) <= count
+        page: Any = ffi.new("struct vks_list_head *", {"entry_count": len(entries), "more": more})
+        ring.put(head, end.answer(ring, head, bytes(ffi.buffer(page)) + bytes(ffi.buffer(entries))))
+        ring.publish()
+        end.signal()
+
+    return lie
+
+
+@pytest.mark.parametrize(("count", "listed"), [(300, 300), (GRANTED_MAX, GRANTED_MAX), (GRANTED_MAX + 1, None)])
+def test_long_lists(tmpfs_folder: Path, count: int, listed: int | None) -> None:
+    """All that a guest may be granted is listed; a list of more is a lie, and might never end."""
+    with lying(tmpfs_folder, listing(count)) as guest:
+        answered = guest.vks("list", "--json", ok=listed is not None)
+    if listed is None:
+        assert (answered.status, answered.stdout) == (1, b"")
+        assert answered.stderr.startswith(f"vks: list: {SENSELESS}")
+    else:
+        assert len(json.loads(answered.stdout)) == listed
 
 
 def number(value: int) -> bytes:

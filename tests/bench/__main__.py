@@ -149,7 +149,8 @@ def subjects(*, all_libcryptos: bool) -> Iterator[list[Subject]]:
             for variant, poll_us in itertools.product(VARIANTS, (0, SPIN_US)):
                 everybody.append(stack.enter_context(vault_subject(variant, poll_us)))
             everybody += stack.enter_context(guest_side())
-        everybody += [stack.enter_context(module_subject(poll_us)) for poll_us in (0, SPIN_US)]
+            everybody += [stack.enter_context(module_subject(poll_us)) for poll_us in (0, SPIN_US)]
+            everybody.append(stack.enter_context(module_subject(SPIN_US, nonce_pool=True)))
         yield everybody + stack.enter_context(peers())
 
 

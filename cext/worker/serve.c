@@ -87,6 +87,7 @@ static int take_batch(struct lane *lane)
 static enum serve_result serve_batch(struct lane *lane)
 {
     const struct vks_worker_keys_wanted *wanted;
+    uint32_t run = lane->ring.run;
     int left;
 
     (void)key_room_keep(&lane->worker->room, lane->worker->table);
@@ -98,7 +99,8 @@ static enum serve_result serve_batch(struct lane *lane)
         control_event(lane->worker, VKS_WORKER_KEYS_WANTED, wanted, sizeof(*wanted));
     if (left == -ENOSPC)
         return SERVE_BLOCKED;
-    if (left < 0 && lane->ring.running)
+    /* While a group was computed it may have been stopped, and another one started in its place. */
+    if (left < 0 && lane->ring.running && lane->ring.run == run)
         ring_break(lane, left);
     return left > 0 ? SERVE_MORE : SERVE_IDLE;
 }

@@ -22,21 +22,22 @@ pytestmark = [
     pytest.mark.skipif(not shutil.which("curl"), reason="no curl"),
 ]
 KEYS = {"tls": "ec-p256", "rsa": "rsa-2048"}
-FOLDER = Path("/tmp")
+FOLDER = Path("/media")
+"""The guest's own, in its tree and in this machine's: whoever builds this has it elsewhere, in /tmp perhaps."""
 CERTIFICATES = {label: FOLDER / f"{label}.pem" for label in KEYS}
 PROCESSES = "user root; worker_processes 2;"
 REQUESTS = 4
-# This machine's programs, to read only, at the guest's own devices, processes and files.
+# This machine's programs, to read only, at the guest's own devices and processes.
 ENTER = (
-    "mkdir /host && mount -t hostfs -o ro host /host"
-    " && for name in dev proc tmp run; do mount -o bind /$name /host/$name || exit 1; done"
+    f"mkdir -p /host {FOLDER} && mount -t hostfs -o ro host /host"
+    f" && for name in /dev /proc /run {FOLDER}; do mount -o bind $name /host$name || exit 1; done"
 )
 
 
 def inside(*words: str) -> str:
     """A command line that runs one of this machine's programs in the guest, with the engine."""
     quoted = " ".join(f"'{word}'" for word in words)
-    return f"OPENSSL_CONF=/tmp/openssl.cnf exec chroot /host {quoted}"
+    return f"OPENSSL_CONF={FOLDER}/openssl.cnf exec chroot /host {quoted}"
 
 
 @pytest.fixture
@@ -47,7 +48,7 @@ def guest(vault: Keystored, boot: Boot) -> Guest:
         vault.api.generate(label, key_type)
         vault.api.grant("web", label, ("sign", "verify"))
     guest.run(ENTER)
-    guest.push(CONFIGURATION.encode(), "/tmp/openssl.cnf")
+    guest.push(CONFIGURATION.encode(), f"{FOLDER}/openssl.cnf")
     for label, made in CERTIFICATES.items():
         guest.run(inside(*certificate_words(label, "localhost", made)))
     return guest
@@ -55,7 +56,7 @@ def guest(vault: Keystored, boot: Boot) -> Guest:
 
 def configure(guest: Guest, text: str) -> None:
     """Write what nginx reads when it starts and when it is told to."""
-    guest.push(configuration(FOLDER, CERTIFICATES, text, processes=PROCESSES).encode(), "/tmp/nginx.conf")
+    guest.push(configuration(FOLDER, CERTIFICATES, text, processes=PROCESSES).encode(), f"{FOLDER}/nginx.conf")
 
 
 def get(guest: Guest, label: str) -> str:
@@ -67,12 +68,12 @@ def get(guest: Guest, label: str) -> str:
 def test_web_server(vault: Keystored, guest: Guest) -> None:
     """Its processes are forked with the module in them; they are replaced by SIGHUP, and the vault's worker by another."""
     configure(guest, "first")
-    server = guest.start(inside(str(nginx()), "-p", "/tmp", "-c", "nginx.conf"))
-    wait_for(lambda: guest.run("test -S /tmp/rsa.sock", check=False).status == 0)
+    server = guest.start(inside(str(nginx()), "-p", str(FOLDER), "-c", "nginx.conf"))
+    wait_for(lambda: guest.run(f"test -S {FOLDER}/rsa.sock", check=False).status == 0)
     assert [get(guest, label) for label in KEYS] == ["first TLSv1.3"] * len(KEYS)
     for text in ("second", "third"):
         configure(guest, text)
-        guest.run("kill -HUP $(cat /tmp/pid)")
+        guest.run(f"kill -HUP $(cat {FOLDER}/pid)")
         assert wait_for(lambda: get(guest, "tls").startswith(text))  # noqa: B023 - called here and now
         assert get(guest, "rsa") == f"{text} TLSv1.3"
     for _ in range(REQUESTS):
@@ -80,6 +81,6 @@ def test_web_server(vault: Keystored, guest: Guest) -> None:
         os.kill(pid, signal.SIGKILL)
         assert [get(guest, label) for label in KEYS] == ["third TLSv1.3"] * len(KEYS)
         assert worker_pid(vault, "web") != pid
-    guest.run("kill -QUIT $(cat /tmp/pid)")
+    guest.run(f"kill -QUIT $(cat {FOLDER}/pid)")
     assert server.wait(10)
     assert server.status == 0

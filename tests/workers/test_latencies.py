@@ -23,7 +23,7 @@ from workers.test_deaths import worker_pid
 from vmm_keystore._vks import ffi, lib
 from vmm_keystore.service.guest_values import LatencyKind
 from vmm_keystore.workers.latencies import COUNT_MAX, checked_latencies
-from vmm_keystore.workers.state_memory import BYTES_BEFORE, STATE_BYTES
+from vmm_keystore.workers.state_memory import STATE_BYTES
 
 NAME = "vmm_keystore_request_duration_seconds"
 OK = lib.VKS_STATUS_OK
@@ -202,5 +202,5 @@ def test_what_is_read_can_be_true() -> None:
                 assert len(latency.key_id) == (16 if latency.kind is LatencyKind.KEY else 0)
                 seen.add(latency.kind)
         assert seen == set(LatencyKind)
-        content[BYTES_BEFORE:] = b"\xff" * (len(content) - BYTES_BEFORE)
+        ffi.buffer(table, ROWS_MAX * ROW_BYTES)[:] = b"\xff" * (ROWS_MAX * ROW_BYTES)
         assert checked_latencies(latency_rows(state)) == []

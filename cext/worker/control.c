@@ -66,6 +66,7 @@ static void on_ring_stop(struct worker *worker)
         reply(worker, -EINVAL, NULL, 0);
         return;
     }
+    lanes_rest(worker);
     ring_stop(lane);
     stopped.base = lane->ring.vring.last_avail;
     reply(worker, 0, &stopped, sizeof(stopped));

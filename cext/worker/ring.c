@@ -101,7 +101,6 @@ int ring_start(struct lane *lane, const struct vks_worker_ring_start *start, str
 static void let_go(struct lane *lane)
 {
     struct ring *ring = &lane->ring;
-
     struct job *job;
 
     ring->running = false;
@@ -180,7 +179,7 @@ void ring_remap(struct lane *lane)
 
     if (!ring->running)
         return;
-    error = vks_vring_map(&ring->vring, &lane->worker->mem, ring->vring.size, &ring->vring.address);
+    error = vks_vring_map(&ring->vring, &worker->mem, ring->vring.size, &ring->vring.address);
     if (error) {
         ring_break(lane, error);
         return;

@@ -67,8 +67,10 @@ static int take_batch(struct lane *lane)
 {
     uint64_t start_ns = lane->signalled_ns = lane->now_ns = realtime_ns();
 
-    /* The clock may be set: an unsigned distance ends the batch then, which is all right. */
-    /* While it computes the ring may be stopped. */
+    /*
+     * The clock may be set: an unsigned distance ends the batch then, which is all right. The ring may be stopped while
+     * it computes.
+     */
     for (int i = 0; i < BATCH && lane->ring.running && lane->now_ns - start_ns < BATCH_NS && !guest_fault_seen(); i++) {
         uint16_t head;
         int found;

@@ -26,7 +26,7 @@ static void tell_features(struct ring *ring, uint64_t driver_features)
     ring->vring.event_idx = (driver_features >> VIRTIO_RING_F_EVENT_IDX) & 1;
 }
 
-/* What others may do meanwhile, they do; keys are told apart by their lanes' contexts. */
+/* Without the lock: what it uses of the key are contexts of its own. */
 static void compute(struct lane *lane, struct job *job)
 {
     lane->worker->owed_records++;

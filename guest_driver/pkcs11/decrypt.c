@@ -87,25 +87,14 @@ CK_RV C_Decrypt(CK_SESSION_HANDLE handle, CK_BYTE *sealed, CK_ULONG sealed_size,
 
 CK_RV C_DecryptUpdate(CK_SESSION_HANDLE handle, CK_BYTE *part, CK_ULONG part_size, CK_BYTE *output, CK_ULONG *size)
 {
-    struct operation *operation;
     struct session *session;
     CK_RV rv = session_enter(handle, &session);
 
     if (rv != CKR_OK)
         return rv;
-    operation = &session->operations[OPERATION_DECRYPT];
-    rv = operation_check(operation, false);
-    if (rv == CKR_OK && !size) {
-        operation_end(operation);
-        rv = CKR_ARGUMENTS_BAD;
-    }
-    /* Asked for the size only, it takes nothing (5.2). */
-    if (rv == CKR_OK) {
-        *size = 0;
-        rv = output ? operation_add(operation, part, part_size) : CKR_OK;
-        if (rv == CKR_DATA_LEN_RANGE)
-            rv = CKR_ENCRYPTED_DATA_LEN_RANGE;
-    }
+    rv = operation_update(&session->operations[OPERATION_DECRYPT], part, part_size, output, size);
+    if (rv == CKR_DATA_LEN_RANGE)
+        rv = CKR_ENCRYPTED_DATA_LEN_RANGE;
     return session_leave(session, rv);
 }
 

@@ -43,23 +43,12 @@ CK_RV C_Encrypt(CK_SESSION_HANDLE handle, CK_BYTE *data, CK_ULONG data_size, CK_
 
 CK_RV C_EncryptUpdate(CK_SESSION_HANDLE handle, CK_BYTE *part, CK_ULONG part_size, CK_BYTE *output, CK_ULONG *size)
 {
-    struct operation *operation;
     struct session *session;
     CK_RV rv = session_enter(handle, &session);
 
     if (rv != CKR_OK)
         return rv;
-    operation = &session->operations[OPERATION_ENCRYPT];
-    rv = operation_check(operation, false);
-    if (rv == CKR_OK && !size) {
-        operation_end(operation);
-        rv = CKR_ARGUMENTS_BAD;
-    }
-    /* Asked for the size only, it takes nothing (5.2). */
-    if (rv == CKR_OK) {
-        *size = 0;
-        rv = output ? operation_add(operation, part, part_size) : CKR_OK;
-    }
+    rv = operation_update(&session->operations[OPERATION_ENCRYPT], part, part_size, output, size);
     return session_leave(session, rv);
 }
 

@@ -100,6 +100,21 @@ CK_RV operation_add(struct operation *operation, const void *data, CK_ULONG size
     return rv;
 }
 
+CK_RV operation_update(struct operation *operation, const void *data, CK_ULONG size, const void *output,
+                       CK_ULONG *output_size)
+{
+    CK_RV rv = operation_check(operation, false);
+
+    if (rv != CKR_OK)
+        return rv;
+    if (!output_size) {
+        operation_end(operation);
+        return CKR_ARGUMENTS_BAD;
+    }
+    *output_size = 0;
+    return output ? operation_add(operation, data, size) : CKR_OK;
+}
+
 void operation_end(struct operation *operation)
 {
     parameter_clear(&operation->parameter);

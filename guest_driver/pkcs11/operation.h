@@ -41,6 +41,9 @@ CK_RV operation_key(struct token *token, const struct mechanism *mechanism, CK_F
 CK_RV operation_check(const struct operation *operation, bool is_single);
 /* One part more; an error ends the operation. */
 CK_RV operation_add(struct operation *operation, const void *data, CK_ULONG size);
+/* The same of a call that could give something: it gives nothing, and asked for the size only takes nothing (5.2). */
+CK_RV operation_update(struct operation *operation, const void *data, CK_ULONG size, const void *output,
+                       CK_ULONG *output_size);
 /* Forgets and wipes everything of it. */
 void operation_end(struct operation *operation);
 /*

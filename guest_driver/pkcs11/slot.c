@@ -45,6 +45,26 @@ CK_RV C_GetSlotList(CK_BBOOL present_only, CK_SLOT_ID *list, CK_ULONG *count)
     return rv;
 }
 
+/* Each call about one slot is between the two. CKR_CRYPTOKI_NOT_INITIALIZED, CKR_SLOT_ID_INVALID. */
+static CK_RV slot_enter(CK_SLOT_ID slot, struct token **token)
+{
+    CK_RV rv = module_enter();
+
+    if (rv != CKR_OK)
+        return rv;
+    rv = token_find(slot, token);
+    if (rv != CKR_OK)
+        module_leave();
+    return rv;
+}
+
+/* Gives @rv back. */
+static CK_RV slot_leave(CK_RV rv)
+{
+    module_leave();
+    return rv;
+}
+
 CK_RV C_GetSlotInfo(CK_SLOT_ID slot, CK_SLOT_INFO *info)
 {
     struct token *token;
@@ -52,18 +72,14 @@ CK_RV C_GetSlotInfo(CK_SLOT_ID slot, CK_SLOT_INFO *info)
 
     if (!info)
         return CKR_ARGUMENTS_BAD;
-    rv = module_enter();
+    rv = slot_enter(slot, &token);
     if (rv != CKR_OK)
         return rv;
-    rv = token_find(slot, &token);
-    if (rv == CKR_OK) {
-        memset(info, 0, sizeof(*info));
-        text_pad(info->slotDescription, sizeof(info->slotDescription), token->path);
-        text_pad(info->manufacturerID, sizeof(info->manufacturerID), "vmm_keystore");
-        info->flags = CKF_REMOVABLE_DEVICE | CKF_HW_SLOT | (token_is_present(token) ? CKF_TOKEN_PRESENT : 0);
-    }
-    module_leave();
-    return rv;
+    memset(info, 0, sizeof(*info));
+    text_pad(info->slotDescription, sizeof(info->slotDescription), token->path);
+    text_pad(info->manufacturerID, sizeof(info->manufacturerID), "vmm_keystore");
+    info->flags = CKF_REMOVABLE_DEVICE | CKF_HW_SLOT | (token_is_present(token) ? CKF_TOKEN_PRESENT : 0);
+    return slot_leave(CKR_OK);
 }
 
 /* The same for the same guest, wherever it runs. */
@@ -115,14 +131,8 @@ CK_RV C_GetTokenInfo(CK_SLOT_ID slot, CK_TOKEN_INFO *info)
 
     if (!info)
         return CKR_ARGUMENTS_BAD;
-    rv = module_enter();
-    if (rv != CKR_OK)
-        return rv;
-    rv = token_find(slot, &token);
-    if (rv == CKR_OK)
-        rv = describe(token, info);
-    module_leave();
-    return rv;
+    rv = slot_enter(slot, &token);
+    return rv == CKR_OK ? slot_leave(describe(token, info)) : rv;
 }
 
 static CK_RV mechanism_list(struct token *token, CK_MECHANISM_TYPE *list, CK_ULONG *count)
@@ -155,40 +165,34 @@ CK_RV C_GetMechanismList(CK_SLOT_ID slot, CK_MECHANISM_TYPE *list, CK_ULONG *cou
 
     if (!count)
         return CKR_ARGUMENTS_BAD;
-    rv = module_enter();
+    rv = slot_enter(slot, &token);
+    return rv == CKR_OK ? slot_leave(mechanism_list(token, list, count)) : rv;
+}
+
+static CK_RV describe_mechanism(struct token *token, CK_MECHANISM_TYPE type, CK_MECHANISM_INFO *info)
+{
+    const struct mechanism *mechanism = mechanism_find(type);
+    struct vks_device_info device;
+    CK_RV rv = token_info(token, &device);
+
     if (rv != CKR_OK)
         return rv;
-    rv = token_find(slot, &token);
-    if (rv == CKR_OK)
-        rv = mechanism_list(token, list, count);
-    module_leave();
-    return rv;
+    info->flags = mechanism ? mechanism_flags(mechanism, &device) : 0;
+    if (!info->flags)
+        return CKR_MECHANISM_INVALID;
+    mechanism_info(mechanism, info);
+    return CKR_OK;
 }
 
 CK_RV C_GetMechanismInfo(CK_SLOT_ID slot, CK_MECHANISM_TYPE type, CK_MECHANISM_INFO *info)
 {
-    const struct mechanism *mechanism = mechanism_find(type);
-    struct vks_device_info device;
     struct token *token;
     CK_RV rv;
 
     if (!info)
         return CKR_ARGUMENTS_BAD;
-    rv = module_enter();
-    if (rv != CKR_OK)
-        return rv;
-    rv = token_find(slot, &token);
-    if (rv == CKR_OK)
-        rv = token_info(token, &device);
-    if (rv == CKR_OK) {
-        info->flags = mechanism ? mechanism_flags(mechanism, &device) : 0;
-        if (info->flags)
-            mechanism_info(mechanism, info);
-        else
-            rv = CKR_MECHANISM_INVALID;
-    }
-    module_leave();
-    return rv;
+    rv = slot_enter(slot, &token);
+    return rv == CKR_OK ? slot_leave(describe_mechanism(token, type, info)) : rv;
 }
 
 /* Who waits for events has to ask: nothing tells of devices. */

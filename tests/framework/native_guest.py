@@ -8,9 +8,9 @@ import os
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
 
 from framework.keystored import Outcome
+from framework.line_program import LineProgram
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / os.environ.get("VKS_TEST_GUEST", "build/meson")
@@ -27,52 +27,11 @@ class Answered:
     stderr: str
 
 
-class Exercise:
-    """A running native_exercise; a context manager that leaves none behind."""
+class Exercise(LineProgram):
+    """A running native_exercise."""
 
     def __init__(self, socket: Path, *arguments: str) -> None:
-        command = [str(EXERCISE), f"vhost-user:{socket}", *arguments]
-        pipe = subprocess.PIPE
-        self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_exc: object) -> None:
-        self.process.kill()
-        with self.process:
-            pass
-
-    def line(self) -> str:
-        """Wait for the next line that it prints; empty at the end."""
-        if self.process.stdout is None:
-            raise AssertionError
-        return self.process.stdout.readline().rstrip("\n")
-
-    def wait_for(self, line: str) -> None:
-        """Pass over lines up to *line*.
-
-        Raises:
-            AssertionError: it ended before.
-        """
-        while (read := self.line()) != line:
-            if not read:
-                raise AssertionError(f"no {line!r}: {self.finish()}")
-
-    def go_on(self) -> None:
-        """Let it go on where it waits for the test."""
-        if self.process.stdin is None:
-            raise AssertionError
-        self.process.stdin.write("\n")
-        self.process.stdin.flush()
-
-    def finish(self) -> Outcome:
-        """Wait until it ends; what it printed since."""
-        if self.process.stdout is None or self.process.stderr is None:
-            raise AssertionError
-        # Not communicate(): lines that were read ahead would be lost.
-        stdout, stderr = self.process.stdout.read(), self.process.stderr.read()
-        return Outcome(self.process.wait(), stdout, stderr)
+        super().__init__([str(EXERCISE), f"vhost-user:{socket}", *arguments])
 
 
 class NativeGuest:

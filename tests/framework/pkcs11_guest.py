@@ -8,9 +8,9 @@ import os
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Self
 
-from framework.keystored import Outcome, environment
+from framework.keystored import environment
+from framework.line_program import LineProgram
 from framework.native_guest import BUILD, Answered
 
 MODULE = BUILD / "guest_driver/pkcs11/vmm_keystore.so"
@@ -18,46 +18,13 @@ UNDER_SANITIZER = "VKS_TEST_GUEST" in os.environ
 PROGRAMS = BUILD / "tests/c/guest"
 
 
-class Program:
-    """A running program of tests/c/guest; a context manager that leaves none behind."""
+class Program(LineProgram):
+    """A running program of tests/c/guest."""
 
     def __init__(self, device: str, name: str, *arguments: str) -> None:
-        command = [str(PROGRAMS / f"pkcs11_{name}"), str(MODULE), *arguments]
-        pipe = subprocess.PIPE
-        env = environment() | {"VKS_DEVICE": device}
-        self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=env)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_exc: object) -> None:
-        self.process.kill()
-        with self.process:
-            pass
-
-    def wait_for(self, line: str) -> None:
-        """Pass over lines up to *line*.
-
-        Raises:
-            AssertionError: it ended before.
-        """
-        if self.process.stdout is None:
-            raise AssertionError
-        while (read := self.process.stdout.readline().rstrip("\n")) != line:
-            if not read:
-                raise AssertionError(f"no {line!r}: {self.finish()}")
-
-    def go_on(self) -> None:
-        """Let it go on where it waits for the test."""
-        if self.process.stdin is None:
-            raise AssertionError
-        self.process.stdin.write("\n")
-        self.process.stdin.flush()
-
-    def finish(self) -> Outcome:
-        """Wait until it ends; what it printed since."""
-        stdout, stderr = self.process.communicate()
-        return Outcome(self.process.returncode, stdout, stderr)
+        super().__init__(
+            [str(PROGRAMS / f"pkcs11_{name}"), str(MODULE), *arguments], environment() | {"VKS_DEVICE": device}
+        )
 
 
 class Pkcs11Guest:

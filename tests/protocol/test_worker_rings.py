@@ -194,8 +194,10 @@ def requests_of(records: list[Any], status: int) -> int:
     return sum(int(lib.vks_audit_covered_requests(r.covered)) for r in records if r.status == status)
 
 
-def test_one_ring_stops_and_starts_under_load(guest: Guest) -> None:
+@pytest.mark.parametrize("poll_us", [0, 1000], ids=["asleep", "polling"])
+def test_one_ring_stops_and_starts_under_load(guest: Guest, poll_us: int) -> None:
     """The other one goes on; nothing of the first is lost or answered twice."""
+    guest.rig.poll_us = poll_us
     guest.rig.give(SIGNS)
     with Load(guest.vaults[0], guest.rings[0], SIGNS) as first, Load(guest.vaults[1], guest.rings[1], SIGNS) as second:
         for number in range(40):

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A front-end with several rings against a real keystored: each is served, and they live through what one ring does."""
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,6 +15,7 @@ from framework.guest_ram import GuestRam
 from framework.hsm_vault import keystored as hsm_keystored
 from framework.keystored import Keystored
 from framework.patience import wait_for
+from framework.processes import kill
 from framework.ring_guest import RingGuest, ring_guests
 from framework.software_hsm import MODULE, SoftwareHsm
 from framework.split_ring import SplitRing
@@ -27,7 +27,7 @@ RINGS = 2
 def kill_worker(vault: Keystored) -> None:
     """Another one takes its place."""
     before = worker_pid(vault, "g")
-    os.kill(before, 9)
+    kill(before)
     wait_for(lambda: not alive(before))
 
 

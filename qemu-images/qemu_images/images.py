@@ -67,8 +67,18 @@ class Image:
     release: str
 
 
+def _compiled(name: str, sources: Sequence[Path], include: Sequence[Path], flags: Sequence[str]) -> Path:
+    def build(folder: Path) -> None:
+        say(f"building {name}")
+        files = [file for path in sources for file in (sorted(path.glob("*.c")) if path.is_dir() else [path])]
+        folders = [f"-I{path}" for path in include]
+        run(["cc", "-std=gnu11", "-O2", *folders, *flags, "-o", folder / name, *files])
+
+    return entry("program", digest(name, source_digest([*sources, *include]), *flags), build) / name
+
+
 def program(name: str, sources: Sequence[Path], include: Sequence[Path] = (), flags: Sequence[str] = ()) -> Path:
-    """A static program for guests, which have no C library.
+    """A static program, for guests that have no C library.
 
     Args:
         name: of the program.
@@ -76,14 +86,12 @@ def program(name: str, sources: Sequence[Path], include: Sequence[Path] = (), fl
         include: folders for the compiler to look for headers in.
         flags: further words for the compiler.
     """
+    return _compiled(name, sources, include, ["-static", *flags])
 
-    def build(folder: Path) -> None:
-        say(f"building {name}")
-        files = [file for path in sources for file in (sorted(path.glob("*.c")) if path.is_dir() else [path])]
-        folders = [f"-I{path}" for path in include]
-        run(["cc", "-std=gnu11", "-O2", "-static", *folders, *flags, "-o", folder / name, *files])
 
-    return entry("program", digest(name, source_digest([*sources, *include]), *flags), build) / name
+def shared_library(name: str, sources: Sequence[Path], include: Sequence[Path] = (), flags: Sequence[str] = ()) -> Path:
+    """A shared library, for guests with this machine's C library or a newer one; arguments as for ``program``."""
+    return _compiled(name, sources, include, ["-shared", "-fPIC", *flags])
 
 
 def agent() -> Path:

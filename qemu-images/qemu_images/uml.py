@@ -13,7 +13,7 @@ from qemu_images.cache import digest, entry, say
 from qemu_images.kernel import BuildError, ModuleSource, run
 from qemu_images.packages import HERE, fetch
 
-FRAGMENTS = {"plain": ["uml.config"], "kasan": ["uml.config", "kasan.config"]}
+FRAGMENTS = {"plain": ["uml.config", "inet.config"], "kasan": ["uml.config", "kasan.config"]}
 # Never built here, and two thirds of the source by size. Their Kconfig files stay: others name them.
 LEAVE_OUT = [
     *("Documentation/?*", "tools/testing", "tools/*.[ch]", "sound/*.[ch]", "*.dts", "*.dtsi", "arch/[!xu]*/*.[chS]"),

@@ -1,0 +1,16 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-3-Clause
+# NSS, the library of Firefox and Thunderbird: the vault as a security device, a certificate whose key is in it.
+#
+# Packages: libnss3-tools vks-pkcs11
+# On the host:
+#   vmm-keystore key generate me --type ec-p256
+#   vmm-keystore grant add GUEST me --ops sign,verify
+set -eu
+module=/usr/lib/$(uname -m)-linux-gnu/pkcs11/vmm_keystore.so
+mkdir -p database
+certutil -N -d sql:database --empty-password
+modutil -force -dbdir sql:database -add vault -libfile "$module"
+modutil -dbdir sql:database -list vault
+token=$(vks info | sed -n 's/^guest: *//p')
+certutil -K -d sql:database -h "$token"

@@ -9,7 +9,7 @@ from qemu_images.apt import AptError
 from qemu_images.cache import prune, say
 from qemu_images.crypto_mb import crypto_mb
 from qemu_images.images import qemu_image, uml_image
-from qemu_images.kernel import BuildError, kernel, vmlinux
+from qemu_images.kernel import FLAVOURS, BuildError, kernel, vmlinux
 from qemu_images.keystore import content
 from qemu_images.nginx import nginx
 from qemu_images.packages import groups, write_lock
@@ -22,7 +22,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="qemu-images/build", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("kernel", help="unpack a Debian kernel; prints its vmlinux").add_argument(
-        "flavour", choices=["cloud", "generic"]
+        "flavour", choices=FLAVOURS
     )
     commands.add_parser("uml", help="build user-mode linux; prints the program").add_argument(
         "variant", choices=sorted(FRAGMENTS)
@@ -30,7 +30,7 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("qemu-11", help="unpack QEMU of trixie-backports; prints the program's folder")
     commands.add_parser("crypto-mb", help="unpack libcrypto_mb of Debian testing; prints the library's folder")
     commands.add_parser("image", help="a guest with vks; prints kernel and initrd as JSON").add_argument(
-        "kernel", choices=["cloud", "generic", *sorted(FRAGMENTS)]
+        "kernel", choices=[*FLAVOURS, *sorted(FRAGMENTS)]
     )
     commands.add_parser("all", help="everything the tests boot, so that no test waits for it")
     commands.add_parser("prune", help="remove what was not used for a while").add_argument(
@@ -67,7 +67,7 @@ def main() -> int:
                 image = make(arguments.kernel, content(udev=arguments.kernel == "generic"))
                 print(json.dumps({"kernel": str(image.kernel), "initrd": str(image.initrd)}))
             case "all":
-                for flavour in ("cloud", "generic"):
+                for flavour in FLAVOURS:
                     vmlinux(kernel(flavour))
                 for variant in FRAGMENTS:
                     user_mode_linux(variant)

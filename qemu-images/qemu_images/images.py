@@ -130,14 +130,28 @@ def _base(root: Path, content: Content) -> None:
         shutil.copy2(source, place)
 
 
-def _install_modules(root: Path, release: str, modules: Sequence[Path], load: Sequence[str]) -> None:
-    """Put modules where modprobe finds them, with its indexes."""
+def _install_modules(
+    root: Path, release: str, modules: Sequence[Path], load: Sequence[str], indexes: Path | None = None
+) -> None:
+    """Put modules where modprobe finds them, with its indexes.
+
+    Args:
+        root: the image.
+        release: of the kernel.
+        modules: their files.
+        load: names for init to load, built in or not.
+        indexes: the folder that says what is built in; nothing is, if there is none.
+    """
     folder = root / "usr/lib/modules" / release
     folder.mkdir(parents=True)
     for path in modules:
         shutil.copy2(path, folder / path.name)
-    for index in ("modules.order", "modules.builtin"):
-        (folder / index).touch()
+    (folder / "modules.order").touch()
+    for index in ("modules.builtin", "modules.builtin.modinfo"):
+        if indexes and (indexes / index).exists():
+            shutil.copy2(indexes / index, folder / index)
+        else:
+            (folder / index).touch()
     run(["depmod", "-b", root, release])
     (root / "etc/modules").write_text("".join(f"{name}\n" for name in load))
 
@@ -150,7 +164,7 @@ def _udev(root: Path) -> None:
 
 
 def qemu_image(flavour: str, content: Content) -> Image:
-    """An image for QEMU with Debian's kernel of a flavour (``cloud``, ``generic``)."""
+    """An image for QEMU with Debian's kernel of a flavour."""
     built_for = kernel(flavour)
     key = digest(built_for.key, content.key, _base_key())
 
@@ -164,7 +178,8 @@ def qemu_image(flavour: str, content: Content) -> Image:
         modules = distribution_modules(built_for, [*TRANSPORT, *content.kernel_modules])
         for source in content.modules:
             modules += module(built_for, source)
-        _install_modules(root, built_for.release, modules, [] if content.udev else [*TRANSPORT, *content.load])
+        load = [] if content.udev else [*TRANSPORT, *content.load]
+        _install_modules(root, built_for.release, modules, load, built_for.modules)
         write_archive(root, folder / "initrd")
         shutil.rmtree(root)
 

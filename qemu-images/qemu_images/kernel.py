@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Debian's kernels: the uncompressed image, the modules, and building a module against the headers."""
 
+import lzma
 import re
 import shutil
 import struct
@@ -9,8 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qemu_images.cache import digest, entry, say, source_digest
-from qemu_images.packages import unpack
+from qemu_images.kernel_tools import in_kernel_tools
+from qemu_images.packages import groups, unpack
 
+FLAVOURS = ("cloud", "cloud-6.12", "cloud-7.3", "generic")
 COMPRESSIONS = {b"\xfd7zXZ\0": "xz", b"\x02\x21\x4c\x18": "lz4", b"\x28\xb5\x2f\xfd": "zstd"}
 
 
@@ -52,9 +55,21 @@ class Kernel:
         return self.tree / "usr/lib/modules" / self.release
 
     @property
+    def image(self) -> Path:
+        """The bzImage; from 7.3 on it is among the modules."""
+        found = self.tree / "boot" / f"vmlinuz-{self.release}"
+        return found if found.exists() else self.modules / "vmlinuz"
+
+    @property
     def headers(self) -> Path:
         """What out-of-tree modules build against."""
         return self.tree / "usr/src" / f"linux-headers-{self.release}"
+
+    @property
+    def builtin(self) -> frozenset[str]:
+        """Names of what could have been a module."""
+        lines = (self.modules / "modules.builtin").read_text().splitlines()
+        return frozenset(_name(Path(line)) for line in lines)
 
 
 def run(words: list[str | Path], cwd: Path | None = None) -> None:
@@ -71,6 +86,11 @@ def run(words: list[str | Path], cwd: Path | None = None) -> None:
         raise BuildError(f"{' '.join(map(str, words))}: exit status {done.returncode}\n{tail}")
 
 
+def _name(path: Path) -> str:
+    """A module's name, from the place of its file."""
+    return path.name.partition(".")[0].replace("-", "_")
+
+
 def _point_headers_at(tree: Path) -> None:
     """Debian's header Makefiles name /usr/src and /usr/lib; let them name the unpacked tree."""
     for makefile in (tree / "usr/src").glob("linux-headers-*/Makefile"):
@@ -79,7 +99,7 @@ def _point_headers_at(tree: Path) -> None:
 
 
 def kernel(flavour: str) -> Kernel:
-    """Debian's kernel of a flavour (the package group ``cloud`` or ``generic``)."""
+    """Debian's kernel of a flavour, which is the name of its package group."""
     tree, key = unpack(flavour, ["./usr/share/*"], _point_headers_at)
     release = next((tree / "usr/lib/modules").iterdir()).name
     return Kernel(flavour, tree, key, release)
@@ -106,8 +126,7 @@ def vmlinux(built_for: Kernel) -> Path:
 
     def build(folder: Path) -> None:
         say(f"extracting vmlinux {built_for.release}")
-        image = (built_for.tree / "boot" / f"vmlinuz-{built_for.release}").read_bytes()
-        (folder / "vmlinux").write_bytes(_decompress(image))
+        (folder / "vmlinux").write_bytes(_decompress(built_for.image.read_bytes()))
 
     return entry("vmlinux", built_for.key, build) / "vmlinux"
 
@@ -118,8 +137,12 @@ def module(built_for: Kernel, source: ModuleSource) -> list[Path]:
     def build(folder: Path) -> None:
         say(f"building {source.folder.name} for {built_for.release}")
         place = source.copy(folder)
-        compiler = next((name for name in ("gcc-12", "gcc") if shutil.which(name)), "gcc")
-        run(["make", "-C", built_for.headers, f"M={place}", f"CC={compiler}", "modules"])
+        words: list[str | Path] = ["make", "-C", built_for.headers, f"M={place}", "modules"]
+        if groups()[built_for.flavour].release == "bookworm":
+            compiler = next((name for name in ("gcc-12", "gcc") if shutil.which(name)), "gcc")
+            run([*words, f"CC={compiler}"])
+        else:
+            run(in_kernel_tools([*words, "DEB_BUILD_ARCH=amd64"]))
         for built in place.glob("*.ko"):
             run(["strip", "--strip-debug", built])
 
@@ -128,15 +151,21 @@ def module(built_for: Kernel, source: ModuleSource) -> list[Path]:
 
 
 def distribution_modules(built_for: Kernel, names: list[str]) -> list[Path]:
-    """The kernel's own modules *names* with all they depend on."""
-    paths = {path.stem.replace("-", "_"): path for path in built_for.modules.rglob("*.ko")}
-    found: dict[str, Path] = {}
-    queue = [name.replace("-", "_") for name in names]
-    while queue:
-        name = queue.pop()
-        if name in found:
-            continue
-        found[name] = paths[name]
-        depends = re.search(rb"\0depends=([^\0]*)\0", paths[name].read_bytes())
-        queue += [part.decode().replace("-", "_") for part in depends[1].split(b",") if part] if depends else []
-    return sorted(found.values())
+    """The kernel's own modules *names* with all they depend on, uncompressed; what is built in has none."""
+
+    def build(folder: Path) -> None:
+        paths = {_name(path): path for path in built_for.modules.rglob("*.ko*")}
+        found: set[str] = set()
+        queue = [name.replace("-", "_") for name in names]
+        while queue:
+            name = queue.pop()
+            if name in found or name in built_for.builtin:
+                continue
+            found.add(name)
+            data = paths[name].read_bytes()
+            data = lzma.decompress(data) if paths[name].suffix == ".xz" else data
+            (folder / f"{name}.ko").write_bytes(data)
+            depends = re.search(rb"\0depends=([^\0]*)\0", data)
+            queue += [part.decode().replace("-", "_") for part in depends[1].split(b",") if part] if depends else []
+
+    return sorted(entry("distribution-modules", digest(built_for.key, *sorted(names)), build).glob("*.ko"))

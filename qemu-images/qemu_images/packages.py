@@ -164,7 +164,7 @@ def unpack(name: str, excludes: Sequence[str] = (), fix: Callable[[Path], None] 
                 raise AptError(f"{deb} cannot be unpacked")
         # Debian 12 packages still ship files in /bin and /lib; a guest or loader wants one tree.
         for part in ("bin", "sbin", "lib", "lib64"):
-            if not (folder / part).is_symlink() and (folder / part).is_dir() and (folder / "usr").is_dir():
+            if (folder / part).is_dir() and not (folder / part).is_symlink() and (folder / "usr").is_dir():
                 shutil.copytree(folder / part, folder / "usr" / part, symlinks=True, dirs_exist_ok=True)
                 shutil.rmtree(folder / part)
                 (folder / part).symlink_to(f"usr/{part}")

@@ -18,7 +18,8 @@ class Boot(Protocol):
         """Boot one.
 
         Args:
-            kind: ``uml-plain``, ``uml-kasan``, ``qemu-cloud`` or ``qemu-generic``.
+            kind: ``uml-plain`` or ``uml-kasan``, or ``qemu-`` and a flavour of Debian's kernel: ``cloud``,
+                ``cloud-6.12``, ``cloud-7.3``, ``generic``.
             content: what is in its image.
             options: further arguments of ``UmlGuest`` or ``QemuGuest``.
         """

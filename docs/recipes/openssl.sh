@@ -44,9 +44,9 @@ cmp letter release || diff -b letter release
 
 echo '== an encrypted one: only the vault opens it'
 openssl pkeyutl -encrypt -pubin -inkey letters.pub -pkeyopt rsa_padding_mode:oaep -pkeyopt rsa_oaep_md:sha256 \
-    -in release -out release.encrypted
+    -pkeyopt rsa_mgf1_md:sha256 -in release -out release.encrypted
 openssl pkeyutl -decrypt -inkey "$(key letters)" -pkeyopt rsa_padding_mode:oaep -pkeyopt rsa_oaep_md:sha256 \
-    -in release.encrypted -out release.opened
+    -pkeyopt rsa_mgf1_md:sha256 -in release.encrypted -out release.opened
 cmp release release.opened
 
 echo '== a file that names the key, for programs that want a file'

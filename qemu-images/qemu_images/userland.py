@@ -45,6 +45,7 @@ TEXTS = {
     "etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\n",
 }
 SSHD = "sshd:x:100:65534::/run/sshd:/usr/sbin/nologin\n"
+KEYSTORE_GROUP = 900
 
 
 def _module() -> Path:
@@ -80,6 +81,7 @@ def userland() -> Path:
         for name in ("passwd", "group"):
             texts[f"etc/{name}"] = (root / f"usr/share/base-passwd/{name}.master").read_text()
         texts["etc/passwd"] += SSHD
+        texts["etc/group"] += f"keystore:x:{KEYSTORE_GROUP}:www-data\n"
         for name in FOLDERS:
             (root / name).mkdir(parents=True, exist_ok=True)
         for name, text in texts.items():

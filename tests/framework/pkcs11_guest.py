@@ -65,7 +65,12 @@ class Pkcs11Guest:
         return self._answer(["pkcs11-tool", "--module", str(MODULE), *arguments], data, ok=ok)
 
     def use(
-        self, *command: str, data: bytes = b"", ok: bool = True, variables: Mapping[str, str] | None = None
+        self,
+        *command: str,
+        data: bytes = b"",
+        ok: bool = True,
+        variables: Mapping[str, str] | None = None,
+        folder: Path | None = None,
     ) -> Answered:
         """Run a program that knows by itself of the module.
 
@@ -74,21 +79,28 @@ class Pkcs11Guest:
             data: its standard input.
             ok: it must succeed.
             variables: more of its environment.
+            folder: where it runs, else here.
 
         Raises:
             AssertionError: it failed although *ok*.
         """
-        return self._answer(list(command), data, ok=ok, variables=variables)
+        return self._answer(list(command), data, ok=ok, variables=variables, folder=folder)
 
     def environment(self, variables: Mapping[str, str] | None = None) -> dict[str, str]:
         """What such a program needs."""
         return environment() | {"VKS_DEVICE": self.device} | sanitizer() | dict(variables or {})
 
     def _answer(
-        self, command: list[str], data: bytes, *, ok: bool, variables: Mapping[str, str] | None = None
+        self,
+        command: list[str],
+        data: bytes,
+        *,
+        ok: bool,
+        variables: Mapping[str, str] | None = None,
+        folder: Path | None = None,
     ) -> Answered:
         env = self.environment(variables)
-        done = subprocess.run(command, input=data, capture_output=True, check=False, env=env)
+        done = subprocess.run(command, input=data, capture_output=True, check=False, env=env, cwd=folder)
         answered = Answered(done.returncode, done.stdout, done.stderr.decode())
         if ok and answered.status != 0:
             raise AssertionError(f"{command}: {answered.stderr} {answered.stdout[-2000:]!r}")

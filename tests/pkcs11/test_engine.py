@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The module in the hands of openssl, by the engine of libp11: certificates and signatures."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +10,9 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from framework.keystored import Keystored
+from framework.pkcs11_guest import MODULE, Pkcs11Guest
+from framework.recipes import recipe
+
 from pkcs11.openssl_engine import ENGINE, EngineGuest, key_uri
 
 pytestmark = pytest.mark.skipif(not ENGINE.exists(), reason="no engine (libengine-pkcs11-openssl)")
@@ -62,3 +66,13 @@ def test_digest_that_is_not_signed(guest: EngineGuest) -> None:
     """SHA-1 is refused, and openssl says so."""
     with pytest.raises(AssertionError, match=r"[Ss]ign"):
         guest.openssl("dgst", "-sha1", "-keyform", "engine", "-sign", key_uri("rsa"), data=MESSAGE)
+
+
+def test_recipe(shared_vault: Keystored, tmp_path: Path) -> None:
+    """The script that users copy, with a guest of its own; both keys sign in the vault."""
+    script = recipe("openssl-engine.sh")
+    guest = Pkcs11Guest(shared_vault.add_guest("recipe"))
+    script.prepare(shared_vault, "recipe")
+    guest.use("sh", str(script.path), variables={"MODULE": str(MODULE)}, folder=tmp_path)
+    assert len(script.labels) == 2
+    assert not script.unused(shared_vault, "recipe")

@@ -16,6 +16,7 @@ from qemu_images.packages import groups, write_lock
 from qemu_images.prometheus import promtool
 from qemu_images.qemu import qemu_11
 from qemu_images.uml import FRAGMENTS, user_mode_linux
+from qemu_images.userland import USERLAND_KERNEL, USERLAND_WORDS, userland_content, userland_disk
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -31,6 +32,10 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("crypto-mb", help="unpack libcrypto_mb of Debian testing; prints the library's folder")
     commands.add_parser("image", help="a guest with vks; prints kernel and initrd as JSON").add_argument(
         "kernel", choices=[*FLAVOURS, *sorted(FRAGMENTS)]
+    )
+    commands.add_parser(
+        "userland",
+        help="a guest with Debian 13's programs that use keys; prints kernel, initrd, disk and words as JSON",
     )
     commands.add_parser("all", help="everything the tests boot, so that no test waits for it")
     commands.add_parser("prune", help="remove what was not used for a while").add_argument(
@@ -66,6 +71,10 @@ def main() -> int:
                 make = uml_image if arguments.kernel in FRAGMENTS else qemu_image
                 image = make(arguments.kernel, content(udev=arguments.kernel == "generic"))
                 print(json.dumps({"kernel": str(image.kernel), "initrd": str(image.initrd)}))
+            case "userland":
+                image = qemu_image(USERLAND_KERNEL, userland_content())
+                parts = {"kernel": image.kernel, "initrd": image.initrd, "disk": userland_disk()}
+                print(json.dumps({name: str(path) for name, path in parts.items()} | {"append": USERLAND_WORDS}))
             case "all":
                 for flavour in FLAVOURS:
                     vmlinux(kernel(flavour))
@@ -74,6 +83,7 @@ def main() -> int:
                 qemu_11()
                 promtool()
                 nginx()
+                userland_disk()
                 _crypto_mb_if_there()
             case "prune":
                 print(f"{prune(arguments.days)} entries removed")

@@ -6,12 +6,13 @@ Packages are unpacked, not installed: what their scripts would have made is made
 
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from qemu_images.cache import digest, entry, say, source_digest
-from qemu_images.images import shared_library
+from qemu_images.images import Content, agent, shared_library
 from qemu_images.kernel import run
-from qemu_images.keystore import GUEST_DRIVER, vks
+from qemu_images.keystore import GUEST_DRIVER, content, vks
 from qemu_images.packages import unpack
 
 PKCS11 = GUEST_DRIVER / "pkcs11"
@@ -25,6 +26,13 @@ LEAVE_OUT = (
         for name in ("bash-completion", "bug", "doc", "info", "lintian", "locale", "man", "zoneinfo")
     ),
     *("*/gconv/*", "./usr/lib/systemd/*"),
+)
+USERLAND_KERNEL = "cloud-6.12"
+USERLAND_WORDS = "userland_disk=vda"
+FILE_SYSTEMS = ("squashfs", "overlay")
+PACK = (
+    *("-all-root", "-all-time", "0", "-mkfs-time", "0", "-no-xattrs", "-no-progress", "-quiet", "-noappend"),
+    *("-comp", "zstd", "-b", "256K"),
 )
 FOLDERS = (
     "dev",
@@ -62,6 +70,7 @@ def _ours() -> Mapping[str, Path]:
     return {
         MODULE: _module(),
         "usr/bin/vks": vks(),
+        "usr/sbin/agent": agent(),
         "usr/share/p11-kit/modules/vmm-keystore.module": PKCS11 / "vmm-keystore.module",
     } | {f"usr/share/doc/vks-pkcs11/recipes/{path.name}": path for path in sorted(RECIPES.glob("*"))}
 
@@ -98,3 +107,24 @@ def userland() -> Path:
 
     key = digest(debian_key, *parts)
     return entry("userland", key, build) / "root"
+
+
+def userland_disk() -> Path:
+    """The tree as a disk image that a guest's kernel reads directly; the same bytes for the same tree."""
+    root = userland()
+
+    def build(folder: Path) -> None:
+        say("packing it")
+        pack(root, folder / "disk")
+
+    return entry("disk", digest(root.parent.name, *PACK), build) / "disk"
+
+
+def pack(folder: Path, target: Path) -> None:
+    """Write *folder* to *target* as a squashfs: everything owned by root, and of no date."""
+    run(["mksquashfs", folder, target, *PACK])
+
+
+def userland_content() -> Content:
+    """What the initramfs of a guest with that disk has; the kernel's command line needs USERLAND_WORDS."""
+    return replace(content(), kernel_modules=FILE_SYSTEMS, load=(*FILE_SYSTEMS, "virtio_keystore"))

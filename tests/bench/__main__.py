@@ -22,6 +22,7 @@ from bench.growth_keys import STORED as KEYS_STORED
 from bench.growth_keys import measure_keys, measure_stored
 from bench.growth_report import print_growth, write_growth
 from bench.guest_side import guest_side
+from bench.handshakes import measure_handshakes, print_handshakes, write_handshakes
 from bench.libcryptos import RawSubject, later_libcrypto
 from bench.module_subject import module_subject
 from bench.operation import OPERATIONS, Operation
@@ -33,9 +34,9 @@ from bench.vault_subject import SPIN_US, VARIANTS, vault_subject
 
 ROUNDS = 5
 MILLISECONDS = 150
-GROWTH, ADMINISTRATION = "growth", "administration"
+GROWTH, ADMINISTRATION, HANDSHAKES = "growth", "administration", "handshakes"
 JSON = Path(__file__).resolve().parents[2] / "build/bench.json"
-WHATS = (*(operation.name for operation in OPERATIONS), GROWTH, ADMINISTRATION)
+WHATS = (*(operation.name for operation in OPERATIONS), GROWTH, ADMINISTRATION, HANDSHAKES)
 
 
 def main() -> int:
@@ -65,6 +66,10 @@ def main() -> int:
     if ADMINISTRATION.startswith(options.only):
         path = options.json.with_name("bench-administration.json")
         measure_administration(path, guests=options.guests, keys=options.keys)
+    if HANDSHAKES.startswith(options.only):
+        handshakes = measure_handshakes(options.rounds)
+        write_handshakes(handshakes, options.json.with_name("bench-handshakes.json"))
+        print_handshakes(handshakes)
     return 0
 
 

@@ -46,11 +46,24 @@ def test_command_and_library(guest: SystemdMachine, debs: Path) -> None:
     assert "libvks.so.0" in guest.run("ldd", "/tmp/program").stdout
 
 
+def test_python(guest: SystemdMachine, debs: Path) -> None:
+    """The module is found, finds the library, and says that there is no device."""
+    install(guest, debs, "python3-vks", "libvks0")
+    said = guest.run("python3", "-c", "import vks; vks.Device()", ok=False)
+    assert said.returncode
+    assert said.stderr.splitlines()[-1] == "vks.error.Unavailable: no device"
+    apt(guest, "purge", "python3-vks")
+    assert guest.run("python3", "-c", "import vks", ok=False).returncode
+
+
 def test_pkcs11_module(guest: SystemdMachine, debs: Path) -> None:
     """It is where programs look for such modules, and p11-kit knows of it; both until the package is gone."""
     install(guest, debs, "vks-pkcs11")
     assert "library-description: keys of the host's vault" in guest.run("p11-kit", "list-modules").stdout
     (module,) = guest.run("sh", "-c", "ls /usr/lib/*/pkcs11/vmm_keystore.so").stdout.split()
+    settings = guest.run("cat", "/usr/share/vks-pkcs11/openssl.cnf").stdout
+    assert f"pkcs11-module-path = {module}\n" in settings
+    guest.run("test", "-s", "/usr/share/doc/vks-pkcs11/recipes/nginx.sh")
     # Without a device there is no slot, which it does not call a success.
     said = guest.run("pkcs11-tool", "--module", module, "--show-info", ok=False).stdout
     assert "Manufacturer     vmm_keystore" in said

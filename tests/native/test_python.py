@@ -114,7 +114,7 @@ def test_refusals(vault: Keystored) -> None:
         process.stdin.write("\n")
         process.stdin.flush()
         assert [process.stdout.readline().strip() for _ in range(2)] == ["Refused 0x83 True", "[]"]
-        vault.cli("guest", "remove", "app", "--yes")
+        vault.cli("guest", "remove", "app")
         process.stdin.write("\n")
         process.stdin.flush()
         assert process.stdout.readline().strip() == "True"

@@ -60,7 +60,7 @@ def host(debs: Path) -> Iterator[SystemdMachine]:
 def guest(debs: Path) -> Iterator[SystemdMachine]:
     """A guest with a kernel's headers, and without anything of ours."""
     packages = ["dkms", "gcc", "libc6-dev", "linux-headers-cloud-amd64", "pkg-config", "systemd", "udev"]
-    with SystemdMachine([debs], debian_root([*packages, "opensc", "p11-kit", "p11-kit-modules"])) as machine:
+    with SystemdMachine([debs], debian_root([*packages, "opensc", "p11-kit", "p11-kit-modules", "python3"])) as machine:
         yield machine
 
 

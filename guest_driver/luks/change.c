@@ -97,7 +97,8 @@ static bool remove_all(struct crypt_device *header, const struct luks_options *o
                     "without the vault nothing would open %.120s", options->operands[0]);
     if (!(options->given & LUKS_OPTION_YES)) {
         if (!isatty(STDIN_FILENO))
-            return fail(failure, -EPERM, "add --yes", "will not remove the vault's keyslot without being asked to twice");
+            return fail(failure, -EPERM, "add --yes",
+                        "will not remove the vault's keyslot without being asked to twice");
         if (!confirm("remove the vault's keyslot from", options->operands[0],
                      "? a passphrase or key file opens the disk then"))
             return fail(failure, -EPERM, NULL, "nothing was changed");

@@ -25,7 +25,8 @@ static const struct luks_command commands[] = {
      {"DISK", "NAME"},
      LUKS_OPTION_READONLY | LUKS_OPTION_ALLOW_DISCARDS | LUKS_OPTION_DEVICE,
      "open it as /dev/mapper/NAME",
-     "'cryptsetup close NAME' closes it. 'cryptsetup open DISK NAME' does the same by the vault's plugin, and then asks\n"
+     "'cryptsetup close NAME' closes it. 'cryptsetup open DISK NAME' does the same by the vault's plugin, and then "
+     "asks\n"
      "for a passphrase where the vault refuses.",
      luks_open},
     {"renew",
@@ -66,7 +67,8 @@ static void print_help(void)
 {
     char line[80];
 
-    puts("usage: vks luks COMMAND [OPTION...]\n\nDisks with a LUKS2 header (a block device or file) that the host's vault "
+    puts("usage: vks luks COMMAND [OPTION...]\n\nDisks with a LUKS2 header (a block device or file) that the host's "
+         "vault "
          "unlocks.\n\ncommands:");
     for (const struct luks_command *command = commands; command->name; command++) {
         command_line(command, line, sizeof(line));

@@ -12,7 +12,8 @@ static const struct {
     const char *text;
 } specs[] = {
     {"--device", LUKS_OPTION_DEVICE, true,
-     "--device PATH      the vault's: /dev/keystore*, or vhost-user:SOCKET on the host; else $VKS_DEVICE, else the first "
+     "--device PATH      the vault's: /dev/keystore*, or vhost-user:SOCKET on the host; else $VKS_DEVICE, else the "
+     "first "
      "/dev/keystore*"},
     {"--key-file", LUKS_OPTION_KEY_FILE, true,
      "--key-file FILE    what opens the disk already, all of FILE (-: stdin); else a passphrase is asked for"},

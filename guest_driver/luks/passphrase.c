@@ -53,9 +53,7 @@ static int line_read(struct buffer *line)
 static int terminal_read(const char *disk, struct buffer *line)
 {
     static const int signals[] = {SIGINT, SIGTERM, SIGQUIT, SIGTSTP};
-    enum {
-        SIGNAL_COUNT = sizeof(signals) / sizeof(signals[0])
-    };
+    enum { SIGNAL_COUNT = sizeof(signals) / sizeof(signals[0]) };
     struct sigaction kept[SIGNAL_COUNT];
     struct sigaction action = {.sa_handler = interrupted};
     struct termios shown, hidden;

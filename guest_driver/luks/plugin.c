@@ -3,7 +3,8 @@
  * libcryptsetup's plugin for tokens of type vmm-keystore: 'cryptsetup open' and systemd-cryptsetup ask the vault by it.
  * A plugin never decides that a disk is opened: it gives a secret, with which libcryptsetup tries the token's keyslots.
  *
- * Source: libcryptsetup.h, "LUKS2 token handlers": names, return values (-EAGAIN: hardware is missing, -EPERM: refused).
+ * Source: libcryptsetup.h, "LUKS2 token handlers": names, return values (-EAGAIN: hardware is missing, -EPERM:
+ * refused).
  */
 #define _GNU_SOURCE /* explicit_bzero */
 #include <errno.h>

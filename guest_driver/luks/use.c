@@ -81,14 +81,15 @@ static bool unlock(const struct luks_options *options, const char *name, struct 
     is_open = header_load(options->operands[0], &header, failure) &&
               keyslot_secret(header, options->device, found, token, secret, failure);
     if (is_open) {
-        error = crypt_activate_by_passphrase(header, name, found->keyslot, (const char *)secret, LUKS_SECRET_BYTES,
-                                             flags);
+        error =
+            crypt_activate_by_passphrase(header, name, found->keyslot, (const char *)secret, LUKS_SECRET_BYTES, flags);
         if (error == -EPERM)
-            is_open = fail(failure, error, "the keyslot was changed: another way in, then 'vks luks remove' and 'enroll'",
-                           "the vault's secret does not open keyslot %d", found->keyslot);
+            is_open =
+                fail(failure, error, "the keyslot was changed: another way in, then 'vks luks remove' and 'enroll'",
+                     "the vault's secret does not open keyslot %d", found->keyslot);
         else if (error < 0)
-            is_open = fail(failure, error, NULL, "%.120s could not be opened: %s", options->operands[0],
-                           strerror(-error));
+            is_open =
+                fail(failure, error, NULL, "%.120s could not be opened: %s", options->operands[0], strerror(-error));
     }
     crypt_free(header);
     return is_open;

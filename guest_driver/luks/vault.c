@@ -43,7 +43,8 @@ static bool fail_answer(struct vks_device *device, int error, const char *label,
     char hint[240];
 
     guest_name(device, guest);
-    snprintf(hint, sizeof(hint), "ask the host's operator: vmm-keystore grant add %s %.63s --ops %s", guest, label, ops);
+    snprintf(hint, sizeof(hint), "ask the host's operator: vmm-keystore grant add %s %.63s --ops %s", guest, label,
+             ops);
     if (error == VKS_STATUS_NO_KEY)
         return fail(failure, -EPERM, hint, "the vault refuses: key %.63s is not granted to this guest, or not there",
                     label);

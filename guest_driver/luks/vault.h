@@ -8,7 +8,8 @@
 
 #include "token.h"
 
-/* By the key @key_name, a label or an id as 32 hex digits, of its current version; fills @token. @device: vks_open(). */
+/* By the key @key_name, a label or an id as 32 hex digits, of its current version; fills @token. @device: vks_open().
+ */
 LUKS_MUST_CHECK bool vault_make(const char *device, const char *key_name, const char *binding, struct luks_token *token,
                                 uint8_t secret[LUKS_SECRET_BYTES], struct failure *failure);
 LUKS_MUST_CHECK bool vault_open(const char *device, const struct luks_token *token, const char *binding,

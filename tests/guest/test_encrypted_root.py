@@ -19,7 +19,7 @@ from framework.qemu import QemuGuest, qemu_version
 
 pytestmark = [
     pytest.mark.qemu,
-    pytest.mark.timeout(400),
+    pytest.mark.timeout(600),
     pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a Debian"),
 ]
 NAME = "guest"

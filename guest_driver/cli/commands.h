@@ -23,5 +23,8 @@ int command_destroy(const struct options *options);
 int command_random(const struct options *options);
 int command_bench(const struct options *options);
 int command_doctor(const struct options *options);
+int command_luks(const struct options *options);
+/* Becomes vks-luks with what stands behind 'luks'; returns only where that fails, with the exit status. */
+int luks_run(char *const argv[]);
 
 #endif

@@ -117,6 +117,12 @@ static const struct command commands[] = {
      "The first of the three that the grant has, on zeros, for some seconds. Every operation is a real one: it is on\n"
      "record at the host, and counts where the grant has a budget.",
      command_bench},
+    {"luks",
+     {"COMMAND"},
+     0,
+     "disks that the vault unlocks",
+     "In a package of its own, vks-luks. 'vks luks --help' lists the commands; 'luks' has to come first.",
+     command_luks},
     {"doctor", {0}, OPTION_JSON, "find out why it does not work", NULL, command_doctor},
     {0},
 };
@@ -154,6 +160,9 @@ int main(int argc, char *argv[])
     struct parse_error error;
     int status = 0;
 
+    /* Its words and options are its own. */
+    if (argc > 1 && strcmp(argv[1], "luks") == 0)
+        return luks_run(argv + 1);
     if (options_parse(argc, (const char *const *)argv, commands, &options, &error)) {
         complain_words("usage", error.text, error.hint);
         return 2;

@@ -1,5 +1,20 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # bash completion for vks
+_vks_luks() {
+    local current=$1 previous=$2 command=${COMP_WORDS[2]} words=''
+    if ((COMP_CWORD == 2)); then
+        words='enroll list check open renew remove secret --help'
+    elif [[ $current == -* ]]; then
+        words=$(vks luks "$command" --help 2>/dev/null | grep -o '^  --[a-z-]*')
+    elif [[ $command == enroll && $COMP_CWORD == 4 && $previous != --* ]]; then
+        words=$(vks list 2>/dev/null | awk 'NR > 1 { print $1 }')
+    else
+        mapfile -t COMPREPLY < <(compgen -f -- "$current")
+        return
+    fi
+    mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")
+}
+
 _vks() {
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command='' words='' word before=''
     local device=() value=''
@@ -15,6 +30,10 @@ _vks() {
         fi
     done
     [[ -z $value ]] || device=(--device "$value")
+    if [[ $command == luks ]]; then
+        _vks_luks "$current" "$previous"
+        return
+    fi
     case $previous in
     --device)
         mapfile -t COMPREPLY < <({ compgen -G '/dev/keystore*'; echo vhost-user:; } | grep -F -- "$current")
@@ -36,7 +55,7 @@ _vks() {
     esac
     if [[ -z $command ]]; then
         words='info list public sign verify encrypt decrypt mac mac-verify derive data-key decapsulate generate rotate'
-        words+=' destroy random bench doctor --help'
+        words+=' destroy random bench luks doctor --help'
     elif [[ $current == -* ]]; then
         words=$(vks "$command" --help 2>/dev/null | grep -o '^  --[a-z-]*')
     elif [[ $command == generate ]]; then

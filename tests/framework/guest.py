@@ -90,6 +90,11 @@ class Guest(ABC):
     def _started(self) -> None:  # noqa: B027 - not every kind has anything to do
         """Called when the process runs, before the agent is waited for."""
 
+    def _wait_until_up(self) -> None:
+        """Wait for what entering waits for: the agent's hello."""
+        if not self.agent.ready.wait(self.boot_timeout):
+            self.agent.lost("no hello from its agent")
+
     def _shut_down(self) -> None:  # noqa: B027 - nor here
         """Ask the process to end, if there is a better way than a signal."""
 
@@ -101,8 +106,7 @@ class Guest(ABC):
             self._spawn()
             self._reader.start()
             self._started()
-            if not self.agent.ready.wait(self.boot_timeout):
-                self.agent.lost("no hello from its agent")
+            self._wait_until_up()
         except BaseException:
             self.close()
             raise
@@ -233,6 +237,10 @@ class Guest(ABC):
             text = (done.stderr or done.stdout).decode(errors="replace").strip()
             raise CommandFailed(self._explain(f"`{command}` ended with status {done.status}: {text}"))
         return done
+
+    def type(self, line: str) -> None:
+        """Type a line on its console."""
+        self._console_socket.sendall(line.encode() + b"\n")
 
     def push(self, data: bytes | Path, path: str, mode: int = 0o644) -> None:
         """Write *data*, or the content of that host file, to *path* in the guest."""

@@ -103,6 +103,10 @@ printf '%s\\n' "${COMPREPLY[@]}"
         (["--device", "vhost-user", ":", "SOCKET", "sign", "t"], {"tls", "tag"}),
         (["--device", "=", "vhost-user", ":", "SOCKET", "sign", "b"], {"box"}),
         (["--device", "vhost-user", ":", "FOLDER/app.s"], {"SOCKET"}),
+        (["lu"], {"luks"}),
+        (["luks", "en"], {"enroll"}),
+        (["luks", "enroll", "--key"], {"--key-file"}),
+        (["luks", "check", "FOLDER/app.s"], {"SOCKET"}),
     ],
 )
 def test_completion(shared_guest: NativeGuest, words: list[str], proposed: set[str]) -> None:
@@ -118,7 +122,7 @@ def test_completion(shared_guest: NativeGuest, words: list[str], proposed: set[s
             "vks",
             *(places.get(w, w) for w in words),
         ],
-        env=os.environ | {"PATH": f"{VKS.parent}:{os.environ['PATH']}"},
+        env=os.environ | {"PATH": f"{VKS.parent}:{VKS.parent.parent}/luks:{os.environ['PATH']}"},
         capture_output=True,
         check=True,
         text=True,

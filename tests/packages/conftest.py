@@ -14,6 +14,8 @@ from qemu_images.debian_root import debian_root, dependencies
 
 PROJECT = Path(__file__).resolve().parents[2]
 INSTALL_WAIT_S = 240
+OTHERS = ("cryptsetup-bin", "libjson-c5", "opensc", "p11-kit", "p11-kit-modules", "python3")
+"""What uses the guest's packages, or is used by them."""
 BESIDE = r"^(tests|qemu-images|\.ci)/|^(Makefile|CHANGELOG\.md|CONTRIBUTING\.md)$"
 """What no package is made of."""
 
@@ -60,7 +62,7 @@ def host(debs: Path) -> Iterator[SystemdMachine]:
 def guest(debs: Path) -> Iterator[SystemdMachine]:
     """A guest with a kernel's headers, and without anything of ours."""
     packages = ["dkms", "gcc", "libc6-dev", "linux-headers-cloud-amd64", "pkg-config", "systemd", "udev"]
-    with SystemdMachine([debs], debian_root([*packages, "opensc", "p11-kit", "p11-kit-modules", "python3"])) as machine:
+    with SystemdMachine([debs], debian_root([*packages, *OTHERS])) as machine:
         yield machine
 
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The guest's packages on a fresh Debian with a kernel's headers: the module is built, programs find the library."""
 
+import json
+import re
 from pathlib import Path
 
 from framework.systemd_machine import SystemdMachine
@@ -12,6 +14,15 @@ PROGRAM = """\
 #include <vks.h>
 int main(void) { puts(vks_error_text(-ENOENT)); return 0; }
 """
+TOKEN = {
+    "type": "vmm-keystore",
+    "keyslots": ["0"],
+    "version": 1,
+    "key": "00" * 16,
+    "key_version": 1,
+    "label": "disks",
+    "sealed": "00" * 60,
+}
 
 
 def kernel(machine: SystemdMachine) -> str:
@@ -69,3 +80,22 @@ def test_pkcs11_module(guest: SystemdMachine, debs: Path) -> None:
     assert "Manufacturer     vmm_keystore" in said
     apt(guest, "purge", "vks-pkcs11")
     assert "vmm-keystore" not in guest.run("p11-kit", "list-modules").stdout
+
+
+def test_disks(guest: SystemdMachine, debs: Path) -> None:
+    """``vks luks`` is there, and cryptsetup finds the plugin for its tokens, until the package is gone."""
+    install(guest, debs, "libvks0", "vks", "vks-luks")
+    guest.write(Path("/tmp/passphrase"), "of whoever installs it")
+    guest.write(Path("/tmp/token"), json.dumps(TOKEN))
+    guest.run("truncate", "-s", "20M", "/tmp/disk")
+    quick = ("--pbkdf", "pbkdf2", "--pbkdf-force-iterations", "1000", "--batch-mode")
+    guest.run("cryptsetup", "luksFormat", *quick, "/tmp/disk", "/tmp/passphrase")
+    assert "the header has no token of the vault" in guest.run("vks", "luks", "check", "/tmp/disk", ok=False).stderr
+    guest.run("cryptsetup", "token", "import", "--json-file", "/tmp/token", "/tmp/disk")
+    assert "no device" in guest.run("vks", "luks", "check", "/tmp/disk", ok=False).stderr
+    assert re.search("key: +disks", guest.run("cryptsetup", "luksDump", "/tmp/disk").stdout)
+    for name in ("initramfs-tools/hooks", "cryptsetup/scripts"):
+        guest.run("sh", "-c", f"test -x /usr/share/{name}/vks-luks || test -x /usr/lib/{name}/vks-luks")
+    apt(guest, "purge", "vks-luks")
+    assert not re.search("key: +disks", guest.run("cryptsetup", "luksDump", "/tmp/disk").stdout)
+    assert "it is in the package vks-luks" in guest.run("vks", "luks", "list", "/tmp/disk", ok=False).stderr

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A Debian 13 whose root is encrypted, booted by its own initramfs: the vault opens it, or whoever types.
+
+Stock QEMU, Debian 13's kernel, initramfs-tools and cryptsetup-initramfs; of this project the module and vks-luks.
+"""
+
+import os
+import re
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from framework.encrypted_root import APPEND, encrypted_root
+from framework.keystored import Keystored
+from framework.luks import PASSPHRASE
+from framework.qemu import QemuGuest, qemu_version
+
+pytestmark = [
+    pytest.mark.qemu,
+    pytest.mark.timeout(600),
+    pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a Debian"),
+]
+NAME = "guest"
+KEY = "disks"
+PROMPT = re.compile(r"The vault does not open disk root; passphrase \(none: ask the vault again\): $")
+DISK = "/dev/vda"
+
+Boot = Callable[[bool], QemuGuest]
+
+
+class DebianGuest(QemuGuest):
+    """A whole Debian: its udev alone takes as long as the other images' boot."""
+
+    boot_timeout = 150.0
+
+
+class LockedGuest(DebianGuest):
+    """A guest whose boot ends at the question for a passphrase: entering waits for that."""
+
+    def _wait_until_up(self) -> None:
+        end_s = time.monotonic() + self.boot_timeout
+        while not (self.agent.ready.is_set() or PROMPT.search(self.console.text)):
+            if time.monotonic() > end_s:
+                self.agent.lost("it does not ask for a passphrase")
+            time.sleep(0.05)
+        if self.agent.ready.is_set() and not self.agent.gone:
+            self.agent.lost("its root is open, and nobody typed a passphrase")
+
+    def unlock(self, passphrase: str) -> None:
+        """Type it, and wait for what runs from the encrypted root."""
+        self.type(passphrase)
+        assert self.agent.ready.wait(self.boot_timeout), self.console.tail()
+        assert not self.agent.gone, self.console.tail()
+
+
+@pytest.fixture
+def boot(vault: Keystored, tmp_path: Path) -> Boot:
+    """Give what boots the one disk, again and again, on the vault's guest."""
+    root = encrypted_root()
+    disk = Path(shutil.copy(root.disk, tmp_path / "disk"))
+    vault.add_guest(NAME)
+    words = ("--qemu", "{}.{}".format(*qemu_version(["qemu-system-x86_64"])), "--accel", "tcg", "--memory", "512M")
+    devices = vault.facts("qemu-args", NAME, *words)
+    devices += ["-drive", f"file={disk},if=none,id=disk,format=raw", "-device", "virtio-blk-pci,drive=disk"]
+
+    def start(is_locked: bool) -> QemuGuest:
+        kind = LockedGuest if is_locked else DebianGuest
+        return kind(root.kernel, root.initrd, devices=devices, append=APPEND, memory_mib=512)
+
+    return start
+
+
+def is_on_encrypted_root(guest: QemuGuest) -> bool:
+    """Does what the guest runs come from the mapped disk?"""
+    status = guest.run("cryptsetup status root").text
+    return (
+        "type:    LUKS2" in status and DISK in status and " / ext4" in guest.run("grep mapper/root /proc/mounts").text
+    )
+
+
+def test_reboot_and_revoke(vault: Keystored, boot: Boot) -> None:
+    """Enrolled from inside, it boots again and nobody types; not after a revoke, which says why; again with the grant."""
+    vault.api.generate(KEY, "aes-256")
+    vault.api.grant(NAME, KEY, ["data-key", "decrypt", "release"])
+    with boot(True) as guest:
+        assert isinstance(guest, LockedGuest)
+        assert "vks: luks: the header has no token of the vault" in guest.console.text
+        guest.unlock(PASSPHRASE.decode())
+        assert is_on_encrypted_root(guest)
+        guest.run(f"vks-luks enroll {DISK} {KEY}", stdin=PASSPHRASE + b"\n")
+        guest.run("echo kept >/root/kept && sync")
+
+    # From here on it may open and no more.
+    vault.api.revoke(NAME, KEY)
+    vault.api.grant(NAME, KEY, ["decrypt"])
+    with boot(False) as guest:
+        assert is_on_encrypted_root(guest)
+        assert guest.run("cat /root/kept").text == "kept"
+        assert "passphrase" not in guest.console.text
+        assert f"key {KEY}, version 1" in guest.run(f"vks luks list {DISK}").text
+        guest.run("sync")
+
+    vault.api.revoke(NAME, KEY)
+    with boot(True) as guest:
+        assert isinstance(guest, LockedGuest)
+        said = guest.console.text
+        assert f"vks: luks: the vault refuses: key {KEY} is not granted to this guest, or not there" in said
+        assert f"hint: ask the host's operator: vmm-keystore grant add {NAME} {KEY} --ops decrypt" in said
+        vault.api.grant(NAME, KEY, ["decrypt"])
+        guest.unlock("")
+        assert guest.run("cat /root/kept").text == "kept"

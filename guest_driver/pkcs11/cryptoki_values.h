@@ -236,14 +236,16 @@
 #define CKM_HKDF_DERIVE             0x402aUL
 
 /* Of mechanism parameters. */
-#define CKG_MGF1_SHA1        1UL
-#define CKG_MGF1_SHA256      2UL
-#define CKG_MGF1_SHA384      3UL
-#define CKG_MGF1_SHA512      4UL
-#define CKZ_DATA_SPECIFIED   1UL
-#define CKD_NULL             1UL
-#define CKF_HKDF_SALT_NULL   1UL
-#define CKF_HKDF_SALT_DATA   2UL
+#define CKG_MGF1_SHA1      1UL
+#define CKG_MGF1_SHA256    2UL
+#define CKG_MGF1_SHA384    3UL
+#define CKG_MGF1_SHA512    4UL
+#define CKZ_DATA_SPECIFIED 1UL
+#define CKD_NULL           1UL
+#define CKF_HKDF_SALT_NULL 1UL
+#define CKF_HKDF_SALT_DATA 2UL
+/* C_EncryptMessageNext and its like */
+#define CKF_END_OF_MESSAGE   0x00000001UL
 #define CKG_NO_GENERATE      0UL
 #define CKG_GENERATE         1UL
 #define CKG_GENERATE_COUNTER 2UL

@@ -1,15 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/*
- * Message-based encryption (PKCS#11 v3.0, 5.9, 5.11): one key for many messages, each with a nonce and a tag of its
- * own. AES-GCM's nonces are the device's where the caller has it choose; those of the caller's take a grant that says
- * so.
- */
+/* A message, its nonce and its tag, as the device takes and gives them. */
 #define _GNU_SOURCE /* explicit_bzero */
 #include <stdlib.h>
 #include <string.h>
 
 #include "cipher.h"
-#include "session.h"
+#include "message.h"
 
 /* Where a message's nonce and tag are, whichever mechanism. */
 struct message {
@@ -117,28 +113,30 @@ static CK_RV open_message(struct session *session, const struct message *message
     return rv;
 }
 
-/* One message either way. The operation goes on, whatever comes of it (5.9.2). */
-static CK_RV run(struct session *session, enum operation_kind kind, const void *given, CK_ULONG given_size,
-                 struct vks_bytes aad, struct vks_bytes input, CK_BYTE *output, CK_ULONG *size)
+CK_RV message_check(const struct session *session, enum operation_kind kind, const struct message_parameter *parameter,
+                    struct vks_bytes aad)
 {
-    const struct operation *operation = &session->operations[kind];
-    size_t whole_size = PARAMETER_NONCE_BYTES + input.size + PARAMETER_TAG_BYTES;
     struct message message;
-    uint8_t *whole;
-    bool is_query;
-    CK_RV rv = operation_check(operation, false);
+    CK_RV rv = operation_check(&session->operations[kind], true);
 
     if (rv != CKR_OK)
         return rv;
-    if (!size || (aad.size && !aad.data) || (input.size && !input.data))
+    if (aad.size && !aad.data)
         return CKR_ARGUMENTS_BAD;
-    if (input.size > VKS_INPUT_BYTES_MAX - PARAMETER_NONCE_BYTES - PARAMETER_TAG_BYTES || aad.size > VKS_AAD_BYTES_MAX)
+    if (aad.size > VKS_AAD_BYTES_MAX)
         return kind == OPERATION_MESSAGE_ENCRYPT ? CKR_DATA_LEN_RANGE : CKR_ENCRYPTED_DATA_LEN_RANGE;
-    rv = read_message(operation, given, given_size, &message);
-    if (rv == CKR_OK)
-        rv = output_check(output, size, input.size, &is_query);
-    /* Nothing to give is no question. */
-    if (rv != CKR_OK || (is_query && input.size))
+    return read_message(&session->operations[kind], parameter->given, parameter->size, &message);
+}
+
+CK_RV message_run(struct session *session, enum operation_kind kind, const struct message_parameter *parameter,
+                  struct vks_bytes aad, struct vks_bytes input, uint8_t *output)
+{
+    size_t whole_size = PARAMETER_NONCE_BYTES + input.size + PARAMETER_TAG_BYTES;
+    struct message message;
+    uint8_t *whole;
+    CK_RV rv = read_message(&session->operations[kind], parameter->given, parameter->size, &message);
+
+    if (rv != CKR_OK)
         return rv;
     whole = malloc(whole_size);
     if (!whole)
@@ -147,72 +145,4 @@ static CK_RV run(struct session *session, enum operation_kind kind, const void *
                                            : open_message(session, &message, aad, input, whole, output);
     free(whole);
     return rv;
-}
-
-CK_RV C_MessageEncryptInit(CK_SESSION_HANDLE handle, CK_MECHANISM *mechanism, CK_OBJECT_HANDLE key)
-{
-    struct session *session;
-    CK_RV rv = session_enter(handle, &session);
-
-    if (rv != CKR_OK)
-        return rv;
-    return session_leave(session, operation_begin(session, OPERATION_MESSAGE_ENCRYPT, mechanism, key));
-}
-
-CK_RV C_EncryptMessage(CK_SESSION_HANDLE handle, void *parameter, CK_ULONG parameter_size, CK_BYTE *aad,
-                       CK_ULONG aad_size, CK_BYTE *text, CK_ULONG text_size, CK_BYTE *output, CK_ULONG *size)
-{
-    struct session *session;
-    CK_RV rv = session_enter(handle, &session);
-
-    if (rv != CKR_OK)
-        return rv;
-    rv = run(session, OPERATION_MESSAGE_ENCRYPT, parameter, parameter_size, (struct vks_bytes){aad, aad_size},
-             (struct vks_bytes){text, text_size}, output, size);
-    return session_leave(session, rv);
-}
-
-CK_RV C_MessageDecryptInit(CK_SESSION_HANDLE handle, CK_MECHANISM *mechanism, CK_OBJECT_HANDLE key)
-{
-    struct session *session;
-    CK_RV rv = session_enter(handle, &session);
-
-    if (rv != CKR_OK)
-        return rv;
-    return session_leave(session, operation_begin(session, OPERATION_MESSAGE_DECRYPT, mechanism, key));
-}
-
-CK_RV C_DecryptMessage(CK_SESSION_HANDLE handle, void *parameter, CK_ULONG parameter_size, CK_BYTE *aad,
-                       CK_ULONG aad_size, CK_BYTE *sealed, CK_ULONG sealed_size, CK_BYTE *output, CK_ULONG *size)
-{
-    struct session *session;
-    CK_RV rv = session_enter(handle, &session);
-
-    if (rv != CKR_OK)
-        return rv;
-    rv = run(session, OPERATION_MESSAGE_DECRYPT, parameter, parameter_size, (struct vks_bytes){aad, aad_size},
-             (struct vks_bytes){sealed, sealed_size}, output, size);
-    return session_leave(session, rv);
-}
-
-static CK_RV end_messages(CK_SESSION_HANDLE handle, enum operation_kind kind)
-{
-    struct session *session;
-    CK_RV rv = session_enter(handle, &session);
-
-    if (rv != CKR_OK)
-        return rv;
-    rv = operation_check(&session->operations[kind], false);
-    operation_end(&session->operations[kind]);
-    return session_leave(session, rv);
-}
-
-CK_RV C_MessageEncryptFinal(CK_SESSION_HANDLE handle)
-{
-    return end_messages(handle, OPERATION_MESSAGE_ENCRYPT);
-}
-
-CK_RV C_MessageDecryptFinal(CK_SESSION_HANDLE handle)
-{
-    return end_messages(handle, OPERATION_MESSAGE_DECRYPT);
 }

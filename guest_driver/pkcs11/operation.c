@@ -119,6 +119,7 @@ void operation_end(struct operation *operation)
 {
     parameter_clear(&operation->parameter);
     buffer_clear(&operation->input);
+    buffer_clear(&operation->aad);
     explicit_bzero(operation, sizeof(*operation));
 }
 

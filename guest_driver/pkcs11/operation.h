@@ -26,6 +26,7 @@ struct operation {
     struct object key;
     struct parameter parameter;
     struct buffer input;
+    struct buffer aad; /* of a message in parts */
 };
 
 /* The flag of mechanisms that stands for it. */

@@ -117,33 +117,7 @@ CK_RV C_DecryptVerifyUpdate(CK_SESSION_HANDLE handle, CK_BYTE *encrypted_part, C
     return not_supported(handle);
 }
 
-/* Messages in parts, and signatures of messages (v3.0). */
-CK_RV C_EncryptMessageBegin(CK_SESSION_HANDLE handle, void *parameter, CK_ULONG parameter_size,
-                            CK_BYTE *associated_data, CK_ULONG associated_data_size)
-{
-    return not_supported(handle);
-}
-
-CK_RV C_EncryptMessageNext(CK_SESSION_HANDLE handle, void *parameter, CK_ULONG parameter_size, CK_BYTE *plaintext_part,
-                           CK_ULONG plaintext_part_size, CK_BYTE *ciphertext_part, CK_ULONG *ciphertext_part_size,
-                           CK_FLAGS flags)
-{
-    return not_supported(handle);
-}
-
-CK_RV C_DecryptMessageBegin(CK_SESSION_HANDLE handle, void *parameter, CK_ULONG parameter_size,
-                            CK_BYTE *associated_data, CK_ULONG associated_data_size)
-{
-    return not_supported(handle);
-}
-
-CK_RV C_DecryptMessageNext(CK_SESSION_HANDLE handle, void *parameter, CK_ULONG parameter_size, CK_BYTE *ciphertext_part,
-                           CK_ULONG ciphertext_part_size, CK_BYTE *plaintext_part, CK_ULONG *plaintext_part_size,
-                           CK_FLAGS flags)
-{
-    return not_supported(handle);
-}
-
+/* Signatures of messages (v3.0). */
 CK_RV C_MessageSignInit(CK_SESSION_HANDLE handle, CK_MECHANISM *mechanism, CK_OBJECT_HANDLE key)
 {
     return not_supported(handle);

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 from cryptography.hazmat.primitives.cmac import CMAC
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
+
 from pkcs11.conftest import Place
 
 MESSAGE = b"a message of more than one block, so that parts of it are parts of blocks " * 3
@@ -168,6 +169,13 @@ def test_messages_have_the_device_s_nonces(shared_place: Place) -> None:
     # The caller's own is another matter, for which this grant has no name.
     refused = shared_place.guest.operate("encrypt", "gcm", "box-device", MESSAGE, ok=False)
     assert ": 0x70," in refused.stderr
+
+
+def test_messages_in_parts(shared_place: Place) -> None:
+    """They are the same messages, and come with their last part; what is wrong about one ends that one alone."""
+    sealed = shared_place.guest.operate("seal-parts", "gcm", "box-device", MESSAGE).stdout
+    assert AESGCM(shared_place.secrets["box-device"]).decrypt(sealed[:12], sealed[12:], AAD) == MESSAGE
+    assert shared_place.guest.operate("open-parts", "gcm", "box-device", sealed).stdout == MESSAGE
 
 
 def test_messages_with_a_nonce_of_the_caller(shared_place: Place) -> None:

@@ -155,6 +155,71 @@ static void do_open(void)
     OK(p11->C_MessageDecryptFinal(session));
 }
 
+/* The same message in three parts, none of which gives anything before the last. */
+static void do_seal_parts(void)
+{
+    CK_GCM_MESSAGE_PARAMS message = {output, 12, 0, CKG_GENERATE, output + 12 + input_size, 128};
+    CK_MECHANISM plain = {mechanism->mechanism, NULL, 0};
+    CK_ULONG part = input_size / 3, size = sizeof(output);
+
+    OK(p11->C_MessageEncryptInit(session, &plain, client_key(session, label)));
+    EXPECT(p11->C_EncryptMessageNext(session, &message, sizeof(message), input, part, output, &size, 0),
+           CKR_OPERATION_NOT_INITIALIZED);
+    /* What was begun and never ended is forgotten with an error, and the operation goes on. */
+    OK(p11->C_EncryptMessageBegin(session, &message, sizeof(message), (CK_BYTE *)"other", 5));
+    EXPECT(p11->C_EncryptMessageNext(session, &message, sizeof(message), input, part, output, &size, 2),
+           CKR_ARGUMENTS_BAD);
+    for (int i = 0; i < 2; i++) {
+        OK(p11->C_EncryptMessageBegin(session, &message, sizeof(message), aad, 3));
+        EXPECT(p11->C_EncryptMessageBegin(session, &message, sizeof(message), aad, 3), CKR_OPERATION_ACTIVE);
+        EXPECT(p11->C_EncryptMessage(session, &message, sizeof(message), aad, 3, input, part, output, &size),
+               CKR_OPERATION_ACTIVE);
+        OK(p11->C_EncryptMessageNext(session, &message, sizeof(message), input, part, NULL, &size, 0));
+        EXPECT(size, 0);
+        size = sizeof(output);
+        OK(p11->C_EncryptMessageNext(session, &message, sizeof(message), input, part, output + 12, &size, 0));
+        EXPECT(size, 0);
+        OK(p11->C_EncryptMessageNext(session, &message, sizeof(message), input + part, part, output + 12, &size, 0));
+        OK(p11->C_EncryptMessageNext(session, &message, sizeof(message), input + 2 * part, input_size - 2 * part, NULL,
+                                     &size, CKF_END_OF_MESSAGE));
+        EXPECT(size, input_size);
+        size--;
+        EXPECT(p11->C_EncryptMessageNext(session, &message, sizeof(message), input + 2 * part, input_size - 2 * part,
+                                         output + 12, &size, CKF_END_OF_MESSAGE),
+               CKR_BUFFER_TOO_SMALL);
+        OK(p11->C_EncryptMessageNext(session, &message, sizeof(message), input + 2 * part, input_size - 2 * part,
+                                     output + 12, &size, CKF_END_OF_MESSAGE));
+        EXPECT(size, input_size);
+    }
+    OK(p11->C_MessageEncryptFinal(session));
+    output_size = input_size + 12 + 16;
+}
+
+static void do_open_parts(void)
+{
+    CK_GCM_MESSAGE_PARAMS message = {input, 12, 0, CKG_NO_GENERATE, input + input_size - 16, 128};
+    CK_MECHANISM plain = {mechanism->mechanism, NULL, 0};
+    CK_ULONG sealed = input_size - 28, size = 0;
+
+    OK(p11->C_MessageDecryptInit(session, &plain, client_key(session, label)));
+    OK(p11->C_DecryptMessageBegin(session, &message, sizeof(message), aad, 3));
+    OK(p11->C_DecryptMessageNext(session, &message, sizeof(message), input + 12, 1, output, &size, 0));
+    size = sizeof(output);
+    OK(p11->C_DecryptMessageNext(session, &message, sizeof(message), input + 13, sealed - 1, output, &size,
+                                 CKF_END_OF_MESSAGE));
+    output_size = size;
+    /* Nothing of a message that somebody changed is given. */
+    OK(p11->C_DecryptMessageBegin(session, &message, sizeof(message), aad, 2));
+    size = input_size;
+    EXPECT(p11->C_DecryptMessageNext(session, &message, sizeof(message), input + 12, sealed, input, &size,
+                                     CKF_END_OF_MESSAGE),
+           CKR_AEAD_DECRYPT_FAILED);
+    EXPECT(p11->C_DecryptMessageNext(session, &message, sizeof(message), input + 12, sealed, input, &size,
+                                     CKF_END_OF_MESSAGE),
+           CKR_OPERATION_NOT_INITIALIZED);
+    OK(p11->C_MessageDecryptFinal(session));
+}
+
 /* The value of a session secret. */
 static void give_secret(CK_OBJECT_HANDLE secret)
 {
@@ -227,12 +292,20 @@ static const struct {
     const char *name;
     void (*run)(void);
 } commands[] = {
-    {"sign", do_sign},       {"sign-parts", do_sign_parts},
-    {"verify", do_verify},   {"encrypt", do_encrypt},
-    {"decrypt", do_decrypt}, {"seal", do_seal},
-    {"open", do_open},       {"derive", do_derive},
-    {"wrap", do_wrap},       {"decapsulate", do_decapsulate},
-    {"random", do_random},   {"attribute", do_attribute},
+    {"sign", do_sign},
+    {"sign-parts", do_sign_parts},
+    {"verify", do_verify},
+    {"encrypt", do_encrypt},
+    {"decrypt", do_decrypt},
+    {"seal", do_seal},
+    {"open", do_open},
+    {"seal-parts", do_seal_parts},
+    {"open-parts", do_open_parts},
+    {"derive", do_derive},
+    {"wrap", do_wrap},
+    {"decapsulate", do_decapsulate},
+    {"random", do_random},
+    {"attribute", do_attribute},
 };
 
 int main(int argc, char **argv)

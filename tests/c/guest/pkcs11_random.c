@@ -210,9 +210,24 @@ static CK_RV call_objects(uint32_t which)
     }
 }
 
+/* Of a message: pointers that are good, since those of the caller are nothing that the module could check. */
+static CK_GCM_MESSAGE_PARAMS *any_message(CK_ULONG *size)
+{
+    static CK_BYTE nonce[12], tag[16];
+    static CK_GCM_MESSAGE_PARAMS message;
+
+    message =
+        (CK_GCM_MESSAGE_PARAMS){draw(9) ? nonce : NULL,         draw(9) ? 12 : draw(20), draw(9) ? 0 : draw(100),
+                                draw(9) ? draw(5) : draw(1000), draw(9) ? tag : NULL,    draw(9) ? 128 : draw(200)};
+    *size = draw(9) ? sizeof(message) : draw(sizeof(message));
+    return draw(20) ? &message : NULL;
+}
+
 static CK_RV call_operation(uint32_t which, CK_BYTE *in, CK_ULONG in_size, CK_BYTE *out, CK_ULONG *out_size)
 {
     CK_SESSION_HANDLE session = any_session();
+    CK_GCM_MESSAGE_PARAMS *message;
+    CK_ULONG message_size;
 
     switch (which) {
     case 0:
@@ -253,6 +268,20 @@ static CK_RV call_operation(uint32_t which, CK_BYTE *in, CK_ULONG in_size, CK_BY
         return p11->C_EncryptMessage(session, in, in_size, NULL, 0, in, in_size, out, out_size);
     case 18:
         return p11->C_MessageEncryptFinal(session);
+    case 19:
+        message = any_message(&message_size);
+        return p11->C_EncryptMessageBegin(session, message, message_size, in, in_size);
+    case 20:
+        message = any_message(&message_size);
+        return p11->C_EncryptMessageNext(session, message, message_size, in, in_size, out, out_size, draw(3));
+    case 21:
+        return p11->C_MessageDecryptInit(session, any_mechanism(), any_handle());
+    case 22:
+        message = any_message(&message_size);
+        return p11->C_DecryptMessageBegin(session, message, message_size, in, in_size);
+    case 23:
+        message = any_message(&message_size);
+        return p11->C_DecryptMessageNext(session, message, message_size, in, in_size, out, out_size, draw(3));
     default:
         return p11->C_SessionCancel(session, draw(1u << 20));
     }
@@ -275,7 +304,7 @@ static CK_RV one_call(void)
         return call_objects(draw(9));
     in = any_bytes(&in_size);
     out = any_bytes(&out_size);
-    rv = call_operation(draw(20), in, in_size, out, draw(20) ? &out_size : NULL);
+    rv = call_operation(draw(25), in, in_size, out, draw(20) ? &out_size : NULL);
     free(in);
     free(out);
     return rv;

@@ -110,10 +110,8 @@ def _install(root: Path, built_for: Kernel) -> None:
     for place, path in (FILES | {"usr/sbin/agent": agent()}).items():
         (root / place).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(path, root / place)
-    for place in ("sbin/init", "usr/share/initramfs-tools/hooks/vks-luks", "usr/lib/cryptsetup/scripts/vks-luks"):
-        if place == "sbin/init":
-            (root / place).write_text(INIT)
-        (root / place).chmod(0o755)
+    (root / "usr/sbin/init").write_text(INIT)
+    (root / "usr/sbin/init").chmod(0o755)
     (root / "etc/crypttab").write_text(CRYPTTAB)
     (root / "dev").mkdir()
 
@@ -143,7 +141,7 @@ def _encrypt(plain: Path, disk: Path) -> None:
     key_file = disk.with_name("volume-key")
     key_file.write_bytes(volume_key)
     options = ["--uuid", UUID, "--cipher", "aes-xts-plain64", "--key-size", "512", "--sector-size", str(SECTOR_BYTES)]
-    options += ["--offset", str(DATA_OFFSET_BYTES // 512), "--master-key-file", str(key_file)]
+    options += ["--offset", str(DATA_OFFSET_BYTES // 512), "--volume-key-file", str(key_file)]
     luks_format(disk, *options, size_bytes=DATA_OFFSET_BYTES + FILESYSTEM_BYTES)
     key_file.unlink()
     with plain.open("rb") as source, disk.open("r+b") as target:

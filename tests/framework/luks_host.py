@@ -15,6 +15,7 @@ import pytest
 from framework.keystored import Keystored
 from framework.luks import PASSPHRASE
 from framework.native_guest import BUILD, Answered
+from framework.pkcs11_guest import sanitizer
 
 FOLDER = BUILD / "guest_driver/luks"
 PROGRAM = FOLDER / "vks-luks"
@@ -75,8 +76,9 @@ class Host:
         assert path
         if not Path(path[1]).is_dir():
             pytest.skip("there is no folder of plugins to lay another one over")
-        command = 'mount --bind "$0" "$1" && shift && exec "$@"'
-        return self.run("unshare", "--mount", "sh", "-c", command, FOLDER, path[1], "cryptsetup", *words, ok=ok)
+        command = 'mount --bind "$0" "$1" && shift && exec env "$@"'
+        env = [f"{name}={value}" for name, value in sanitizer().items()]
+        return self.run("unshare", "--mount", "sh", "-c", command, FOLDER, path[1], *env, "cryptsetup", *words, ok=ok)
 
     @contextmanager
     def granted(self, *ops: str) -> Iterator[None]:

@@ -8,8 +8,8 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from framework.encrypted_root import APPEND, encrypted_root
@@ -26,8 +26,6 @@ NAME = "guest"
 KEY = "disks"
 PROMPT = re.compile(r"The vault does not open disk root; passphrase \(none: ask the vault again\): $")
 DISK = "/dev/vda"
-
-Boot = Callable[[bool], QemuGuest]
 
 
 class DebianGuest(QemuGuest):
@@ -56,20 +54,15 @@ class LockedGuest(DebianGuest):
 
 
 @pytest.fixture
-def boot(vault: Keystored, tmp_path: Path) -> Boot:
-    """Give what boots the one disk, again and again, on the vault's guest."""
+def machine(vault: Keystored, tmp_path: Path) -> dict[str, Any]:
+    """What a guest of the vault is made of that boots from the disk: the same one each time."""
     root = encrypted_root()
     disk = Path(shutil.copy(root.disk, tmp_path / "disk"))
     vault.add_guest(NAME)
     words = ("--qemu", "{}.{}".format(*qemu_version(["qemu-system-x86_64"])), "--accel", "tcg", "--memory", "512M")
     devices = vault.facts("qemu-args", NAME, *words)
     devices += ["-drive", f"file={disk},if=none,id=disk,format=raw", "-device", "virtio-blk-pci,drive=disk"]
-
-    def start(is_locked: bool) -> QemuGuest:
-        kind = LockedGuest if is_locked else DebianGuest
-        return kind(root.kernel, root.initrd, devices=devices, append=APPEND, memory_mib=512)
-
-    return start
+    return {"kernel": root.kernel, "initrd": root.initrd, "devices": devices, "append": APPEND, "memory_mib": 512}
 
 
 def is_on_encrypted_root(guest: QemuGuest) -> bool:
@@ -80,12 +73,11 @@ def is_on_encrypted_root(guest: QemuGuest) -> bool:
     )
 
 
-def test_reboot_and_revoke(vault: Keystored, boot: Boot) -> None:
+def test_reboot_and_revoke(vault: Keystored, machine: dict[str, Any]) -> None:
     """Enrolled from inside, it boots again and nobody types; not after a revoke, which says why; again with the grant."""
     vault.api.generate(KEY, "aes-256")
     vault.api.grant(NAME, KEY, ["data-key", "decrypt", "release"])
-    with boot(True) as guest:
-        assert isinstance(guest, LockedGuest)
+    with LockedGuest(**machine) as guest:
         assert "vks: luks: the header has no token of the vault" in guest.console.text
         guest.unlock(PASSPHRASE.decode())
         assert is_on_encrypted_root(guest)
@@ -95,7 +87,7 @@ def test_reboot_and_revoke(vault: Keystored, boot: Boot) -> None:
     # From here on it may open and no more.
     vault.api.revoke(NAME, KEY)
     vault.api.grant(NAME, KEY, ["decrypt"])
-    with boot(False) as guest:
+    with DebianGuest(**machine) as guest:
         assert is_on_encrypted_root(guest)
         assert guest.run("cat /root/kept").text == "kept"
         assert "passphrase" not in guest.console.text
@@ -103,8 +95,7 @@ def test_reboot_and_revoke(vault: Keystored, boot: Boot) -> None:
         guest.run("sync")
 
     vault.api.revoke(NAME, KEY)
-    with boot(True) as guest:
-        assert isinstance(guest, LockedGuest)
+    with LockedGuest(**machine) as guest:
         said = guest.console.text
         assert f"vks: luks: the vault refuses: key {KEY} is not granted to this guest, or not there" in said
         assert f"hint: ask the host's operator: vmm-keystore grant add {NAME} {KEY} --ops decrypt" in said

@@ -98,6 +98,26 @@ def test_forged_header(enrolled: Host, name: str) -> None:
     assert said.status
 
 
+SEEN_BY_PLUGIN = [
+    "keyslot of the null cipher",
+    "keyslot with a key of one byte",
+    "keyslot with another hash",
+    "data of the null cipher",
+    "sealed of zeros",
+    "key of another",
+]
+
+
+@pytest.mark.parametrize("name", SEEN_BY_PLUGIN)
+def test_plugin_looks_at_the_header_too(enrolled: Host, name: str) -> None:
+    """Stock cryptsetup says the same reasons; what is no token it does not even show to the plugin."""
+    change, reason = FORGED[name]
+    with metadata(enrolled.disk) as parts:
+        change(parts)
+    said = enrolled.with_plugin("open", "--test-passphrase", "--token-only", enrolled.disk, ok=False)
+    assert reason in said.stderr
+
+
 @pytest.mark.parametrize("cipher", ["serpent-xts-plain64", "aes-cbc-essiv:sha256"])
 def test_data_cipher_is_bound(enrolled: Host, cipher: str) -> None:
     """A header that says another cipher than at enrolment is not opened."""

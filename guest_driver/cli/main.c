@@ -86,7 +86,8 @@ static const struct command commands[] = {
      "in the kernel. TOKEN is a new file that its owner may read, 128 bytes; no secret, but without it the disk is\n"
      "lost, and so it is without this version of KEY:\n"
      "  vks paes KEY TOKEN\n"
-     "  cryptsetup open --type plain --cipher paes-xts-plain64 --key-size 1024 --key-file TOKEN DEVICE NAME",
+     "  cryptsetup open --type plain --cipher paes-xts-plain64 --key-size 1024 --sector-size 4096 \\\n"
+     "    --key-file TOKEN DEVICE NAME",
      command_paes},
     {"decapsulate",
      {"KEY"},

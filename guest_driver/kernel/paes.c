@@ -141,7 +141,7 @@ static const char *vks_paes_reason(int error)
 	case -EAGAIN:
 		return "the vault cannot use the key now";
 	default:
-		return "no answer that makes sense";
+		return "the vault could not be asked";
 	}
 }
 

@@ -16,6 +16,7 @@ int command_mac(const struct options *options);
 int command_mac_verify(const struct options *options);
 int command_derive(const struct options *options);
 int command_data_key(const struct options *options);
+int command_paes(const struct options *options);
 int command_decapsulate(const struct options *options);
 int command_generate(const struct options *options);
 int command_rotate(const struct options *options);

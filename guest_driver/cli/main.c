@@ -77,6 +77,18 @@ static const struct command commands[] = {
      "  vks data-key KEY disk.sealed | cryptsetup luksFormat --batch-mode --key-file - DEVICE\n"
      "  vks decrypt KEY <disk.sealed | cryptsetup open --key-file - DEVICE NAME",
      command_data_key},
+    {"paes",
+     {"KEY", "TOKEN"},
+     OPTION_VERSION,
+     "a new disk key, as a token for the kernel, into the file TOKEN",
+     "Where the grant has data-key, decrypt and release; of AES and ChaCha20-Poly1305 keys. The raw key is never\n"
+     "shown: the module virtio_keystore has the vault open the token when a disk is opened, and keeps the raw key\n"
+     "in the kernel. TOKEN is a new file that its owner may read, 128 bytes; no secret, but without it the disk is\n"
+     "lost, and so it is without this version of KEY:\n"
+     "  vks paes KEY TOKEN\n"
+     "  cryptsetup open --type plain --cipher paes-xts-plain64 --key-size 1024 --sector-size 4096 \\\n"
+     "    --key-file TOKEN DEVICE NAME",
+     command_paes},
     {"decapsulate",
      {"KEY"},
      KEY_OPTIONS,

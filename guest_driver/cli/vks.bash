@@ -54,8 +54,8 @@ _vks() {
     --peer) mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
     esac
     if [[ -z $command ]]; then
-        words='info list public sign verify encrypt decrypt mac mac-verify derive data-key decapsulate generate rotate'
-        words+=' destroy random bench luks doctor --help'
+        words='info list public sign verify encrypt decrypt mac mac-verify derive data-key paes decapsulate generate'
+        words+=' rotate destroy random bench luks doctor --help'
     elif [[ $current == -* ]]; then
         words=$(vks "$command" --help 2>/dev/null | grep -o '^  --[a-z-]*')
     elif [[ $command == generate ]]; then

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * vmm_keystore device ABI: what a guest driver and the device exchange on a virtqueue, and the ioctls of
- * /dev/keystoreN.
+ * vmm_keystore device ABI: what a guest driver and the device exchange on a virtqueue, the ioctls of /dev/keystoreN,
+ * and the key token of the driver's xts(paes).
  *
  * One header for the kernel module, the guest library, the device's data plane and, through cffi, the host's Python.
  * All integers little-endian, every structure without implicit padding. The rules that go with the layouts are the
@@ -286,6 +286,29 @@ struct vks_ioc_batch {
 #define VKS_IOC_SUBMIT_BATCH _IOWR('K', 0x02, struct vks_ioc_batch)   /* many at once, waits for all answers */
 #define VKS_IOC_ENQUEUE      _IOW('K', 0x03, struct vks_ioc_request)  /* does not wait; poll, then reap */
 #define VKS_IOC_REAP         _IOWR('K', 0x04, struct vks_ioc_batch)   /* takes finished requests, does not wait */
+
+/*
+ * What the driver's xts(paes) takes for a key: the sealed form of a random key of AES-256-XTS and what opens it, a data
+ * key made with VKS_PAES_AAD as its associated data. Not secret by itself. See the specification, section 14.
+ */
+#define VKS_PAES_MAGIC "vks-paes"
+#define VKS_PAES_AAD   "vmm_keystore xts(paes)"
+
+enum vks_paes_limit {
+    VKS_PAES_VERSION = 1,
+    VKS_PAES_KEY_BYTES = 64,
+    VKS_PAES_SEALED_BYTES = 92, /* nonce, ciphertext, tag */
+    VKS_PAES_TOKEN_BYTES = 128,
+};
+
+struct vks_paes_token {
+    __u8 magic[8];      /* VKS_PAES_MAGIC, without its NUL */
+    __le32 version;     /* VKS_PAES_VERSION */
+    __le32 key_version; /* never 0: a rotation must not change what opens the token */
+    __u8 key_id[16];
+    __u8 sealed[92];
+    __le32 reserved; /* 0 */
+};
 
 enum vks_ioc_limit {
     VKS_IOC_BATCH_MAX = 256,

@@ -149,8 +149,7 @@ unsigned int vks_call_descriptors(const struct vks_call *call)
 	return call->readable.count + call->output.count + 1;
 }
 
-/* The one place where a status becomes an errno: 0 for the answers of this ABI, which user space
- * reads itself. */
+/* 0 for the answers of this ABI, which user space reads itself. */
 static int vks_status_error(u8 status)
 {
 	switch (status) {
@@ -176,25 +175,53 @@ static int vks_status_error(u8 status)
 	}
 }
 
-/* Status first; no length of the device's is used before it was held against the buffers that we
- * gave (MUST-15). */
+/* Where the kernel itself asked: call after vks_call_judge() gave 0. */
+int vks_call_errno(const struct vks_call *call)
+{
+	switch (call->user.status) {
+	case VKS_STATUS_OK:
+		return 0;
+	case VKS_STATUS_NO_KEY:
+		return -ENOKEY;
+	case VKS_STATUS_DENIED:
+	case VKS_STATUS_LIMIT:
+		return -EACCES;
+	case VKS_STATUS_KEY_STATE:
+		return -EKEYREVOKED;
+	case VKS_STATUS_AUTH_FAILED:
+		return -EKEYREJECTED;
+	case VKS_STATUS_UNAVAILABLE:
+		return -EAGAIN;
+	case VKS_STATUS_UNSUPPORTED:
+		return -EOPNOTSUPP;
+	default: /* our own request was wrong, or the device is */
+		return -EPROTO;
+	}
+}
+
+/*
+ * Status first; no length of the device's is used before it was held against the buffers that we
+ * gave, on a copy that the device does not reach (MUST-15).
+ */
 int vks_call_judge(struct vks_call *call)
 {
+	struct vks_result result;
 	u8 status;
 	int error = call->error;
 
 	if (error)
 		return error;
-	status = call->tail->status;
+	status = READ_ONCE(call->tail->status);
 	error = vks_status_error(status);
 	if (error)
 		return error;
 	if (call->used_bytes != call->output.bytes + sizeof(*call->tail))
 		return -EPROTO;
-	if (status == VKS_STATUS_OK &&
-	    le32_to_cpu(call->tail->result.output_bytes) > call->output.bytes)
+	memcpy(&result, &call->tail->result, sizeof(result));
+	barrier(); /* a compiler could read it again instead of the copy */
+	if (status == VKS_STATUS_OK && le32_to_cpu(result.output_bytes) > call->output.bytes)
 		return -EPROTO;
-	call->user.result = call->tail->result;
+	call->user.result = result;
 	call->user.status = status;
 	return 0;
 }

@@ -61,6 +61,7 @@ unsigned int vks_call_descriptors(const struct vks_call *call);
 
 /* 0 when the device answered: user.status and user.result are set; else a negative errno. */
 int __must_check vks_call_judge(struct vks_call *call);
+int __must_check vks_call_errno(const struct vks_call *call);
 int __must_check vks_call_copy_output(struct vks_call *call);
 
 #endif

@@ -9,6 +9,7 @@
 #include <linux/err.h>
 #include <linux/idr.h>
 #include <linux/module.h>
+#include <linux/mutex.h>
 #include <linux/slab.h>
 #include <linux/virtio.h>
 #include <linux/virtio_config.h>
@@ -21,10 +22,28 @@
 #define VKS_INFO_TIMEOUT_MS 10000
 
 static DEFINE_IDA(vks_indices);
+static LIST_HEAD(vks_devices); /* those with a node, in the order in which they came */
+static DEFINE_MUTEX(vks_devices_mutex);
 
 static void vks_device_release(struct kref *references)
 {
 	kfree(container_of(references, struct vks_device, references));
+}
+
+struct vks_device *vks_device_get(unsigned int n)
+{
+	struct vks_device *device, *found = NULL;
+
+	mutex_lock(&vks_devices_mutex);
+	list_for_each_entry (device, &vks_devices, link) {
+		if (n-- == 0) {
+			found = device;
+			kref_get(&found->references); /* what is bound has one */
+			break;
+		}
+	}
+	mutex_unlock(&vks_devices_mutex);
+	return found;
 }
 
 void vks_device_put(struct vks_device *device)
@@ -124,6 +143,9 @@ static int vks_probe(struct virtio_device *vdev)
 	error = vks_chardev_register(device);
 	if (error)
 		goto stop;
+	mutex_lock(&vks_devices_mutex);
+	list_add_tail(&device->link, &vks_devices);
+	mutex_unlock(&vks_devices_mutex);
 	dev_info(&vdev->dev, "vmm_keystore at /dev/%s\n", device->name);
 	return 0;
 
@@ -142,6 +164,9 @@ static void vks_remove(struct virtio_device *vdev)
 	struct vks_device *device = vdev->priv;
 	int index = device->index;
 
+	mutex_lock(&vks_devices_mutex);
+	list_del(&device->link);
+	mutex_unlock(&vks_devices_mutex);
 	misc_deregister(
 		&device->misc); /* no new open files; those there are see -ENODEV from here on */
 	vks_ring_fail(device, -ENODEV);
@@ -203,7 +228,27 @@ static struct virtio_driver vks_driver = {
 	.restore = vks_restore,
 #endif
 };
-module_virtio_driver(vks_driver);
+
+static int __init vks_init(void)
+{
+	int error = register_virtio_driver(&vks_driver);
+
+	if (error)
+		return error;
+	error = vks_paes_register();
+	if (error)
+		unregister_virtio_driver(&vks_driver);
+	return error;
+}
+
+static void __exit vks_exit(void)
+{
+	vks_paes_unregister();
+	unregister_virtio_driver(&vks_driver);
+}
+
+module_init(vks_init);
+module_exit(vks_exit);
 
 MODULE_DESCRIPTION("vmm_keystore guest driver");
 MODULE_LICENSE("GPL");

@@ -8,8 +8,9 @@
  * outside the spinlock because it may be an exit to the hypervisor. The virtqueue callback needs no
  * gate: a queue is deleted only after the transport has stopped calling.
  *
- * Life: one reference of the bound virtio device, one of each open file. After removal vq is NULL
- * and error is -ENODEV for good; nothing of the virtio device is touched any more.
+ * Life: one reference of the bound virtio device, one of each open file and of whoever got it by
+ * vks_device_get(). After removal vq is NULL and error is -ENODEV for good; nothing of the virtio
+ * device is touched any more.
  */
 #ifndef VKS_DEVICE_H
 #define VKS_DEVICE_H
@@ -28,6 +29,7 @@ struct virtqueue;
 
 struct vks_device {
 	struct kref references;
+	struct list_head link; /* of the bound devices; device.c's mutex */
 	struct virtio_device *vdev;
 	struct rw_semaphore gate;
 	spinlock_t lock;
@@ -59,7 +61,28 @@ void vks_ring_abandon(struct vks_device *device, struct vks_call *call);
 void vks_call_put(struct vks_call *call); /* process context */
 
 /* device.c */
+struct vks_device *vks_device_get(unsigned int n); /* the n-th that is bound, or NULL */
 void vks_device_put(struct vks_device *device);
+
+/* request.c: requests of the kernel's own, in the name of the current process */
+struct vks_call *__must_check vks_request_run(struct vks_device *device,
+					      struct vks_request_head *head, const void *aad,
+					      const void *input);
+
+/* paes.c: the cipher xts(paes) */
+#if IS_ENABLED(CONFIG_CRYPTO_SKCIPHER)
+int __must_check vks_paes_register(void);
+void vks_paes_unregister(void);
+#else
+static inline int vks_paes_register(void)
+{
+	return 0;
+}
+
+static inline void vks_paes_unregister(void)
+{
+}
+#endif
 
 /* file.c: the character device */
 struct vks_file;

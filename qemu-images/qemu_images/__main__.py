@@ -12,7 +12,7 @@ from qemu_images.images import qemu_image, uml_image
 from qemu_images.kernel import FLAVOURS, BuildError, kernel, vmlinux
 from qemu_images.keystore import content
 from qemu_images.nginx import nginx
-from qemu_images.packages import groups, write_lock
+from qemu_images.packages import fetch, groups, write_lock
 from qemu_images.prometheus import promtool
 from qemu_images.qemu import qemu_11
 from qemu_images.uml import FRAGMENTS, user_mode_linux
@@ -54,6 +54,21 @@ def _crypto_mb_if_there() -> None:
         say(f"notice: no libcrypto_mb, tests that need it will be skipped: {str(error).splitlines()[0]}")
 
 
+def _make_all() -> None:
+    """What the tests boot and unpack."""
+    for flavour in FLAVOURS:
+        vmlinux(kernel(flavour))
+    for group in ("busybox", "cryptsetup", "kernel-tools", "udev"):
+        fetch(group)
+    for variant in FRAGMENTS:
+        user_mode_linux(variant)
+    qemu_11()
+    promtool()
+    nginx()
+    userland_disk()
+    _crypto_mb_if_there()
+
+
 def main() -> int:
     """Run one command; results go to stdout, progress to stderr."""
     arguments = _parser().parse_args()
@@ -76,15 +91,7 @@ def main() -> int:
                 parts = {"kernel": image.kernel, "initrd": image.initrd, "disk": userland_disk()}
                 print(json.dumps({name: str(path) for name, path in parts.items()} | {"append": USERLAND_WORDS}))
             case "all":
-                for flavour in FLAVOURS:
-                    vmlinux(kernel(flavour))
-                for variant in FRAGMENTS:
-                    user_mode_linux(variant)
-                qemu_11()
-                promtool()
-                nginx()
-                userland_disk()
-                _crypto_mb_if_there()
+                _make_all()
             case "prune":
                 print(f"{prune(arguments.days)} entries removed")
             case "lock":

@@ -13,7 +13,7 @@ from pathlib import Path
 from qemu_images.archive import write_archive
 from qemu_images.cache import digest, entry, say, source_digest
 from qemu_images.kernel import ModuleSource, distribution_modules, kernel, module, run, vmlinux
-from qemu_images.packages import HERE, unpack
+from qemu_images.packages import HERE, fetch, unpack
 from qemu_images.uml import uml_module, user_mode_linux
 
 # What the agent's port needs; virtio_blk because the next thing anyone wants is a disk.
@@ -33,6 +33,7 @@ class Content:
         udev: with Debian's udev and kmod, so that the real device manager decides which driver is loaded;
             nothing is loaded by name then but what modules-load.d names.
         groups: system groups that udev rules name.
+        packages: groups of Debian packages that are unpacked into it.
     """
 
     modules: tuple[ModuleSource, ...] = ()
@@ -41,6 +42,7 @@ class Content:
     load: tuple[str, ...] = ()
     udev: bool = False
     groups: tuple[str, ...] = ()
+    packages: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:
@@ -55,6 +57,7 @@ class Content:
             "|",
             *self.groups,
             str(self.udev),
+            *(part for name in self.packages for part in (name, fetch(name).key)),
         )
 
 
@@ -156,11 +159,10 @@ def _install_modules(
     (root / "etc/modules").write_text("".join(f"{name}\n" for name in load))
 
 
-def _udev(root: Path) -> None:
-    """Debian's udev and kmod with their libraries and rules."""
-    tree, _ = unpack("udev", ["./usr/share/*", "./lib/udev/hwdb.d/*", "./usr/lib/udev/hwdb.d/*", "*/gconv/*"])
+def _packages(root: Path, group: str) -> None:
+    """The files of a group of packages, without what is large and of no use here."""
+    tree, _ = unpack(group, ["./usr/share/*", "./lib/udev/hwdb.d/*", "./usr/lib/udev/hwdb.d/*", "*/gconv/*"])
     shutil.copytree(tree, root, symlinks=True, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".complete"))
-    shutil.copy2(HERE / "guest/start-udev", root / "etc/start-udev")
 
 
 def qemu_image(flavour: str, content: Content) -> Image:
@@ -172,8 +174,11 @@ def qemu_image(flavour: str, content: Content) -> Image:
         say(f"packing the {flavour} image")
         root = folder / "root"
         root.mkdir()
+        for group in content.packages:
+            _packages(root, group)
         if content.udev:
-            _udev(root)
+            _packages(root, "udev")
+            shutil.copy2(HERE / "guest/start-udev", root / "etc/start-udev")
         _base(root, content)
         modules = distribution_modules(built_for, [*TRANSPORT, *content.kernel_modules])
         for source in content.modules:

@@ -13,7 +13,7 @@ from framework.qmp import Qmp, QmpError
 
 # Debian 12's QEMU and kernel, no KVM: what boots fastest and does not fall over.
 MACHINE = "q35,accel=tcg"
-# QEMU 7.2 without KVM gets cmpxchg16b wrong now and then: 6.12 died of it in one boot of eight, 7.3 in none of forty.
+# Without KVM, QEMU 7.2 had a 6.12 kernel die in cmpxchg16b in one boot of eight; none needs it.
 CPU = "max,-cx16"
 APPEND = (
     "console=ttyS0 loglevel=5 panic=-1 nokaslr mitigations=off tsc=reliable no_timer_check "

@@ -21,6 +21,8 @@ struct findings {
 
 /* @root is "" on a real system. */
 void doctor_examine(const char *root, struct findings *findings);
+/* Whether the kernel module is loaded, and what to do if not. */
+bool doctor_examine_module(const char *root, struct findings *findings);
 void doctor_examine_socket(const char *path, struct findings *findings);
 __attribute__((format(printf, 4, 5))) void doctor_note(struct findings *findings, bool is_ok, const char *hint,
                                                        const char *format, ...);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Which virtio devices of id 20 there are, who owns them, is the module there, may this user open the nodes. */
+/* Which virtio devices of id 20 there are, who owns them, may this user open the nodes. */
 #include <dirent.h>
 #include <errno.h>
 #include <stdarg.h>
@@ -128,15 +128,9 @@ static void examine_node(const char *root, const char *name, bool is_loaded, str
 
 void doctor_examine(const char *root, struct findings *findings)
 {
+    bool is_loaded = doctor_examine_module(root, findings);
     size_t before = findings->count;
-    char path[400];
-    bool is_loaded;
 
-    snprintf(path, sizeof(path), "%s/sys/module/%s", root, OUR_DRIVER);
-    is_loaded = access(path, F_OK) == 0;
-    doctor_note(findings, is_loaded, is_loaded ? "" : "load it: modprobe " OUR_DRIVER, "module %s is %s", OUR_DRIVER,
-                is_loaded ? "loaded" : "not loaded");
-    before = findings->count;
     visit(root, "/sys/bus/virtio/devices", "virtio", is_loaded, examine_device, findings);
     if (findings->count == before)
         doctor_note(findings, false, "the host's operator adds it: vmm-keystore qemu-args NAME prints what QEMU needs",

@@ -131,7 +131,7 @@ int luks_secret(const struct luks_options *options)
     bool is_open;
 
     if (isatty(STDOUT_FILENO)) {
-        (void)fail(&failure, -EINVAL, "it is for cryptsetup: vks luks secret DEVICE | cryptsetup ... --key-file -",
+        (void)fail(&failure, -EINVAL, "it is for cryptsetup: vks luks secret DISK | cryptsetup ... --key-file -",
                    "will not print a secret on a terminal");
         return luks_complain(&failure);
     }

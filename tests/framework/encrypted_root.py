@@ -42,6 +42,8 @@ FILESYSTEM_BYTES = 256 << 20
 LUKS = ROOT / "guest_driver/luks"
 FILES = {
     "usr/sbin/vks-luks": BUILD / "guest_driver/luks/vks-luks",
+    "usr/lib/x86_64-linux-gnu/cryptsetup/libcryptsetup-token-vmm-keystore.so": BUILD
+    / "guest_driver/luks/libcryptsetup-token-vmm-keystore.so",
     "usr/bin/vks": BUILD / "guest_driver/cli/vks",
     "usr/share/initramfs-tools/hooks/vks-luks": LUKS / "initramfs/hook",
     "usr/lib/cryptsetup/scripts/vks-luks": LUKS / "initramfs/vks-luks",
@@ -52,6 +54,7 @@ INIT = """\
 #!/bin/sh
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root
 mount -t tmpfs tmp /tmp
+/usr/lib/systemd/systemd-udevd --daemon
 exec /usr/sbin/agent port:org.vmm-keystore.agent
 """
 APPEND = "root=/dev/mapper/root rw"

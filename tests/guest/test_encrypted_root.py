@@ -73,6 +73,21 @@ def is_on_encrypted_root(guest: QemuGuest) -> bool:
     )
 
 
+def other_disk(guest: QemuGuest) -> None:
+    """One more disk, a file, is opened by the command and by stock cryptsetup with the plugin, and nobody types."""
+    quick = "--batch-mode --pbkdf pbkdf2 --pbkdf-force-iterations 1000"
+    guest.run("modprobe loop && truncate -s 20M /root/disk")
+    guest.run(f"cryptsetup luksFormat {quick} /root/disk -", stdin=PASSPHRASE)
+    guest.run(f"vks luks enroll /root/disk {KEY} --key-file -", stdin=PASSPHRASE)
+    for command, mode in {
+        "vks luks open /root/disk data --readonly": "readonly",
+        "cryptsetup open --token-only /root/disk data": "read/write",
+    }.items():
+        guest.run(command)
+        assert re.search(f"mode: +{mode}", guest.run("cryptsetup status data").text)
+        guest.run("cryptsetup close data")
+
+
 def test_reboot_and_revoke(vault: Keystored, machine: dict[str, Any]) -> None:
     """Enrolled from inside, it boots again and nobody types; not after a revoke, which says why; again with the grant."""
     vault.api.generate(KEY, "aes-256")
@@ -82,6 +97,7 @@ def test_reboot_and_revoke(vault: Keystored, machine: dict[str, Any]) -> None:
         guest.unlock(PASSPHRASE.decode())
         assert is_on_encrypted_root(guest)
         guest.run(f"vks-luks enroll {DISK} {KEY}", stdin=PASSPHRASE + b"\n")
+        other_disk(guest)
         guest.run("echo kept >/root/kept && sync")
 
     # From here on it may open and no more.

@@ -60,7 +60,6 @@ void tokens_look(bool is_anew)
 
     module_lock();
     is_anew |= !has_looked;
-    has_looked = true;
     module_unlock();
     if (!is_anew)
         return;
@@ -68,6 +67,8 @@ void tokens_look(bool is_anew)
     module_lock();
     for (size_t i = 0; i < count; i++)
         token_add(&nodes[i]);
+    /* Not before: another thread would not find what this one is still looking for. */
+    has_looked = true;
     module_unlock();
 }
 

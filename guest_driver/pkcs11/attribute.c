@@ -15,7 +15,7 @@ void attribute_set(struct attribute_value *value, const void *data, size_t size)
         memcpy(value->data, data, value->size);
 }
 
-static CK_RV set_bool(struct attribute_value *value, bool is_true)
+CK_RV attribute_set_bool(struct attribute_value *value, bool is_true)
 {
     CK_BBOOL truth = is_true ? CK_TRUE : CK_FALSE;
 
@@ -23,7 +23,7 @@ static CK_RV set_bool(struct attribute_value *value, bool is_true)
     return CKR_OK;
 }
 
-static CK_RV set_number(struct attribute_value *value, CK_ULONG number)
+CK_RV attribute_set_number(struct attribute_value *value, CK_ULONG number)
 {
     attribute_set(value, &number, sizeof(number));
     return CKR_OK;
@@ -97,22 +97,22 @@ static CK_RV get_storage(const struct object *object, CK_ATTRIBUTE_TYPE type, st
 
     switch (type) {
     case CKA_CLASS:
-        return set_number(value, object_class(object));
+        return attribute_set_number(value, object_class(object));
     case CKA_TOKEN:
-        return set_bool(value, !is_secret);
+        return attribute_set_bool(value, !is_secret);
     case CKA_PRIVATE: /* what needs a login: nothing does */
     case CKA_MODIFIABLE:
     case CKA_COPYABLE:
-        return set_bool(value, false);
+        return attribute_set_bool(value, false);
     case CKA_DESTROYABLE:
-        return set_bool(value, is_secret || (object->kind == OBJECT_KEY && vks_key_is_own(&object->key)));
+        return attribute_set_bool(value, is_secret || (object->kind == OBJECT_KEY && vks_key_is_own(&object->key)));
     case CKA_LABEL:
         attribute_set(value, object->key.label, strlen(object->key.label));
         return CKR_OK;
     case CKA_UNIQUE_ID:
         return set_unique_id(object, value);
     case CKA_KEY_TYPE:
-        return set_number(value, object_key_type(object));
+        return attribute_set_number(value, object_key_type(object));
     case CKA_ID:
         attribute_set(value, is_secret ? object->secret_id : object->key.id,
                       is_secret ? object->secret_id_size : sizeof(object->key.id));
@@ -122,11 +122,12 @@ static CK_RV get_storage(const struct object *object, CK_ATTRIBUTE_TYPE type, st
         value->size = 0;
         return CKR_OK;
     case CKA_DERIVE:
-        return set_bool(value, does(object, CKF_DERIVE));
+        return attribute_set_bool(value, does(object, CKF_DERIVE));
     case CKA_LOCAL:
-        return set_bool(value, is_made_here(object));
+        return attribute_set_bool(value, is_made_here(object));
     case CKA_KEY_GEN_MECHANISM:
-        return set_number(value, is_made_here(object) ? mechanism_that_makes(object) : CK_UNAVAILABLE_INFORMATION);
+        return attribute_set_number(value,
+                                    is_made_here(object) ? mechanism_that_makes(object) : CK_UNAVAILABLE_INFORMATION);
     case CKA_ALLOWED_MECHANISMS:
         return set_mechanisms(object, value);
     default:
@@ -146,11 +147,11 @@ static CK_RV get_type_property(const struct object *object, CK_ATTRIBUTE_TYPE ty
         return CKR_OK;
     }
     if (type == CKA_PARAMETER_SET && key_type->parameter_set)
-        return set_number(value, key_type->parameter_set);
+        return attribute_set_number(value, key_type->parameter_set);
     if (type == CKA_MODULUS_BITS && key_type->ckk == CKK_RSA)
-        return set_number(value, key_type->bits);
+        return attribute_set_number(value, key_type->bits);
     if (type == CKA_VALUE_LEN && key_type->value_bytes)
-        return set_number(value, key_type->value_bytes);
+        return attribute_set_number(value, key_type->value_bytes);
     return CKR_ATTRIBUTE_TYPE_INVALID;
 }
 
@@ -158,15 +159,15 @@ static CK_RV get_public(const struct object *object, CK_ATTRIBUTE_TYPE type, str
 {
     switch (type) {
     case CKA_ENCRYPT:
-        return set_bool(value, does(object, CKF_ENCRYPT));
+        return attribute_set_bool(value, does(object, CKF_ENCRYPT));
     case CKA_VERIFY:
-        return set_bool(value, does(object, CKF_VERIFY));
+        return attribute_set_bool(value, does(object, CKF_VERIFY));
     case CKA_WRAP:
-        return set_bool(value, does(object, CKF_WRAP));
+        return attribute_set_bool(value, does(object, CKF_WRAP));
     case CKA_VERIFY_RECOVER:
     case CKA_TRUSTED:
     case CKA_ENCAPSULATE:
-        return set_bool(value, false);
+        return attribute_set_bool(value, false);
     case CKA_SUBJECT:
         value->size = 0;
         return CKR_OK;
@@ -179,23 +180,23 @@ static CK_RV get_private(const struct object *object, CK_ATTRIBUTE_TYPE type, st
 {
     switch (type) {
     case CKA_DECRYPT:
-        return set_bool(value, does(object, CKF_DECRYPT));
+        return attribute_set_bool(value, does(object, CKF_DECRYPT));
     case CKA_SIGN:
-        return set_bool(value, does(object, CKF_SIGN));
+        return attribute_set_bool(value, does(object, CKF_SIGN));
     case CKA_UNWRAP:
-        return set_bool(value, does(object, CKF_UNWRAP));
+        return attribute_set_bool(value, does(object, CKF_UNWRAP));
     case CKA_DECAPSULATE:
-        return set_bool(value, does(object, CKF_DECAPSULATE));
+        return attribute_set_bool(value, does(object, CKF_DECAPSULATE));
     case CKA_SENSITIVE:
-        return set_bool(value, true);
+        return attribute_set_bool(value, true);
     case CKA_ALWAYS_SENSITIVE:
     case CKA_NEVER_EXTRACTABLE:
-        return set_bool(value, is_made_here(object));
+        return attribute_set_bool(value, is_made_here(object));
     case CKA_EXTRACTABLE:
     case CKA_SIGN_RECOVER:
     case CKA_ALWAYS_AUTHENTICATE:
     case CKA_WRAP_WITH_TRUSTED:
-        return set_bool(value, false);
+        return attribute_set_bool(value, false);
     case CKA_SUBJECT:
         value->size = 0;
         return CKR_OK;
@@ -233,29 +234,29 @@ static CK_RV get_secret(struct token *token, const struct object *object, CK_ATT
 
     switch (type) {
     case CKA_ENCRYPT:
-        return set_bool(value, does(object, CKF_ENCRYPT));
+        return attribute_set_bool(value, does(object, CKF_ENCRYPT));
     case CKA_DECRYPT:
-        return set_bool(value, does(object, CKF_DECRYPT));
+        return attribute_set_bool(value, does(object, CKF_DECRYPT));
     case CKA_SIGN:
-        return set_bool(value, does(object, CKF_SIGN));
+        return attribute_set_bool(value, does(object, CKF_SIGN));
     case CKA_VERIFY:
-        return set_bool(value, does(object, CKF_VERIFY));
+        return attribute_set_bool(value, does(object, CKF_VERIFY));
     case CKA_WRAP:
-        return set_bool(value, does(object, CKF_WRAP));
+        return attribute_set_bool(value, does(object, CKF_WRAP));
     case CKA_UNWRAP:
-        return set_bool(value, does(object, CKF_UNWRAP));
+        return attribute_set_bool(value, does(object, CKF_UNWRAP));
     case CKA_SENSITIVE:
-        return set_bool(value, is_session ? object->is_sensitive : true);
+        return attribute_set_bool(value, is_session ? object->is_sensitive : true);
     case CKA_EXTRACTABLE:
-        return set_bool(value, is_session ? object->is_extractable : false);
+        return attribute_set_bool(value, is_session ? object->is_extractable : false);
     case CKA_ALWAYS_SENSITIVE:
     case CKA_NEVER_EXTRACTABLE:
-        return set_bool(value, is_made_here(object));
+        return attribute_set_bool(value, is_made_here(object));
     case CKA_WRAP_WITH_TRUSTED:
     case CKA_TRUSTED:
-        return set_bool(value, false);
+        return attribute_set_bool(value, false);
     case CKA_VALUE_LEN:
-        return is_session ? set_number(value, object->secret_size) : CKR_ATTRIBUTE_TYPE_INVALID;
+        return is_session ? attribute_set_number(value, object->secret_size) : CKR_ATTRIBUTE_TYPE_INVALID;
     case CKA_VALUE:
         return get_secret_value(token, object, value);
     default:

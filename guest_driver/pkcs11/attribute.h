@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What attributes an object has (PKCS#11 v3.0, 4.4 to 4.14). */
+/* What attributes a key has (PKCS#11 v3.0, 4.4 to 4.14). */
 #ifndef PKCS11_ATTRIBUTE_H
 #define PKCS11_ATTRIBUTE_H
 
 #include "token.h"
 
-#define ATTRIBUTE_BYTES_MAX 3072 /* a public key of ML-DSA-87 has 2592, and what is around it */
+#define ATTRIBUTE_BYTES_MAX TOKEN_PUBLIC_KEY_BYTES_MAX /* of keys */
 
 struct attribute_value {
     size_t size;
@@ -24,5 +24,7 @@ CK_RV attribute_of_public_key(struct token *token, const struct object *object, 
                               struct attribute_value *value);
 
 void attribute_set(struct attribute_value *value, const void *data, size_t size);
+CK_RV attribute_set_bool(struct attribute_value *value, bool is_true);
+CK_RV attribute_set_number(struct attribute_value *value, CK_ULONG number);
 
 #endif

@@ -122,6 +122,12 @@
 #define CKO_PRIVATE_KEY 3UL
 #define CKO_SECRET_KEY  4UL
 
+#define CKC_X_509 0UL
+
+#define CK_CERTIFICATE_CATEGORY_UNSPECIFIED 0UL
+#define CK_CERTIFICATE_CATEGORY_AUTHORITY   2UL
+#define CK_SECURITY_DOMAIN_UNSPECIFIED      0UL
+
 #define CKK_RSA            0x00UL
 #define CKK_EC             0x03UL
 #define CKK_GENERIC_SECRET 0x10UL
@@ -136,55 +142,64 @@
 #define CKK_ML_KEM         0x49UL /* 3.2 */
 #define CKK_ML_DSA         0x4aUL /* 3.2 */
 
-#define CKA_CLASS               0x000UL
-#define CKA_TOKEN               0x001UL
-#define CKA_PRIVATE             0x002UL
-#define CKA_LABEL               0x003UL
-#define CKA_UNIQUE_ID           0x004UL
-#define CKA_VALUE               0x011UL
-#define CKA_TRUSTED             0x086UL
-#define CKA_KEY_TYPE            0x100UL
-#define CKA_SUBJECT             0x101UL
-#define CKA_ID                  0x102UL
-#define CKA_SENSITIVE           0x103UL
-#define CKA_ENCRYPT             0x104UL
-#define CKA_DECRYPT             0x105UL
-#define CKA_WRAP                0x106UL
-#define CKA_UNWRAP              0x107UL
-#define CKA_SIGN                0x108UL
-#define CKA_SIGN_RECOVER        0x109UL
-#define CKA_VERIFY              0x10aUL
-#define CKA_VERIFY_RECOVER      0x10bUL
-#define CKA_DERIVE              0x10cUL
-#define CKA_START_DATE          0x110UL
-#define CKA_END_DATE            0x111UL
-#define CKA_MODULUS             0x120UL
-#define CKA_MODULUS_BITS        0x121UL
-#define CKA_PUBLIC_EXPONENT     0x122UL
-#define CKA_PRIVATE_EXPONENT    0x123UL
-#define CKA_PRIME_1             0x124UL
-#define CKA_PRIME_2             0x125UL
-#define CKA_EXPONENT_1          0x126UL
-#define CKA_EXPONENT_2          0x127UL
-#define CKA_COEFFICIENT         0x128UL
-#define CKA_PUBLIC_KEY_INFO     0x129UL
-#define CKA_VALUE_LEN           0x161UL
-#define CKA_EXTRACTABLE         0x162UL
-#define CKA_LOCAL               0x163UL
-#define CKA_NEVER_EXTRACTABLE   0x164UL
-#define CKA_ALWAYS_SENSITIVE    0x165UL
-#define CKA_KEY_GEN_MECHANISM   0x166UL
-#define CKA_MODIFIABLE          0x170UL
-#define CKA_COPYABLE            0x171UL
-#define CKA_DESTROYABLE         0x172UL
-#define CKA_EC_PARAMS           0x180UL
-#define CKA_EC_POINT            0x181UL
-#define CKA_ALWAYS_AUTHENTICATE 0x202UL
-#define CKA_WRAP_WITH_TRUSTED   0x210UL
-#define CKA_PARAMETER_SET       0x61dUL /* 3.2 */
-#define CKA_ENCAPSULATE         0x633UL /* 3.2 */
-#define CKA_DECAPSULATE         0x634UL /* 3.2 */
-#define CKA_ALLOWED_MECHANISMS  0x40000600UL
+#define CKA_CLASS                      0x000UL
+#define CKA_TOKEN                      0x001UL
+#define CKA_PRIVATE                    0x002UL
+#define CKA_LABEL                      0x003UL
+#define CKA_UNIQUE_ID                  0x004UL
+#define CKA_VALUE                      0x011UL
+#define CKA_CERTIFICATE_TYPE           0x080UL
+#define CKA_ISSUER                     0x081UL
+#define CKA_SERIAL_NUMBER              0x082UL
+#define CKA_TRUSTED                    0x086UL
+#define CKA_CERTIFICATE_CATEGORY       0x087UL
+#define CKA_JAVA_MIDP_SECURITY_DOMAIN  0x088UL
+#define CKA_URL                        0x089UL
+#define CKA_HASH_OF_SUBJECT_PUBLIC_KEY 0x08aUL
+#define CKA_HASH_OF_ISSUER_PUBLIC_KEY  0x08bUL
+#define CKA_CHECK_VALUE                0x090UL
+#define CKA_KEY_TYPE                   0x100UL
+#define CKA_SUBJECT                    0x101UL
+#define CKA_ID                         0x102UL
+#define CKA_SENSITIVE                  0x103UL
+#define CKA_ENCRYPT                    0x104UL
+#define CKA_DECRYPT                    0x105UL
+#define CKA_WRAP                       0x106UL
+#define CKA_UNWRAP                     0x107UL
+#define CKA_SIGN                       0x108UL
+#define CKA_SIGN_RECOVER               0x109UL
+#define CKA_VERIFY                     0x10aUL
+#define CKA_VERIFY_RECOVER             0x10bUL
+#define CKA_DERIVE                     0x10cUL
+#define CKA_START_DATE                 0x110UL
+#define CKA_END_DATE                   0x111UL
+#define CKA_MODULUS                    0x120UL
+#define CKA_MODULUS_BITS               0x121UL
+#define CKA_PUBLIC_EXPONENT            0x122UL
+#define CKA_PRIVATE_EXPONENT           0x123UL
+#define CKA_PRIME_1                    0x124UL
+#define CKA_PRIME_2                    0x125UL
+#define CKA_EXPONENT_1                 0x126UL
+#define CKA_EXPONENT_2                 0x127UL
+#define CKA_COEFFICIENT                0x128UL
+#define CKA_PUBLIC_KEY_INFO            0x129UL
+#define CKA_VALUE_LEN                  0x161UL
+#define CKA_EXTRACTABLE                0x162UL
+#define CKA_LOCAL                      0x163UL
+#define CKA_NEVER_EXTRACTABLE          0x164UL
+#define CKA_ALWAYS_SENSITIVE           0x165UL
+#define CKA_KEY_GEN_MECHANISM          0x166UL
+#define CKA_MODIFIABLE                 0x170UL
+#define CKA_COPYABLE                   0x171UL
+#define CKA_DESTROYABLE                0x172UL
+#define CKA_EC_PARAMS                  0x180UL
+#define CKA_EC_POINT                   0x181UL
+#define CKA_ALWAYS_AUTHENTICATE        0x202UL
+#define CKA_WRAP_WITH_TRUSTED          0x210UL
+#define CKA_PARAMETER_SET              0x61dUL /* 3.2 */
+#define CKA_ENCAPSULATE                0x633UL /* 3.2 */
+#define CKA_DECAPSULATE                0x634UL /* 3.2 */
+#define CKA_ALLOWED_MECHANISMS         0x40000600UL
 
 /* Parameter sets, 3.2. */
 #define CKP_ML_DSA_44   1UL

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#define LENGTH_BYTES_MAX 2 /* contents below 64 KiB: the largest public key has 2592 bytes */
+#define LENGTH_BYTES_MAX 2 /* contents below 64 KiB: the largest public key has 2592 bytes, a certificate some more */
 
 /* The length in front of @from, which is moved behind it. */
 static bool take_length(struct vks_bytes *from, size_t *length)
@@ -42,6 +42,22 @@ bool der_take(struct vks_bytes *from, uint8_t tag, struct vks_bytes *content)
     *content = (struct vks_bytes){rest.data, length};
     *from = (struct vks_bytes){(const uint8_t *)rest.data + length, rest.size - length};
     return true;
+}
+
+bool der_take_element(struct vks_bytes *from, uint8_t tag, struct vks_bytes *element)
+{
+    const uint8_t *begin = from->data;
+    struct vks_bytes content;
+
+    if (!der_take(from, tag, &content))
+        return false;
+    *element = (struct vks_bytes){begin, (size_t)((const uint8_t *)from->data - begin)};
+    return true;
+}
+
+bool der_is_next(struct vks_bytes from, uint8_t tag)
+{
+    return from.size && *(const uint8_t *)from.data == tag;
 }
 
 bool der_public_key_read(struct vks_bytes der, struct der_public_key *public_key)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * As much DER as SubjectPublicKeyInfo needs (RFC 5280, 4.1.2.7). What is read comes from a device and is taken for
- * hostile: definite, minimal lengths, nothing behind the end, all within the bytes given.
+ * As much DER as SubjectPublicKeyInfo and certificates need (RFC 5280, 4.1). What is read comes from a device or a file
+ * and is taken for hostile: definite, minimal lengths below 64 KiB, nothing behind the end, all within the bytes given.
  */
 #ifndef PKCS11_DER_H
 #define PKCS11_DER_H
@@ -12,10 +12,13 @@
 #include "vks.h"
 
 enum der_tag {
+    DER_BOOLEAN = 0x01,
     DER_INTEGER = 0x02,
     DER_BIT_STRING = 0x03,
     DER_OCTET_STRING = 0x04,
     DER_OID = 0x06,
+    DER_UTC_TIME = 0x17,
+    DER_GENERALIZED_TIME = 0x18,
     DER_SEQUENCE = 0x30,
 };
 
@@ -32,6 +35,10 @@ struct der_rsa_key {
 
 /* Takes an element with @tag off the front of @from; @content is what is in it. */
 bool der_take(struct vks_bytes *from, uint8_t tag, struct vks_bytes *content);
+/* The same; @element is all of it, with tag and length. */
+bool der_take_element(struct vks_bytes *from, uint8_t tag, struct vks_bytes *element);
+/* Whether the next element has @tag. */
+bool der_is_next(struct vks_bytes from, uint8_t tag);
 bool der_public_key_read(struct vks_bytes der, struct der_public_key *public_key);
 bool der_rsa_key_read(struct vks_bytes key, struct der_rsa_key *rsa);
 

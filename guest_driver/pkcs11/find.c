@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "attribute.h"
+#include "certificate_object.h"
 #include "module.h"
 #include "session.h"
 
@@ -19,7 +19,8 @@ struct search {
     CK_ULONG count;
     struct find *find;
     size_t room;
-    bool is_known; /* there is a key of that id or label, whatever else it is */
+    bool is_known;                         /* there is a key of that id or label, whatever else it is */
+    struct certificate_list *certificates; /* NULL: another class is wanted */
 };
 
 static const CK_ATTRIBUTE *attribute_named(const struct search *search, CK_ATTRIBUTE_TYPE type)
@@ -28,6 +29,16 @@ static const CK_ATTRIBUTE *attribute_named(const struct search *search, CK_ATTRI
         if (search->attributes[i].type == type)
             return &search->attributes[i];
     return NULL;
+}
+
+/* @otherwise, where none is wanted. */
+static CK_OBJECT_CLASS wanted_class(const struct search *search, CK_OBJECT_CLASS otherwise)
+{
+    const CK_ATTRIBUTE *class = attribute_named(search, CKA_CLASS);
+
+    if (class && class->ulValueLen == sizeof(otherwise))
+        memcpy(&otherwise, class->pValue, sizeof(otherwise));
+    return otherwise;
 }
 
 static CK_RV match_one(const struct search *search, const struct object *object, const CK_ATTRIBUTE *wanted)
@@ -58,13 +69,10 @@ static CK_RV match(const struct search *search, const struct object *object)
     return rv;
 }
 
-static CK_RV add_match(struct search *search, const struct object *object)
+static CK_RV add(struct search *search, CK_OBJECT_HANDLE handle)
 {
     struct find *find = search->find;
-    CK_RV rv = match(search, object);
 
-    if (rv != CKR_OK)
-        return rv == NOTHING_MATCHES ? CKR_OK : rv;
     if (find->count == search->room) {
         size_t room = search->room ? 2 * search->room : 16;
         CK_OBJECT_HANDLE *grown = realloc(find->handles, room * sizeof(*grown));
@@ -74,8 +82,17 @@ static CK_RV add_match(struct search *search, const struct object *object)
         find->handles = grown;
         search->room = room;
     }
-    find->handles[find->count++] = object->handle;
+    find->handles[find->count++] = handle;
     return CKR_OK;
+}
+
+static CK_RV add_match(struct search *search, const struct object *object)
+{
+    CK_RV rv = match(search, object);
+
+    if (rv == CKR_OK)
+        return add(search, object->handle);
+    return rv == NOTHING_MATCHES ? CKR_OK : rv;
 }
 
 static CK_RV try_entry(struct search *search, const struct object_entry *entry)
@@ -91,6 +108,19 @@ static CK_RV try_entry(struct search *search, const struct object_entry *entry)
     return add_match(search, &object);
 }
 
+/* The same of one that is looked for by its name, which may have certificates. */
+static CK_RV try_named(struct search *search, const struct object_entry *entry)
+{
+    struct object object;
+    CK_RV rv = CKR_OK;
+
+    search->is_known = true;
+    object_fill(entry, OBJECT_KEY, &object);
+    if (search->certificates && search->certificates->count && object_entry_is_pair(entry))
+        rv = token_public_key_learn(search->token, &object);
+    return rv == CKR_OK ? try_entry(search, entry) : rv;
+}
+
 static CK_RV try_label(struct search *search, const struct object_table *table, const CK_ATTRIBUTE *label)
 {
     CK_RV rv = CKR_OK;
@@ -101,8 +131,7 @@ static CK_RV try_label(struct search *search, const struct object_table *table, 
 
         if (strlen(found) != label->ulValueLen || memcmp(found, label->pValue, label->ulValueLen) != 0)
             continue;
-        search->is_known = true;
-        rv = try_entry(search, &table->entries[at - 1]);
+        rv = try_named(search, &table->entries[at - 1]);
     }
     return rv;
 }
@@ -115,11 +144,12 @@ static CK_RV try_table(struct search *search, const struct object_table *table)
 
     if (id) {
         entry = id->ulValueLen == VKS_KEY_ID_BYTES ? object_table_by_id(table, id->pValue) : NULL;
-        search->is_known = !!entry;
-        return entry ? try_entry(search, entry) : CKR_OK;
+        return entry ? try_named(search, entry) : CKR_OK;
     }
     if (label)
         return label->ulValueLen ? try_label(search, table, label) : CKR_OK;
+    if (wanted_class(search, CKO_PRIVATE_KEY) == CKO_CERTIFICATE)
+        return CKR_OK;
     for (size_t i = 0; rv == CKR_OK && i < table->count; i++)
         rv = try_entry(search, &table->entries[i]);
     return rv;
@@ -141,6 +171,23 @@ static CK_RV try_secrets(struct search *search)
     return rv;
 }
 
+static CK_RV try_certificates(struct search *search)
+{
+    const struct certificate_list *list = search->certificates;
+    CK_RV rv = CKR_OK;
+
+    for (size_t i = 0; list && rv == CKR_OK && i < list->count; i++) {
+        const struct certificate_entry *entry = &list->entries[i];
+
+        rv = certificate_match(search->token, entry, search->attributes, search->count);
+        if (rv == CKR_OK)
+            rv = add(search, OBJECT_HANDLE(entry->number, OBJECT_CERTIFICATE));
+        else if (rv == CKR_OBJECT_HANDLE_INVALID)
+            rv = CKR_OK;
+    }
+    return rv;
+}
+
 static CK_RV find_all(struct search *search, uint64_t age_ms)
 {
     struct object_table *table;
@@ -150,26 +197,24 @@ static CK_RV find_all(struct search *search, uint64_t age_ms)
         return rv;
     rv = try_table(search, table);
     token_table_put(table);
-    return rv == CKR_OK ? try_secrets(search) : rv;
+    if (rv == CKR_OK)
+        rv = try_secrets(search);
+    return rv == CKR_OK ? try_certificates(search) : rv;
 }
 
-/* Whether a key is looked for by name, which may have been granted just now: not a certificate, which there are none
- * of. */
+/* Whether a key is looked for by name, which may have been granted just now: not a certificate. */
 static bool is_worth_another_look(const struct search *search)
 {
-    const CK_ATTRIBUTE *class = attribute_named(search, CKA_CLASS);
-    CK_OBJECT_CLASS wanted = CKO_PRIVATE_KEY;
+    CK_OBJECT_CLASS wanted = wanted_class(search, CKO_PRIVATE_KEY);
 
-    if (class && class->ulValueLen == sizeof(wanted))
-        memcpy(&wanted, class->pValue, sizeof(wanted));
     return !search->is_known && (wanted == CKO_PUBLIC_KEY || wanted == CKO_PRIVATE_KEY || wanted == CKO_SECRET_KEY) &&
            (attribute_named(search, CKA_ID) || attribute_named(search, CKA_LABEL));
 }
 
 static CK_RV find_begin(struct session *session, const CK_ATTRIBUTE *attributes, CK_ULONG count)
 {
-    struct search search = {session->token, attributes, count, &session->find, 0, false};
-    CK_RV rv;
+    struct search search = {session->token, attributes, count, &session->find, 0, false, NULL};
+    CK_RV rv = CKR_OK;
 
     if (session->find.is_active)
         return CKR_OPERATION_ACTIVE;
@@ -178,9 +223,13 @@ static CK_RV find_begin(struct session *session, const CK_ATTRIBUTE *attributes,
     for (CK_ULONG i = 0; i < count; i++)
         if (attributes[i].ulValueLen && !attributes[i].pValue)
             return CKR_ATTRIBUTE_VALUE_INVALID;
-    rv = find_all(&search, TOKEN_FRESH_MS);
+    if (wanted_class(&search, CKO_CERTIFICATE) == CKO_CERTIFICATE)
+        rv = token_certificates_get(search.token, &search.certificates);
+    if (rv == CKR_OK)
+        rv = find_all(&search, TOKEN_FRESH_MS);
     if (rv == CKR_OK && !session->find.count && is_worth_another_look(&search))
         rv = find_all(&search, token_look_again_ms(session->token));
+    token_certificates_put(search.certificates);
     if (rv != CKR_OK)
         find_end(&session->find);
     else

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "der.h"
+
 /* RFC 5480: prime256v1, secp384r1. RFC 8410: Ed25519, X25519. */
 #define CURVE_P256    {0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07}, 10
 #define CURVE_P384    {0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x22}, 7
@@ -61,5 +63,35 @@ uint32_t key_type_by_value_bytes(CK_KEY_TYPE ckk, CK_ULONG bytes)
     for (uint32_t type = 1; type < VKS_KEY_TYPE_COUNT; type++)
         if (!key_types[type].is_pair && key_types[type].ckk == ckk && key_types[type].value_bytes == bytes)
             return type;
+    return 0;
+}
+
+/* An AlgorithmIdentifier ends with the curve (RFC 5480, 2.1.1), or is nothing else (RFC 8410, 3). */
+static bool has_curve(const struct key_type *key_type, struct vks_bytes algorithm)
+{
+    return key_type->curve_size && algorithm.size >= key_type->curve_size &&
+           memcmp((const uint8_t *)algorithm.data + algorithm.size - key_type->curve_size, key_type->curve,
+                  key_type->curve_size) == 0;
+}
+
+uint32_t key_type_of_public_key(struct vks_bytes der)
+{
+    struct der_public_key public_key;
+    struct der_rsa_key rsa = {0};
+    struct vks_bytes outer, algorithm;
+    bool is_rsa;
+
+    if (!der_public_key_read(der, &public_key) || !der_take(&der, DER_SEQUENCE, &outer) ||
+        !der_take(&outer, DER_SEQUENCE, &algorithm))
+        return 0;
+    is_rsa = der_rsa_key_read(public_key.key, &rsa);
+    for (uint32_t type = 1; type < VKS_KEY_TYPE_COUNT; type++) {
+        const struct key_type *key_type = &key_types[type];
+
+        if (has_curve(key_type, algorithm) ||
+            (key_type->ckk == CKK_RSA && is_rsa && rsa.modulus.size * 8 == key_type->bits) ||
+            (key_type->parameter_set && public_key.key.size == key_type->bits))
+            return type;
+    }
     return 0;
 }

@@ -29,5 +29,7 @@ uint32_t key_type_by_curve(CK_KEY_TYPE ckk, const void *parameters, size_t size)
 /* By another property, where a type of keys has several: parameter set, or bytes. */
 uint32_t key_type_by_parameter_set(CK_KEY_TYPE ckk, CK_ULONG parameter_set);
 uint32_t key_type_by_value_bytes(CK_KEY_TYPE ckk, CK_ULONG bytes);
+/* Of a key with this SubjectPublicKeyInfo; 0: none that a vault has. It may be anybody's. */
+uint32_t key_type_of_public_key(struct vks_bytes der);
 
 #endif

@@ -16,9 +16,10 @@
 #include "vks.h"
 
 enum object_kind {
-    OBJECT_KEY = 1,    /* private or secret */
-    OBJECT_PUBLIC = 2, /* of an asymmetric one */
-    OBJECT_SECRET = 3, /* of a session */
+    OBJECT_CERTIFICATE = 0, /* see certificate_object.h; its number is never 0, which would be no handle */
+    OBJECT_KEY = 1,         /* private or secret */
+    OBJECT_PUBLIC = 2,      /* of an asymmetric one */
+    OBJECT_SECRET = 3,      /* of a session */
 };
 
 #define OBJECT_KIND_BITS            2

@@ -6,12 +6,13 @@
 
 #include "key_type.h"
 
-static uint32_t label_hash(const char *label, size_t size)
+static uint32_t bytes_hash(const void *data, size_t size)
 {
+    const uint8_t *bytes = data;
     uint32_t hash = 2166136261u; /* FNV-1a */
 
     for (size_t i = 0; i < size; i++)
-        hash = (hash ^ (uint8_t)label[i]) * 16777619u;
+        hash = (hash ^ bytes[i]) * 16777619u;
     return hash;
 }
 
@@ -63,9 +64,10 @@ static void index_entries(struct object_table *table)
     for (size_t i = table->count; i-- > 0;) {
         struct object_entry *entry = &table->entries[i];
         uint32_t *bucket =
-            &table->by_label[label_hash(entry->current->label, strlen(entry->current->label)) & table->bucket_mask];
+            &table->by_label[bytes_hash(entry->current->label, strlen(entry->current->label)) & table->bucket_mask];
         size_t at = number_hash(entry->number) & table->bucket_mask;
 
+        table->types[entry->current->type].count++;
         entry->next_same_label = *bucket;
         *bucket = (uint32_t)i + 1;
         while (table->by_number[at])
@@ -93,7 +95,8 @@ struct object_table *object_table_make(struct vks_key *keys, size_t count, const
     table->entries = calloc(count ? count : 1, sizeof(*table->entries));
     table->by_label = calloc(buckets, sizeof(*table->by_label));
     table->by_number = calloc(buckets, sizeof(*table->by_number));
-    if (!table->entries || !table->by_label || !table->by_number) {
+    table->by_public = calloc(buckets, sizeof(*table->by_public));
+    if (!table->entries || !table->by_label || !table->by_number || !table->by_public) {
         object_table_free(table);
         return NULL;
     }
@@ -113,10 +116,52 @@ void object_table_inherit(struct object_table *table, struct object_table *old)
         to = object_table_by_id(table, from->current->id);
         if (!to || to->current->version != from->current->version)
             continue;
-        to->public_der = from->public_der;
-        to->public_size = from->public_size;
+        object_table_keep_public(table, to, from->public_der, from->public_size);
         from->public_der = NULL;
     }
+}
+
+void object_table_keep_public(struct object_table *table, struct object_entry *entry, uint8_t *der, size_t size)
+{
+    size_t at = bytes_hash(der, size) & table->bucket_mask;
+
+    while (table->by_public[at])
+        at = (at + 1) & table->bucket_mask;
+    table->by_public[at] = (uint32_t)(entry - table->entries) + 1;
+    entry->public_der = der;
+    entry->public_size = size;
+}
+
+struct object_entry *object_table_by_public(const struct object_table *table, struct vks_bytes der)
+{
+    for (size_t at = bytes_hash(der.data, der.size) & table->bucket_mask; table->by_public[at];
+         at = (at + 1) & table->bucket_mask) {
+        struct object_entry *entry = &table->entries[table->by_public[at] - 1];
+
+        /* A newer table may have taken it. */
+        if (entry->public_der && entry->public_size == der.size && memcmp(entry->public_der, der.data, der.size) == 0)
+            return entry;
+    }
+    return NULL;
+}
+
+struct object_entry *object_table_unasked(struct object_table *table, uint32_t type)
+{
+    size_t *at = &table->types[type].asked;
+
+    for (; *at < table->count; (*at)++)
+        if (table->entries[*at].current->type == type && !table->entries[*at].public_der)
+            return &table->entries[*at];
+    return NULL;
+}
+
+void object_table_asked(struct object_table *table, uint32_t type, uint64_t number)
+{
+    const struct object_entry *entry = object_table_unasked(table, type);
+
+    /* Another thread may have been faster. */
+    if (entry && entry->number == number)
+        table->types[type].asked++;
 }
 
 void object_table_free(struct object_table *table)
@@ -128,6 +173,7 @@ void object_table_free(struct object_table *table)
     free(table->entries);
     free(table->by_label);
     free(table->by_number);
+    free(table->by_public);
     free(table->keys);
     free(table);
 }
@@ -162,7 +208,7 @@ struct object_entry *object_table_by_id(const struct object_table *table, const 
 
 uint32_t object_table_by_label(const struct object_table *table, const char *label, size_t size)
 {
-    return table->by_label[label_hash(label, size) & table->bucket_mask];
+    return table->by_label[bytes_hash(label, size) & table->bucket_mask];
 }
 
 void object_fill(const struct object_entry *entry, enum object_kind kind, struct object *object)

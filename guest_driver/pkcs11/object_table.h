@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * The keys of a guest as the device listed them at one moment, found by number, id and label without looking at all of
- * them. Nothing of a table changes but its public keys, which are fetched when somebody asks: those, and the count of
- * references, want the module's lock.
+ * them. Nothing of a table changes but its public keys, which are fetched when somebody asks: those, what is known of
+ * them, and the count of references want the module's lock.
  */
 #ifndef PKCS11_OBJECT_TABLE_H
 #define PKCS11_OBJECT_TABLE_H
@@ -29,7 +29,12 @@ struct object_table {
     size_t count;
     uint32_t *by_label;  /* index + 1 of the first */
     uint32_t *by_number; /* index + 1, open addressing */
+    uint32_t *by_public; /* the same, of those whose public keys are here */
     size_t bucket_mask;
+    struct {
+        size_t count;
+        size_t asked; /* of those of the first so many entries, the public key was asked for */
+    } types[VKS_KEY_TYPE_COUNT];
 };
 
 /*
@@ -41,6 +46,13 @@ struct object_table *object_table_make(struct vks_key *keys, size_t count, const
 /* Brings over the public keys of versions that both have; with the module's lock. */
 void object_table_inherit(struct object_table *table, struct object_table *old);
 void object_table_free(struct object_table *table);
+/* Takes @der, which is from malloc(); with the module's lock, as the three below. */
+void object_table_keep_public(struct object_table *table, struct object_entry *entry, uint8_t *der, size_t size);
+struct object_entry *object_table_by_public(const struct object_table *table, struct vks_bytes der);
+/* The next one of a type of pairs whose public key was not asked for. */
+struct object_entry *object_table_unasked(struct object_table *table, uint32_t type);
+/* It was, whatever came of it. */
+void object_table_asked(struct object_table *table, uint32_t type, uint64_t number);
 
 struct object_entry *object_table_by_number(const struct object_table *table, uint64_t number);
 struct object_entry *object_table_by_id(const struct object_table *table, const uint8_t id[VKS_KEY_ID_BYTES]);

@@ -4,8 +4,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "clock.h"
 #include "device_nodes.h"
 #include "module.h"
 #include "status.h"
@@ -15,14 +15,6 @@
 /* With the module's lock. */
 static struct token *tokens;
 static bool has_looked;
-
-static uint64_t now_ms(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
 
 /* With the module's lock. */
 static struct token *token_by_slot(CK_SLOT_ID slot)
@@ -34,7 +26,7 @@ static struct token *token_by_slot(CK_SLOT_ID slot)
 }
 
 /* With the module's lock. A node that went away and came back is the same slot. */
-static void token_add(const struct device_node *node)
+static void token_add(const struct device_node *node, const char *certificate_folder)
 {
     struct token *token = token_by_slot(node->number);
     struct token **link = &tokens;
@@ -46,6 +38,7 @@ static void token_add(const struct device_node *node)
         return;
     token->slot = node->number;
     memcpy(token->path, node->path, sizeof(token->path));
+    memcpy(token->certificate_folder, certificate_folder, sizeof(token->certificate_folder));
     pthread_mutex_init(&token->work, NULL);
     while (*link && (*link)->slot < token->slot)
         link = &(*link)->next;
@@ -56,18 +49,21 @@ static void token_add(const struct device_node *node)
 void tokens_look(bool is_anew)
 {
     struct device_node nodes[TOKEN_SLOTS_MAX];
+    char folder[TOKEN_PATH_BYTES] = {0};
     size_t count;
 
     module_lock();
     is_anew |= !has_looked;
-    has_looked = true;
     module_unlock();
     if (!is_anew)
         return;
     count = device_nodes_find(nodes, TOKEN_SLOTS_MAX);
+    certificate_folder(folder, sizeof(folder));
     module_lock();
     for (size_t i = 0; i < count; i++)
-        token_add(&nodes[i]);
+        token_add(&nodes[i], folder);
+    /* Not before: another thread would not find what this one is still looking for. */
+    has_looked = true;
     module_unlock();
 }
 
@@ -101,6 +97,8 @@ void tokens_clear(void)
         tokens = token->next;
         if (token->table && token->table->references == 1)
             object_table_free(token->table);
+        if (token->certificates && token->certificates->references == 1)
+            certificate_list_free(token->certificates);
         secret_list_clear(&token->secrets, CK_INVALID_HANDLE);
         vks_close(token->device);
         /* Not destroyed: in a child another thread of its parent may have it. */
@@ -166,7 +164,7 @@ static struct object_table *table_take(struct token *token, uint64_t age_ms)
 
     module_lock();
     table = token->table;
-    if (table && age_ms != TOKEN_ANY_AGE && (table->change != token->change || now_ms() - table->loaded_ms >= age_ms))
+    if (table && age_ms != TOKEN_ANY_AGE && (table->change != token->change || clock_ms() - table->loaded_ms >= age_ms))
         table = NULL;
     if (table)
         table->references++;
@@ -179,7 +177,7 @@ static CK_RV table_load(struct token *token)
 {
     struct object_table *table, *old;
     struct vks_key *keys;
-    uint64_t loaded_ms = now_ms(), change;
+    uint64_t loaded_ms = clock_ms(), change;
     size_t count;
     int error;
 
@@ -193,7 +191,7 @@ static CK_RV table_load(struct token *token)
     if (!table)
         return CKR_HOST_MEMORY;
     table->loaded_ms = loaded_ms;
-    table->took_ms = now_ms() - loaded_ms;
+    table->took_ms = clock_ms() - loaded_ms;
     table->change = change;
     module_lock();
     old = token->table;

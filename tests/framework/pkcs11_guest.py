@@ -21,10 +21,9 @@ PROGRAMS = BUILD / "tests/c/guest"
 class Program(LineProgram):
     """A running program of tests/c/guest."""
 
-    def __init__(self, device: str, name: str, *arguments: str) -> None:
-        super().__init__(
-            [str(PROGRAMS / f"pkcs11_{name}"), str(MODULE), *arguments], environment() | {"VKS_DEVICE": device}
-        )
+    def __init__(self, device: str, name: str, *arguments: str, variables: Mapping[str, str] | None = None) -> None:
+        command = [str(PROGRAMS / f"pkcs11_{name}"), str(MODULE), *arguments]
+        super().__init__(command, environment() | {"VKS_DEVICE": device} | dict(variables or {}))
 
 
 class Pkcs11Guest:
@@ -33,13 +32,13 @@ class Pkcs11Guest:
     def __init__(self, socket: Path) -> None:
         self.device = f"vhost-user:{socket}"
 
-    def run(self, name: str, *arguments: str) -> str:
+    def run(self, name: str, *arguments: str, variables: Mapping[str, str] | None = None) -> str:
         """Run a program of tests/c/guest to its end; what it printed.
 
         Raises:
             AssertionError: something broke.
         """
-        with Program(self.device, name, *arguments) as program:
+        with Program(self.device, name, *arguments, variables=variables) as program:
             outcome = program.finish()
         if outcome.status != 0:
             raise AssertionError(f"{name} {arguments}: {outcome.stderr}")

@@ -8,6 +8,7 @@ import pytest
 from framework.keystored import Keystored
 from framework.patience import wait_for
 from framework.pkcs11_guest import Pkcs11Guest, Program
+
 from pkcs11.conftest import Place
 
 SIGNATURES = 70_000
@@ -49,6 +50,11 @@ def test_children(shared_place: Place) -> None:
 def test_child_of_an_idle_parent(shared_place: Place) -> None:
     """As servers do that look at the module first and fork then."""
     assert shared_place.guest.run("life", "child-alone") == "the child signed\n"
+
+
+def test_first_look_of_many_threads(shared_place: Place) -> None:
+    """Each of them finds the slot, whoever is first."""
+    assert shared_place.guest.run("life", "first-look", "500") == "looks 500\n"
 
 
 def test_lives(shared_place: Place) -> None:

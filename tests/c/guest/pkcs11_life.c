@@ -217,11 +217,42 @@ static void rotation(unsigned int count)
     client_say("given");
 }
 
+static void *look(void *barrier)
+{
+    CK_SLOT_ID slots[4];
+    CK_ULONG slot_count = 4;
+
+    pthread_barrier_wait(barrier);
+    OK(p11->C_GetSlotList(CK_FALSE, slots, &slot_count));
+    client_expect("slots", slot_count, 1);
+    return NULL;
+}
+
+/* Threads that all want the slots when nobody has looked for devices yet. */
+static void first_look(unsigned int count)
+{
+    pthread_barrier_t barrier;
+    pthread_t all[8];
+
+    pthread_barrier_init(&barrier, NULL, 8);
+    for (unsigned int round = 0; round < count; round++) {
+        for (size_t i = 0; i < 8; i++)
+            if (pthread_create(&all[i], NULL, look, &barrier))
+                client_die("no thread");
+        for (size_t i = 0; i < 8; i++)
+            pthread_join(all[i], NULL);
+        OK(p11->C_Finalize(NULL));
+        OK(p11->C_Initialize(NULL));
+    }
+    client_count("looks", count);
+}
+
 int main(int argc, char **argv)
 {
     static const struct client_command commands[] = {
         {"finalize", finalize}, {"forks", forks},       {"child-alone", child_alone},
-        {"lives", lives},       {"rotation", rotation}, {NULL, NULL},
+        {"lives", lives},       {"rotation", rotation}, {"first-look", first_look},
+        {NULL, NULL},
     };
 
     return client_main(argc, argv, commands);

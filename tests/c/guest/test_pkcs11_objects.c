@@ -138,6 +138,67 @@ static void test_versions(void)
     object_table_free(after);
 }
 
+/* What the public key of key @number is, here. */
+static struct vks_bytes public_of(size_t number, uint8_t bytes[4])
+{
+    for (size_t i = 0; i < 4; i++)
+        bytes[i] = (uint8_t)(number >> 8 * i);
+    return (struct vks_bytes){bytes, 4};
+}
+
+static void keep_public(struct object_table *table, struct object_entry *entry, size_t number)
+{
+    uint8_t bytes[4], *der = malloc(4);
+
+    CHECK("memory", der);
+    memcpy(der, public_of(number, bytes).data, 4);
+    object_table_keep_public(table, entry, der, 4);
+}
+
+/* A key is found by its public key when that is here, also in the next table; nobody is asked twice. */
+static void test_public(void)
+{
+    struct vks_key *keys = make_keys(KEYS), *again = make_keys(KEYS);
+    struct object_table *table, *after;
+    struct object_entry *entry;
+    uint64_t next = 1;
+    size_t count = 0, asked = 0;
+    uint8_t bytes[4];
+
+    for (unsigned int i = 0; i < KEYS; i++) {
+        put_key(keys, &count, i, 1, 0);
+        keys[i].type = i % 4 ? VKS_KEY_TYPE_EC_P256 : VKS_KEY_TYPE_AES_256;
+    }
+    memcpy(again, keys, KEYS * sizeof(*keys));
+    table = object_table_make(keys, count, NULL, &next);
+    CHECK("table", table);
+    CHECK_EQUAL("pairs", table->types[VKS_KEY_TYPE_EC_P256].count, KEYS - KEYS / 4);
+    for (; (entry = object_table_unasked(table, VKS_KEY_TYPE_EC_P256)); asked++) {
+        CHECK("none yet", !object_table_by_public(table, public_of(entry->number, bytes)));
+        if (entry->number % 3)
+            keep_public(table, entry, entry->number);
+        object_table_asked(table, VKS_KEY_TYPE_EC_P256, entry->number);
+        object_table_asked(table, VKS_KEY_TYPE_EC_P256, entry->number); /* by another thread, too */
+    }
+    CHECK_EQUAL("all pairs", asked, KEYS - KEYS / 4);
+    for (size_t i = 0; i < KEYS; i++) {
+        entry = &table->entries[i];
+        CHECK("found", object_table_by_public(table, public_of(entry->number, bytes)) ==
+                           (i % 4 && entry->number % 3 ? entry : NULL));
+    }
+    CHECK("none", !object_table_by_public(table, (struct vks_bytes){bytes, 3}));
+    after = object_table_make(again, count, table, &next);
+    CHECK("table", after);
+    object_table_inherit(after, table);
+    CHECK("not in the old one", !object_table_by_public(table, public_of(2, bytes)));
+    CHECK("in the new one", object_table_by_public(after, public_of(2, bytes)) == &after->entries[1]);
+    for (asked = 0; (entry = object_table_unasked(after, VKS_KEY_TYPE_EC_P256)); asked++)
+        object_table_asked(after, VKS_KEY_TYPE_EC_P256, entry->number);
+    CHECK_EQUAL("those that were not given", asked, KEYS / 4);
+    object_table_free(table);
+    object_table_free(after);
+}
+
 static void test_secrets(void)
 {
     struct secret_list list = {0};
@@ -219,6 +280,7 @@ int main(void)
     test_find();
     test_numbers();
     test_versions();
+    test_public();
     test_secrets();
     test_templates();
     return 0;

@@ -65,10 +65,10 @@ bool doctor_examine_module(const char *root, struct findings *findings)
         return false;
     }
     doctor_note(findings, false,
-                is_secure_boot(root)
-                    ? "modprobe " MODULE "; if the kernel rejects its key, Secure Boot wants the key that DKMS signs "
-                      "with: mokutil --import /var/lib/dkms/mok.pub, then restart and enroll it"
-                    : "load it: modprobe " MODULE,
+                is_secure_boot(root) ? "modprobe " MODULE
+                                       "; if the kernel rejects its key, Secure Boot wants the key that DKMS signs "
+                                       "with: mokutil --import /var/lib/dkms/mok.pub, then restart and enroll it"
+                                     : "load it: modprobe " MODULE,
                 "module " MODULE " is not loaded");
     return false;
 }

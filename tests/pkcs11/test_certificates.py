@@ -81,7 +81,7 @@ def test_attributes(shared_place: Place, folder: Path, authority: Authority) -> 
         assert (row["from"], row["until"]) == (f"{BEGIN:%Y%m%d}".encode(), f"{END:%Y%m%d}".encode())
 
 
-def test_without_the_variable(shared_place: Place, folder: Path, authority: Authority) -> None:
+def test_no_folder(shared_place: Place, folder: Path, authority: Authority) -> None:
     """An empty name is no folder."""
     put(folder, "tls.pem", pem(authority.issue("tls", shared_place.public_pem("tls"))))
     assert set(shown(shared_place, folder)) == {"tls"}

@@ -36,6 +36,13 @@ static void put_base64(FILE *file, const uint8_t *data, size_t size)
     }
 }
 
+static void put_pem(FILE *file, const uint8_t *der, size_t size)
+{
+    fputs("-----BEGIN CERTIFICATE-----\n", file);
+    put_base64(file, der, size);
+    fputs("\n-----END CERTIFICATE-----\n", file);
+}
+
 /* Certificates with these serial numbers; one of 0 is broken. */
 static void put_file(const char *name, unsigned int count, ...)
 {
@@ -52,9 +59,7 @@ static void put_file(const char *name, unsigned int count, ...)
         der[SMALL_VERSION_AT + 4] = (uint8_t)(serial >> 8);
         der[SMALL_SERIAL_AT + 2] = (uint8_t)serial;
         der[0] = serial ? der[0] : 0x31;
-        fputs("-----BEGIN CERTIFICATE-----\n", file);
-        put_base64(file, der, sizeof(der));
-        fputs("\n-----END CERTIFICATE-----\n", file);
+        put_pem(file, der, sizeof(der));
     }
     va_end(serials);
     CHECK_EQUAL(name, fclose(file), 0);
@@ -172,6 +177,62 @@ static void test_limits(void)
     certificate_list_free(list);
 }
 
+#define LARGE_VALUE_BYTES 60000
+#define LARGE_BYTES       (LARGE_VALUE_BYTES + 134)
+
+static uint8_t *put(uint8_t *at, const void *data, size_t size)
+{
+    memcpy(at, data, size);
+    return at + size;
+}
+
+static uint8_t *put_head(uint8_t *at, uint8_t tag, size_t size)
+{
+    return put(at, (const uint8_t[]){tag, 0x82, (uint8_t)(size >> 8), (uint8_t)size}, 4);
+}
+
+/* The small one with one large extension instead of its own. */
+static void make_large(uint8_t der[LARGE_BYTES], uint8_t serial)
+{
+    uint8_t *at = put_head(put_head(der, 0x30, LARGE_VALUE_BYTES + 130), 0x30, LARGE_VALUE_BYTES + 115);
+
+    at = put(at, small_certificate + SMALL_VERSION_AT, SMALL_EXTENSIONS_AT - SMALL_VERSION_AT);
+    der[8 + SMALL_SERIAL_AT - SMALL_VERSION_AT + 2] = serial;
+    at = put_head(put_head(at, 0xa3, LARGE_VALUE_BYTES + 17), 0x30, LARGE_VALUE_BYTES + 13);
+    at = put(put_head(at, 0x30, LARGE_VALUE_BYTES + 9), "\x06\x03\x2a\x03\x04", 5);
+    at = put_head(at, 0x04, LARGE_VALUE_BYTES);
+    memset(at, 0, LARGE_VALUE_BYTES);
+    put(at + LARGE_VALUE_BYTES, small_certificate + sizeof(small_certificate) - 11, 11);
+}
+
+/* What does not fit is passed over, smaller ones behind it are not. */
+static void test_bytes(void)
+{
+    static uint8_t der[LARGE_BYTES];
+    struct certificate_list *list;
+    uint64_t last = 0;
+    char name[32];
+
+    for (unsigned int i = 0; i < 72; i += 12) {
+        FILE *file;
+
+        snprintf(name, sizeof(name), "%02u.pem", i);
+        file = fopen(path_of(name), "w");
+        CHECK(name, file);
+        for (unsigned int j = 0; j < 12; j++) {
+            make_large(der, (uint8_t)(i + j));
+            put_pem(file, der, sizeof(der));
+        }
+        CHECK_EQUAL(name, fclose(file), 0);
+    }
+    put_file("small.pem", 1, 1);
+    list = make(NULL, &last);
+    CHECK_EQUAL("count", list->count, CERTIFICATES_BYTES_MAX / LARGE_BYTES + 1);
+    expect(list, list->count - 1, "small", 1);
+    CHECK("bytes", list->bytes <= CERTIFICATES_BYTES_MAX);
+    certificate_list_free(list);
+}
+
 static void test_folders(void)
 {
     struct certificate_list *list;
@@ -224,6 +285,7 @@ int main(void)
     in_folder(test_files);
     in_folder(test_numbers);
     in_folder(test_limits);
+    in_folder(test_bytes);
     test_folders();
     test_environment();
     return 0;

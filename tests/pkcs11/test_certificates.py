@@ -10,7 +10,6 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from framework.certificates import BEGIN, END, Authority, pem
 from framework.pkcs11_guest import MODULE, UNDER_SANITIZER, Program
-
 from pkcs11.conftest import Place
 
 LABELS = ("tls", "p384", "sig", "rsa")

@@ -12,7 +12,6 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from framework.keystored import Keystored
 from framework.pkcs11_guest import MODULE, Pkcs11Guest
 from framework.recipes import recipe
-
 from pkcs11.openssl_engine import ENGINE, EngineGuest, key_uri
 
 pytestmark = pytest.mark.skipif(not ENGINE.exists(), reason="no engine (libengine-pkcs11-openssl)")

@@ -8,7 +8,6 @@ import pytest
 from framework.keystored import Keystored
 from framework.patience import wait_for
 from framework.pkcs11_guest import Pkcs11Guest, Program
-
 from pkcs11.conftest import Place
 
 SIGNATURES = 70_000

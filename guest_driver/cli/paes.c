@@ -11,8 +11,7 @@
 
 static const uint64_t OPENING = UINT64_C(1) << VKS_OP_DECRYPT | UINT64_C(1) << VKS_OP_RELEASE;
 
-/* Closes @fd. @output has room for the key and its sealed form. */
-static int token_make(const struct session *session, int fd, const char *path, struct buffer *output)
+static int token_make(const struct session *session, const struct options *options, int fd, struct buffer *output)
 {
     struct vks_paes_token token = {
         .version = htole32(VKS_PAES_VERSION),
@@ -31,16 +30,12 @@ static int token_make(const struct session *session, int fd, const char *path, s
     memcpy(token.key_id, session->use.key_id, sizeof(token.key_id));
     memcpy(token.sealed, output->data + VKS_PAES_KEY_BYTES, sizeof(token.sealed));
     error = file_finish(fd, &token, sizeof(token));
-    return error ? complain_words(path, strerror(-error), NULL) : 0;
+    return error ? complain_words(options->operands[1], strerror(-error), NULL) : 0;
 }
 
 int command_paes(const struct options *options)
 {
-    const char *path = options->operands[1];
     struct session session;
-    struct buffer output;
-    int status = 1;
-    int fd;
 
     if (!session_begin(options, false, &session))
         return 1;
@@ -52,20 +47,6 @@ int command_paes(const struct options *options)
         session_end(&session);
         return 1;
     }
-    if (buffer_alloc(VKS_DATA_KEY_BYTES(VKS_PAES_KEY_BYTES), &output)) {
-        session_end(&session);
-        return complain(session.name, -ENOMEM);
-    }
-    fd = file_create(path);
-    if (fd >= 0) {
-        status = token_make(&session, fd, path, &output);
-        if (status)
-            unlink(path);
-    } else {
-        complain_words(path, strerror(-fd),
-                       fd == -EEXIST ? "it may be all that opens a disk: name another file" : NULL);
-    }
-    buffer_free(&output);
-    session_end(&session);
-    return status;
+    return session_make_file(&session, options, VKS_PAES_KEY_BYTES,
+                             "it may be all that opens a disk: name another file", token_make);
 }

@@ -109,30 +109,12 @@ static int data_key_make(const struct session *session, const struct options *op
 
 int command_data_key(const struct options *options)
 {
-    const char *path = options->operands[1];
     struct session session;
-    struct buffer output;
-    int status = 1;
-    int fd;
 
     if (!session_begin(options, false, &session))
         return 1;
-    if (buffer_alloc(VKS_DATA_KEY_BYTES(options->bytes), &output)) {
-        session_end(&session);
-        return complain(session.name, -ENOMEM);
-    }
-    fd = file_create(path);
-    if (fd >= 0) {
-        status = data_key_make(&session, options, fd, &output);
-        if (status)
-            unlink(path);
-    } else {
-        complain_words(path, strerror(-fd),
-                       fd == -EEXIST ? "it may be all that opens what was encrypted earlier: name another file" : NULL);
-    }
-    buffer_free(&output);
-    session_end(&session);
-    return status;
+    return session_make_file(&session, options, options->bytes,
+                             "it may be all that opens what was encrypted earlier: name another file", data_key_make);
 }
 
 int command_decapsulate(const struct options *options)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "session.h"
 
@@ -70,4 +71,29 @@ bool file_read(const char *path, size_t limit, struct buffer *buffer)
         return true;
     complain_words(path, error == -E2BIG ? "too large for what it should be" : strerror(-error), NULL);
     return false;
+}
+
+int session_make_file(struct session *session, const struct options *options, size_t secret_size,
+                      const char *exists_hint, file_maker *make)
+{
+    const char *path = options->operands[1];
+    struct buffer output;
+    int status = 1;
+    int fd;
+
+    if (buffer_alloc(VKS_DATA_KEY_BYTES(secret_size), &output)) {
+        session_end(session);
+        return complain(session->name, -ENOMEM);
+    }
+    fd = file_create(path);
+    if (fd >= 0) {
+        status = make(session, options, fd, &output);
+        if (status)
+            unlink(path);
+    } else {
+        complain_words(path, strerror(-fd), fd == -EEXIST ? exists_hint : NULL);
+    }
+    buffer_free(&output);
+    session_end(session);
+    return status;
 }

@@ -19,6 +19,14 @@ VKS_MUST_CHECK bool session_begin(const struct options *options, bool takes_inpu
 void session_end(struct session *session);
 /* Ends it: @data to stdout, or where @error is not 0 what that means to stderr; gives the exit status. */
 VKS_MUST_CHECK int session_write(struct session *session, int error, const void *data, size_t size);
+/*
+ * Has @make write to a new file, operand 1, which is gone again where that fails. Its @output has room for a secret of
+ * @secret_size bytes and the sealed form, and is wiped; it closes @fd and gives an exit status, as this does.
+ * @exists_hint: to who names a file that is there. Ends the session.
+ */
+typedef int file_maker(const struct session *session, const struct options *options, int fd, struct buffer *output);
+VKS_MUST_CHECK int session_make_file(struct session *session, const struct options *options, size_t secret_size,
+                                     const char *exists_hint, file_maker *make);
 /* A file named on the command line; complains and gives false. */
 VKS_MUST_CHECK bool file_read(const char *path, size_t limit, struct buffer *buffer);
 struct vks_bytes bytes_of(const struct buffer *buffer);

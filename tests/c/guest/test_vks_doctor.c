@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* What vks doctor says of a kernel module that is not loaded, in a machine that is a folder. */
 #define _GNU_SOURCE
+#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,6 +41,14 @@ static void said(bool is_loaded, const char *text, const char *hint)
     CHECK(hint, hint[0] ? strstr(findings.list[0].hint, hint) != NULL : findings.list[0].hint[0] == '\0');
 }
 
+static int take_away(const char *path, const struct stat *status, int kind, struct FTW *place)
+{
+    (void)status;
+    (void)kind;
+    (void)place;
+    return remove(path);
+}
+
 int main(void)
 {
     static const char another[] = "kernel/drivers/virtio/virtio_crypto.ko: kernel/virtio_keystore.ko\n";
@@ -65,5 +74,6 @@ int main(void)
     said(false, "is not loaded", "load it");
     put("/sys/module/virtio_keystore/refcnt", "0\n", 2);
     said(true, "is loaded", "");
+    CHECK_EQUAL("removed", nftw(root, take_away, 8, FTW_DEPTH | FTW_PHYS), 0);
     return 0;
 }

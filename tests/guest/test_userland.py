@@ -19,7 +19,7 @@ from qemu_images.userland import (
     userland_disk,
 )
 
-MEBIBYTE = 1 << 20
+MEGABYTE = 1_000_000
 RECIPES = [recipe(name) for name in ("openssl.sh", "nginx.sh", "git.sh")]
 DRIVE = "file={disk},if=virtio,format=raw,readonly=on"
 
@@ -52,7 +52,7 @@ def test_recipe(script: Recipe, shared_vault: Keystored, guest: QemuGuest) -> No
 
 def test_disk_is_small() -> None:
     """Everything but Java fits into 60 MB."""
-    assert userland_disk().stat().st_size < 60 * MEBIBYTE
+    assert userland_disk().stat().st_size < 60 * MEGABYTE
 
 
 def test_packing_is_reproducible(tmp_path: Path) -> None:

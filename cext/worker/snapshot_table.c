@@ -16,7 +16,8 @@
 #include "state.h"
 #include "vmm_keystore.h"
 
-#define RELEASE_BIT (UINT64_C(1) << VKS_OP_RELEASE)
+/* What a grant says beside operations. */
+#define MARKS (UINT64_C(1) << VKS_OP_LOGIN | UINT64_C(1) << VKS_OP_RELEASE)
 
 enum {
     SEALS = F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW,
@@ -86,7 +87,7 @@ static int key_order(const uint8_t a[16], uint32_t a_version, const uint8_t b[16
 static bool entry_fits(const struct vks_snapshot_key *entry)
 {
     return entry->version && vks_policy_type_mechanisms(entry->type) && entry->state < VKS_KEY_STATE_COUNT &&
-           entry->current <= 1 && !((entry->op_mask & ~RELEASE_BIT) >> VKS_OP_COUNT) &&
+           entry->current <= 1 && !((entry->op_mask & ~MARKS) >> VKS_OP_COUNT) &&
            !(entry->mechanism_mask & ~vks_policy_type_mechanisms(entry->type)) &&
            entry->uid_count <= VKS_SNAPSHOT_UIDS_MAX && entry->ops_a_second <= VKS_SNAPSHOT_RATE_MAX &&
            entry->budget <= VKS_STATE_BUDGETS_MAX && (entry->budget || (!entry->ops_max && !entry->ops_a_second)) &&

@@ -68,7 +68,9 @@ enum vks_op {
     VKS_OP_ROTATE = 15,   /* a new version, which the result names, becomes the current one */
     VKS_OP_DESTROY = 16,  /* all versions */
     VKS_OP_COUNT = 17,
-    VKS_OP_RELEASE = 62, /* no operation: in a grant's mask beside those whose secrets reach the guest */
+    /* Of a grant's mask alone, no operations. */
+    VKS_OP_LOGIN = 61,   /* programs that know of logins shall want one before they use the key */
+    VKS_OP_RELEASE = 62, /* beside those whose secrets reach the guest */
 };
 
 /* Bit numbers of the mechanism masks. Signatures are raw: r || s, each as long as the curve order, or RSA's integer. */

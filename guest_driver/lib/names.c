@@ -102,7 +102,9 @@ uint32_t vks_mechanism_from_name(const char *name)
 
 const char *vks_op_name(uint32_t op)
 {
-    /* A bit of a grant's mask only, and far from the others. */
+    /* Bits of a grant's mask only, and far from the others. */
+    if (op == VKS_OP_LOGIN)
+        return "login";
     if (op == VKS_OP_RELEASE)
         return "release";
     return op < ARRAY_SIZE(op_names) ? op_names[op] : NULL;

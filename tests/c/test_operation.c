@@ -371,6 +371,7 @@ static void test_refused(void)
         {"data key with an input", AES, VKS_OP_DATA_KEY, 0, 0, 0, 0, 1, VKS_STATUS_MALFORMED},
         {"data key too long", AES, VKS_OP_DATA_KEY, 0, 0, 0, 0, 0, VKS_STATUS_MALFORMED},
         {"data key by CBC", AES, VKS_OP_DATA_KEY, VKS_MECHANISM_AES_CBC, 0, 0, 0, 0, VKS_STATUS_UNSUPPORTED},
+        {"login is no operation", AES, VKS_OP_LOGIN, 0, 0, 0, 0, 0, VKS_STATUS_UNSUPPORTED},
         {"release is no operation", AES, VKS_OP_RELEASE, 0, 0, 0, 0, 0, VKS_STATUS_UNSUPPORTED},
         {"XTS without a tweak", XTS, VKS_OP_ENCRYPT, 0, 0, 0, 0, 32, VKS_STATUS_INPUT_SIZE},
         {"XTS, tweak short", XTS, VKS_OP_ENCRYPT, 0, 0, 15, 0, 32, VKS_STATUS_INPUT_SIZE},

@@ -236,6 +236,20 @@ def test_list_is_paged(bench: Bench) -> None:
     assert (small.status, small.output_bytes) == (lib.VKS_STATUS_OUTPUT_SIZE, 8 + ffi.sizeof("struct vks_key_entry"))
 
 
+def test_login_is_no_operation(bench: Bench) -> None:
+    """What a grant says of logins is listed, decides nothing, and cannot be asked for (MUST-56)."""
+    login = only(lib.VKS_OP_LOGIN)
+    bench.rig.give(MAC)
+    request: dict[str, Any] = {"key_id": MAC.key_id, "data": b"m", "output_bytes": 32}
+    for op_mask, status in ((only(lib.VKS_OP_MAC), OK), (only(lib.VKS_OP_MAC_VERIFY), lib.VKS_STATUS_DENIED)):
+        for mark in (0, login):
+            bench.rig.publish(MAC.with_(op_mask=op_mask | mark))
+            assert bench.vault.request(lib.VKS_OP_MAC, **request).status == status
+            [entry], _more = list_entries(bench.vault.request(lib.VKS_OP_LIST, data=bytes(24), output_bytes=4096))
+            assert entry.op_mask == op_mask | mark
+    assert bench.vault.request(lib.VKS_OP_LOGIN, **request).status == lib.VKS_STATUS_UNSUPPORTED
+
+
 def test_info(bench: Bench) -> None:
     """Info names the guest and the limits, for any head version whose range meets ours (MUST-20, MUST-21)."""
     for low, high, status in ((1, 1, OK), (1, 9, OK), (0, 1, OK), (2, 9, 0x81), (0, 0, 0x81), (9, 1, 0x81)):

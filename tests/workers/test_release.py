@@ -87,6 +87,10 @@ def test_data_keys(vault: Keystored) -> None:
             ["vmm-keystore: release goes with derive, data-key or decapsulate, and alone allows nothing"],
         ),
         (
+            ("grant", "add", "g", "kek", "--ops", "login"),
+            ["vmm-keystore: login goes with operations, and alone allows nothing"],
+        ),
+        (
             ("key", "csr", "agree", "--subject", "CN=x"),
             ["vmm-keystore: key 'agree' is for key agreement (x25519): it does not sign"],
         ),
@@ -104,8 +108,9 @@ def test_explained(release_vault: Keystored) -> None:
     assert answer["allowed"]
     [check] = [check for check in answer["checks"] if check["rule"] == "release"]
     assert check == {"rule": "release", "holds": True, "detail": "the secret may leave the vault"}
-    said = release_vault.cli("grant", "explain", "g", "agree", "release", ok=False).stdout
-    assert "NO  key type  release is not asked for by itself" in said
+    for mark in ("release", "login"):
+        said = release_vault.cli("grant", "explain", "g", "agree", mark, ok=False).stdout
+        assert f"NO  key type  {mark} is not asked for by itself" in said
 
 
 @pytest.fixture(scope="module")

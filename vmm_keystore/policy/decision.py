@@ -9,7 +9,7 @@ from vmm_keystore.policy.budget import Usage, charge
 from vmm_keystore.policy.grant import Permission, PermittedKey
 from vmm_keystore.policy.lifecycle import state_allows
 from vmm_keystore.policy.mechanisms import TYPE_MECHANISMS, mechanism_ops
-from vmm_keystore.policy.vocabulary import OWNER_OPS, RELEASING_OPS, Mechanism, Op, Status, Word
+from vmm_keystore.policy.vocabulary import MARKS, OWNER_OPS, RELEASING_OPS, Mechanism, Op, Status, Word
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +64,8 @@ def checks(key: PermittedKey | None, request: PolicyRequest, usage: Usage | None
         return
     yield Check("grant", holds=True, status=Status.NO_KEY, detail=f"key {key.label}, version {key.version}")
     op = Op.find(request.op)
-    if op is None or op == Op.RELEASE:
-        no_op = f"there is no operation {request.op}" if op is None else "release is not asked for by itself"
+    if op is None or op in MARKS:
+        no_op = f"there is no operation {request.op}" if op is None else f"{op.text} is not asked for by itself"
         yield Check("key type", holds=False, status=Status.UNSUPPORTED, detail=no_op)
         return
     supported = _type_supports(key, op, request.mechanism)

@@ -121,7 +121,10 @@ class KeyState(Word):
 
 
 class Op(Word):
-    """An operation of the device, and *release*: without it in a grant no secret that a key makes reaches a guest."""
+    """An operation of the device, and two that are none, which a grant may name beside them.
+
+    Without *release* no secret that a key makes reaches a guest; *login* has a guest's programs ask for one.
+    """
 
     INFO = 1
     LIST = 2
@@ -139,6 +142,7 @@ class Op(Word):
     GENERATE = 14
     ROTATE = 15
     DESTROY = 16
+    LOGIN = 61
     RELEASE = 62
 
     @classmethod
@@ -220,7 +224,9 @@ KEYED_OPS = (
     Op.DECAPSULATE,
 )
 """Operations that use a key and that a grant must name; info, list and random need no grant, public needs any grant."""
-GRANTABLE_OPS = (*KEYED_OPS, Op.RELEASE)
+MARKS = (Op.RELEASE, Op.LOGIN)
+"""No operations: a grant names them beside some."""
+GRANTABLE_OPS = (*KEYED_OPS, *MARKS)
 """What a grant may name."""
 RELEASING_OPS = frozenset({Op.DERIVE, Op.DATA_KEY, Op.DECAPSULATE})
 """They give the guest a secret: only where its grant names release, and each on a line of the audit log of its own."""

@@ -408,9 +408,10 @@ static void test_names(void)
     CHECK_EQUAL("type", vks_key_type_from_name("ec-p2560"), 0);
     for (uint32_t i = 0; i < VKS_KEY_STATE_COUNT; i++)
         CHECK("state", vks_key_state_name(i) != NULL);
+    CHECK("login", strcmp(vks_op_name(VKS_OP_LOGIN), "login") == 0);
     CHECK("release", strcmp(vks_op_name(VKS_OP_RELEASE), "release") == 0);
     for (uint32_t i = VKS_OP_COUNT; i < 256; i++)
-        CHECK_EQUAL("beyond", vks_op_name(i) != NULL, i == VKS_OP_RELEASE);
+        CHECK_EQUAL("beyond", vks_op_name(i) != NULL, i == VKS_OP_LOGIN || i == VKS_OP_RELEASE);
     CHECK("beyond", !vks_op_name(VKS_OP_COUNT) && !vks_key_type_name(UINT32_MAX) && !vks_key_state_name(64));
 }
 

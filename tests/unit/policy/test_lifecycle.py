@@ -7,8 +7,8 @@ import pytest
 
 from vmm_keystore.errors import InvalidRequestError, StateError
 from vmm_keystore.policy.lifecycle import check_move, rotated_state, state_allows
-from vmm_keystore.policy.mechanisms import TYPE_MECHANISMS, permission_for
-from vmm_keystore.policy.vocabulary import KeyState, KeyType, Mechanism, Op, mask
+from vmm_keystore.policy.mechanisms import TYPE_MECHANISMS, mechanism_ops, permission_for
+from vmm_keystore.policy.vocabulary import KEYED_OPS, RELEASING_OPS, KeyState, KeyType, Mechanism, Op, mask
 
 S = KeyState
 ALLOWED = {
@@ -79,6 +79,11 @@ def test_default_mechanisms_leave_out_those_with_a_trap() -> None:
     assert deriving.op_mask == mask([Op.DERIVE, Op.RELEASE])
     data_keys = permission_for(KeyType.AES_256, [Op.DATA_KEY, Op.RELEASE, Op.DECRYPT], None)
     assert data_keys.mechanism_mask == mask([Mechanism.AES_GCM])
+    for key_type in KeyType:
+        op = next(op for op in KEYED_OPS if any(op in mechanism_ops(m) for m in TYPE_MECHANISMS[key_type]))
+        marks = [Op.LOGIN, *([Op.RELEASE] if op in RELEASING_OPS else [])]
+        guarded = permission_for(key_type, [op, *marks], TYPE_MECHANISMS[key_type])
+        assert guarded.op_mask == mask([op, *marks])
 
 
 @pytest.mark.parametrize(
@@ -94,6 +99,8 @@ def test_default_mechanisms_leave_out_those_with_a_trap() -> None:
         (KeyType.ED25519, [Op.SIGN, Op.RELEASE], None, "cannot release"),
         (KeyType.EC_P256, [Op.DERIVE], None, "derive gives the guest a secret"),
         (KeyType.EC_P256, [Op.SIGN, Op.RELEASE], None, "release goes with derive, data-key or decapsulate"),
+        (KeyType.EC_P256, [Op.LOGIN], None, "login goes with operations"),
+        (KeyType.EC_P256, [Op.LOGIN], [Mechanism.ECDSA_SHA256], "login goes with operations"),
         (KeyType.AES_256, [Op.DATA_KEY, Op.ENCRYPT], None, "data-key gives the guest a secret"),
         (KeyType.AES_256, [Op.DATA_KEY, Op.RELEASE], [Mechanism.AES_CBC], "none of the mechanisms can data-key"),
     ],

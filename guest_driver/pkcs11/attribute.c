@@ -100,7 +100,8 @@ static CK_RV get_storage(const struct object *object, CK_ATTRIBUTE_TYPE type, st
         return attribute_set_number(value, object_class(object));
     case CKA_TOKEN:
         return attribute_set_bool(value, !is_secret);
-    case CKA_PRIVATE: /* what needs a login: nothing does */
+    case CKA_PRIVATE:
+        return attribute_set_bool(value, object_is_private(object));
     case CKA_MODIFIABLE:
     case CKA_COPYABLE:
         return attribute_set_bool(value, false);

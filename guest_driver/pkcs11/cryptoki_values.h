@@ -82,6 +82,7 @@
 #define CKF_REMOVABLE_DEVICE               0x2UL
 #define CKF_HW_SLOT                        0x4UL
 #define CKF_RNG                            0x1UL
+#define CKF_LOGIN_REQUIRED                 0x4UL
 #define CKF_USER_PIN_INITIALIZED           0x8UL
 #define CKF_TOKEN_INITIALIZED              0x400UL
 #define CKF_RW_SESSION                     0x2UL

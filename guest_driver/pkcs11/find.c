@@ -60,7 +60,7 @@ static CK_RV match_one(const struct search *search, const struct object *object,
  */
 static CK_RV match(const struct search *search, const struct object *object)
 {
-    CK_RV rv = CKR_OK;
+    CK_RV rv = token_shows(search->token, object) ? CKR_OK : NOTHING_MATCHES;
 
     for (int is_asked = 0; is_asked < 2; is_asked++)
         for (CK_ULONG i = 0; rv == CKR_OK && i < search->count; i++)

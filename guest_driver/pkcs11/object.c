@@ -21,6 +21,11 @@ CK_KEY_TYPE object_key_type(const struct object *object)
     return key_type ? key_type->ckk : CKK_GENERIC_SECRET;
 }
 
+bool object_is_private(const struct object *object)
+{
+    return object->kind == OBJECT_KEY && object_has_op(object, VKS_OP_LOGIN);
+}
+
 bool object_has_op(const struct object *object, uint32_t op)
 {
     return object->kind != OBJECT_SECRET && object->key.op_mask >> op & 1;

@@ -48,6 +48,8 @@ struct object {
 
 CK_OBJECT_CLASS object_class(const struct object *object);
 CK_KEY_TYPE object_key_type(const struct object *object);
+/* CKA_PRIVATE: there for who is logged in. A private or secret key is, where its grant says login (MUST-56). */
+bool object_is_private(const struct object *object);
 /* Operations, by the bit numbers of enum vks_op, and mechanisms of the grant. */
 bool object_has_op(const struct object *object, uint32_t op);
 

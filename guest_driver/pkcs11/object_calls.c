@@ -54,6 +54,14 @@ static CK_RV give_all(struct token *token, const struct subject *of, CK_ATTRIBUT
     return rv;
 }
 
+/* One that the caller may know of. */
+static CK_RV look_up(struct token *token, CK_OBJECT_HANDLE handle, uint64_t age_ms, struct object *object)
+{
+    CK_RV rv = token_object(token, handle, age_ms, object);
+
+    return rv == CKR_OK && !token_shows(token, object) ? CKR_OBJECT_HANDLE_INVALID : rv;
+}
+
 /* Without attributes it says whether there is such an object. */
 static CK_RV get(struct token *token, CK_OBJECT_HANDLE handle, uint64_t age_ms, CK_ATTRIBUTE *attributes,
                  CK_ULONG count)
@@ -66,7 +74,7 @@ static CK_RV get(struct token *token, CK_OBJECT_HANDLE handle, uint64_t age_ms, 
     if (count && !attributes)
         return CKR_ARGUMENTS_BAD;
     if (OBJECT_KIND(handle) != OBJECT_CERTIFICATE) {
-        rv = token_object(token, handle, age_ms, &object);
+        rv = look_up(token, handle, age_ms, &object);
         return rv == CKR_OK ? give_all(token, &of, attributes, count) : rv;
     }
     rv = token_certificates_get(token, &list);
@@ -184,7 +192,7 @@ static CK_RV destroy(struct session *session, CK_OBJECT_HANDLE handle)
         rv = get(token, handle, TOKEN_ANY_AGE, NULL, 0);
         return rv == CKR_OK ? CKR_ACTION_PROHIBITED : rv;
     }
-    rv = token_object(token, handle, TOKEN_FRESH_MS, &object);
+    rv = look_up(token, handle, TOKEN_FRESH_MS, &object);
     if (rv != CKR_OK)
         return rv;
     if (object.kind != OBJECT_KEY || !vks_key_is_own(&object.key))

@@ -68,6 +68,7 @@ static void index_entries(struct object_table *table)
         size_t at = number_hash(entry->number) & table->bucket_mask;
 
         table->types[entry->current->type].count++;
+        table->has_private |= entry->current->op_mask >> VKS_OP_LOGIN & 1;
         entry->next_same_label = *bucket;
         *bucket = (uint32_t)i + 1;
         while (table->by_number[at])

@@ -31,6 +31,7 @@ struct object_table {
     uint32_t *by_number; /* index + 1, open addressing */
     uint32_t *by_public; /* the same, of those whose public keys are here */
     size_t bucket_mask;
+    bool has_private; /* some are there for who is logged in */
     struct {
         size_t count;
         size_t asked; /* of those of the first so many entries, the public key was asked for */

@@ -35,18 +35,25 @@ static CK_RV why_not(const struct mechanism *mechanism, const struct object *key
                                                                   : CKR_MECHANISM_INVALID;
 }
 
+/* The same of who asks. */
+static CK_RV why_not_now(struct token *token, const struct mechanism *mechanism, const struct object *key,
+                         CK_FLAGS flag)
+{
+    return token_shows(token, key) ? why_not(mechanism, key, flag) : CKR_USER_NOT_LOGGED_IN;
+}
+
 /* What is no longer true of a grant must not refuse: then the device is asked once more. */
 CK_RV operation_key(struct token *token, const struct mechanism *mechanism, CK_FLAGS flag, CK_OBJECT_HANDLE handle,
                     struct object *key)
 {
     CK_RV rv = token_object(token, handle, TOKEN_ANY_AGE, key);
 
-    if (rv == CKR_OK && why_not(mechanism, key, flag) == CKR_OK)
+    if (rv == CKR_OK && why_not_now(token, mechanism, key, flag) == CKR_OK)
         return CKR_OK;
     rv = token_object(token, handle, TOKEN_FRESH_MS, key);
     if (rv == CKR_OBJECT_HANDLE_INVALID)
         return CKR_KEY_HANDLE_INVALID;
-    return rv == CKR_OK ? why_not(mechanism, key, flag) : rv;
+    return rv == CKR_OK ? why_not_now(token, mechanism, key, flag) : rv;
 }
 
 CK_RV operation_begin(struct session *session, enum operation_kind kind, const CK_MECHANISM *given,

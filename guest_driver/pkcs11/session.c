@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Opening and closing sessions, and logging in, which nobody needs to (PKCS#11 v3.0, 5.6). */
+/* Opening and closing sessions, and logging in, which only a grant asks for (PKCS#11 v3.0, 5.6). */
 #include "session.h"
 
 #include "module.h"
@@ -79,7 +79,10 @@ CK_RV C_GetSessionInfo(CK_SESSION_HANDLE handle, CK_SESSION_INFO *info)
     return session_leave(session, CKR_OK);
 }
 
-/* The right to use a guest's keys is the right to use its device: any PIN will do. */
+/*
+ * The right to use a guest's keys is the right to use its device: any PIN will do. A handle of a private key that was
+ * found before a logout is good again with the next login, since it means that key as long as there is one.
+ */
 static CK_RV login(struct session *session, CK_USER_TYPE user, const void *pin, CK_ULONG pin_size)
 {
     CK_RV rv = CKR_OK;

@@ -94,11 +94,27 @@ static void serial_number(const char *guest, CK_BYTE serial[16])
     memcpy(serial, text, 16);
 }
 
+/* Whether there is a key that wants a login. */
+static CK_RV find_private(struct token *token, bool *has_private)
+{
+    struct object_table *table;
+    CK_RV rv = token_table_get(token, TOKEN_FRESH_MS, &table);
+
+    if (rv != CKR_OK)
+        return rv;
+    *has_private = table->has_private;
+    token_table_put(table);
+    return CKR_OK;
+}
+
 static CK_RV describe(struct token *token, CK_TOKEN_INFO *info)
 {
     struct vks_device_info device;
+    bool has_private;
     CK_RV rv = token_info(token, &device);
 
+    if (rv == CKR_OK)
+        rv = find_private(token, &has_private);
     if (rv != CKR_OK)
         return rv;
     memset(info, 0, sizeof(*info));
@@ -106,7 +122,7 @@ static CK_RV describe(struct token *token, CK_TOKEN_INFO *info)
     text_pad(info->manufacturerID, sizeof(info->manufacturerID), "vmm_keystore");
     text_pad(info->model, sizeof(info->model), "vault device");
     serial_number(device.guest_name, info->serialNumber);
-    info->flags = CKF_RNG | CKF_TOKEN_INITIALIZED | CKF_USER_PIN_INITIALIZED;
+    info->flags = CKF_RNG | CKF_TOKEN_INITIALIZED | CKF_USER_PIN_INITIALIZED | (has_private ? CKF_LOGIN_REQUIRED : 0);
     info->ulMaxSessionCount = SESSIONS_MAX;
     info->ulMaxRwSessionCount = SESSIONS_MAX;
     info->ulMaxPinLen = 255;

@@ -245,6 +245,18 @@ uint64_t token_look_again_ms(struct token *token)
     return age_ms;
 }
 
+bool token_shows(struct token *token, const struct object *object)
+{
+    bool is_shown;
+
+    if (!object_is_private(object))
+        return true;
+    module_lock();
+    is_shown = token->is_logged_in;
+    module_unlock();
+    return is_shown;
+}
+
 CK_RV token_object(struct token *token, CK_OBJECT_HANDLE handle, uint64_t age_ms, struct object *object)
 {
     enum object_kind kind = OBJECT_KIND(handle);

@@ -68,7 +68,9 @@ uint64_t token_look_again_ms(struct token *token);
 /* What was listed may be no longer true. */
 void token_changed(struct token *token);
 
-/* CKR_OBJECT_HANDLE_INVALID if there is none. */
+/* Whether it is seen now: what is private only with a login. Takes the module's lock. */
+bool token_shows(struct token *token, const struct object *object);
+/* CKR_OBJECT_HANDLE_INVALID if there is none; what is private is given in any case. */
 CK_RV token_object(struct token *token, CK_OBJECT_HANDLE handle, uint64_t age_ms, struct object *object);
 CK_RV token_object_by_id(struct token *token, const uint8_t id[VKS_KEY_ID_BYTES], struct object *object);
 /* SubjectPublicKeyInfo of the version that @object is. */

@@ -20,11 +20,6 @@ def test_slots(shared_place: Place) -> None:
     assert shared_place.guest.run("standard", "slots") == "slots\n"
 
 
-def test_login(shared_place: Place) -> None:
-    """Is the token's, for all sessions, and ends with the last."""
-    assert shared_place.guest.run("standard", "login") == "login\n"
-
-
 def test_session_limit(shared_place: Place) -> None:
     """Is where the token says that it is; a session that is closed makes room for another."""
     assert shared_place.guest.run("standard", "session-limit") == "sessions\n"

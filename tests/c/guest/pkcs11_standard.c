@@ -155,29 +155,6 @@ static void session_limit(unsigned int count)
     client_say("sessions");
 }
 
-/* Logged in is the token, for all of its sessions, until one of them logs out or none is left (6.7.4). */
-static void login(unsigned int count)
-{
-    CK_SESSION_HANDLE reading = client_session(0), writing = client_session(CKF_RW_SESSION);
-    CK_SESSION_INFO info;
-
-    OK(p11->C_Login(reading, CKU_USER, text, 5));
-    EXPECT(p11->C_Login(writing, CKU_USER, text, 5), CKR_USER_ALREADY_LOGGED_IN);
-    OK(p11->C_GetSessionInfo(writing, &info));
-    client_expect("state", info.state, CKS_RW_USER_FUNCTIONS);
-    OK(p11->C_Logout(writing));
-    OK(p11->C_GetSessionInfo(reading, &info));
-    client_expect("state", info.state, CKS_RO_PUBLIC_SESSION);
-    EXPECT(p11->C_Login(reading, CKU_CONTEXT_SPECIFIC, text, 5), CKR_OPERATION_NOT_INITIALIZED);
-    EXPECT(p11->C_Login(reading, CKU_USER, NULL, 5), CKR_ARGUMENTS_BAD);
-    OK(p11->C_LoginUser(reading, CKU_USER, NULL, 0, text, 5));
-    OK(p11->C_CloseAllSessions(info.slotID));
-    reading = client_session(0);
-    OK(p11->C_GetSessionInfo(reading, &info));
-    client_expect("state", info.state, CKS_RO_PUBLIC_SESSION);
-    client_say("login");
-}
-
 /* A handle that was found once, and never looked for again, goes with what its key becomes. */
 static void held(unsigned int count)
 {
@@ -273,9 +250,9 @@ static void withheld(unsigned int count)
 int main(int argc, char **argv)
 {
     static const struct client_command commands[] = {
-        {"interfaces", interfaces},       {"slots", slots},       {"presence", presence},
-        {"session-limit", session_limit}, {"login", login},       {"held", held},
-        {"wrapping", wrapping},           {"withheld", withheld}, {NULL, NULL},
+        {"interfaces", interfaces},       {"slots", slots}, {"presence", presence},
+        {"session-limit", session_limit}, {"held", held},   {"wrapping", wrapping},
+        {"withheld", withheld},           {NULL, NULL},
     };
 
     return client_main(argc, argv, commands);

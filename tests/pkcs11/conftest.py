@@ -59,6 +59,20 @@ def make_place(vault: Keystored) -> Place:
     return place
 
 
+GUARDED = {
+    "tls-login": ("ec-p256", (*SIGN, "login")),
+    "tag-login": ("hmac-sha256", (*MAC, "login")),
+}
+"""Keys for who is logged in."""
+
+
+def guard(vault: Keystored) -> None:
+    """Give the guest those keys too."""
+    for label, (key_type, ops) in GUARDED.items():
+        vault.api.generate(label, key_type)
+        vault.api.grant("app", label, ops)
+
+
 @pytest.fixture
 def place(vault: Keystored) -> Place:
     """Give a guest of a keystored for this test alone."""

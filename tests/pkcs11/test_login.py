@@ -11,22 +11,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from framework.keystored import Keystored
 from framework.pkcs11_guest import MODULE, UNDER_SANITIZER
-from pkcs11.conftest import Place
+from pkcs11.conftest import GUARDED, Place, guard
 from pkcs11.openssl_engine import ENGINE, EngineGuest, key_uri
 
 MESSAGE = b"what is signed with a login"
-GUARDED = {
-    "tls-login": ("ec-p256", ("sign", "verify", "login")),
-    "tag-login": ("hmac-sha256", ("mac", "mac-verify", "login")),
-}
 PIN = "anything"
-
-
-def guard(vault: Keystored) -> None:
-    """Make the two keys."""
-    for label, (key_type, ops) in GUARDED.items():
-        vault.api.generate(label, key_type)
-        vault.api.grant("app", label, ops)
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "commands.h"
@@ -65,6 +66,18 @@ int luks_list(const struct luks_options *options)
     return 0;
 }
 
+/* What the kernel may lack where the secret is right, and says of it "Invalid argument" or less; NULL: none of that. */
+static const char *lacking(const char *disk)
+{
+    struct stat status;
+
+    if (geteuid() != 0)
+        return "only root opens disks";
+    if (stat(disk, &status) == 0 && S_ISREG(status.st_mode) && access("/dev/loop-control", F_OK) != 0)
+        return "a file is opened by way of a loop device, which this kernel does not have: modprobe loop";
+    return access("/dev/mapper/control", F_OK) == 0 ? NULL : "this kernel has no device mapper: modprobe dm-crypt";
+}
+
 /* Opens the disk as @name, or with NULL tries its keyslot alone; then gives the secret, which the caller wipes. */
 static bool unlock(const struct luks_options *options, const char *name, struct header_token *found,
                    struct luks_token *token, uint8_t secret[LUKS_SECRET_BYTES], struct failure *failure)
@@ -88,8 +101,8 @@ static bool unlock(const struct luks_options *options, const char *name, struct 
                 fail(failure, error, "the keyslot was changed: another way in, then 'vks luks remove' and 'enroll'",
                      "the vault's secret does not open keyslot %d", found->keyslot);
         else if (error < 0)
-            is_open =
-                fail(failure, error, NULL, "%.120s could not be opened: %s", options->operands[0], strerror(-error));
+            is_open = fail(failure, error, name ? lacking(options->operands[0]) : NULL,
+                           "%.120s could not be opened: %s", options->operands[0], strerror(-error));
     }
     crypt_free(header);
     return is_open;

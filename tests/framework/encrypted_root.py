@@ -31,6 +31,7 @@ PACKAGES = (
     "initramfs-tools",
     "kmod",
     "libjson-c5",
+    "systemd-cryptsetup",
     "udev",
     "zstd",
 )

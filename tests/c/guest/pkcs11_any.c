@@ -117,24 +117,12 @@ CK_MECHANISM *any_mechanism(void)
 
 CK_ULONG any_template(CK_ATTRIBUTE *attributes, uint32_t room)
 {
-    static const CK_ATTRIBUTE_TYPE types[] = {CKA_CLASS,
-                                              CKA_TOKEN,
-                                              CKA_PRIVATE,
-                                              CKA_LABEL,
-                                              CKA_VALUE,
-                                              CKA_KEY_TYPE,
-                                              CKA_ID,
-                                              CKA_SIGN,
-                                              CKA_SENSITIVE,
-                                              CKA_MODULUS,
-                                              CKA_EC_POINT,
-                                              CKA_VALUE_LEN,
-                                              CKA_EC_PARAMS,
-                                              CKA_EXTRACTABLE,
-                                              CKA_UNIQUE_ID,
-                                              CKA_ALLOWED_MECHANISMS,
-                                              CKA_PUBLIC_KEY_INFO,
-                                              0x80000001};
+    static const CK_ATTRIBUTE_TYPE types[] = {
+        CKA_CLASS,           CKA_TOKEN,       CKA_PRIVATE,   CKA_LABEL,
+        CKA_VALUE,           CKA_KEY_TYPE,    CKA_ID,        CKA_SIGN,
+        CKA_SENSITIVE,       CKA_MODULUS,     CKA_EC_POINT,  CKA_VALUE_LEN,
+        CKA_EC_PARAMS,       CKA_EXTRACTABLE, CKA_UNIQUE_ID, CKA_ALLOWED_MECHANISMS,
+        CKA_PUBLIC_KEY_INFO, 0x80000001};
     static CK_ULONG numbers[8], length;
     CK_ULONG count = draw(room + 1);
 

@@ -6,6 +6,7 @@ is gone falls forward to the suite's present versions with a notice, and a fresh
 """
 
 import hashlib
+import inspect
 import re
 import shutil
 import subprocess
@@ -171,4 +172,5 @@ def unpack(name: str, excludes: Sequence[str] = (), fix: Callable[[Path], None] 
         if fix:
             fix(folder)
 
-    return entry(f"tree-{name}", fetched.key + digest(*excludes)[:4], build), fetched.key
+    made_by = digest(*excludes, *([inspect.getsource(fix)] if fix else []))
+    return entry(f"tree-{name}", fetched.key + made_by[:4], build), fetched.key

@@ -32,14 +32,14 @@ static void examine_answer(const char *path, struct findings *findings)
     if (!error) {
         error = vks_info(device, &info);
         if (!error)
-            doctor_note(findings, true, "", "%s answers: guest %s, %u keys", vks_path(device), info.guest_name,
-                        info.key_count);
+            findings_add(findings, true, "", "%s answers: guest %s, %u keys", vks_path(device), info.guest_name,
+                         info.key_count);
         vks_close(device);
     }
     if (error) {
         hint = vks_error_hint(error);
-        doctor_note(findings, false, hint && error != -ENOENT ? hint : "", "no answer from a device: %s",
-                    vks_error_text(error));
+        findings_add(findings, false, hint && error != -ENOENT ? hint : "", "no answer from a device: %s",
+                     vks_error_text(error));
     }
 }
 

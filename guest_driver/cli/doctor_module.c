@@ -56,19 +56,19 @@ bool doctor_examine_module(const char *root, struct findings *findings)
 
     snprintf(path, sizeof(path), "%s/sys/module/" MODULE, root);
     if (access(path, F_OK) == 0) {
-        doctor_note(findings, true, "", "module " MODULE " is loaded");
+        findings_add(findings, true, "", "module " MODULE " is loaded");
         return true;
     }
     if (uname(&kernel) || !is_installed(root, kernel.release)) {
         snprintf(hint, sizeof(hint), "apt install virtio-keystore-dkms linux-headers-%.64s", kernel.release);
-        doctor_note(findings, false, hint, "there is no module " MODULE " for this kernel");
+        findings_add(findings, false, hint, "there is no module " MODULE " for this kernel");
         return false;
     }
-    doctor_note(findings, false,
-                is_secure_boot(root) ? "modprobe " MODULE
-                                       "; if the kernel rejects its key, Secure Boot wants the key that DKMS signs "
-                                       "with: mokutil --import /var/lib/dkms/mok.pub, then restart and enroll it"
-                                     : "load it: modprobe " MODULE,
-                "module " MODULE " is not loaded");
+    findings_add(findings, false,
+                 is_secure_boot(root) ? "modprobe " MODULE
+                                        "; if the kernel rejects its key, Secure Boot wants the key that DKMS signs "
+                                        "with: mokutil --import /var/lib/dkms/mok.pub, then restart and enroll it"
+                                      : "load it: modprobe " MODULE,
+                 "module " MODULE " is not loaded");
     return false;
 }

@@ -2,7 +2,6 @@
 /* Which virtio devices of id 20 there are, who owns them, may this user open the nodes. */
 #include <dirent.h>
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,21 +12,6 @@
 #include "vks.h"
 
 #define OUR_DRIVER "virtio_keystore"
-
-void doctor_note(struct findings *findings, bool is_ok, const char *hint, const char *format, ...)
-{
-    struct finding *finding;
-    va_list arguments;
-
-    if (findings->count == FINDINGS_MAX)
-        return;
-    finding = &findings->list[findings->count++];
-    finding->is_ok = is_ok;
-    va_start(arguments, format);
-    vsnprintf(finding->text, sizeof(finding->text), format, arguments);
-    va_end(arguments);
-    snprintf(finding->hint, sizeof(finding->hint), "%s", hint);
-}
 
 static bool device_is_id_20(const char *folder)
 {
@@ -65,18 +49,18 @@ static void examine_device(const char *root, const char *name, bool is_loaded, s
         return;
     driver_of(folder, driver, sizeof(driver));
     if (strcmp(driver, OUR_DRIVER) == 0) {
-        doctor_note(findings, true, "", "device %s belongs to %s", name, OUR_DRIVER);
+        findings_add(findings, true, "", "device %s belongs to %s", name, OUR_DRIVER);
     } else if (driver[0]) {
         snprintf(hint, sizeof(hint),
                  "echo %.20s >/sys/bus/virtio/drivers/%s/unbind; echo %.20s >/sys/bus/virtio/drivers/" OUR_DRIVER
                  "/bind; to make it last install the module's modprobe.d file",
                  name, driver, name);
-        doctor_note(findings, false, hint, "device %s of virtio id 20 belongs to the driver %s", name, driver);
+        findings_add(findings, false, hint, "device %s of virtio id 20 belongs to the driver %s", name, driver);
     } else {
-        doctor_note(findings, false,
-                    is_loaded ? "it declined the device: 'dmesg | grep virtio_keystore' says why"
-                              : "load the driver: modprobe " OUR_DRIVER,
-                    "device %s of virtio id 20 has no driver", name);
+        findings_add(findings, false,
+                     is_loaded ? "it declined the device: 'dmesg | grep virtio_keystore' says why"
+                               : "load the driver: modprobe " OUR_DRIVER,
+                     "device %s of virtio id 20 has no driver", name);
     }
 }
 
@@ -119,11 +103,11 @@ static void examine_node(const char *root, const char *name, bool is_loaded, str
     (void)is_loaded;
     snprintf(path, sizeof(path), "%s/dev/%s", root, name);
     if (access(path, R_OK | W_OK) == 0)
-        doctor_note(findings, true, "", "/dev/%s may be used", name);
+        findings_add(findings, true, "", "/dev/%s may be used", name);
     else
-        doctor_note(findings, false,
-                    errno == EACCES ? "become a member of its group: usermod -aG keystore USER, and log in again" : "",
-                    "/dev/%s may not be used: %s", name, strerror(errno));
+        findings_add(findings, false,
+                     errno == EACCES ? "become a member of its group: usermod -aG keystore USER, and log in again" : "",
+                     "/dev/%s may not be used: %s", name, strerror(errno));
 }
 
 void doctor_examine(const char *root, struct findings *findings)
@@ -133,8 +117,8 @@ void doctor_examine(const char *root, struct findings *findings)
 
     visit(root, "/sys/bus/virtio/devices", "virtio", is_loaded, examine_device, findings);
     if (findings->count == before)
-        doctor_note(findings, false, "the host's operator adds it: vmm-keystore qemu-args NAME prints what QEMU needs",
-                    "this machine has no virtio device of id 20");
+        findings_add(findings, false, "the host's operator adds it: vmm-keystore qemu-args NAME prints what QEMU needs",
+                     "this machine has no virtio device of id 20");
     if (!visit(root, "/dev", "keystore", is_loaded, examine_node, findings) && is_loaded)
-        doctor_note(findings, false, "is /dev a devtmpfs?", "there is no /dev/keystore*");
+        findings_add(findings, false, "is /dev a devtmpfs?", "there is no /dev/keystore*");
 }

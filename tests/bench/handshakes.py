@@ -22,7 +22,7 @@ from framework.keystored import Keystored, environment
 from framework.patience import wait_for
 from framework.pinned import pin, start_pinned
 from pkcs11.openssl_engine import EngineGuest, key_uri
-from pkcs11.web_server import worker_pid
+from pkcs11.web_server import configuration, worker_pid
 from qemu_images.nginx import nginx
 from rich.console import Console
 from rich.table import Table
@@ -38,26 +38,12 @@ SETTINGS = {
     "vault": ("--no-accelerators",),
     "vault, nonce pool": ("--nonce-pool",),
 }
-CONFIGURATION = """\
-daemon off;
-master_process off;
-pid {folder}/pid;
-error_log stderr;
-{engine}
-events {{}}
-http {{
-    access_log off;
-    client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
-    ssl_protocols TLSv1.3;
-    ssl_session_tickets off;
-    ssl_session_cache off;
+SERVER = """\
     server {{
         listen 127.0.0.1:{port} ssl;
         ssl_certificate {certificate};
         ssl_certificate_key "{key}";
     }}
-}}
 """
 
 
@@ -177,8 +163,9 @@ def started(
 ) -> Iterator[tuple[int, int]]:
     """Start nginx with *key* and the certificate in *folder*; its port and process, once it answers."""
     port = free_port()
-    text = CONFIGURATION.format(folder=folder, certificate=certificate_in(folder), key=key, engine=engine, port=port)
-    (folder / "nginx.conf").write_text(text)
+    text = SERVER.format(certificate=certificate_in(folder), key=key, port=port)
+    read = configuration(folder, text, processes="master_process off;", engine=engine, protocols="TLSv1.3")
+    (folder / "nginx.conf").write_text(read)
     server = start_pinned([nginx(), "-p", folder, "-c", "nginx.conf"], begins_on, variables)
     try:
         wait_for(lambda: server.poll() is not None or listens(port))

@@ -12,7 +12,7 @@ from framework.keystored import Keystored
 from framework.patience import wait_for
 from guest.boot import Boot
 from pkcs11.openssl_engine import CONFIGURATION, ENGINE, certificate_words
-from pkcs11.web_server import configuration, curl, worker_pid
+from pkcs11.web_server import configuration, curl, vault_servers, worker_pid
 from qemu_images.keystore import content
 from qemu_images.nginx import nginx
 
@@ -56,7 +56,10 @@ def guest(vault: Keystored, boot: Boot) -> Guest:
 
 def configure(guest: Guest, text: str) -> None:
     """Write what nginx reads when it starts and when it is told to."""
-    guest.push(configuration(FOLDER, CERTIFICATES, text, processes=PROCESSES).encode(), f"{FOLDER}/nginx.conf")
+    guest.push(
+        configuration(FOLDER, vault_servers(FOLDER, CERTIFICATES, text), processes=PROCESSES).encode(),
+        f"{FOLDER}/nginx.conf",
+    )
 
 
 def get(guest: Guest, label: str) -> str:

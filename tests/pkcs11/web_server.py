@@ -17,13 +17,13 @@ daemon off;
 {processes}
 pid {folder}/pid;
 error_log stderr notice;
-ssl_engine pkcs11;
+{engine}
 events {{}}
 http {{
     access_log off;
     client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
     uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
-    ssl_protocols TLSv1.2 TLSv1.3;
+    ssl_protocols {protocols};
     ssl_session_tickets off;
     ssl_session_cache off;
     {servers}
@@ -40,21 +40,32 @@ SERVER = """\
 """
 
 
-def configuration(folder: Path, certificates: dict[str, Path], text: str, *, processes: str, more: str = "") -> str:
+def configuration(
+    folder: Path,
+    servers: str,
+    *,
+    processes: str,
+    engine: str = "ssl_engine pkcs11;",
+    protocols: str = "TLSv1.2 TLSv1.3",
+) -> str:
     """What nginx reads.
 
     Args:
-        folder: where its sockets and files are.
-        certificates: of each label, which is a server.
-        text: what it answers.
-        processes: how many it has.
-        more: further directives of each server.
+        folder: where its files are.
+        servers: blocks of directives.
+        processes: how many it has, as a directive.
+        engine: the directive that has keys come from the vault; empty: they come from files.
+        protocols: versions of TLS.
     """
-    servers = [
+    return CONFIGURATION.format(folder=folder, servers=servers, processes=processes, engine=engine, protocols=protocols)
+
+
+def vault_servers(folder: Path, certificates: dict[str, Path], text: str, more: str = "") -> str:
+    """A server with a socket in *folder* for each of *certificates*, by label, that answers *text*; *more* directives."""
+    return "".join(
         SERVER.format(folder=folder, label=label, certificate=path, uri=key_uri(label), text=text, more=more)
         for label, path in certificates.items()
-    ]
-    return CONFIGURATION.format(folder=folder, servers="".join(servers), processes=processes)
+    )
 
 
 def curl(folder: Path, label: str, certificate: Path, *arguments: str) -> list[str]:
@@ -86,9 +97,8 @@ class WebServer:
         self.log = self.folder / "nginx.log"
 
     def __enter__(self) -> Self:
-        written = configuration(
-            self.folder, self._certificates, "served", processes="master_process off;", more=self._more
-        )
+        servers = vault_servers(self.folder, self._certificates, "served", self._more)
+        written = configuration(self.folder, servers, processes="master_process off;")
         (self.folder / "nginx.conf").write_text(written)
         environment = self.guest.guest.environment(self.guest.variables)
         command = [str(nginx()), "-p", str(self.folder), "-c", "nginx.conf"]

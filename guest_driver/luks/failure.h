@@ -5,6 +5,9 @@
 
 #include <stdbool.h>
 
+/* Where no program left the disk so. */
+#define TAMPERED_HINT "nobody who enrolled the disk left it so: look at who can write it"
+
 #define LUKS_MUST_CHECK __attribute__((warn_unused_result))
 
 struct failure {

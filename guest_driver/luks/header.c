@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "header.h"
+#include "segment.h"
 
 /* Below that a key could be guessed when the header was forged. */
 #define KEYSLOT_KEY_BYTES_MIN 16
-#define TAMPERED_HINT         "nobody who enrolled the disk left it so: look at who can write it"
 
 /* libcryptsetup explains by its log; what it says to this program is in its return values. */
 static void no_log(int level, const char *message, void *data)
@@ -41,16 +42,20 @@ bool header_load(const char *path, struct crypt_device **header, struct failure 
     return fail(failure, error, NULL, "%.120s: %s", path, strerror(-error));
 }
 
+static bool is_active(struct crypt_device *header, int keyslot)
+{
+    crypt_keyslot_info status = crypt_keyslot_status(header, keyslot);
+
+    return status == CRYPT_SLOT_ACTIVE || status == CRYPT_SLOT_ACTIVE_LAST;
+}
+
 /* The keyslot of a token: the first that it is assigned to and that is there. */
 static int keyslot_of(struct crypt_device *header, int token)
 {
     int count = crypt_keyslot_max(CRYPT_LUKS2);
 
     for (int keyslot = 0; keyslot < count; keyslot++) {
-        crypt_keyslot_info status = crypt_keyslot_status(header, keyslot);
-
-        if ((status == CRYPT_SLOT_ACTIVE || status == CRYPT_SLOT_ACTIVE_LAST) &&
-            crypt_token_is_assigned(header, token, keyslot) == 0)
+        if (is_active(header, keyslot) && crypt_token_is_assigned(header, token, keyslot) == 0)
             return keyslot;
     }
     return -1;
@@ -92,18 +97,36 @@ bool header_find_token(struct crypt_device *header, struct header_token *found, 
 bool header_binding(struct crypt_device *header, char binding[LUKS_BINDING_BYTES], struct failure *failure)
 {
     const char *uuid = crypt_get_uuid(header);
-    const char *cipher = crypt_get_cipher(header);
-    const char *mode = crypt_get_cipher_mode(header);
-    int size;
+    struct luks_segment segment;
+    const char *json;
+    int size = crypt_dump_json(header, &json, 0);
 
-    if (!uuid || !cipher || !mode)
-        return fail(failure, -EINVAL, NULL, "the header says no UUID or no cipher");
-    if (strstr(cipher, "cipher_null") || strstr(mode, "cipher_null"))
-        return fail(failure, -EINVAL, TAMPERED_HINT, "the data of this disk is not encrypted (cipher_null)");
-    size = snprintf(binding, LUKS_BINDING_BYTES, "vmm-keystore luks %d\n%s\n%s-%s\n%d\n", LUKS_TOKEN_VERSION, uuid,
-                    cipher, mode, crypt_get_volume_key_size(header));
+    if (size < 0)
+        return fail(failure, size, NULL, "the header's metadata cannot be read: %s", strerror(-size));
+    if (!uuid)
+        return fail(failure, -EINVAL, NULL, "the header says no UUID");
+    if (!segment_parse(json, &segment, failure))
+        return false;
+    size = snprintf(binding, LUKS_BINDING_BYTES, "vmm-keystore luks %d\n%s\n%s\n%s\n%" PRIu32 "\n%s\n%d\n",
+                    LUKS_TOKEN_VERSION, uuid, segment.encryption, segment.iv_tweak, segment.sector_bytes,
+                    segment.integrity, crypt_get_volume_key_size(header));
     if (size < 0 || size >= LUKS_BINDING_BYTES)
-        return fail(failure, -EINVAL, NULL, "the header's UUID or cipher is longer than any");
+        return fail(failure, -EINVAL, NULL, "the header's UUID is longer than any");
+    return true;
+}
+
+/* Of whoever's: where there is one that any secret opens, cryptsetup may open the disk by that one. */
+static bool check_all(struct crypt_device *header, struct failure *failure)
+{
+    for (int keyslot = 0; keyslot < crypt_keyslot_max(CRYPT_LUKS2); keyslot++) {
+        size_t key_bytes = 0;
+        const char *cipher =
+            is_active(header, keyslot) ? crypt_keyslot_get_encryption(header, keyslot, &key_bytes) : "";
+
+        /* "null" is libcryptsetup's short name of cipher_null-ecb. */
+        if (!cipher || strstr(cipher, "null") || (*cipher && key_bytes < KEYSLOT_KEY_BYTES_MIN))
+            return fail(failure, -EINVAL, TAMPERED_HINT, "keyslot %d is not encrypted", keyslot);
+    }
     return true;
 }
 
@@ -115,10 +138,12 @@ bool header_check_keyslot(struct crypt_device *header, int keyslot, struct failu
 
     if (!cipher || crypt_keyslot_get_pbkdf(header, keyslot, &pbkdf) || !pbkdf.type || !pbkdf.hash)
         return fail(failure, -EINVAL, NULL, "keyslot %d does not say how it is encrypted", keyslot);
-    if (!strstr(cipher, "cipher_null") && key_bytes >= KEYSLOT_KEY_BYTES_MIN &&
-        strcmp(pbkdf.type, LUKS_PBKDF_TYPE) == 0 && strcmp(pbkdf.hash, LUKS_PBKDF_HASH) == 0)
-        return true;
-    return fail(failure, -EINVAL, TAMPERED_HINT, "keyslot %d is not encrypted as 'vks luks enroll' does it", keyslot);
+    if (strcmp(cipher, LUKS_KEYSLOT_CIPHER) != 0 || key_bytes != LUKS_KEYSLOT_KEY_BYTES ||
+        crypt_keyslot_get_key_size(header, keyslot) != crypt_get_volume_key_size(header) ||
+        strcmp(pbkdf.type, LUKS_PBKDF_TYPE) != 0 || strcmp(pbkdf.hash, LUKS_PBKDF_HASH) != 0)
+        return fail(failure, -EINVAL, TAMPERED_HINT, "keyslot %d is not encrypted as 'vks luks enroll' does it",
+                    keyslot);
+    return check_all(header, failure);
 }
 
 static bool is_ours(struct crypt_device *header, int keyslot)
@@ -137,9 +162,7 @@ int header_other_ways(struct crypt_device *header)
     int count = 0;
 
     for (int keyslot = 0; keyslot < crypt_keyslot_max(CRYPT_LUKS2); keyslot++) {
-        crypt_keyslot_info status = crypt_keyslot_status(header, keyslot);
-
-        if ((status == CRYPT_SLOT_ACTIVE || status == CRYPT_SLOT_ACTIVE_LAST) && !is_ours(header, keyslot))
+        if (is_active(header, keyslot) && !is_ours(header, keyslot))
             count++;
     }
     return count;

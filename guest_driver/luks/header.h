@@ -14,6 +14,10 @@
 #define LUKS_PBKDF_TYPE    CRYPT_KDF_PBKDF2
 #define LUKS_PBKDF_HASH    "sha256"
 
+/* How a volume key lies in a keyslot of ours; what cryptsetup takes by itself, too. */
+#define LUKS_KEYSLOT_CIPHER    "aes-xts-plain64"
+#define LUKS_KEYSLOT_KEY_BYTES 64
+
 /* A token of ours, as found. */
 struct header_token {
     int number;  /* of the token in the header */
@@ -29,14 +33,14 @@ LUKS_MUST_CHECK bool header_next_token(struct crypt_device *header, int after, s
 LUKS_MUST_CHECK bool header_find_token(struct crypt_device *header, struct header_token *found,
                                        struct luks_token *token, struct failure *failure);
 /*
- * What a secret is tied to: which disk this is and how its data is encrypted. Without the latter a changed header could
- * have a vault's secret open a disk that is not encrypted at all.
+ * What a secret is tied to: which disk this is and how its data is encrypted, in the header's own words (segment.h).
+ * Without the latter a changed header could have a vault's secret open a disk that is not encrypted at all.
  */
 LUKS_MUST_CHECK bool header_binding(struct crypt_device *header, char binding[LUKS_BINDING_BYTES],
                                     struct failure *failure);
 /*
- * Is the volume key in this keyslot encrypted as it was at enrolment? With the null cipher, or a key or digest of no
- * length, a forged one would take any secret for the right one.
+ * Is the volume key in this keyslot encrypted as it was at enrolment, and in each other one at all? With the null
+ * cipher or a key of no length a forged one would take any secret for the right one.
  */
 LUKS_MUST_CHECK bool header_check_keyslot(struct crypt_device *header, int keyslot, struct failure *failure);
 /* Bound keyslots that no token of ours belongs to: other ways in. */

@@ -51,6 +51,9 @@ static bool keyslot_write(struct crypt_device *header, const struct volume_key *
 
     if (error)
         return fail(failure, error, NULL, "no PBKDF2 here: %s", strerror(-error));
+    error = crypt_keyslot_set_encryption(header, LUKS_KEYSLOT_CIPHER, LUKS_KEYSLOT_KEY_BYTES);
+    if (error)
+        return fail(failure, error, NULL, "no " LUKS_KEYSLOT_CIPHER " here: %s", strerror(-error));
     *keyslot = crypt_keyslot_add_by_volume_key(header, CRYPT_ANY_SLOT, volume_key->bytes, volume_key->size,
                                                (const char *)secret, LUKS_SECRET_BYTES);
     if (*keyslot < 0)

@@ -1,37 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
 #include <inttypes.h>
-#include <json-c/json.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "json_member.h"
 #include "token.h"
-
-/* A text member without NULs in it, or NULL. It lives as long as @object. */
-static const char *text_of(json_object *object, const char *name)
-{
-    json_object *member;
-    const char *text;
-
-    if (!json_object_object_get_ex(object, name, &member) || !json_object_is_type(member, json_type_string))
-        return NULL;
-    text = json_object_get_string(member);
-    return strlen(text) == (size_t)json_object_get_string_len(member) ? text : NULL;
-}
-
-static bool number_of(json_object *object, const char *name, uint32_t *number)
-{
-    json_object *member;
-    int64_t value;
-
-    if (!json_object_object_get_ex(object, name, &member) || !json_object_is_type(member, json_type_int))
-        return false;
-    value = json_object_get_int64(member);
-    if (value < 1 || value > UINT32_MAX)
-        return false;
-    *number = (uint32_t)value;
-    return true;
-}
 
 /* Exactly @size bytes, lower case. */
 static bool bytes_of_hex(const char *text, uint8_t *bytes, size_t size)
@@ -52,27 +26,27 @@ static bool bytes_of_hex(const char *text, uint8_t *bytes, size_t size)
 
 static bool members_parse(json_object *object, struct luks_token *token, struct failure *failure)
 {
-    const char *type = text_of(object, "type");
-    const char *label = text_of(object, "label");
+    const char *type = json_member_text(object, "type");
+    const char *label = json_member_text(object, "label");
     uint32_t version;
 
     *token = (struct luks_token){0};
     if (!type || strcmp(type, LUKS_TOKEN_TYPE) != 0)
         return fail(failure, -EINVAL, NULL, "the token is not of type " LUKS_TOKEN_TYPE);
-    if (!number_of(object, "version", &version))
+    if (!json_member_number(object, "version", &version))
         return fail(failure, -EINVAL, NULL, "the token is damaged: it has no version");
     if (version != LUKS_TOKEN_VERSION)
         return fail(failure, -ENOTSUP, "a newer package vks-luks may know it",
                     "the token is of version %" PRIu32 ", and this program knows version %d", version,
                     LUKS_TOKEN_VERSION);
-    if (!bytes_of_hex(text_of(object, "key"), token->key_id, sizeof(token->key_id)) ||
-        !number_of(object, "key_version", &token->key_version))
+    if (!bytes_of_hex(json_member_text(object, "key"), token->key_id, sizeof(token->key_id)) ||
+        !json_member_number(object, "key_version", &token->key_version))
         return fail(failure, -EINVAL, NULL, "the token is damaged: it names no key");
     /* Which also keeps control characters from a terminal. */
     if (!label || !vks_label_is_valid(label))
         return fail(failure, -EINVAL, NULL, "the token is damaged: its label is none");
     snprintf(token->label, sizeof(token->label), "%s", label);
-    if (!bytes_of_hex(text_of(object, "sealed"), token->sealed, sizeof(token->sealed)))
+    if (!bytes_of_hex(json_member_text(object, "sealed"), token->sealed, sizeof(token->sealed)))
         return fail(failure, -EINVAL, NULL, "the token is damaged: its sealed secret has another form");
     return true;
 }

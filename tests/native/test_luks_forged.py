@@ -42,9 +42,26 @@ def set_keyslot(*path: str, value: Any) -> Callable[[Any], None]:
     return change
 
 
-def null_data(parts: Any) -> None:
-    """Forge the data's cipher: what is on the disk is then read as it is."""
-    parts["segments"]["0"]["encryption"] = "cipher_null-ecb"
+def set_segment(name: str, value: Any) -> Callable[[Any], None]:
+    """Change what the header says of the data."""
+
+    def change(parts: Any) -> None:
+        parts["segments"]["0"][name] = value
+
+    return change
+
+
+def second_segment(parts: Any) -> None:
+    """Have the disk be of two parts, one of them as it was."""
+    first = parts["segments"]["0"]
+    parts["segments"]["1"] = first | {"offset": str(int(first["offset"]) + (1 << 20))}
+    first["size"] = str(1 << 20)
+    parts["digests"]["0"]["segments"].append("1")
+
+
+def open_to_all(parts: Any) -> None:
+    """Forge the keyslot of the passphrase, which a keyscript's cryptsetup may try first."""
+    parts["keyslots"]["0"]["area"]["encryption"] = "null"
 
 
 def flip_sealed(parts: Any) -> None:
@@ -53,6 +70,9 @@ def flip_sealed(parts: Any) -> None:
     parts["tokens"]["0"]["sealed"] = f"{int(sealed[0], 16) ^ 1:x}" + sealed[1:]
 
 
+# Device mapper would take the key behind the name, and leave out the disk's own.
+INJECTED = f"aes-xts-plain64 {'11' * 64} 0 /dev/null 0 1 sector_size:4096"
+INTEGRITY = {"type": "none", "journal_encryption": "none", "journal_integrity": "none"}
 NOT_OURS = "not encrypted as 'vks luks enroll' does it"
 FORGED = {
     "version of the future": (set_token("version", 2), "the token is of version 2"),
@@ -79,7 +99,20 @@ FORGED = {
     "keyslot of the null cipher": (set_keyslot("area", "encryption", value="cipher_null-ecb"), NOT_OURS),
     "keyslot with a key of one byte": (set_keyslot("area", "key_size", value=1), NOT_OURS),
     "keyslot with another hash": (set_keyslot("kdf", "hash", value="sha1"), NOT_OURS),
-    "data of the null cipher": (null_data, "the data of this disk is not encrypted"),
+    "keyslot of the null cipher, short": (set_keyslot("area", "encryption", value="null"), NOT_OURS),
+    "keyslot of another cipher": (set_keyslot("area", "encryption", value="aes-cbc-essiv:sha256"), NOT_OURS),
+    "keyslot with another size of volume key": (set_keyslot("key_size", value=32), NOT_OURS),
+    "another keyslot of the null cipher": (open_to_all, "keyslot 0 is not encrypted"),
+    "data of the null cipher": (set_segment("encryption", "cipher_null-ecb"), "the data of this disk is not encrypted"),
+    "data of the null cipher, short": (set_segment("encryption", "null"), "the data of this disk is not encrypted"),
+    "data of no cipher": (set_segment("type", "linear"), "the data of this disk is not encrypted"),
+    "data with a key in the header": (set_segment("encryption", INJECTED), "names no cipher"),
+    "data with more than a cipher": (set_segment("encryption", "aes-xts-plain64 00"), "names no cipher"),
+    "data of a cipher with a long name": (set_segment("encryption", "aes-xts-plain64" + "4" * 64), "names no cipher"),
+    "data with a tweak elsewhere": (set_segment("iv_tweak", "8"), "made for another header"),
+    "data with integrity": (set_segment("integrity", INTEGRITY), "made for another header"),
+    "data in two parts": (second_segment, "encrypted anew, or in parts"),
+    "data under change": (set_segment("flags", ["in-reencryption"]), "encrypted anew, or in parts"),
 }
 
 
@@ -103,6 +136,9 @@ SEEN_BY_PLUGIN = [
     "keyslot with a key of one byte",
     "keyslot with another hash",
     "data of the null cipher",
+    "data of no cipher",
+    "data with a key in the header",
+    "another keyslot of the null cipher",
     "sealed of zeros",
     "key of another",
 ]

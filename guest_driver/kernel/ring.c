@@ -264,6 +264,7 @@ static void vks_ring_rewind(struct vks_device *device)
 	list_splice_init(&device->ring, &device->backlog);
 }
 
+/* Also of a device that a resume left without its queue. */
 void vks_ring_stop(struct vks_device *device)
 {
 	struct vks_call *call, *next;
@@ -279,16 +280,17 @@ void vks_ring_stop(struct vks_device *device)
 	device->flows = false;
 	/* What was answered before the reset stays answered, rather than being done a second time.
 	 */
-	while ((call = virtqueue_get_buf(vq, &used_bytes)))
+	while (vq && (call = virtqueue_get_buf(vq, &used_bytes)))
 		vks_ring_take(device, call, used_bytes);
-	while ((call = virtqueue_detach_unused_buf(vq))) {
+	while (vq && (call = virtqueue_detach_unused_buf(vq))) {
 		if (call->state == VKS_CALL_DONE)
 			list_add(&call->link, &failed);
 	}
 	spin_unlock_irq(&device->lock);
 	/* Some transports (virtio_uml) stop the device only here: nothing is freed or reused
 	 * before. */
-	device->vdev->config->del_vqs(device->vdev);
+	if (vq)
+		device->vdev->config->del_vqs(device->vdev);
 	spin_lock_irq(&device->lock);
 	list_for_each_entry_safe (call, next, &failed, link) {
 		list_del_init(&call->link);

@@ -2,6 +2,7 @@
 #define _GNU_SOURCE /* explicit_bzero */
 #include "operation.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "session.h"
@@ -143,21 +144,29 @@ static bool may_be_older(const struct vks_request *request)
     return request->op == VKS_OP_VERIFY || request->op == VKS_OP_DECRYPT || request->op == VKS_OP_MAC_VERIFY;
 }
 
+/* Whether a version's answer is that this is not of its making, or that it is not to be used: no reason to despair. */
+static bool is_no(int error)
+{
+    return error == VKS_STATUS_AUTH_FAILED || error == VKS_STATUS_NO_KEY || error == VKS_STATUS_DENIED ||
+           error == VKS_STATUS_KEY_STATE;
+}
+
 /* What a request's current version did not make may be of one before; which there are now, whatever was listed last. */
 static int submit_for_older(struct token *token, const struct object *key, struct vks_request *request, bool is_stale)
 {
     int error = VKS_STATUS_AUTH_FAILED;
     struct object now;
+    CK_RV rv = token_object(token, key->handle, is_stale ? TOKEN_FRESH_MS : TOKEN_ANY_AGE, &now);
 
-    if (token_object(token, key->handle, is_stale ? TOKEN_FRESH_MS : TOKEN_ANY_AGE, &now) != CKR_OK)
-        return error;
-    /* What else is wrong with an older version is nothing the caller asked about. */
-    for (size_t i = 0; error && i < now.older_count; i++) {
+    if (rv != CKR_OK)
+        return rv == CKR_OBJECT_HANDLE_INVALID ? error : rv == CKR_DEVICE_REMOVED ? -ENODEV : -EIO;
+    for (size_t i = 0; is_no(error) && i < now.older_count; i++) {
         request->use.key_version = now.older[i];
         error = vks_submit(token->device, request);
     }
     request->use.key_version = 0;
-    return error ? VKS_STATUS_AUTH_FAILED : 0;
+    /* Which of them it was that said no, and why, is nothing the caller asked about. */
+    return is_no(error) ? VKS_STATUS_AUTH_FAILED : error;
 }
 
 int key_submit(struct token *token, const struct object *key, struct vks_request *request)

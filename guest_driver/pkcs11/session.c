@@ -95,9 +95,13 @@ static CK_RV login(struct session *session, CK_USER_TYPE user, const void *pin, 
     if (user != CKU_USER)
         return CKR_USER_TYPE_INVALID;
     module_lock();
-    if (session->token->is_logged_in)
+    /* The last one that is closed ends the login, and nothing would end this one. */
+    if (session->is_closed)
+        rv = CKR_SESSION_HANDLE_INVALID;
+    else if (session->token->is_logged_in)
         rv = CKR_USER_ALREADY_LOGGED_IN;
-    session->token->is_logged_in = true;
+    else
+        session->token->is_logged_in = true;
     module_unlock();
     return rv;
 }

@@ -69,7 +69,8 @@ CK_RV token_public_key(struct token *token, const struct object *object, uint8_t
 {
     int error = ask(token, object, der, size);
 
-    if (error)
+    /* Not where it is refused: that is no news of the keys, and may stay so (the grant begins later). */
+    if (error == VKS_STATUS_NO_KEY || error == VKS_STATUS_KEY_STATE)
         token_changed(token);
     return error ? status_rv(error, STATUS_OBJECT) : CKR_OK;
 }
@@ -154,6 +155,7 @@ CK_RV token_object_by_public(struct token *token, struct vks_bytes der, const ch
 {
     uint32_t type = key_type_of_public_key(der);
     enum step step = STEP_AGAIN;
+    unsigned int asked = 0;
     CK_RV rv = learn_label(token, label);
 
     while (rv == CKR_OK && (step == STEP_ASK || step == STEP_AGAIN)) {
@@ -164,6 +166,9 @@ CK_RV token_object_by_public(struct token *token, struct vks_bytes der, const ch
         if (rv != CKR_OK)
             break;
         step = look(token, table, der, type, object);
+        /* A newer table has those that were refused to be asked for anew. */
+        if (step == STEP_ASK && ++asked > TOKEN_ASKED_MAX)
+            step = STEP_END;
         if (step == STEP_ASK)
             rv = ask_next(token, table, object);
         token_table_put(table);

@@ -43,6 +43,24 @@ def signatures(place: Place, tmp_path: Path, mechanism: str, label: str, data: b
     return made
 
 
+@pytest.mark.parametrize(
+    ("ops", "message", "complaint"), [(1, MESSAGE, ": 0x203,"), (20, MESSAGE, ""), (20, b"another", ": 0xc0,")]
+)
+def test_budget_ends_before_the_version_that_signed(
+    place: Place, tmp_path: Path, ops: int, message: bytes, complaint: str
+) -> None:
+    """No verdict is CKR_KEY_EXHAUSTED, not CKR_SIGNATURE_INVALID: whoever asks must not throw good data away."""
+    kept = tmp_path / "signature"
+    kept.write_bytes(place.guest.operate("sign", "ecdsa-sha256", "tls", MESSAGE).stdout)
+    place.vault.cli("key", "rotate", "tls")
+    place.vault.api.revoke("app", "tls")
+    # Each verification is one operation of each version.
+    place.vault.api.grant("app", "tls", ("verify",), ops_max=ops)
+    answered = place.guest.operate("verify", "ecdsa-sha256", "tls", message, kept, ok=not complaint)
+    assert complaint in answered.stderr
+    assert bool(answered.status) == bool(complaint)
+
+
 @pytest.mark.parametrize("label", ["tls", "p384", "sig", "agree-x", "rsa"])
 def test_public_attributes(shared_place: Place, label: str) -> None:
     """What attributes say of a public key is in the one that the administrator sees."""

@@ -50,7 +50,8 @@ static bool members_parse(json_object *header, struct luks_segment *segment, str
     if (!type || strcmp(type, "crypt") != 0)
         return fail(failure, -EINVAL, TAMPERED_HINT, "the data of this disk is not encrypted (segment of type %.20s)",
                     type && !type[strspn(type, NAME_CHARACTERS)] ? type : "unknown");
-    if (!take(json_member_text(only, "encryption"), NAME_CHARACTERS, segment->encryption, sizeof(segment->encryption)) ||
+    if (!take(json_member_text(only, "encryption"), NAME_CHARACTERS, segment->encryption,
+              sizeof(segment->encryption)) ||
         !take(json_member_text(only, "iv_tweak"), DIGITS, segment->iv_tweak, sizeof(segment->iv_tweak)) ||
         !json_member_number(only, "sector_size", &segment->sector_bytes) || !integrity_parse(only, segment))
         return fail(failure, -EINVAL, TAMPERED_HINT, "the header names no cipher for the data of this disk");

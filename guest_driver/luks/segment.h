@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * How a LUKS2 header says that the disk's data is encrypted, in its own words: libcryptsetup's calls give them shortened,
- * and what it opens the disk with are the words themselves. Pure: knows the header's JSON, not the disk.
+ * How a LUKS2 header says that the disk's data is encrypted, in its own words: libcryptsetup's calls give them
+ * shortened, and what it opens the disk with are the words themselves. Pure: knows the header's JSON, not the disk.
  *
  * Source: LUKS2 On-Disk Format Specification 1.1, 3.3 "Segments Object".
  */

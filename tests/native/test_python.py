@@ -30,6 +30,8 @@ print(said(lambda: device.key("nobody's")))
 print(said(lambda: key.encrypt(b"text")))
 print(said(lambda: key.verify(b"text", b"not DER")))
 print(said(lambda: key.sign(b"text", "rubbish")))
+print(said(lambda: device.key("web\\0other")))
+print(said(lambda: device.key("web", 1 << 32)))
 print(said(lambda: key.sign(b"short", digest=True)))
 print(said(lambda: key.sign(bytes(2 << 20))), flush=True)
 sys.stdin.readline()
@@ -68,6 +70,26 @@ print(sorted(counts))
 """
 
 
+FORKS = """
+import os, threading
+from vks import Device
+device, is_over = Device(), False
+def work():
+    while not is_over: device.random(1)
+threads = [threading.Thread(target=work) for _ in range(4)]
+for thread in threads: thread.start()
+for _ in range(20):
+    child = os.fork()
+    if not child:
+        device.close()
+        os._exit(7)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+is_over = True
+for thread in threads: thread.join()
+print(len(device.random(16)))
+"""
+
+
 def start(socket: Path, *arguments: str | Path) -> subprocess.Popen[str]:
     """Run Python at one guest's socket."""
     env = environment() | {"VKS_DEVICE": f"vhost-user:{socket}", "PYTHONPATH": str(ROOT / "guest_driver/python")}
@@ -101,12 +123,14 @@ def test_refusals(vault: Keystored) -> None:
     with start(socket, "-c", REFUSALS) as process:
         if process.stdin is None or process.stdout is None:
             raise AssertionError
-        lines = [process.stdout.readline().strip() for _ in range(6)]
+        lines = [process.stdout.readline().strip() for _ in range(8)]
         assert lines == [
             "Refused 0x83 True",
             "Refused 0x82 True",
             "False",
             "ValueError no mechanism 'rubbish'",
+            "ValueError a name has no NUL in it",
+            f"ValueError no key has a version {1 << 32}",
             "Refused 0x88 False",
             f"Unavailable {-7:#x} True",
         ]
@@ -129,3 +153,10 @@ def test_threads(vault: Keystored) -> None:
     said, complaint = start(socket, "-c", THREADS).communicate()
     assert not complaint
     assert said.strip() == str([0] * 4 + [50] * 8)
+
+
+def test_fork(vault: Keystored) -> None:
+    """A child closes the device at once, whatever its parent's threads were at; the parent goes on."""
+    said, complaint = start(vault.add_guest("app"), "-c", FORKS).communicate(timeout=60)
+    assert not complaint
+    assert said.strip() == "16"

@@ -2,7 +2,9 @@
 """A device, and what it says of itself."""
 
 import ctypes
+import os
 import threading
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
@@ -10,7 +12,9 @@ from typing import Self
 
 from vks.error import check
 from vks.key import Key, KeyInfo, key_info, names
-from vks.library import InfoStructure, KeyStructure, free, library
+from vks.library import InfoStructure, KeyStructure, free, library, words
+
+VERSION_MAX = 2**32 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +50,16 @@ class Device:
 
     def __init__(self, path: str = "") -> None:
         handle = ctypes.c_void_p()
-        check(library.vks_open(path.encode() or None, ctypes.byref(handle)))
+        check(library.vks_open(words(path) or None, ctypes.byref(handle)))
         self._handle = handle
+        self._forget_calls()
+        self.path: str = os.fsdecode(library.vks_path(handle))
+        _open.add(self)
+
+    def _forget_calls(self) -> None:
+        """There are none, nor anybody who waits for them."""
         self._idle = threading.Condition()
         self._calls = 0
-        self.path: str = library.vks_path(handle).decode()
 
     def __enter__(self) -> Self:
         return self
@@ -61,7 +70,7 @@ class Device:
         self.close()
 
     def close(self) -> None:
-        """Close it, when the calls of other threads have ended; no second time."""
+        """Close it, when the calls of other threads have ended; no second time. All that a child of fork() may do."""
         with self._idle:
             handle, self._handle = self._handle, ctypes.c_void_p()
             self._idle.wait_for(lambda: not self._calls)
@@ -94,7 +103,7 @@ class Device:
         self.call(library.vks_info, ctypes.byref(info))
         version = info.device_version
         return DeviceInfo(
-            guest=info.guest_name.decode(),
+            guest=info.guest_name.decode(errors="replace"),
             version=f"{version >> 16}.{version >> 8 & 255}.{version & 255}",
             key_count=info.key_count,
             input_bytes_max=info.input_bytes_max,
@@ -119,10 +128,13 @@ class Device:
             version: 0 is whichever is the current one when it is used.
 
         Raises:
+            ValueError: no key has such a name or version.
             Refused: ``Status.NO_KEY``, it is not there or not granted to this guest.
         """
+        if not 0 <= version <= VERSION_MAX:
+            raise ValueError(f"no key has a version {version}")
         found = KeyStructure()
-        self.call(library.vks_find_key, name.encode(), version, ctypes.byref(found))
+        self.call(library.vks_find_key, words(name), version, ctypes.byref(found))
         return Key(self, key_info(found), version)
 
     def random(self, size: int) -> bytes:
@@ -130,3 +142,15 @@ class Device:
         output = ctypes.create_string_buffer(size)
         self.call(library.vks_random, output, size)
         return output.raw
+
+
+_open: "weakref.WeakSet[Device]" = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    """In a child the other threads' calls neither go on nor end."""
+    for device in _open:
+        device._forget_calls()  # noqa: SLF001  its own module
+
+
+os.register_at_fork(after_in_child=_after_fork)

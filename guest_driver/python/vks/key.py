@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from vks.error import Refused, Status, check
-from vks.library import Bytes, KeyStructure, UseStructure, library
+from vks.library import Bytes, KeyStructure, UseStructure, library, words
 
 # A signature of ML-DSA-87 has 4627 bytes, a public key of RSA-4096 550 and of ML-DSA-87 2614.
 RESULT_BYTES = 8192
@@ -131,7 +131,7 @@ class Key:
         return self._verified(library.vks_mac_verify, self._use(mechanism), Bytes.of(message), Bytes.of(tag))
 
     def _use(self, mechanism: str, *, digest: bool = False) -> UseStructure:
-        number = library.vks_mechanism_from_name(mechanism.encode()) if mechanism else 0
+        number = library.vks_mechanism_from_name(words(mechanism)) if mechanism else 0
         if mechanism and not number:
             raise ValueError(f"no mechanism {mechanism!r}")
         use = UseStructure(key_version=self._version, mechanism=number, is_digest=digest)
@@ -163,7 +163,7 @@ def key_info(key: KeyStructure) -> KeyInfo:
     """As libvks lists it."""
     return KeyInfo(
         id=bytes(key.id).hex(),
-        label=key.label.decode(),
+        label=key.label.decode(errors="replace"),
         version=key.version,
         type=(library.vks_key_type_name(key.type) or b"unknown").decode(),
         state=(library.vks_key_state_name(key.state) or b"unknown").decode(),

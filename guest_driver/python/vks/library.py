@@ -68,6 +68,17 @@ class UseStructure(ctypes.Structure):
     )
 
 
+def words(text: str) -> bytes:
+    """A text for C, which ends at the first NUL.
+
+    Raises:
+        ValueError: there is one in it.
+    """
+    if "\0" in text:
+        raise ValueError("a name has no NUL in it")
+    return text.encode(errors="surrogateescape")
+
+
 def _load() -> ctypes.CDLL:
     loaded = ctypes.CDLL(os.environ.get("VKS_LIBRARY") or "libvks.so.0", use_errno=True)
     pointer, size, use = ctypes.c_void_p, ctypes.POINTER(ctypes.c_size_t), ctypes.POINTER(UseStructure)

@@ -48,7 +48,8 @@ static bool members_parse(json_object *header, struct luks_segment *segment, str
                     "the disk is being encrypted anew, or in parts");
     type = json_member_text(only, "type");
     if (!type || strcmp(type, "crypt") != 0)
-        return fail(failure, -EINVAL, TAMPERED_HINT, "the data of this disk is not encrypted (segment of type %.20s)",
+        return fail(failure, -EINVAL, TAMPERED_HINT,
+                    "the data of this disk is not encrypted by dm-crypt (segment of type %.20s)",
                     type && !type[strspn(type, NAME_CHARACTERS)] ? type : "unknown");
     if (!take(json_member_text(only, "encryption"), NAME_CHARACTERS, segment->encryption,
               sizeof(segment->encryption)) ||

@@ -30,7 +30,8 @@ def entry(number: int, key_type: int, label: bytes = b"key", *, version: int = 1
     one: Any = ffi.new("struct vks_key_entry *")
     one.key_id[0:16] = list(number.to_bytes(16))
     one.version, one.type, one.state, one.is_current = version, key_type, lib.VKS_KEY_STATE_ACTIVE, current
-    one.op_mask = one.mechanism_mask = ALL
+    one.mechanism_mask = ALL
+    one.op_mask = ALL & ~(1 << lib.VKS_OP_LOGIN)
     ffi.memmove(one.label, label, min(len(label), 64))
     return bytes(ffi.buffer(one))
 

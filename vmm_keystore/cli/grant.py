@@ -44,7 +44,7 @@ def grant_add(
             "--ops",
             metavar="OP,…",
             help="Of sign, verify, encrypt, decrypt, mac, mac-verify; "
-            "derive, data-key and decapsulate, which take release as well; login for programs to ask for one.",
+            "derive, data-key and decapsulate, which take release as well; login has programs ask for one.",
         ),
     ],
     mechanisms: Annotated[

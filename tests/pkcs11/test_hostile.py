@@ -4,7 +4,9 @@
 ``make test-sanitized`` runs this with the module built with ASan and UBSan.
 """
 
+import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -184,3 +186,29 @@ def test_keys_that_are_strange(folder: Path) -> None:
     assert said(folder, {lib.VKS_OP_LIST: listing(long, SECRET)})["label"] == [(OK, 63)]
     versions = [entry(1, lib.VKS_KEY_TYPE_EC_P256, version=version, current=0) for version in range(1, 30)]
     assert said(folder, {lib.VKS_OP_LIST: listing(*versions, SECRET)})["find"] == SAID["find"]
+
+
+@pytest.mark.skipif(not shutil.which("pkcs11-tool"), reason="no pkcs11-tool (opensc)")
+def test_public_keys_that_are_refused(folder: Path) -> None:
+    """Are asked for one by one, and keys are not listed anew for each."""
+    count, asked = 60, Counter[int]()
+    keys = listing(*(entry(number, lib.VKS_KEY_TYPE_ED25519) for number in range(1, count + 1)))
+
+    def refuse(end: LyingBackEnd, ring: Ring, head: int) -> None:
+        at, _, _, _ = ring.parts(head)
+        request: Any = ffi.from_buffer("struct vks_request_head *", ring.memory[at : at + lib.VKS_HEAD_BYTES])
+        operation, room = request.opcode & 0xFF, request.output_bytes
+        asked[operation] += 1
+        if operation == lib.VKS_OP_PUBLIC:
+            ring.put(head, end.answer(ring, head, b"", status=lib.VKS_STATUS_DENIED))
+        else:
+            ring.put(head, end.answer(ring, head, (HONEST | {lib.VKS_OP_LIST: keys})[operation][:room]))
+        ring.publish()
+        end.signal()
+
+    path = folder / "lying.sock"
+    with LyingBackEnd(path, refuse):
+        listed = Pkcs11Guest(path).tool("--list-objects").stdout.decode()
+    assert listed.count("Public Key Object") == count
+    assert asked[lib.VKS_OP_PUBLIC] >= count
+    assert asked[lib.VKS_OP_LIST] < count // 3

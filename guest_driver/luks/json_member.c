@@ -3,6 +3,16 @@
 
 #include "json_member.h"
 
+json_object *json_read_object(const char *text)
+{
+    json_object *object = json_tokener_parse(text);
+
+    if (json_object_is_type(object, json_type_object))
+        return object;
+    json_object_put(object);
+    return NULL;
+}
+
 const char *json_member_text(json_object *object, const char *name)
 {
     json_object *member;

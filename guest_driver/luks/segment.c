@@ -65,13 +65,11 @@ static bool members_parse(json_object *header, struct luks_segment *segment, str
 
 bool segment_parse(const char *json, struct luks_segment *segment, struct failure *failure)
 {
-    json_object *header = json_tokener_parse(json);
+    json_object *header = json_read_object(json);
     bool is_one;
 
-    if (!header || !json_object_is_type(header, json_type_object)) {
-        json_object_put(header);
+    if (!header)
         return fail(failure, -EINVAL, NULL, "the header's metadata is no JSON object");
-    }
     is_one = members_parse(header, segment, failure);
     json_object_put(header);
     return is_one;

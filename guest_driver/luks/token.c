@@ -53,13 +53,11 @@ static bool members_parse(json_object *object, struct luks_token *token, struct 
 
 bool token_parse(const char *json, struct luks_token *token, struct failure *failure)
 {
-    json_object *object = json_tokener_parse(json);
+    json_object *object = json_read_object(json);
     bool is_one;
 
-    if (!object || !json_object_is_type(object, json_type_object)) {
-        json_object_put(object);
+    if (!object)
         return fail(failure, -EINVAL, NULL, "the token is damaged: it is no JSON object");
-    }
     is_one = members_parse(object, token, failure);
     json_object_put(object);
     return is_one;

@@ -77,18 +77,25 @@ def folder() -> Iterator[Path]:
         yield Path(path)
 
 
+def respond(
+    end: LyingBackEnd, ring: Ring, head: int, honest: dict[int, bytes], lies: dict[int, bytes], **how: int
+) -> int:
+    """Answer one request: by *lies*, with *how*, where they have its operation, which is returned."""
+    at, _, _, _ = ring.parts(head)
+    request: Any = ffi.from_buffer("struct vks_request_head *", ring.memory[at : at + lib.VKS_HEAD_BYTES])
+    operation: int = request.opcode & 0xFF
+    output = (honest | lies)[operation][: request.output_bytes]
+    ring.put(head, end.answer(ring, head, output, **(how if operation in lies else {})))
+    ring.publish()
+    end.signal()
+    return operation
+
+
 def said(folder: Path, answers: dict[int, bytes], **how: int) -> dict[str, list[tuple[str, int]]]:
     """What the program says of a device with other answers than an honest one's."""
 
     def lie(end: LyingBackEnd, ring: Ring, head: int) -> None:
-        at, _, _, _ = ring.parts(head)
-        request: Any = ffi.from_buffer("struct vks_request_head *", ring.memory[at : at + lib.VKS_HEAD_BYTES])
-        operation = request.opcode & 0xFF
-        output = (HONEST | answers)[operation]
-        room = request.output_bytes
-        ring.put(head, end.answer(ring, head, output[:room], **(how if operation in answers else {})))
-        ring.publish()
-        end.signal()
+        respond(end, ring, head, HONEST, answers, **how)
 
     path = folder / "lying.sock"
     with LyingBackEnd(path, lie):
@@ -194,20 +201,13 @@ def test_public_keys_that_are_refused(folder: Path) -> None:
     count, asked = 60, Counter[int]()
     keys = listing(*(entry(number, lib.VKS_KEY_TYPE_ED25519) for number in range(1, count + 1)))
 
-    def refuse(end: LyingBackEnd, ring: Ring, head: int) -> None:
-        at, _, _, _ = ring.parts(head)
-        request: Any = ffi.from_buffer("struct vks_request_head *", ring.memory[at : at + lib.VKS_HEAD_BYTES])
-        operation, room = request.opcode & 0xFF, request.output_bytes
+    def lie(end: LyingBackEnd, ring: Ring, head: int) -> None:
+        refusal = {lib.VKS_OP_PUBLIC: b""}
+        operation = respond(end, ring, head, HONEST | {lib.VKS_OP_LIST: keys}, refusal, status=lib.VKS_STATUS_DENIED)
         asked[operation] += 1
-        if operation == lib.VKS_OP_PUBLIC:
-            ring.put(head, end.answer(ring, head, b"", status=lib.VKS_STATUS_DENIED))
-        else:
-            ring.put(head, end.answer(ring, head, (HONEST | {lib.VKS_OP_LIST: keys})[operation][:room]))
-        ring.publish()
-        end.signal()
 
     path = folder / "lying.sock"
-    with LyingBackEnd(path, refuse):
+    with LyingBackEnd(path, lie):
         listed = Pkcs11Guest(path).tool("--list-objects").stdout.decode()
     assert listed.count("Public Key Object") == count
     assert asked[lib.VKS_OP_PUBLIC] >= count

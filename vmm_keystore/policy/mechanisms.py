@@ -167,7 +167,11 @@ def permission_for(
         )
     else:
         wanted = tuple(dict.fromkeys(mechanisms))
-    _check_fit(key_type, wanted_ops, wanted)
+    # It goes with every type and mechanism.
+    used_ops = tuple(op for op in wanted_ops if op != Op.LOGIN)
+    if wanted_ops and not used_ops:
+        raise InvalidRequestError("login goes with operations, and alone allows nothing")
+    _check_fit(key_type, used_ops, wanted)
     if not_before_s and not_after_s and not_after_s < not_before_s:
         raise InvalidRequestError("not-after is earlier than not-before")
     return Permission(
@@ -191,7 +195,7 @@ def own_permission(key_type: KeyType) -> Permission:
 
 def _check_fit(key_type: KeyType, ops: tuple[Op, ...], mechanisms: tuple[Mechanism, ...]) -> None:
     possible = TYPE_MECHANISMS[key_type]
-    possible_ops = [op for op in GRANTABLE_OPS if op == Op.LOGIN or any(op in mechanism_ops(m) for m in possible)]
+    possible_ops = [op for op in GRANTABLE_OPS if any(op in mechanism_ops(m) for m in possible)]
     for op in ops:
         if op not in possible_ops:
             raise InvalidRequestError(
@@ -206,8 +210,6 @@ def _check_fit(key_type: KeyType, ops: tuple[Op, ...], mechanisms: tuple[Mechani
         )
     if Op.RELEASE in ops and not releasing:
         raise InvalidRequestError("release goes with derive, data-key or decapsulate, and alone allows nothing")
-    if ops == (Op.LOGIN,):
-        raise InvalidRequestError("login goes with operations, and alone allows nothing")
     for mechanism in mechanisms:
         if mechanism not in possible:
             raise InvalidRequestError(
@@ -215,7 +217,7 @@ def _check_fit(key_type: KeyType, ops: tuple[Op, ...], mechanisms: tuple[Mechani
                 "it has: " + ", ".join(m.text for m in possible),
             )
     for op in ops:
-        if op != Op.LOGIN and not any(op in mechanism_ops(m) for m in mechanisms):
+        if not any(op in mechanism_ops(m) for m in mechanisms):
             raise InvalidRequestError(
                 f"none of the mechanisms can {op.text}",
                 "it needs one of: " + ", ".join(m.text for m in possible if op in mechanism_ops(m)),

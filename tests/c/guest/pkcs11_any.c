@@ -138,7 +138,6 @@ CK_ULONG any_template(CK_ATTRIBUTE *attributes, uint32_t room)
     return count;
 }
 
-/* Of a message: pointers that are good, since those of the caller are nothing that the module could check. */
 CK_GCM_MESSAGE_PARAMS *any_message(CK_ULONG *size)
 {
     static CK_BYTE nonce[12], tag[16];
